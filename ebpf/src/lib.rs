@@ -1,0 +1,27 @@
+//! What the XDP program and the daemon share: the map ABI, the verdict on a media packet, and the rewrite of its headers.
+//!
+//! `no_std`, without dependencies and without unsafe code: the same functions run in the loaded program, in the daemon's
+//! user-space relay and in tests on the host. The program itself (`main.rs`) gives them access to packet memory and maps and performs
+//! what they return.
+//!
+//! - [`abi`]: what lies in the maps, byte for byte
+//! - [`frame`]: access to packet bytes, and what a frame is
+//! - [`verdict`]: may this packet pass, and where to
+//! - [`rewrite`]: the new headers
+#![no_std]
+#![cfg_attr(not(feature = "user"), forbid(unsafe_code))]
+#![cfg_attr(feature = "user", deny(unsafe_code))]
+
+pub mod abi;
+pub mod frame;
+#[cfg(feature = "user")]
+mod pod;
+pub mod rewrite;
+pub mod verdict;
+
+pub use abi::{
+    Address, FlowConfig, FlowKey, FlowState, Latched, MAX_CANDIDATES, MAX_NETWORKS, PairState, Port,
+};
+pub use frame::{Frame, FrameMut, Media, Packet, Plain};
+pub use rewrite::{Plan, rewrite, rewrite_v4};
+pub use verdict::{Arrived, Datagram, Drop, LatchWord, Payload, Send, Verdict, decide};

@@ -1,0 +1,21 @@
+//! The map types are plain old data to aya.
+#![expect(unsafe_code, reason = "a marker trait of aya's is unsafe to implement")]
+
+use crate::abi::{Address, Beat, FlowConfig, FlowKey, FlowState, Local, NextHop, PairState};
+
+// SAFETY: `repr(C)` of integers only, every byte pattern is valid, no padding (sizes are asserted in `abi`).
+unsafe impl aya::Pod for Address {}
+// SAFETY: as above.
+unsafe impl aya::Pod for FlowKey {}
+// SAFETY: as above.
+unsafe impl aya::Pod for FlowConfig {}
+// SAFETY: as above.
+unsafe impl aya::Pod for FlowState {}
+// SAFETY: as above.
+unsafe impl aya::Pod for Local {}
+// SAFETY: as above.
+unsafe impl aya::Pod for NextHop {}
+// SAFETY: as above.
+unsafe impl aya::Pod for PairState {}
+// SAFETY: as above.
+unsafe impl aya::Pod for Beat {}

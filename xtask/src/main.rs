@@ -1,0 +1,76 @@
+//! Chores of this repository: `cargo xtask help`.
+
+mod clients;
+mod ebpf;
+mod run;
+mod tidy;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+/// The chores of sbc.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Subcommand)]
+enum Chore {
+    /// All tests; with root also those with real clients, which are installed if they are missing
+    Test,
+    /// Only the tests with real clients in network namespaces (root)
+    E2e {
+        /// Only tests whose name contains this
+        filter: Option<String>,
+    },
+    /// Two real phones call each other through the box, in network namespaces (root)
+    Demo {
+        /// How long the call lasts, in seconds
+        #[arg(long, default_value_t = 10)]
+        seconds: u64,
+        /// Who forwards the media: native, generic or off
+        #[arg(long, default_value = "native")]
+        fast_path: String,
+    },
+    /// Formatting, clippy, layering, the committed eBPF object, all tests
+    Ci,
+    /// Builds the kernel programs that are committed, or says whether they fit their sources
+    Ebpf {
+        /// Only says whether they fit
+        #[arg(long)]
+        check: bool,
+    },
+    /// Layering and house rules
+    Tidy,
+    /// Measures: prints a table, writes target/bench.json
+    Bench {
+        /// Only rows whose name contains this
+        filter: Option<String>,
+    },
+}
+
+fn main() -> ExitCode {
+    match perform(Arguments::parse().chore) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn perform(chore: Chore) -> Result<()> {
+    match chore {
+        Chore::Test => run::test(),
+        Chore::E2e { filter } => run::e2e(filter.as_deref()),
+        Chore::Demo { seconds, fast_path } => run::demo(seconds, &fast_path),
+        Chore::Ci => run::ci(),
+        Chore::Ebpf { check } => ebpf::run(check),
+        Chore::Tidy => tidy::run(),
+        Chore::Bench { filter } => run::bench(filter.as_deref()),
+    }
+}
