@@ -1,0 +1,14 @@
+//! sbc: a session border controller and media relay.
+//!
+//! The core takes `(now, Input)` and yields `Action`; the shells in `io` perform them. The layers, from the bottom:
+//!
+//! | layer | modules | may import |
+//! |---|---|---|
+//! | L0, bytes without state | [`sip`], `sdp`, `rtp`, `config` | nothing of ours (and the ABI crate) |
+//! | L1, state machines without I/O | `transaction`, `dialog`, `call`, `registrar`, `routing`, `media`, `engine` | L0, L1 |
+//! | L2, shells | `io` | all |
+//!
+//! `cargo xtask tidy` keeps it so.
+#![deny(unsafe_code)]
+
+pub mod sip;
