@@ -1,0 +1,246 @@
+//! The body that the other side gets: our address and ports, its own formats, nothing of the side that wrote it.
+
+use std::fmt::Write as _;
+use std::net::IpAddr;
+
+use smallvec::SmallVec;
+
+use super::address::{holds_address, names_host};
+use super::view::{Attribute, Direction};
+use super::{Editor, Host, Line, Sdp, Stream};
+
+/// What stands in o= and c=.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Anchor {
+    /// Ours, on the network that the body goes to.
+    pub address: IpAddr,
+    /// sess-id: the same for a dialog's life.
+    pub session: u64,
+    /// sess-version: rises by one when the body changes (RFC 3264 8).
+    pub version: u64,
+}
+
+/// What becomes of a stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StreamPlan {
+    /// It is carried.
+    Carry {
+        /// Ours, for RTP; RTCP is on the next.
+        port: u16,
+        /// Payload types, in the order of the new m= line.
+        formats: SmallVec<[u8; 8]>,
+        /// The writer named the unspecified address (hold as of RFC 2543): since ours stands in its place, the
+        /// direction has to say that nothing is wanted.
+        held: bool,
+    },
+    /// It is not: port 0 keeps its place.
+    Refuse {
+        /// `audio`, `video`, …
+        kind: String,
+        /// Protocol and formats, which stay as they were offered: `RTP/AVP 0 8`.
+        rest: String,
+    },
+}
+
+/// Rewrites a body for the other side. A stream without a plan is refused.
+#[must_use]
+pub fn anchor(sdp: &Sdp<'_>, anchor: &Anchor, plans: &[StreamPlan]) -> Vec<u8> {
+    let family = if anchor.address.is_ipv4() {
+        "IP4"
+    } else {
+        "IP6"
+    };
+    let mut rewrite = Rewrite {
+        editor: Editor::new(sdp),
+        hidden: names(sdp),
+        connection: format!("IN {family} {}", anchor.address),
+    };
+    rewrite.session(sdp, anchor);
+    for (number, stream) in sdp.streams().enumerate() {
+        match plans.get(number) {
+            Some(StreamPlan::Carry {
+                port,
+                formats,
+                held,
+            }) => {
+                rewrite.carry(sdp, &stream, *port, formats, *held);
+            }
+            Some(StreamPlan::Refuse { kind, rest }) => rewrite.refuse(&stream, kind, rest),
+            None => {
+                let media = stream.media();
+                let rest = format!("{} {}", media.protocol, media.formats);
+                rewrite.refuse(&stream, media.kind, &rest);
+            }
+        }
+    }
+    rewrite.editor.finish()
+}
+
+struct Rewrite<'s, 'a> {
+    editor: Editor<'s, 'a>,
+    /// Host names that must not be shown.
+    hidden: SmallVec<[&'a str; 4]>,
+    /// Behind every c=, and the end of o=.
+    connection: String,
+}
+
+impl Rewrite<'_, '_> {
+    fn session(&mut self, sdp: &Sdp<'_>, anchor: &Anchor) {
+        let mut seen = (false, false);
+        for (index, line) in sdp.session_lines().iter().enumerate() {
+            match line.kind {
+                b'o' if !seen.0 => {
+                    seen.0 = true;
+                    let (session, version) = (anchor.session, anchor.version);
+                    let connection = &self.connection;
+                    self.editor
+                        .replace(index, format!("- {session} {version} {connection}"));
+                }
+                b'c' if !seen.1 => {
+                    seen.1 = true;
+                    self.editor.replace(index, self.connection.clone());
+                }
+                b's' if shows(line.value, &self.hidden) => self.editor.replace(index, "-".into()),
+                _ if stays(line, &self.hidden) => {}
+                _ => self.editor.remove(index),
+            }
+        }
+    }
+
+    fn carry(
+        &mut self,
+        sdp: &Sdp<'_>,
+        stream: &Stream<'_, '_>,
+        port: u16,
+        formats: &[u8],
+        held: bool,
+    ) {
+        let first = stream.first_line();
+        let media = stream.media();
+        let mut value = format!("{} {port} {}", media.kind, media.protocol);
+        for format in formats {
+            // Writing to a string does not fail.
+            let _ = write!(value, " {format}");
+        }
+        self.editor.replace(first, value);
+        let mut seen_connection = false;
+        let mut seen_direction = false;
+        for (index, line) in stream.lines().iter().enumerate().skip(1) {
+            let index = first + index;
+            match (line.kind, line.attribute()) {
+                (b'c', _) if !seen_connection => {
+                    seen_connection = true;
+                    self.editor.replace(index, self.connection.clone());
+                }
+                (_, Some(Attribute::Rtcp(_))) => {
+                    self.editor
+                        .replace(index, format!("rtcp:{}", port.saturating_add(1)));
+                }
+                (_, Some(Attribute::Direction(direction))) if held => {
+                    seen_direction = true;
+                    self.editor
+                        .replace(index, direction.without_receiving().name().into());
+                }
+                (_, Some(attribute)) if !is_of(&attribute, formats) => self.editor.remove(index),
+                _ if stays(line, &self.hidden) => {}
+                _ => self.editor.remove(index),
+            }
+        }
+        if held && !seen_direction {
+            let said = sdp
+                .session_lines()
+                .iter()
+                .find_map(|line| match line.attribute() {
+                    Some(Attribute::Direction(direction)) => Some(direction),
+                    _ => None,
+                });
+            let direction = said.unwrap_or(Direction::SendRecv).without_receiving();
+            let last = first + stream.lines().len().saturating_sub(1);
+            self.editor
+                .insert_after(last, format!("a={}", direction.name()));
+        }
+    }
+
+    fn refuse(&mut self, stream: &Stream<'_, '_>, kind: &str, rest: &str) {
+        let first = stream.first_line();
+        let value = format!("{kind} 0 {rest}");
+        let shown = shows(value.as_bytes(), &self.hidden);
+        self.editor.replace(
+            first,
+            if shown {
+                "audio 0 RTP/AVP 0".into()
+            } else {
+                value
+            },
+        );
+        let mut seen_connection = false;
+        for (index, line) in stream.lines().iter().enumerate().skip(1) {
+            if line.kind == b'c' && !seen_connection {
+                seen_connection = true;
+                self.editor.replace(first + index, self.connection.clone());
+            } else {
+                self.editor.remove(first + index);
+            }
+        }
+    }
+}
+
+/// Host names that the writer goes by; literals are found by their form.
+fn names<'a>(sdp: &Sdp<'a>) -> SmallVec<[&'a str; 4]> {
+    let mut names = SmallVec::new();
+    let mut add = |host: Host<'a>| match host {
+        Host::Name(name) if name.contains('.') && !names.contains(&name) => names.push(name),
+        _ => {}
+    };
+    add(sdp.origin().host);
+    if let Some(connection) = sdp.connection() {
+        add(connection.host);
+    }
+    for stream in sdp.streams() {
+        if let Some(connection) = stream.connection() {
+            add(connection.host);
+        }
+        for attribute in stream.attributes() {
+            if let Attribute::Rtcp(rtcp) = attribute
+                && let Some(host) = rtcp.host
+            {
+                add(host);
+            }
+        }
+    }
+    names
+}
+
+fn shows(text: &[u8], hidden: &[&str]) -> bool {
+    holds_address(text) || hidden.iter().any(|host| names_host(text, host))
+}
+
+/// Whether a line reaches the other side as it is. A second o= or c= and k= (a key, obsolete) do not.
+fn stays(line: &Line<'_>, hidden: &[&str]) -> bool {
+    match line.kind {
+        b'v' | b't' | b'b' | b'r' | b'z' => true,
+        0 | b'o' | b'c' | b'k' => false,
+        _ => {
+            let plain = match line.attribute() {
+                None => true,
+                Some(attribute) => matches!(
+                    attribute,
+                    Attribute::RtpMap(_)
+                        | Attribute::OfFormat { .. }
+                        | Attribute::Ptime(_)
+                        | Attribute::Direction(_)
+                        | Attribute::Other
+                ),
+            };
+            plain && !shows(line.value, hidden)
+        }
+    }
+}
+
+fn is_of(attribute: &Attribute<'_>, formats: &[u8]) -> bool {
+    match attribute {
+        Attribute::RtpMap(map) => formats.contains(&map.payload_type),
+        Attribute::OfFormat { payload_type, .. } => formats.contains(payload_type),
+        _ => true,
+    }
+}
