@@ -1,0 +1,33 @@
+//! TOML text to a valid, typed [`Config`]. Pure: no file is opened here, no interface is asked.
+//!
+//! Every error has line, column, what was found, what is expected and, for a misspelt key, a suggestion.
+//! What only the host knows comes in as data: [`Config::bind`] takes its interfaces, [`check_ephemeral`] its port range,
+//! [`Secrets`] reads what `{ env = … }` and `{ file = … }` name.
+//! Imports nothing of ours but [`crate::sip`]'s `Transport`.
+
+mod bind;
+mod check;
+mod describe;
+mod embedded;
+mod error;
+mod model;
+mod parse;
+mod pattern;
+mod ports;
+mod reader;
+mod render;
+mod routes;
+mod secrets;
+mod table;
+#[cfg(test)]
+mod tests;
+mod values;
+
+pub use bind::{BindError, BindErrors, HostInterface};
+pub use describe::describe;
+pub use embedded::embedded;
+pub use error::{Conflict, Errors, Fault, Problem};
+pub use model::*;
+pub use pattern::PatternFault;
+pub use ports::{EphemeralOverlap, check_ephemeral, port_ranges};
+pub use secrets::{NoSecret, NoSecrets, Secrets};

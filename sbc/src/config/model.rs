@@ -1,0 +1,307 @@
+//! What a config file says, once it is known to be valid: names are resolved to ids, text to types.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+
+use ipnet::IpNet;
+
+use crate::sip::Transport;
+
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(pub u16);
+
+        impl $name {
+            /// The position in the list of [`Config`] that this id belongs to.
+            #[must_use]
+            pub fn index(self) -> usize {
+                usize::from(self.0)
+            }
+        }
+    };
+}
+
+id!(
+    /// A side of the box: index into [`Config::networks`].
+    NetworkId
+);
+id!(
+    /// A SIP server at a known place: index into [`Config::trunks`].
+    TrunkId
+);
+id!(
+    /// A local account: index into [`Config::phones`].
+    PhoneId
+);
+id!(
+    /// Index into [`Config::routes`].
+    RouteId
+);
+
+/// A whole valid configuration. Immutable: a reload makes another.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// `[sbc]`: the box itself.
+    pub sbc: Sbc,
+    /// `[network.NAME]`, in file order; never empty.
+    pub networks: Vec<Network>,
+    /// `[trunk.NAME]`, in file order.
+    pub trunks: Vec<Trunk>,
+    /// `[phone.NAME]`, in file order.
+    pub phones: Vec<Phone>,
+    /// `[[route]]`, in file order: the first match decides.
+    pub routes: Vec<Route>,
+}
+
+/// `[sbc]`.
+#[derive(Clone, Debug)]
+pub struct Sbc {
+    /// How the box calls itself: the digest realm, and `Server`/`User-Agent`.
+    pub name: String,
+    /// Where state that outlives the process is kept.
+    pub state_dir: std::path::PathBuf,
+    /// The address of metrics, health and API.
+    pub admin: SocketAddr,
+}
+
+/// `[network.NAME]`: a side of the box.
+#[derive(Clone, Debug)]
+pub struct Network {
+    /// The key in the file.
+    pub name: String,
+    /// Where its addresses come from.
+    pub bind: Bind,
+    /// The addresses in force, both families, never empty once [`Config::bind`] has run.
+    /// The first of a family is the one that calls to that family's peers leave from.
+    pub addresses: Vec<IpAddr>,
+    /// What SIP listens on, at each address.
+    pub sip: Vec<Listener>,
+    /// UDP ports for media, both ends included; starts even, ends odd.
+    pub media_ports: RangeInclusive<u16>,
+    /// Whether the kernel may forward media here.
+    pub fast_path: FastPath,
+}
+
+/// Where a network's addresses come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Bind {
+    /// `interface = "eth0"`: every global address of it.
+    Interface(String),
+    /// `address = [...]`.
+    Addresses(Vec<IpAddr>),
+}
+
+/// One entry of `sip = ["udp:5060"]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Listener {
+    /// UDP or TCP.
+    pub transport: Transport,
+    /// 1 to 65535.
+    pub port: u16,
+}
+
+impl fmt::Display for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.transport, self.port)
+    }
+}
+
+/// `fast_path`: whether the kernel may forward a network's media.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FastPath {
+    /// Native XDP, else generic, else user space, and say why.
+    #[default]
+    Auto,
+    /// Native XDP, else user space, and say why.
+    Native,
+    /// Generic XDP, else user space, and say why.
+    Generic,
+    /// User space.
+    Off,
+}
+
+/// `[trunk.NAME]`: a SIP server at a known place, carrier or PBX.
+#[derive(Clone, Debug)]
+pub struct Trunk {
+    /// The key in the file.
+    pub name: String,
+    /// The side of the box that it is on.
+    pub network: NetworkId,
+    /// Where requests to it go.
+    pub server: Server,
+    /// Which sources are this trunk; by default the address of `server`.
+    pub accept_from: Vec<IpNet>,
+    /// Offered to and accepted from that side, in our order of preference; never empty.
+    pub codecs: Vec<Codec>,
+}
+
+/// `server = "sip:10.0.0.10:5060;transport=tcp"`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Server {
+    /// Address and port (default 5060).
+    pub address: SocketAddr,
+    /// Default UDP.
+    pub transport: Transport,
+}
+
+/// `[phone.NAME]`: a local account.
+#[derive(Clone, Debug)]
+pub struct Phone {
+    /// The key in the file: user part and digest user name.
+    pub name: String,
+    /// For digest.
+    pub password: Secret,
+    /// `name = "Living Room"`: shown to whom it calls.
+    pub display_name: Option<String>,
+    /// Offered to and accepted from it, in our order of preference; never empty.
+    pub codecs: Vec<Codec>,
+}
+
+/// `[[route]]`.
+#[derive(Clone, Debug)]
+pub struct Route {
+    /// `name`, else `route N` counted from 1.
+    pub name: String,
+    /// Who may be calling; any of them.
+    pub from: Vec<From>,
+    /// User part of the Request-URI; empty matches all, else any of them.
+    pub number: Vec<Pattern>,
+    /// In order, until one takes the call.
+    pub to: Vec<Target>,
+}
+
+/// Who a route is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum From {
+    /// `trunk:NAME`.
+    Trunk(TrunkId),
+    /// `phone:NAME`.
+    Phone(PhoneId),
+    /// `phone:*`.
+    AnyPhone,
+}
+
+/// Where a route leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// `trunk:NAME`: the number stays as it was dialled.
+    Trunk(TrunkId),
+    /// `phone:NAME`.
+    Phone(PhoneId),
+    /// `phone:{number}`: the phone whose name was dialled; no such phone is no target.
+    DialledPhone,
+}
+
+/// A number pattern as in a dialplan: X 0-9, Z 1-9, N 2-9, `[15-7]`, `.` one or more, `!` none or more; anything else is itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pattern {
+    pub(super) text: String,
+    pub(super) parts: Vec<PatternPart>,
+}
+
+/// One position of a [`Pattern`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum PatternPart {
+    /// One character out of these.
+    OneOf(Vec<RangeInclusive<char>>),
+    /// `.`: one or more of anything, to the end.
+    OneOrMore,
+    /// `!`: none or more of anything, to the end.
+    Any,
+}
+
+/// An audio codec that the box knows by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Codec {
+    /// G.722 at 64 kbit/s, payload type 9, clock 8000.
+    G722,
+    /// G.711 mu-law, payload type 0.
+    Pcmu,
+    /// G.711 A-law, payload type 8.
+    Pcma,
+}
+
+impl Codec {
+    /// All of them, in our order of preference where the file is silent.
+    pub const ALL: [Codec; 3] = [Codec::G722, Codec::Pcmu, Codec::Pcma];
+
+    /// The encoding name of its rtpmap (RFC 3551), as the file spells it too.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Codec::G722 => "G722",
+            Codec::Pcmu => "PCMU",
+            Codec::Pcma => "PCMA",
+        }
+    }
+
+    /// The static payload type of RFC 3551, table 4.
+    #[must_use]
+    pub fn payload_type(self) -> u8 {
+        match self {
+            Codec::G722 => 9,
+            Codec::Pcmu => 0,
+            Codec::Pcma => 8,
+        }
+    }
+}
+
+/// A password. Shows as `***` wherever it is printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Takes the secret's text.
+    #[must_use]
+    pub fn new(text: String) -> Self {
+        Secret(text)
+    }
+
+    /// The secret itself: for digest and nothing else.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+impl Config {
+    /// The network with this id. Ids come from this config only.
+    #[must_use]
+    pub fn network(&self, id: NetworkId) -> &Network {
+        &self.networks[id.index()]
+    }
+
+    /// The trunk with this id.
+    #[must_use]
+    pub fn trunk(&self, id: TrunkId) -> &Trunk {
+        &self.trunks[id.index()]
+    }
+
+    /// The phone with this id.
+    #[must_use]
+    pub fn phone(&self, id: PhoneId) -> &Phone {
+        &self.phones[id.index()]
+    }
+
+    /// The route with this id.
+    #[must_use]
+    pub fn route(&self, id: RouteId) -> &Route {
+        &self.routes[id.index()]
+    }
+
+    /// The account of this name.
+    #[must_use]
+    pub fn phone_named(&self, name: &str) -> Option<PhoneId> {
+        let index = self.phones.iter().position(|p| p.name == name)?;
+        u16::try_from(index).ok().map(PhoneId)
+    }
+}

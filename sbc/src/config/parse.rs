@@ -1,0 +1,338 @@
+//! The sections of the file, one function each.
+
+use std::net::SocketAddr;
+use std::ops::Range;
+
+use ipnet::IpNet;
+use toml::de::DeTable;
+
+use super::check;
+use super::error::{Errors, Fault, Report};
+use super::model::{
+    Bind, Codec, Config, FastPath, Listener, Network, NetworkId, Phone, Sbc, Trunk,
+};
+use super::reader::{Named, Section, Value, listed, named};
+use super::routes::{self, Names};
+use super::secrets::Secrets;
+use super::values;
+use crate::sip::Transport;
+
+/// Bytes of a file.
+const MAX_TEXT: usize = 8 << 20;
+/// Networks; each is a handful of sockets.
+const MAX_NETWORKS: usize = 64;
+/// Trunks.
+const MAX_TRUNKS: usize = 4096;
+/// What an id can count.
+const MAX_IDS: usize = u16::MAX as usize;
+
+// The keys of each section.
+const ROOT: [&str; 5] = ["sbc", "network", "trunk", "phone", "route"];
+const SBC: [&str; 3] = ["name", "state_dir", "admin"];
+const NETWORK: [&str; 5] = ["interface", "address", "sip", "media_ports", "fast_path"];
+const TRUNK: [&str; 4] = ["network", "server", "accept_from", "codecs"];
+const PHONE: [&str; 3] = ["password", "name", "codecs"];
+const ROUTE: [&str; 4] = ["name", "from", "number", "to"];
+
+impl Config {
+    /// Reads a config. `file` is how messages call it; `secrets` reads the passwords that are elsewhere.
+    ///
+    /// The addresses of a network with `interface` are still missing: [`Config::bind`] finds them.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it, up to twenty problems.
+    pub fn parse(text: &str, file: &str, secrets: &dyn Secrets) -> Result<Config, Errors> {
+        let mut report = Report::new();
+        let config = read(text, secrets, &mut report);
+        match config {
+            Some(config) if report.is_empty() => Ok(config),
+            _ => Err(report.into_errors(text, file)),
+        }
+    }
+}
+
+/// Where the parts of a config stand in the file, for checks of one against another. Index by id.
+#[derive(Default)]
+pub(super) struct Places {
+    pub(super) admin: Range<usize>,
+    pub(super) networks: Vec<NetworkPlace>,
+    pub(super) servers: Vec<Range<usize>>,
+}
+
+/// Where a network's keys stand; that of the network itself for those that the file leaves out.
+pub(super) struct NetworkPlace {
+    pub(super) sip: Range<usize>,
+    pub(super) media_ports: Range<usize>,
+}
+
+fn read(text: &str, secrets: &dyn Secrets, report: &mut Report) -> Option<Config> {
+    if text.len() > MAX_TEXT {
+        let fault = Fault::TooLong {
+            found: text.len(),
+            limit: MAX_TEXT,
+        };
+        report.add(0..0, fault);
+        return None;
+    }
+    let document = match DeTable::parse(text) {
+        Ok(document) => document,
+        Err(error) => {
+            let at = error.span().unwrap_or(text.len()..text.len());
+            report.add(at, Fault::Syntax(error.message().to_owned()));
+            return None;
+        }
+    };
+    let root = Section::new("the file".to_owned(), 0..0, document.get_ref(), &ROOT);
+    root.unknown(report);
+    let sbc = root.optional("sbc");
+    let networks = named(&root, "network", &NETWORK, report);
+    let trunks = named(&root, "trunk", &TRUNK, report);
+    let phones = named(&root, "phone", &PHONE, report);
+    let routes = listed(&root, "route", &ROUTE, report);
+
+    let mut bounded = true;
+    for (kind, found, limit) in [
+        ("networks", networks.len(), MAX_NETWORKS),
+        ("trunks", trunks.len(), MAX_TRUNKS),
+        ("phones", phones.len(), MAX_IDS),
+        ("routes", routes.len(), MAX_IDS),
+    ] {
+        if found > limit {
+            report.add(0..0, Fault::TooMany { kind, found, limit });
+            bounded = false;
+        }
+    }
+    if !bounded {
+        return None;
+    }
+    if networks.is_empty() && report.is_empty() {
+        let help = "such as `[network.lan]` with `interface = \"eth0\"` below it";
+        report.add_with(0..0, Fault::NoNetwork, Some(help.to_owned()));
+    }
+
+    let names = Names::new(&networks, &trunks, &phones);
+    let mut places = Places::default();
+    let sbc = read_sbc(sbc, &mut places, report);
+    let networks = read_each("network", networks, report, |name, section, report| {
+        read_network(name, section, &mut places, report)
+    });
+    let trunks = read_each("trunk", trunks, report, |name, section, report| {
+        read_trunk(name, section, &names, &mut places, report)
+    });
+    let phones = read_each("phone", phones, report, |name, section, report| {
+        read_phone(name, section, secrets, report)
+    });
+    let routes = routes::read(routes, &names, report);
+    if !report.is_empty() {
+        return None;
+    }
+    let config = Config {
+        sbc: sbc?,
+        networks,
+        trunks,
+        phones,
+        routes,
+    };
+    check::parts(&config, &places, report);
+    Some(config)
+}
+
+fn read_each<T>(
+    kind: &'static str,
+    all: Vec<Named<'_, '_>>,
+    report: &mut Report,
+    mut read: impl FnMut(&str, &Section<'_, '_>, &mut Report) -> Option<T>,
+) -> Vec<T> {
+    let mut parsed = Vec::new();
+    for Named { name, at, section } in all {
+        values::name(kind, name, at, report);
+        let Some(section) = section else { continue };
+        section.unknown(report);
+        parsed.extend(read(name, &section, report));
+    }
+    parsed
+}
+
+fn read_sbc(value: Option<Value<'_, '_>>, places: &mut Places, report: &mut Report) -> Option<Sbc> {
+    let mut sbc = Sbc {
+        name: "sbc".to_owned(),
+        state_dir: "/var/lib/sbc".into(),
+        admin: SocketAddr::from(([127, 0, 0, 1], 9960)),
+    };
+    let Some(value) = value else {
+        return Some(sbc);
+    };
+    let toml::de::DeValue::Table(table) = value.value else {
+        report.add(value.at.clone(), value.mistyped("a table"));
+        return None;
+    };
+    places.admin = value.at.clone();
+    let section = Section::new("[sbc]".to_owned(), value.at.clone(), table, &SBC);
+    section.unknown(report);
+    if let Some(text) = section.text("name", report) {
+        values::name("sbc", text.text, text.at, report);
+        text.text.clone_into(&mut sbc.name);
+    }
+    if let Some(text) = section.text("state_dir", report) {
+        sbc.state_dir = values::one(&text, report, values::path).unwrap_or(sbc.state_dir);
+    }
+    if let Some(text) = section.text("admin", report) {
+        sbc.admin = values::one(&text, report, values::socket_address).unwrap_or(sbc.admin);
+        places.admin = text.at;
+    }
+    Some(sbc)
+}
+
+fn read_network(
+    name: &str,
+    section: &Section<'_, '_>,
+    places: &mut Places,
+    report: &mut Report,
+) -> Option<Network> {
+    let interface = section.optional("interface");
+    let address = section.optional("address");
+    let bind = match (&interface, &address) {
+        (Some(interface), None) => interface
+            .text(report)
+            .and_then(|text| values::one(&text, report, values::interface))
+            .map(Bind::Interface),
+        (None, Some(address)) => address
+            .texts("address", report)
+            .map(|texts| values::each(&texts, report, values::own_address))
+            .map(Bind::Addresses),
+        (None, None) if section.misspells(&["interface", "address"]) => None,
+        (both, _) => {
+            let found = if both.is_some() { "both" } else { "neither" };
+            let place = section.place().to_owned();
+            report.add_with(
+                section.at(),
+                Fault::Bind { place, found },
+                Some("such as `interface = \"eth0\"` or `address = [\"192.168.1.2\"]`".to_owned()),
+            );
+            None
+        }
+    };
+    let sip_value = section.optional("sip");
+    let media_value = section.optional("media_ports");
+    let fast_path = section.text("fast_path", report);
+    let at = |value: &Option<Value<'_, '_>>| {
+        value
+            .as_ref()
+            .map_or_else(|| section.at(), |value| value.at.clone())
+    };
+    places.networks.push(NetworkPlace {
+        sip: at(&sip_value),
+        media_ports: at(&media_value),
+    });
+    let sip = match &sip_value {
+        Some(value) => value
+            .texts("listener such as `udp:5060`", report)
+            .map(|texts| values::each(&texts, report, values::listener))
+            .unwrap_or_default(),
+        None => [Transport::Udp, Transport::Tcp]
+            .map(|transport| Listener {
+                transport,
+                port: 5060,
+            })
+            .to_vec(),
+    };
+    let media_ports = match &media_value {
+        Some(value) => value
+            .text(report)
+            .and_then(|text| values::one(&text, report, values::media_ports)),
+        None => Some(20000..=29999),
+    };
+    let fast_path = match fast_path {
+        Some(text) => values::one(&text, report, values::fast_path),
+        None => Some(FastPath::default()),
+    };
+    let bind = bind?;
+    Some(Network {
+        name: name.to_owned(),
+        addresses: match &bind {
+            Bind::Interface(_) => Vec::new(),
+            Bind::Addresses(addresses) => addresses.clone(),
+        },
+        bind,
+        sip,
+        media_ports: media_ports?,
+        fast_path: fast_path?,
+    })
+}
+
+fn read_trunk(
+    name: &str,
+    section: &Section<'_, '_>,
+    names: &Names<'_>,
+    places: &mut Places,
+    report: &mut Report,
+) -> Option<Trunk> {
+    let network = section
+        .required("network", "network = \"NAME\"", report)
+        .and_then(|value| value.text(report))
+        .and_then(|text| names.networks.find(&text, text.text, report, str::to_owned));
+    let server = section.required("server", "server = \"sip:192.0.2.1:5060\"", report);
+    places.servers.push(
+        server
+            .as_ref()
+            .map_or_else(|| section.at(), |value| value.at.clone()),
+    );
+    let server = server
+        .and_then(|value| value.text(report))
+        .and_then(|text| values::one(&text, report, values::server));
+    let accept_from = section
+        .texts("accept_from", "address or prefix", report)
+        .map(|texts| values::each(&texts, report, values::prefix));
+    let codecs = read_codecs(section, report);
+    let server = server?;
+    Some(Trunk {
+        name: name.to_owned(),
+        network: NetworkId(network?),
+        server,
+        accept_from: accept_from.unwrap_or_else(|| vec![IpNet::from(server.address.ip())]),
+        codecs,
+    })
+}
+
+fn read_phone(
+    name: &str,
+    section: &Section<'_, '_>,
+    secrets: &dyn Secrets,
+    report: &mut Report,
+) -> Option<Phone> {
+    let password = section
+        .required("password", "password = { env = \"NAME\" }", report)
+        .and_then(|value| values::secret(&value, secrets, report));
+    let display_name = section
+        .text("name", report)
+        .and_then(|text| values::one(&text, report, values::display_name));
+    let codecs = read_codecs(section, report);
+    Some(Phone {
+        name: name.to_owned(),
+        password: password?,
+        display_name,
+        codecs,
+    })
+}
+
+fn read_codecs(section: &Section<'_, '_>, report: &mut Report) -> Vec<Codec> {
+    let Some(texts) = section.texts("codecs", "codec", report) else {
+        return Codec::ALL.to_vec();
+    };
+    let mut codecs = Vec::new();
+    for text in texts {
+        let Some(codec) = values::one(&text, report, values::codec) else {
+            continue;
+        };
+        if codecs.contains(&codec) {
+            // In another case; the same spelling has been told.
+            let fault = Fault::Twice {
+                key: text.key,
+                found: text.text.to_owned(),
+            };
+            report.add(text.at, fault);
+        }
+        codecs.push(codec);
+    }
+    codecs
+}

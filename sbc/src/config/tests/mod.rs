@@ -1,0 +1,188 @@
+//! Whole files in, configs and error texts out.
+
+use super::*;
+
+mod errors;
+mod fuzz;
+mod secrets;
+
+const LAB: &str = include_str!("../../../../deploy/lab.toml");
+
+#[test]
+fn the_lab_loads() {
+    let config = Config::parse(LAB, "lab.toml", &NoSecrets).unwrap_or_else(|e| panic!("{e}"));
+    assert_eq!(config.sbc.name, "lab");
+    assert_eq!(config.sbc.state_dir.to_str(), Some("/var/lib/sbc-lab"));
+    assert_eq!(config.sbc.admin.to_string(), "127.0.0.1:9960");
+    let names: Vec<_> = config.networks.iter().map(|n| n.name.as_str()).collect();
+    assert_eq!(names, ["left", "right"]);
+    let a = &config.trunks[0];
+    assert_eq!((a.name.as_str(), a.network), ("a", NetworkId(0)));
+    assert_eq!(a.server.address.to_string(), "10.71.1.2:5060");
+    assert_eq!(a.codecs, [Codec::G722, Codec::Pcmu, Codec::Pcma]);
+    let b = &config.trunks[1];
+    assert_eq!(b.codecs, [Codec::Pcmu, Codec::G722, Codec::Pcma]);
+    assert_eq!(b.accept_from[0].to_string(), "10.71.2.2/32");
+    assert_eq!(config.routes[0].from, [From::Trunk(TrunkId(0))]);
+    assert_eq!(config.routes[0].to, [Target::Trunk(TrunkId(1))]);
+}
+
+/// The whole text of what is wrong with `text`.
+fn errors(text: &str) -> String {
+    match Config::parse(text, "sbc.toml", &Vault) {
+        Ok(config) => panic!("loads: {config:?}"),
+        Err(errors) => errors.to_string(),
+    }
+}
+
+/// The first line of the first error, without the name of the file, and its help.
+fn first(text: &str) -> (String, Option<String>) {
+    let errors = Config::parse(text, "f", &Vault).unwrap_err();
+    let problem = &errors.problems()[0];
+    let line = problem.to_string().lines().next().unwrap().to_owned();
+    (line, problem.help.clone())
+}
+
+/// Has one variable and one file.
+struct Vault;
+
+impl Secrets for Vault {
+    fn env(&self, name: &str) -> Result<String, NoSecret> {
+        match name {
+            "GOOD" => Ok("from-env".to_owned()),
+            "EMPTY" => Ok(String::new()),
+            _ => Err(NoSecret::Absent),
+        }
+    }
+
+    fn file(&self, path: &std::path::Path) -> Result<String, NoSecret> {
+        match path.to_str() {
+            Some("/good") => Ok("from-file\n".to_owned()),
+            Some("/lines") => Ok("s3cret\ns3cret\n".to_owned()),
+            Some("/closed") => Err(NoSecret::Unreadable(std::io::ErrorKind::PermissionDenied)),
+            _ => Err(NoSecret::Absent),
+        }
+    }
+}
+
+const NETWORK: &str = "[network.a]\naddress = [\"10.0.0.1\"]\n";
+
+#[test]
+fn who_is_silent_gets_the_usual() {
+    let text = "[network.a]\ninterface = \"eth0\"\n[trunk.t]\nnetwork = \"a\"\nserver = \"sip:[2001:db8::1]\"\n\
+                [phone.6001]\npassword = \"x\"\n[[route]]\nfrom = \"phone:6001\"\nto = \"trunk:t\"\n";
+    let config = Config::parse(text, "f", &Vault).unwrap();
+    assert_eq!(config.sbc.name, "sbc");
+    assert_eq!(config.sbc.state_dir.to_str(), Some("/var/lib/sbc"));
+    assert_eq!(config.sbc.admin.to_string(), "127.0.0.1:9960");
+    let network = &config.networks[0];
+    assert_eq!(network.bind, Bind::Interface("eth0".to_owned()));
+    assert!(network.addresses.is_empty());
+    let listeners: Vec<_> = network.sip.iter().map(ToString::to_string).collect();
+    assert_eq!(listeners, ["udp:5060", "tcp:5060"]);
+    assert_eq!(network.media_ports, 20000..=29999);
+    assert_eq!(network.fast_path, FastPath::Auto);
+    let trunk = &config.trunks[0];
+    assert_eq!(trunk.server.address.to_string(), "[2001:db8::1]:5060");
+    assert_eq!(trunk.server.transport, crate::sip::Transport::Udp);
+    assert_eq!(trunk.accept_from[0].to_string(), "2001:db8::1/128");
+    assert_eq!(trunk.codecs, Codec::ALL);
+    assert_eq!(config.phones[0].codecs, Codec::ALL);
+    assert_eq!(config.phones[0].display_name, None);
+    assert_eq!(config.routes[0].name, "route 1");
+}
+
+#[test]
+fn ids_follow_the_order_of_the_file() {
+    let text = format!(
+        "[phone.z]\npassword = \"1\"\n[phone.a]\npassword = \"2\"\n{NETWORK}[phone.m]\npassword = \"3\"\n\
+         [[route]]\nfrom = \"phone:a\"\nto = [\"phone:m\", \"phone:z\"]\n"
+    );
+    let config = Config::parse(&text, "f", &Vault).unwrap();
+    let names: Vec<_> = config.phones.iter().map(|p| p.name.as_str()).collect();
+    assert_eq!(names, ["z", "a", "m"]);
+    assert_eq!(config.phone_named("m"), Some(PhoneId(2)));
+    assert_eq!(config.routes[0].from, [From::Phone(PhoneId(1))]);
+    assert_eq!(
+        config.routes[0].to,
+        [Target::Phone(PhoneId(2)), Target::Phone(PhoneId(0))]
+    );
+}
+
+#[test]
+fn media_ports_are_whole_pairs() {
+    let range = |text: &str| {
+        let text = format!("{NETWORK}media_ports = \"{text}\"");
+        Config::parse(&text, "f", &Vault)
+            .map(|config| config.networks[0].media_ports.clone())
+            .map_err(|errors| errors.problems()[0].fault.to_string())
+    };
+    assert_eq!(range("20000-29999"), Ok(20000..=29999));
+    assert_eq!(range("10001 - 20000"), Ok(10002..=19999));
+    assert_eq!(range("20000-20003"), Ok(20000..=20003));
+    assert_eq!(range("60000-65535"), Ok(60000..=65535));
+    let pairs = "expected at least two pairs of an even and an odd port, as in `20000-20003`";
+    for (text, expected) in [
+        ("20000-20002", pairs),
+        ("20001-20004", pairs),
+        ("65535-65535", pairs),
+        ("20000-65536", "expected ports up to 65535"),
+        ("1000-2000", "expected ports from 1024 on"),
+        ("3000-2000", "expected the lower port first"),
+        ("x-y", "expected a range such as `20000-29999`"),
+    ] {
+        assert_eq!(
+            range(text),
+            Err(format!("media_ports: found `{text}`, {expected}"))
+        );
+    }
+}
+
+#[test]
+fn what_check_prints() {
+    let config = Config::parse(LAB, "lab.toml", &NoSecrets).unwrap();
+    assert_eq!(
+        describe(&config),
+        "\
+sbc \"lab\": state in /var/lib/sbc-lab, admin at http://127.0.0.1:9960
+
+NETWORK  ADDRESS    SIP                 MEDIA PORTS  FAST PATH
+left     10.71.1.1  udp:5060, tcp:5060  20000-29999  auto
+right    10.71.2.1  udp:5060, tcp:5060  20000-29999  auto
+
+TRUNK  NETWORK  SERVER              RECOGNISED BY  OFFERED
+a      left     udp:10.71.1.2:5060  10.71.1.2      G722, PCMU, PCMA
+b      right    udp:10.71.2.2:5060  10.71.2.2      PCMU, G722, PCMA
+
+ROUTES, the first that matches decides
+ 1. a-to-b: calls from trunk:a to any number go to trunk:b
+ 2. b-to-a: calls from trunk:b to any number go to trunk:a
+"
+    );
+    let phones = ["6001", "6002"].map(|name| (name.to_owned(), "s3cret".to_owned()));
+    let addresses =
+        ["127.0.0.1", "192.168.1.2", "::1", "2001:db8::2"].map(|ip| ip.parse().unwrap());
+    let networks = [("lan", addresses.to_vec())];
+    let text = embedded(&networks, &phones, "/var/lib/sbc");
+    let config = Config::parse(&text, "embedded", &NoSecrets).unwrap();
+    assert_eq!(
+        describe(&config),
+        "\
+sbc \"sbc\": state in /var/lib/sbc, admin at http://127.0.0.1:9960
+
+NETWORK  ADDRESS      SIP                 MEDIA PORTS  FAST PATH
+lan      127.0.0.1    udp:5060, tcp:5060  20000-29999  auto
+         192.168.1.2
+         ::1
+         2001:db8::2
+
+PHONE  SHOWN AS  OFFERED
+6001   -         G722, PCMU, PCMA
+6002   -         G722, PCMU, PCMA
+
+ROUTES, the first that matches decides
+ 1. extensions: calls from any phone to any number go to the phone that was
+    dialled (6001 or 6002)
+"
+    );
+}

@@ -1,0 +1,437 @@
+//! One text of the file to one typed value.
+
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+
+use ipnet::IpNet;
+use toml::de::DeValue;
+
+use super::error::{Fault, Report, nearest, shown};
+use super::model::{Codec, FastPath, Listener, Secret, Server};
+use super::reader::{Section, Text, Value, alternatives};
+use super::secrets::{NoSecret, Secrets};
+use crate::sip::Transport;
+
+/// Characters of a name.
+const MAX_NAME: usize = 64;
+/// Bytes of a password.
+const MAX_SECRET: usize = 256;
+
+/// Reads one text with `parse`, or reports what it expected.
+pub(super) fn one<T>(
+    text: &Text<'_>,
+    report: &mut Report,
+    parse: impl FnOnce(&str) -> Result<T, Expected>,
+) -> Option<T> {
+    match parse(text.text) {
+        Ok(value) => Some(value),
+        Err(Expected { expected, help }) => {
+            let fault = Fault::Value {
+                key: text.key,
+                found: shown(text.text),
+                expected,
+            };
+            report.add_with(text.at.clone(), fault, help);
+            None
+        }
+    }
+}
+
+/// Reads each text with `parse`, and reports each that is none.
+pub(super) fn each<T>(
+    texts: &[Text<'_>],
+    report: &mut Report,
+    parse: impl Fn(&str) -> Result<T, Expected>,
+) -> Vec<T> {
+    texts
+        .iter()
+        .filter_map(|text| one(text, report, &parse))
+        .collect()
+}
+
+/// What would have been right.
+pub(super) struct Expected {
+    pub(super) expected: String,
+    pub(super) help: Option<String>,
+}
+
+fn expected<T>(expected: impl Into<String>) -> Result<T, Expected> {
+    Err(Expected {
+        expected: expected.into(),
+        help: None,
+    })
+}
+
+fn expected_help<T>(
+    expected: impl Into<String>,
+    help: impl Into<Option<String>>,
+) -> Result<T, Expected> {
+    Err(Expected {
+        expected: expected.into(),
+        help: help.into(),
+    })
+}
+
+/// Whether `name` may be a name; reports if not.
+pub(super) fn name(
+    what: &'static str,
+    name: &str,
+    at: std::ops::Range<usize>,
+    report: &mut Report,
+) -> bool {
+    let legal = !name.is_empty()
+        && name.len() <= MAX_NAME
+        && name
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "_.+-".contains(c));
+    if !legal {
+        let found = shown(name);
+        report.add(at, Fault::Name { what, found });
+    }
+    legal
+}
+
+/// `udp:5060`.
+pub(super) fn listener(text: &str) -> Result<Listener, Expected> {
+    let Some((transport, port)) = text.split_once(':') else {
+        let help = match (transport(text), text.parse::<u16>()) {
+            (Ok(transport), _) => Some(format!("such as `{transport}:5060`")),
+            (_, Ok(port)) => Some(format!("such as `udp:{port}`")),
+            _ => None,
+        };
+        return expected_help("`udp:PORT` or `tcp:PORT`", help);
+    };
+    let transport = self::transport(transport)?;
+    match port.parse() {
+        Ok(port) if port > 0 => Ok(Listener { transport, port }),
+        _ => expected("a port from 1 to 65535 after the `:`"),
+    }
+}
+
+fn transport(text: &str) -> Result<Transport, Expected> {
+    match text {
+        "udp" => Ok(Transport::Udp),
+        "tcp" => Ok(Transport::Tcp),
+        other => {
+            let help = match (other, nearest(other, ["udp", "tcp"])) {
+                ("tls" | "ws" | "wss" | "sctp", _) => Some(format!("`{other}` is not supported")),
+                (_, Some(near)) => Some(format!("did you mean `{near}`?")),
+                (_, None) => None,
+            };
+            expected_help("`udp` or `tcp` as transport", help)
+        }
+    }
+}
+
+/// `20000-29999`, narrowed to whole pairs: starts even, ends odd.
+pub(super) fn media_ports(text: &str) -> Result<RangeInclusive<u16>, Expected> {
+    let Some((low, high)) = text.split_once('-') else {
+        return expected("a range such as `20000-29999`");
+    };
+    let (Ok(low), Ok(high)) = (low.trim().parse::<u32>(), high.trim().parse::<u32>()) else {
+        return expected("a range such as `20000-29999`");
+    };
+    let (Ok(low), Ok(high)) = (u16::try_from(low), u16::try_from(high)) else {
+        return expected("ports up to 65535");
+    };
+    if low < 1024 {
+        return expected("ports from 1024 on");
+    }
+    if high < low {
+        return expected_help(
+            "the lower port first",
+            format!("did you mean `{high}-{low}`?"),
+        );
+    }
+    // An odd start and an even end are half of a pair.
+    let low = u32::from(low).next_multiple_of(2);
+    let high = u32::from(high).div_ceil(2) * 2 - 1;
+    match (u16::try_from(low), u16::try_from(high)) {
+        (Ok(low), Ok(high)) if high > low && high - low >= 3 => Ok(low..=high),
+        _ => expected("at least two pairs of an even and an odd port, as in `20000-20003`"),
+    }
+}
+
+/// `auto`, `native`, `generic`, `off`.
+pub(super) fn fast_path(text: &str) -> Result<FastPath, Expected> {
+    match text {
+        "auto" => Ok(FastPath::Auto),
+        "native" => Ok(FastPath::Native),
+        "generic" => Ok(FastPath::Generic),
+        "off" => Ok(FastPath::Off),
+        other => {
+            let known = ["auto", "native", "generic", "off"];
+            let near = nearest(other, known).map(|near| format!("did you mean `{near}`?"));
+            expected_help(alternatives(&known), near)
+        }
+    }
+}
+
+/// An address that a socket of ours can have.
+pub(super) fn own_address(text: &str) -> Result<IpAddr, Expected> {
+    match plain_address(text)? {
+        ip if ip.is_unspecified() => expected_help(
+            "an address of this host",
+            "name each address, or use `interface = \"NAME\"` for all of one interface".to_owned(),
+        ),
+        ip if ip.is_multicast() => expected("an address of this host"),
+        IpAddr::V6(ip) if ip.is_unicast_link_local() => {
+            expected("an address that holds beyond the link, not a link-local one")
+        }
+        IpAddr::V4(ip) if ip.is_broadcast() => expected("an address of this host"),
+        ip => Ok(ip),
+    }
+}
+
+fn plain_address(text: &str) -> Result<IpAddr, Expected> {
+    match text.parse::<IpAddr>() {
+        Ok(ip) if ip.to_canonical() != ip => expected_help(
+            "an IPv4 or IPv6 address",
+            format!("write `{}`", ip.to_canonical()),
+        ),
+        Ok(ip) => Ok(ip),
+        Err(_) => {
+            let help = match text.split_once('/') {
+                Some((address, _)) if address.parse::<IpAddr>().is_ok() => Some(format!(
+                    "did you mean `{address}`, without the prefix length?"
+                )),
+                _ => None,
+            };
+            expected_help("an IPv4 or IPv6 address", help)
+        }
+    }
+}
+
+/// A name as the system has for interfaces: at most 15 bytes, without blanks and slashes.
+pub(super) fn interface(text: &str) -> Result<String, Expected> {
+    let legal = !text.is_empty()
+        && text.len() <= 15
+        && text.chars().all(|c| c.is_ascii_graphic() && c != '/');
+    if legal {
+        Ok(text.to_owned())
+    } else {
+        expected("the name of an interface, such as `eth0`")
+    }
+}
+
+/// `127.0.0.1:9960`.
+pub(super) fn socket_address(text: &str) -> Result<SocketAddr, Expected> {
+    text.parse().or_else(|_| {
+        let help = match text.parse::<IpAddr>() {
+            Ok(ip) => Some(format!("did you mean `{}`?", SocketAddr::new(ip, 9960))),
+            Err(_) => None,
+        };
+        expected_help("an address and a port such as `127.0.0.1:9960`", help)
+    })
+}
+
+/// `sip:10.0.0.10:5060;transport=tcp`.
+pub(super) fn server(text: &str) -> Result<Server, Expected> {
+    const SHAPE: &str =
+        "`sip:ADDRESS`, perhaps with `:PORT` and `;transport=udp` or `;transport=tcp`";
+    let Some((scheme, rest)) = text.split_once(':') else {
+        let help = text
+            .parse::<IpAddr>()
+            .ok()
+            .map(|ip| format!("write `sip:{}`", bracketed(ip)));
+        return expected_help(SHAPE, help);
+    };
+    if scheme.eq_ignore_ascii_case("sips") {
+        return expected_help(SHAPE, "`sips` is not supported: write `sip:`".to_owned());
+    }
+    if !scheme.eq_ignore_ascii_case("sip") {
+        let help = text
+            .parse::<SocketAddr>()
+            .ok()
+            .map(|address| format!("write `sip:{address}`"));
+        return expected_help(SHAPE, help);
+    }
+    let (host_port, parameters) = rest.split_once(';').unwrap_or((rest, ""));
+    let mut chosen = Transport::Udp;
+    for parameter in parameters.split(';').filter(|p| !p.is_empty()) {
+        match parameter.split_once('=') {
+            Some(("transport", value)) => chosen = transport(&value.to_ascii_lowercase())?,
+            _ => return expected("no parameter but `transport`"),
+        }
+    }
+    if host_port.contains('@') {
+        return expected("no user part: the number that was dialled goes there");
+    }
+    let address = server_address(host_port)?;
+    let ip = address.ip();
+    if ip.is_unspecified() || ip.is_multicast() {
+        return expected("the address of one host");
+    }
+    Ok(Server {
+        address,
+        transport: chosen,
+    })
+}
+
+fn server_address(host_port: &str) -> Result<SocketAddr, Expected> {
+    const DEFAULT_PORT: u16 = 5060;
+    let (host, port) = match host_port.strip_prefix('[').and_then(|h| h.split_once(']')) {
+        Some((host, "")) => (host, None),
+        Some((host, port)) => (host, Some(port.strip_prefix(':').unwrap_or("none"))),
+        None if host_port.matches(':').count() > 1 => {
+            return expected_help(
+                "an IPv6 address in brackets",
+                format!("such as `sip:[{}]:5060`", shown(host_port)),
+            );
+        }
+        None => match host_port.split_once(':') {
+            Some((host, port)) => (host, Some(port)),
+            None => (host_port, None),
+        },
+    };
+    let port = match port.map(str::parse) {
+        None => DEFAULT_PORT,
+        Some(Ok(port)) if port > 0 => port,
+        Some(_) => return expected("a port from 1 to 65535 after the address"),
+    };
+    match host.parse::<IpAddr>() {
+        Ok(ip) if ip.to_canonical() != ip => expected_help(
+            "an IPv4 or IPv6 address",
+            format!("write `{}`", ip.to_canonical()),
+        ),
+        Ok(ip) if ip.is_ipv6() != host_port.starts_with('[') => {
+            expected("brackets around an IPv6 address and no other")
+        }
+        Ok(ip) => Ok(SocketAddr::new(ip, port)),
+        Err(_) => expected_help(
+            "an IPv4 or IPv6 address after `sip:`",
+            "names are not looked up: write the address of the server".to_owned(),
+        ),
+    }
+}
+
+fn bracketed(ip: IpAddr) -> String {
+    match ip {
+        IpAddr::V4(ip) => ip.to_string(),
+        IpAddr::V6(ip) => format!("[{ip}]"),
+    }
+}
+
+/// `198.51.100.0/24`, or an address.
+pub(super) fn prefix(text: &str) -> Result<IpNet, Expected> {
+    if !text.contains('/') {
+        return plain_address(text).map(IpNet::from).or_else(|e| {
+            expected_help("an address or a prefix such as `198.51.100.0/24`", e.help)
+        });
+    }
+    let Ok(net) = text.parse::<IpNet>() else {
+        return expected("an address or a prefix such as `198.51.100.0/24`");
+    };
+    if net.trunc() == net {
+        Ok(net)
+    } else {
+        expected_help(
+            "a prefix without host bits",
+            format!(
+                "`{}` for all of it, `{}` for the one host",
+                net.trunc(),
+                net.addr()
+            ),
+        )
+    }
+}
+
+/// `G722`, in whatever case.
+pub(super) fn codec(text: &str) -> Result<Codec, Expected> {
+    let known = Codec::ALL.map(Codec::name);
+    match Codec::ALL
+        .into_iter()
+        .find(|codec| codec.name().eq_ignore_ascii_case(text))
+    {
+        Some(codec) => Ok(codec),
+        None => {
+            let near = nearest(text, known).map(|near| format!("did you mean `{near}`?"));
+            expected_help(alternatives(&known), near)
+        }
+    }
+}
+
+/// A display name: no control characters, so that it can stand in a header.
+pub(super) fn display_name(text: &str) -> Result<String, Expected> {
+    if text.is_empty() || text.len() > 128 || text.chars().any(char::is_control) {
+        return expected("1 to 128 characters on one line");
+    }
+    Ok(text.to_owned())
+}
+
+/// A path.
+pub(super) fn path(text: &str) -> Result<std::path::PathBuf, Expected> {
+    if text.is_empty() || text.len() > 4096 || text.contains('\0') {
+        return expected("the path of a directory");
+    }
+    Ok(text.into())
+}
+
+/// `"text"`, `{ env = "NAME" }` or `{ file = "PATH" }`. What is reported never holds the secret.
+pub(super) fn secret(
+    value: &Value<'_, '_>,
+    secrets: &dyn Secrets,
+    report: &mut Report,
+) -> Option<Secret> {
+    const SHAPES: &str = "a string, `{ env = \"NAME\" }` or `{ file = \"PATH\" }`";
+    let (source_name, content, at) = match value.value {
+        DeValue::String(text) => ("the text".to_owned(), Ok(text.to_string()), &value.at),
+        DeValue::Table(table) => {
+            let place = "`password`".to_owned();
+            let section = Section::new(place, value.at.clone(), table, &["env", "file"]);
+            section.unknown(report);
+            let (env, file) = (section.optional("env"), section.optional("file"));
+            match (env, file) {
+                (Some(env), None) => {
+                    let name = env.text(report)?;
+                    let source = format!("environment variable `{}`", shown(name.text));
+                    (source, secrets.env(name.text), &value.at)
+                }
+                (None, Some(file)) => {
+                    let path = file.text(report)?;
+                    let source = format!("file `{}`", shown(path.text));
+                    (source, secrets.file(path.text.as_ref()), &value.at)
+                }
+                _ => {
+                    report.add(value.at.clone(), value.mistyped(SHAPES));
+                    return None;
+                }
+            }
+        }
+        _ => {
+            let help = Some("put it into quotation marks".to_owned());
+            report.add_with(value.at.clone(), value.mistyped(SHAPES), help);
+            return None;
+        }
+    };
+    match content.and_then(usable) {
+        Ok(secret) => Some(secret),
+        Err(failure) => {
+            let fault = Fault::Secret {
+                source_name,
+                failure,
+            };
+            report.add(at.clone(), fault);
+            None
+        }
+    }
+}
+
+fn usable(mut content: String) -> Result<Secret, NoSecret> {
+    if content.ends_with('\n') {
+        content.pop();
+        if content.ends_with('\r') {
+            content.pop();
+        }
+    }
+    if content.is_empty() {
+        return Err(NoSecret::Empty);
+    }
+    if content.len() > MAX_SECRET {
+        return Err(NoSecret::TooLong(MAX_SECRET));
+    }
+    if content.chars().any(char::is_control) {
+        return Err(NoSecret::Control);
+    }
+    Ok(Secret::new(content))
+}
