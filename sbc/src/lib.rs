@@ -5,13 +5,18 @@
 //! | layer | modules | may import |
 //! |---|---|---|
 //! | L0, bytes without state | [`sip`], [`sdp`], [`rtp`], [`config`] | nothing of ours (and the ABI crate) |
-//! | L1, state machines without I/O | [`transaction`], `dialog`, `call`, `registrar`, [`routing`], `media`, `engine` | L0, L1 |
+//! | L1, state machines without I/O | [`transaction`], [`dialog`], [`call`], [`registrar`], [`routing`], [`media`], [`engine`] | L0, L1 |
 //! | L2, shells | `io` | all |
 //!
 //! `cargo xtask tidy` keeps it so.
 #![deny(unsafe_code)]
 
+pub mod call;
 pub mod config;
+pub mod dialog;
+pub mod engine;
+pub mod media;
+pub mod registrar;
 pub mod routing;
 pub mod rtp;
 pub mod sdp;

@@ -1,0 +1,444 @@
+//! What B legs say to our INVITE, and what A hears of it.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use super::context::{AGENT, ALLOW, Context};
+use super::failure::Failure;
+use super::hiding::{Hidden, tells_address};
+use super::io::{Action, Purpose};
+use super::machine::{Attempt, Branch, Call, Early, LEG_A, State};
+use super::side::{T2, Unacked, Why, contact, via};
+use crate::dialog::Dialog;
+use crate::engine::{Event, Outcome};
+use crate::media::LegId;
+use crate::sip::{Message, Method, Name, Start, reason_phrase, response_to};
+
+/// How many early dialogs a B leg may have; what further ones say is not heard.
+const MAX_EARLY: usize = 4;
+
+impl Call {
+    /// An answer to the INVITE of a B leg.
+    pub(super) fn on_invite_answer(
+        &mut self,
+        now: Instant,
+        cx: &mut Context<'_>,
+        leg: LegId,
+        answer: &Message,
+    ) {
+        let Some(index) = self.branches.iter().position(|b| b.leg == leg) else {
+            return;
+        };
+        match answer.code().unwrap_or_default() {
+            100..200 => self.on_provisional(now, cx, index, answer),
+            200..300 => self.on_success(now, cx, index, answer),
+            _ => self.on_branch_failed(now, cx, leg, Failure::answer(answer)),
+        }
+    }
+
+    fn on_provisional(
+        &mut self,
+        now: Instant,
+        cx: &mut Context<'_>,
+        index: usize,
+        answer: &Message,
+    ) {
+        let Some(branch) = self.branches.get_mut(index) else {
+            return;
+        };
+        match branch.attempt {
+            Attempt::Calling { cancel } => {
+                branch.attempt = Attempt::Proceeding;
+                if cancel {
+                    return self.cancel(index, &Why::default());
+                }
+            }
+            Attempt::Proceeding => {}
+            Attempt::Cancelled | Attempt::Up | Attempt::Done => return,
+        }
+        if answer.code() == Some(100) || !matches!(self.state, State::Ringing { .. }) {
+            return;
+        }
+        let tag = answer.to().tag().unwrap_or_default();
+        let Some(tag) = self.early_tag(cx, index, tag) else {
+            return;
+        };
+        let sdp = self
+            .early_answer(now, cx, index, answer)
+            .filter(|sdp| !sdp.is_empty());
+        self.order_flows();
+        let bytes = self.write_answer(answer, &tag, sdp.as_deref());
+        if sdp.is_some() {
+            self.a.side.sent = sdp;
+        }
+        self.respond(self.a.id, bytes);
+    }
+
+    /// Our tag towards A for an early dialog of a B leg; `None` when there are too many of them.
+    fn early_tag(&mut self, cx: &mut Context<'_>, index: usize, theirs: &str) -> Option<String> {
+        let branch = self.branches.get_mut(index)?;
+        if let Some(early) = branch.early.iter().find(|early| early.theirs == theirs) {
+            return Some(early.ours.clone());
+        }
+        // An answer without a tag begins no dialog (RFC 3261 12.1): the next one that has a tag continues it.
+        if let Some(early) = branch.early.iter_mut().find(|e| e.theirs.is_empty()) {
+            theirs.clone_into(&mut early.theirs);
+            return Some(early.ours.clone());
+        }
+        if branch.early.len() == MAX_EARLY {
+            return None;
+        }
+        let ours = cx.tokens.tag();
+        branch.early.push(Early {
+            theirs: theirs.to_owned(),
+            ours: ours.clone(),
+        });
+        self.open_tag(&ours);
+        Some(ours)
+    }
+
+    /// A new tag of ours towards A.
+    fn open_tag(&mut self, tag: &str) {
+        self.a.tags.push(tag.to_owned());
+        self.actions.push_back(Action::Open(tag.to_owned()));
+    }
+
+    /// The caller's SDP for what a provisional answer says. An answer that does not fit is not passed on: the 200 decides.
+    fn early_answer(
+        &mut self,
+        now: Instant,
+        cx: &mut Context<'_>,
+        index: usize,
+        answer: &Message,
+    ) -> Option<Bytes> {
+        let body = sdp_of(answer)?;
+        self.a.side.received.as_ref()?;
+        let branch = self.branches.get_mut(index)?;
+        let sdp = self.media.answer(now, cx.ports, branch.leg, body).ok()?;
+        branch.side.received = Some(Bytes::copy_from_slice(body));
+        branch.answer = Some(sdp.clone());
+        Some(sdp)
+    }
+
+    fn on_success(&mut self, now: Instant, cx: &mut Context<'_>, index: usize, answer: &Message) {
+        let ringing = matches!(self.state, State::Ringing { .. });
+        let Some(branch) = self.branches.get_mut(index) else {
+            return;
+        };
+        let theirs = answer.to().tag().unwrap_or_default();
+        if let Some(dialog) = &branch.side.dialog {
+            if dialog.remote_tag() != theirs {
+                // A proxy forked it and two answered: one of them is too many (RFC 3261 13.2.2.4).
+                self.dismiss(cx, index, answer, "Call completed elsewhere", 200);
+            }
+            return;
+        }
+        if !ringing || !branch.is_ringing() {
+            branch.attempt = Attempt::Done;
+            return self.dismiss(cx, index, answer, "Call is over", 487);
+        }
+        let leg = branch.leg;
+        match self.settle(now, cx, index, answer) {
+            Ok(sdp) => self.connect(now, cx, index, answer, sdp),
+            Err(failure) => {
+                self.dismiss(cx, index, answer, "Not Acceptable Here", 488);
+                self.on_branch_failed(now, cx, leg, failure);
+            }
+        }
+    }
+
+    /// What the caller gets as SDP with the 200: the answer to his offer, or their offer.
+    fn settle(
+        &mut self,
+        now: Instant,
+        cx: &mut Context<'_>,
+        index: usize,
+        answer: &Message,
+    ) -> Result<Bytes, Failure> {
+        let broken = |reason: &str| Failure::own(500, Outcome::Failed, reason);
+        let Some(branch) = self.branches.get_mut(index) else {
+            return Err(broken("no such leg"));
+        };
+        let body = sdp_of(answer);
+        let sdp = if self.a.side.received.is_some() {
+            match (body, &branch.answer) {
+                (Some(body), _) => self
+                    .media
+                    .answer(now, cx.ports, branch.leg, body)
+                    .map_err(|refused| broken(&refused.to_string()))?,
+                // It was in a provisional answer.
+                (None, Some(answer)) => answer.clone(),
+                (None, None) => return Err(broken("the far side answered without SDP")),
+            }
+        } else {
+            let body = body.ok_or_else(|| broken("the far side made no offer"))?;
+            branch.owes_ack = true;
+            self.media
+                .offer(
+                    now,
+                    cx.ports,
+                    branch.leg,
+                    &branch.end,
+                    LEG_A,
+                    &self.a.end,
+                    body,
+                )
+                .map_err(|refused| Failure::media(&refused))?
+        };
+        if let Some(body) = body {
+            branch.side.received = Some(Bytes::copy_from_slice(body));
+        }
+        Ok(sdp)
+    }
+
+    /// It is taken: the others are called off, A gets his 200.
+    fn connect(
+        &mut self,
+        now: Instant,
+        cx: &mut Context<'_>,
+        index: usize,
+        answer: &Message,
+        sdp: Bytes,
+    ) {
+        let theirs = answer.to().tag().unwrap_or_default();
+        let tag = self
+            .early_tag(cx, index, theirs)
+            .unwrap_or_else(|| cx.tokens.tag());
+        if !self.a.tags.contains(&tag) {
+            self.open_tag(&tag);
+        }
+        let dialogs = self.branches.get(index).map(|branch| {
+            (
+                Dialog::uac(&branch.invite, answer),
+                Dialog::uas(&self.a.invite, &tag, cx.tokens.cseq()),
+            )
+        });
+        let Some((Ok(b), Ok(a))) = dialogs else {
+            // Without a Contact or a Route that can be used there is no ACK and no BYE: their timers end it.
+            let failure = Failure::own(502, Outcome::Failed, "unusable Contact or Record-Route");
+            if let Some(branch) = self.branches.get_mut(index) {
+                branch.attempt = Attempt::Done;
+            }
+            return self.give_up(now, cx, failure);
+        };
+        self.a.side.dialog = Some(a);
+        let mut late = None;
+        if let Some(branch) = self.branches.get_mut(index) {
+            branch.side.dialog = Some(b);
+            branch.attempt = Attempt::Up;
+            late = branch.owes_ack.then_some(branch.leg);
+            self.state = State::Up {
+                leg: branch.leg,
+                since: now,
+            };
+        }
+        for other in 0..self.branches.len() {
+            if other != index {
+                self.cancel(other, &Why::cause(200, "Call completed elsewhere"));
+                self.end_media_of(now, cx, other);
+            }
+        }
+        self.order_flows();
+        if late.is_none() {
+            self.acknowledge(cx, index, None);
+        }
+        let bytes = self.write_answer(answer, &tag, Some(&sdp));
+        self.a.side.sent = Some(sdp);
+        if let Ok(message) = Message::parse(bytes.clone(), &Default::default()) {
+            let mut unacked = Unacked::new(now, self.a.id, self.a.invite.cseq().number, message);
+            unacked.late = late;
+            self.a.side.unacked = Some(unacked);
+        }
+        self.respond(self.a.id, bytes);
+        let branch = self.branches.get(index);
+        self.actions.push_back(Action::Event(Event::CallAnswered {
+            call: self.id,
+            sip_call_id: branch.map_or_else(String::new, |b| b.invite.call_id().to_owned()),
+            to: self.to(),
+            setup: now.saturating_duration_since(self.started),
+        }));
+    }
+
+    fn end_media_of(&mut self, now: Instant, cx: &mut Context<'_>, index: usize) {
+        if let Some(branch) = self.branches.get(index) {
+            self.media.end_leg(now, cx.ports, branch.leg);
+        }
+    }
+
+    /// The answer to A that B's answer becomes.
+    fn write_answer(&self, answer: &Message, tag: &str, sdp: Option<&[u8]>) -> Bytes {
+        let (code, phrase) = match answer.start() {
+            Start::Response { code, reason } if !tells_address(reason) => (code, reason),
+            _ => (
+                answer.code().unwrap_or(200),
+                reason_phrase(answer.code().unwrap_or(200)),
+            ),
+        };
+        let hop = &self.a.side.hop;
+        let mut writer = response_to(&self.a.invite, hop.remote, code, phrase, Some(tag))
+            .header(Name::Contact, contact(hop))
+            .header(Name::Server, AGENT);
+        if code >= 200 {
+            writer = writer.header(Name::Allow, ALLOW);
+        }
+        // What makes the route set of the dialog goes back as it came (RFC 3261 12.1.1).
+        for route in self.a.invite.values(Name::RecordRoute) {
+            writer = writer.header(Name::RecordRoute, route);
+        }
+        let writer = Hidden::of(answer).pass(answer, writer);
+        match sdp {
+            Some(sdp) => writer.body("application/sdp", sdp),
+            None => writer.finish(),
+        }
+    }
+
+    /// ACK to the 2xx of a B leg, with the caller's answer if that is what it waited for.
+    pub(super) fn acknowledge(&mut self, cx: &mut Context<'_>, index: usize, sdp: Option<&[u8]>) {
+        if let Some(branch) = self.branches.get_mut(index) {
+            branch.owes_ack = false;
+            if let Some(dialog) = branch.side.dialog.take() {
+                let hop = branch.side.next_hop(cx, &dialog);
+                self.actions
+                    .extend(ack_of(cx, branch, &dialog, hop, branch.id, sdp));
+                branch.side.dialog = Some(dialog);
+            }
+        }
+    }
+
+    /// An answer that comes too late or is one too many: ACK and BYE (RFC 3261 9.1, 13.2.2.4).
+    fn dismiss(
+        &mut self,
+        cx: &mut Context<'_>,
+        index: usize,
+        answer: &Message,
+        text: &str,
+        cause: u16,
+    ) {
+        let Some(branch) = self.branches.get_mut(index) else {
+            return;
+        };
+        let Ok(mut dialog) = Dialog::uac(&branch.invite, answer) else {
+            return;
+        };
+        let hop = branch.side.next_hop(cx, &dialog);
+        self.actions
+            .extend(ack_of(cx, branch, &dialog, hop, branch.id, None));
+        let bye = {
+            let via = via(&hop, &cx.tokens.branch(dialog.request_uri()));
+            dialog
+                .request(Method::Bye, &via)
+                .header(Name::UserAgent, AGENT)
+                .header(
+                    Name::Reason,
+                    format_args!("SIP;cause={cause};text=\"{text}\""),
+                )
+                .finish()
+        };
+        if let Ok(message) = Message::parse(bye, &Default::default()) {
+            self.closing += 1;
+            self.actions.push_back(Action::Request {
+                purpose: Purpose::Bye(branch.leg),
+                hop,
+                message,
+            });
+        }
+    }
+
+    /// A B leg came to nothing.
+    pub(super) fn on_branch_failed(
+        &mut self,
+        now: Instant,
+        cx: &mut Context<'_>,
+        leg: LegId,
+        failure: Failure,
+    ) {
+        let Some(branch) = self.branch(leg) else {
+            return;
+        };
+        let was_ringing = branch.is_ringing();
+        branch.attempt = Attempt::Done;
+        self.media.end_leg(now, cx.ports, leg);
+        self.order_flows();
+        if !was_ringing || !matches!(self.state, State::Ringing { .. }) {
+            return;
+        }
+        // 6xx: nobody anywhere will take it (RFC 3261 21.6).
+        if failure.code >= 600 {
+            return self.give_up(now, cx, failure);
+        }
+        self.note(failure);
+        if !self.branches.iter().any(Branch::is_ringing) {
+            self.ask_next(now, cx);
+        }
+    }
+
+    /// Sends what has no ACK again; gives up after 64*T1.
+    pub(super) fn repeat_answers(&mut self, now: Instant, cx: &mut Context<'_>) {
+        let mut lost = None;
+        let sides = std::iter::once((LEG_A, &mut self.a.side))
+            .chain(self.branches.iter_mut().map(|b| (b.leg, &mut b.side)));
+        for (leg, side) in sides {
+            let Some(unacked) = side.unacked.as_mut() else {
+                continue;
+            };
+            if unacked.until <= now {
+                side.unacked = None;
+                lost = Some(leg);
+            } else if unacked.next <= now {
+                unacked.interval = (unacked.interval * 2).min(T2);
+                unacked.next = now + unacked.interval;
+                self.actions.push_back(Action::Respond {
+                    id: unacked.id,
+                    message: unacked.message.clone(),
+                });
+            }
+        }
+        let Some(leg) = lost else {
+            return;
+        };
+        if matches!(self.state, State::Over) {
+            return self.hang_up_late(cx, leg);
+        }
+        self.close(
+            now,
+            cx,
+            None,
+            (Outcome::Failed, "no ACK came".to_owned()),
+            &Why::cause(408, "No ACK"),
+        );
+    }
+}
+
+/// ACK to a 2xx, in a dialog of its own branch.
+fn ack_of(
+    cx: &mut Context<'_>,
+    branch: &Branch,
+    dialog: &Dialog,
+    hop: crate::transaction::Hop,
+    invite: Option<crate::transaction::ClientId>,
+    sdp: Option<&[u8]>,
+) -> Option<Action> {
+    let via = via(&hop, &cx.tokens.branch(dialog.request_uri()));
+    let writer = dialog
+        .ack(&via, branch.invite.cseq().number)
+        .header(Name::UserAgent, AGENT);
+    let bytes = match sdp {
+        Some(sdp) => writer.body("application/sdp", sdp),
+        None => writer.finish(),
+    };
+    Some(Action::Ack {
+        invite: invite?,
+        tag: dialog.remote_tag().to_owned(),
+        hop,
+        bytes,
+    })
+}
+
+/// The body, if it is a session description.
+pub(super) fn sdp_of(message: &Message) -> Option<&[u8]> {
+    let kind = message.header(Name::ContentType)?;
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    (kind.eq_ignore_ascii_case("application/sdp") && !message.body().is_empty())
+        .then(|| message.body())
+}

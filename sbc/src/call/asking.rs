@@ -1,0 +1,320 @@
+//! Opening B legs: one destination after the other, all contacts of a phone at once.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use smallvec::SmallVec;
+
+use super::context::{AGENT, ALLOW, Context, local_address};
+use super::failure::Failure;
+use super::hiding::{Hidden, tells_address};
+use super::io::{Action, Purpose};
+use super::machine::{Attempt, Branch, Call, LEG_A, State};
+use super::relay::cancel_of;
+use super::side::{Side, Why, contact, via};
+use crate::config::{Codec, TrunkId};
+use crate::engine::{Outcome, Party};
+use crate::media::LegId;
+use crate::routing::Destination;
+use crate::sip::{Message, Name, Transport, Uri, Writer};
+use crate::transaction::Hop;
+
+/// How long a destination may ring.
+pub(super) const RING: Duration = Duration::from_secs(180);
+
+/// How many B legs a call may open in all.
+const MAX_BRANCHES: usize = 16;
+
+/// Where one B leg goes.
+struct Target<'a> {
+    party: Party,
+    trunk: Option<TrunkId>,
+    hop: Hop,
+    /// The Request-URI.
+    uri: String,
+    /// To, without angle brackets.
+    to: String,
+    codecs: &'a [Codec],
+}
+
+impl Call {
+    /// Asks the next destination that can be asked; gives up when there is none.
+    pub(super) fn ask_next(&mut self, now: Instant, cx: &mut Context<'_>) {
+        loop {
+            let State::Ringing {
+                destinations,
+                failure,
+                deadline,
+            } = &mut self.state
+            else {
+                return;
+            };
+            let Some(destination) = destinations.pop_front() else {
+                let failure = failure
+                    .take()
+                    .unwrap_or_else(|| Failure::unreachable("nobody to ask"));
+                return self.give_up(now, cx, failure);
+            };
+            *deadline = now + RING;
+            let config = cx.config;
+            let targets = match self.targets(cx, config, destination) {
+                Ok(targets) => targets,
+                Err(why) => {
+                    self.note(why);
+                    continue;
+                }
+            };
+            let mut asked = false;
+            for target in targets {
+                match self.ask(now, cx, target) {
+                    Ok(()) => asked = true,
+                    Err(why) => self.note(why),
+                }
+            }
+            if asked {
+                return;
+            }
+        }
+    }
+
+    /// Nobody took it: the caller is told why.
+    pub(super) fn give_up(&mut self, now: Instant, cx: &mut Context<'_>, failure: Failure) {
+        let tag = self.own_tag(cx);
+        let bytes = {
+            let writer = crate::sip::response_to(
+                &self.a.invite,
+                self.a.side.hop.remote,
+                failure.code,
+                &failure.phrase,
+                Some(&tag),
+            )
+            .header(Name::Server, AGENT);
+            match &failure.answer {
+                Some(answer) => Hidden::of(answer).pass(answer, writer).finish(),
+                None => writer.finish(),
+            }
+        };
+        self.respond(self.a.id, bytes);
+        self.close(
+            now,
+            cx,
+            Some(LEG_A),
+            (failure.outcome, failure.reason),
+            &Why::default(),
+        );
+    }
+
+    pub(super) fn note(&mut self, why: Failure) {
+        if let State::Ringing { failure, .. } = &mut self.state {
+            why.note(failure);
+        }
+    }
+
+    /// A tag towards A for an answer that belongs to no B leg: of an early dialog if he knows of one.
+    fn own_tag(&self, cx: &mut Context<'_>) -> String {
+        match self.a.tags.last() {
+            Some(early) => early.clone(),
+            None => cx.tokens.tag(),
+        }
+    }
+
+    fn targets<'c>(
+        &self,
+        cx: &Context<'_>,
+        config: &'c crate::config::Config,
+        destination: Destination,
+    ) -> Result<SmallVec<[Target<'c>; 4]>, Failure> {
+        let mut targets = SmallVec::new();
+        match destination {
+            Destination::Trunk(id) => {
+                let trunk = config.trunk(id);
+                let remote = trunk.server.address;
+                let transport = trunk.server.transport;
+                let local = local_address(config, trunk.network, transport, remote.ip())
+                    .ok_or_else(|| {
+                        Failure::own(
+                            503,
+                            Outcome::Failed,
+                            "the trunk's network has no listener of its transport and address family",
+                        )
+                    })?;
+                let parameter = match transport {
+                    Transport::Udp => "",
+                    Transport::Tcp => ";transport=tcp",
+                };
+                targets.push(Target {
+                    party: Party::Trunk(id),
+                    trunk: Some(id),
+                    hop: Hop {
+                        network: trunk.network,
+                        transport,
+                        local,
+                        remote,
+                        connection: None,
+                    },
+                    uri: format!("sip:{}@{remote}{parameter}", self.number),
+                    to: format!("sip:{}@{remote}", self.number),
+                    codecs: &trunk.codecs,
+                });
+            }
+            Destination::Phone(id) => {
+                let phone = config.phone(id);
+                for binding in cx.registrar.bindings(id) {
+                    targets.push(Target {
+                        party: Party::Phones(binding.hop.network),
+                        trunk: None,
+                        hop: binding.hop,
+                        uri: binding.contact.clone(),
+                        to: format!("sip:{}@{}", phone.name, binding.hop.local),
+                        codecs: &phone.codecs,
+                    });
+                }
+                if targets.is_empty() {
+                    return Err(Failure::unreachable("the phone is not registered"));
+                }
+            }
+        }
+        Ok(targets)
+    }
+
+    fn ask(
+        &mut self,
+        now: Instant,
+        cx: &mut Context<'_>,
+        target: Target<'_>,
+    ) -> Result<(), Failure> {
+        if self.branches.len() == MAX_BRANCHES {
+            return Err(Failure::own(503, Outcome::Failed, "too many B legs"));
+        }
+        let leg = LegId(self.branches.len() as u32 + 1);
+        let end = cx.host.end(&target.hop, target.codecs);
+        let offer = match &self.a.side.received {
+            Some(sdp) => Some(
+                self.media
+                    .offer(now, cx.ports, LEG_A, &self.a.end, leg, &end, sdp)
+                    .map_err(|refused| Failure::media(&refused))?,
+            ),
+            None => None,
+        };
+        self.order_flows();
+        let tag = cx.tokens.tag();
+        let invite = self.write_invite(cx, &target, &tag, offer.as_deref());
+        let Ok(invite) = Message::parse(invite, &Default::default()) else {
+            self.media.end_leg(now, cx.ports, leg);
+            self.order_flows();
+            let reason = "the INVITE is too large once it is ours";
+            return Err(Failure::own(513, Outcome::Failed, reason));
+        };
+        let mut side = Side::new(target.party, target.trunk, target.hop);
+        side.sent = offer;
+        self.branches.push(Branch {
+            leg,
+            side,
+            invite: invite.clone(),
+            id: None,
+            attempt: Attempt::Calling { cancel: false },
+            early: Vec::new(),
+            end,
+            answer: None,
+            owes_ack: false,
+        });
+        self.actions.push_back(Action::Open(tag));
+        self.actions.push_back(Action::Request {
+            purpose: Purpose::Invite(leg),
+            hop: target.hop,
+            message: invite,
+        });
+        Ok(())
+    }
+
+    /// Leg B's INVITE: everything that names an address is ours, the rest of A's passes.
+    fn write_invite(
+        &self,
+        cx: &mut Context<'_>,
+        target: &Target<'_>,
+        tag: &str,
+        offer: Option<&[u8]>,
+    ) -> Bytes {
+        let a = &self.a.invite;
+        let hidden = Hidden::of(a);
+        let hop = &target.hop;
+        let branch = cx.tokens.branch(&target.uri);
+        let writer = Writer::request("INVITE", &target.uri)
+            .header(Name::Via, via(hop, &branch))
+            .header(
+                Name::MaxForwards,
+                a.max_forwards().unwrap_or(70).saturating_sub(1),
+            )
+            .header(Name::From, self.caller(cx, &hidden, hop, tag))
+            .header(Name::To, format_args!("<{}>", target.to))
+            .header(Name::CallId, cx.tokens.call_id())
+            .header(Name::CSeq, format_args!("{} INVITE", cx.tokens.cseq()))
+            .header(Name::Contact, contact(hop))
+            .header(Name::Allow, ALLOW)
+            .header(Name::UserAgent, AGENT);
+        let writer = hidden.pass(a, writer);
+        match offer {
+            Some(sdp) => writer.body("application/sdp", sdp),
+            None => writer.finish(),
+        }
+    }
+
+    /// From: who calls, at our address.
+    fn caller(&self, cx: &Context<'_>, hidden: &Hidden<'_>, hop: &Hop, tag: &str) -> String {
+        let from = self.a.invite.from();
+        let (user, display) = match self.a.phone.map(|id| cx.config.phone(id)) {
+            // A phone is who its digest says, whatever its From does.
+            Some(phone) => (phone.name.as_str(), phone.display_name.clone()),
+            None => {
+                let user = Uri::parse(from.uri()).ok().and_then(|uri| uri.user());
+                (
+                    user.filter(|user| hidden.allows(user))
+                        .unwrap_or("anonymous"),
+                    None,
+                )
+            }
+        };
+        let display = display.or_else(|| {
+            let theirs = from.display()?.into_owned();
+            Some(theirs).filter(|d| hidden.allows(d) && !tells_address(d))
+        });
+        match display {
+            Some(display) => format!(
+                "\"{}\" <sip:{user}@{}>;tag={tag}",
+                display.replace('\\', "\\\\").replace('"', "\\\""),
+                hop.local
+            ),
+            None => format!("<sip:{user}@{}>;tag={tag}", hop.local),
+        }
+    }
+
+    /// Nobody answered in time: those who were asked are told, the next are asked.
+    pub(super) fn on_ring_limit(&mut self, now: Instant, cx: &mut Context<'_>) {
+        self.note(Failure::rang_out());
+        for index in 0..self.branches.len() {
+            self.cancel(index, &Why::default());
+        }
+        self.ask_next(now, cx);
+    }
+
+    /// Takes back what a B leg was asked: CANCEL at once if it has said anything, else when it does (RFC 3261 9.1).
+    pub(super) fn cancel(&mut self, index: usize, why: &Why) {
+        let Some(branch) = self.branches.get_mut(index) else {
+            return;
+        };
+        match branch.attempt {
+            Attempt::Calling { .. } => branch.attempt = Attempt::Calling { cancel: true },
+            Attempt::Proceeding => {
+                branch.attempt = Attempt::Cancelled;
+                if let Some(message) = cancel_of(&branch.invite, why.reason.as_deref()) {
+                    self.actions.push_back(Action::Request {
+                        purpose: Purpose::Cancel(branch.leg),
+                        hop: branch.side.hop,
+                        message,
+                    });
+                }
+            }
+            Attempt::Cancelled | Attempt::Up | Attempt::Done => {}
+        }
+    }
+}

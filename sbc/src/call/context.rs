@@ -1,0 +1,77 @@
+//! What a call may look at and draw from while it decides.
+
+use std::collections::{BTreeMap, HashSet};
+use std::net::{IpAddr, SocketAddr};
+
+use crate::config::{Codec, Config, NetworkId};
+use crate::dialog::Tokens;
+use crate::media::{End, Fallback, NetworkPath, Ports};
+use crate::registrar::Registrar;
+use crate::sip::Transport;
+use crate::transaction::Hop;
+
+/// `Server` and `User-Agent` of all that we send.
+pub const AGENT: &str = concat!("sbc/", env!("CARGO_PKG_VERSION"));
+
+/// The methods that we take, as in Allow.
+pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, REGISTER";
+
+/// What the engine lends to a call.
+pub struct Context<'a> {
+    /// The config in force.
+    pub config: &'a Config,
+    /// Tags, Call-IDs, branches.
+    pub tokens: &'a mut Tokens,
+    /// Media ports.
+    pub ports: &'a mut Ports,
+    /// Where phones are.
+    pub registrar: &'a Registrar,
+    /// What the shells found out about this machine.
+    pub host: &'a Host,
+}
+
+/// What the shells found out about this machine.
+#[derive(Clone, Debug, Default)]
+pub struct Host {
+    /// How media is forwarded, by network; a network that nobody spoke of is served in user space.
+    pub paths: BTreeMap<NetworkId, NetworkPath>,
+    /// All addresses of this host.
+    pub addresses: HashSet<IpAddr>,
+}
+
+impl Host {
+    /// Where a leg's media is: behind the other end of its signalling.
+    #[must_use]
+    pub fn end(&self, hop: &Hop, codecs: &[Codec]) -> End {
+        End {
+            network: hop.network,
+            address: hop.local.ip(),
+            signalling: hop.remote.ip(),
+            codecs: codecs.to_vec(),
+            path: self
+                .paths
+                .get(&hop.network)
+                .copied()
+                .unwrap_or(NetworkPath::User(Fallback::Off)),
+            local: self.addresses.contains(&hop.remote.ip()) || hop.remote.ip().is_loopback(),
+        }
+    }
+}
+
+/// What calls to `remote` on this network leave from: the first address of its family, at the first listener of that
+/// transport.
+#[must_use]
+pub fn local_address(
+    config: &Config,
+    network: NetworkId,
+    transport: Transport,
+    remote: IpAddr,
+) -> Option<SocketAddr> {
+    let network = config.network(network);
+    let address = network
+        .addresses
+        .iter()
+        .find(|address| address.is_ipv4() == remote.is_ipv4())?;
+    let listener = network.sip.iter().find(|l| l.transport == transport)?;
+    Some(SocketAddr::new(*address, listener.port))
+}

@@ -1,0 +1,192 @@
+//! The ends of a call: CANCEL, BYE, broken flows, the box stopping.
+
+use std::time::Instant;
+
+use super::context::{AGENT, Context};
+use super::failure::Failure;
+use super::hiding::Hidden;
+use super::io::{Action, Purpose};
+use super::machine::{Attempt, Call, LEG_A, State};
+use super::side::{Side, Why, via};
+use crate::engine::{Event, FlowFailure, Outcome};
+use crate::media::{AfterFailure, LegId, PairId};
+use crate::sip::{Message, Method, Name};
+use crate::transaction::ServerId;
+
+impl Call {
+    /// The caller gave up while it rang.
+    pub(super) fn on_cancel(&mut self, now: Instant, cx: &mut Context<'_>, id: ServerId) {
+        if self.cancel_relay(id) {
+            return;
+        }
+        if id == self.a.id && matches!(self.state, State::Ringing { .. }) {
+            let failure = Failure::own(487, Outcome::Cancelled, "cancelled by the caller");
+            self.give_up(now, cx, failure);
+        }
+    }
+
+    /// The caller cannot be told anything any more.
+    pub(super) fn on_server_failed(&mut self, now: Instant, cx: &mut Context<'_>, id: ServerId) {
+        if id == self.a.id && matches!(self.state, State::Ringing { .. }) {
+            self.close(
+                now,
+                cx,
+                Some(LEG_A),
+                (Outcome::Failed, "the caller cannot be reached".to_owned()),
+                &Why::default(),
+            );
+        }
+    }
+
+    /// BYE came from one leg; its 200 is on the way.
+    pub(super) fn on_bye(
+        &mut self,
+        now: Instant,
+        cx: &mut Context<'_>,
+        from: LegId,
+        request: &Message,
+    ) {
+        let who = if from == LEG_A { "caller" } else { "callee" };
+        let why = Why {
+            message: Some(request.clone()),
+            reason: None,
+        };
+        self.close(
+            now,
+            cx,
+            Some(from),
+            (Outcome::Answered, format!("the {who} hung up")),
+            &why,
+        );
+    }
+
+    /// The shells could not do what the media of this call needs.
+    pub(super) fn on_flow_failed(
+        &mut self,
+        now: Instant,
+        cx: &mut Context<'_>,
+        pair: PairId,
+        failure: FlowFailure,
+    ) {
+        let after = self.media.failed(pair, failure);
+        self.order_flows();
+        match after {
+            AfterFailure::Retry => {
+                if let FlowFailure::Kernel(reason) = failure {
+                    self.actions.push_back(Action::Event(Event::FlowFellBack {
+                        call: self.id,
+                        pair,
+                        reason,
+                    }));
+                }
+            }
+            AfterFailure::Fatal => {
+                self.stop(now, cx, "its media cannot be forwarded", "No media path");
+            }
+        }
+    }
+
+    /// The box stops.
+    pub(super) fn on_stop(&mut self, now: Instant, cx: &mut Context<'_>) {
+        self.stop(now, cx, "the box stops", "Going down");
+    }
+
+    fn stop(&mut self, now: Instant, cx: &mut Context<'_>, reason: &str, text: &str) {
+        match self.state {
+            State::Ringing { .. } => {
+                self.give_up(now, cx, Failure::own(503, Outcome::Failed, reason));
+            }
+            State::Up { .. } => self.close(
+                now,
+                cx,
+                None,
+                (Outcome::Failed, reason.to_owned()),
+                &Why::cause(503, text),
+            ),
+            State::Over => {}
+        }
+    }
+
+    /// BYE to the caller, at once or as soon as his ACK is there (RFC 3261 15).
+    pub(super) fn hang_up_a(&mut self, cx: &mut Context<'_>, why: &Why) {
+        if self.a.side.unacked.is_some() {
+            self.a.side.hang_up = Some(why.clone());
+        } else {
+            self.send_bye(cx, LEG_A, why);
+        }
+    }
+
+    /// The end of a B leg, whatever state it is in.
+    pub(super) fn hang_up_b(
+        &mut self,
+        cx: &mut Context<'_>,
+        index: usize,
+        from: Option<LegId>,
+        why: &Why,
+    ) {
+        let Some(branch) = self.branches.get_mut(index) else {
+            return;
+        };
+        let leg = branch.leg;
+        if branch.attempt != Attempt::Up {
+            return self.cancel(index, why);
+        }
+        branch.attempt = Attempt::Done;
+        if branch.owes_ack {
+            self.acknowledge(cx, index, None);
+        }
+        let Some(branch) = self.branches.get_mut(index) else {
+            return;
+        };
+        if from == Some(leg) {
+            branch.side.unacked = None;
+        } else if branch.side.unacked.is_some() {
+            branch.side.hang_up = Some(why.clone());
+        } else {
+            self.send_bye(cx, leg, why);
+        }
+    }
+
+    /// The BYE that waited for an ACK.
+    pub(super) fn hang_up_late(&mut self, cx: &mut Context<'_>, leg: LegId) {
+        if let Some(why) = self.side(leg).and_then(|side| side.hang_up.take()) {
+            self.send_bye(cx, leg, &why);
+        }
+    }
+
+    fn send_bye(&mut self, cx: &mut Context<'_>, leg: LegId, why: &Why) {
+        let Some(side) = self.side(leg) else {
+            return;
+        };
+        let Some(mut dialog) = side.dialog.take() else {
+            return;
+        };
+        let hop = side.next_hop(cx, &dialog);
+        let via = via(&hop, &cx.tokens.branch(dialog.request_uri()));
+        let mut writer = dialog
+            .request(Method::Bye, &via)
+            .header(Name::UserAgent, AGENT);
+        side.dialog = Some(dialog);
+        if let Some(message) = &why.message {
+            writer = Hidden::of(message).pass(message, writer);
+        }
+        if let Some(reason) = &why.reason {
+            writer = writer.header(Name::Reason, reason);
+        }
+        if let Ok(message) = Message::parse(writer.finish(), &Default::default()) {
+            self.closing += 1;
+            self.actions.push_back(Action::Request {
+                purpose: Purpose::Bye(leg),
+                hop,
+                message,
+            });
+        }
+    }
+
+    pub(super) fn side(&mut self, leg: LegId) -> Option<&mut Side> {
+        if leg == LEG_A {
+            return Some(&mut self.a.side);
+        }
+        self.branch(leg).map(|branch| &mut branch.side)
+    }
+}

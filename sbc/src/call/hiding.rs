@@ -1,0 +1,161 @@
+//! What of one side's headers may show on the other: nothing that tells an address.
+
+use smallvec::SmallVec;
+
+use crate::sip::{Field, Message, Name, NameAddr, Uri, Via, Writer};
+
+/// The host names and addresses that one side's message names: what must not show on the other side.
+pub(super) struct Hidden<'a> {
+    hosts: SmallVec<[&'a str; 12]>,
+}
+
+impl<'a> Hidden<'a> {
+    /// Collects them: Via, Contact, Route, Record-Route, From, To, the Request-URI.
+    pub(super) fn of(message: &'a Message) -> Hidden<'a> {
+        let mut hosts: SmallVec<[&str; 12]> = SmallVec::new();
+        for via in message.values(Name::Via) {
+            hosts.extend(Via::parse(via).ok().map(|via| via.host()));
+        }
+        for name in [Name::Contact, Name::RecordRoute, Name::Route] {
+            for value in message.values(name) {
+                hosts.extend(NameAddr::parse(value).ok().and_then(|a| host(a.uri())));
+            }
+        }
+        hosts.extend(host(message.from().uri()));
+        hosts.extend(host(message.to().uri()));
+        hosts.extend(message.uri().and_then(host));
+        // Addresses are found by their form.
+        hosts.retain(|host| !host.is_empty() && !tells_address(host));
+        Hidden { hosts }
+    }
+
+    /// Whether `text` tells nothing: no address in any form, none of these names.
+    pub(super) fn allows(&self, text: &str) -> bool {
+        !tells_address(text)
+            && !self
+                .hosts
+                .iter()
+                .any(|host| contains_ignore_case(text.as_bytes(), host.as_bytes()))
+    }
+
+    /// Copies what is meant for the far end (RFC 3261 20: not hop by hop, not about one dialog) and tells nothing.
+    pub(super) fn pass(&self, message: &Message, mut writer: Writer) -> Writer {
+        for field in message.fields() {
+            if is_end_to_end(&field) && self.allows(field.value) {
+                writer = writer.copy(field);
+            }
+        }
+        writer
+    }
+}
+
+fn host(uri: &str) -> Option<&str> {
+    Uri::parse(uri).ok().map(|uri| uri.host())
+}
+
+/// Headers that a B2BUA hands through. What belongs to a hop, a dialog, a transaction, an extension that we do not speak,
+/// or to a body that we rewrite, does not pass.
+fn is_end_to_end(field: &Field<'_>) -> bool {
+    match field.name {
+        Name::Subject
+        | Name::Priority
+        | Name::Organization
+        | Name::Reason
+        | Name::RetryAfter
+        | Name::Date
+        | Name::AcceptLanguage
+        | Name::Privacy
+        | Name::AlertInfo
+        | Name::CallInfo => true,
+        Name::Other => !is_ours(field.spelled),
+        _ => false,
+    }
+}
+
+/// Names that the wire layer does not know, but that belong to one hop.
+fn is_ours(spelled: &str) -> bool {
+    const HOP: [&str; 10] = [
+        "Answer-Mode",
+        "Feature-Caps",
+        "Flow-Timer",
+        "Geolocation",
+        "Max-Breadth",
+        "P-Access-Network-Info",
+        "P-Visited-Network-ID",
+        "Recv-Info",
+        "Session-ID",
+        "Security-Verify",
+    ];
+    HOP.iter().any(|hop| hop.eq_ignore_ascii_case(spelled))
+}
+
+/// Whether `text` holds an address: four numbers with dots, or hexadecimal groups with colons as only IPv6 has them.
+pub(super) fn tells_address(text: &str) -> bool {
+    text.split(|c: char| !c.is_ascii_digit() && c != '.')
+        .any(|run| {
+            let groups = run.split('.').filter(|group| !group.is_empty());
+            groups.count() >= 4
+        })
+        || text
+            .split(|c: char| !c.is_ascii_hexdigit() && c != ':')
+            .any(|run| {
+                let colons = run.bytes().filter(|&b| b == b':').count();
+                colons >= 7 || colons >= 2 && run.contains("::")
+            })
+}
+
+fn contains_ignore_case(text: &[u8], part: &[u8]) -> bool {
+    text.windows(part.len())
+        .any(|window| window.eq_ignore_ascii_case(part))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+
+    #[test]
+    fn addresses_are_seen_in_any_surroundings() {
+        for address in [
+            "10.0.0.1",
+            "x10.0.0.1y",
+            "<sip:a@192.0.2.1:5060>",
+            "[2001:db8::1]",
+            "::1",
+            "fe80::1%eth0",
+            "1:2:3:4:5:6:7:8",
+            "..10.0.0.1..",
+        ] {
+            assert!(tells_address(address), "{address}");
+        }
+        for plain in [
+            "hello",
+            "SIP;cause=200;text=\"Call completed elsewhere\"",
+            "version 1.2.3",
+            "16:30:00",
+            "a: b: c",
+            "",
+        ] {
+            assert!(!tells_address(plain), "{plain}");
+        }
+    }
+
+    #[test]
+    fn what_names_the_other_side_does_not_pass() {
+        let message = "INVITE sip:1@sbc.example SIP/2.0\r\n\
+            Via: SIP/2.0/UDP pc.inside.lan;branch=z9hG4bK1\r\n\
+            From: <sip:a@corp.lan>;tag=1\r\nTo: <sip:1@sbc.example>\r\nCall-ID: x\r\nCSeq: 1 INVITE\r\n\
+            Contact: <sip:a@10.1.2.3>\r\nSubject: lunch\r\nPriority: urgent\r\n\
+            X-Odd:  as   it came \r\nX-Leak: seen by PC.Inside.LAN\r\nX-Address: 10.1.2.3\r\nX-Six: fd00::1\r\n\
+            User-Agent: secret/1\r\nSupported: 100rel\r\nContent-Length: 0\r\n\r\n";
+        let message =
+            Message::parse(Bytes::from_static(message.as_bytes()), &Default::default()).unwrap();
+        let passed = Hidden::of(&message)
+            .pass(&message, Writer::response(200, "OK"))
+            .finish();
+        assert_eq!(
+            std::str::from_utf8(&passed).unwrap(),
+            "SIP/2.0 200 OK\r\nSubject: lunch\r\nPriority: urgent\r\nX-Odd:  as   it came \r\nContent-Length: 0\r\n\r\n"
+        );
+    }
+}

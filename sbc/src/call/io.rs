@@ -1,0 +1,123 @@
+//! What happens to a call, and what it wants done.
+
+use bytes::Bytes;
+
+use crate::engine::{Event, FlowFailure};
+use crate::media::{FlowCommand, LegId, PairId};
+use crate::sip::Message;
+use crate::transaction::{ClientId, Failure, Hop, ServerId};
+
+/// What a request of ours is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Purpose {
+    /// The INVITE that opens a B leg.
+    Invite(LegId),
+    /// Its CANCEL.
+    Cancel(LegId),
+    /// The end of a leg.
+    Bye(LegId),
+    /// A re-INVITE to this leg, relayed from the other one.
+    Relay(LegId),
+    /// Its CANCEL.
+    CancelRelay(LegId),
+}
+
+/// What happens to a call.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// A request of ours is on its way: its transaction's name.
+    Sent {
+        /// Which.
+        purpose: Purpose,
+        /// The transaction.
+        id: ClientId,
+    },
+    /// An answer to a request of ours.
+    Response {
+        /// To which.
+        purpose: Purpose,
+        /// Its transaction.
+        id: ClientId,
+        /// The answer.
+        message: Message,
+    },
+    /// A request of ours got no final answer.
+    Failed {
+        /// Which.
+        purpose: Purpose,
+        /// Time-out or transport.
+        failure: Failure,
+    },
+    /// A request of ours found no room in the transaction table.
+    Full {
+        /// Which.
+        purpose: Purpose,
+    },
+    /// The caller gave up.
+    Cancel(ServerId),
+    /// No ACK came to a failure, or the caller cannot be reached.
+    ServerFailed(ServerId),
+    /// An ACK to a 2xx in one of its dialogs.
+    Ack {
+        /// Where it came from.
+        hop: Hop,
+        /// The ACK.
+        message: Message,
+    },
+    /// A request in one of its dialogs; not ACK, not CANCEL.
+    Request {
+        /// To answer it.
+        id: ServerId,
+        /// Where it came from.
+        hop: Hop,
+        /// The request.
+        message: Message,
+    },
+    /// A flow pair of its media could not be installed.
+    FlowFailed {
+        /// The pair.
+        pair: PairId,
+        /// Why.
+        failure: FlowFailure,
+    },
+    /// The box stops: end it.
+    Stop,
+}
+
+/// What a call wants done, in order.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// Begin a client transaction; [`Input::Sent`] or [`Input::Full`] follows.
+    Request {
+        /// What for.
+        purpose: Purpose,
+        /// Where to.
+        hop: Hop,
+        /// The request.
+        message: Message,
+    },
+    /// Answer a request.
+    Respond {
+        /// Which.
+        id: ServerId,
+        /// The answer.
+        message: Message,
+    },
+    /// Send this ACK, and again for each copy of the 2xx that it answers.
+    Ack {
+        /// The INVITE's transaction.
+        invite: ClientId,
+        /// The To tag of the 2xx.
+        tag: String,
+        /// Where to.
+        hop: Hop,
+        /// The ACK.
+        bytes: Bytes,
+    },
+    /// Requests with this To tag are this call's.
+    Open(String),
+    /// Order this of the media shells.
+    Flow(FlowCommand),
+    /// Tell this to the log and the counters.
+    Event(Event),
+}

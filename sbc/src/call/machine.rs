@@ -1,0 +1,399 @@
+//! One call: its state, its verbs.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use super::context::Context;
+use super::failure::Failure;
+use super::io::{Action, Input, Purpose};
+use super::relay::Relay;
+use super::side::{Side, Why};
+use crate::config::PhoneId;
+use crate::engine::{CallId, Event, Outcome, Party};
+use crate::media::{CallMedia, End, LegId};
+use crate::routing::{Caller, Decision, Destination};
+use crate::sip::Message;
+use crate::transaction::{ClientId, Hop, ServerId};
+
+/// The A leg's name; B legs count up from 1.
+pub const LEG_A: LegId = LegId(0);
+
+/// A call: one A leg, many B legs. Knows nothing of transactions' names but those that it is told.
+pub struct Call {
+    pub(super) id: CallId,
+    pub(super) number: String,
+    pub(super) a: Incoming,
+    pub(super) branches: Vec<Branch>,
+    pub(super) media: CallMedia,
+    pub(super) relay: Option<Relay>,
+    pub(super) state: State,
+    pub(super) started: Instant,
+    /// BYEs of ours that have no final answer yet.
+    pub(super) closing: u32,
+    pub(super) actions: VecDeque<Action>,
+}
+
+/// How far it is.
+pub(super) enum State {
+    /// Someone is being asked, or will be.
+    Ringing {
+        /// Whom to ask next.
+        destinations: VecDeque<Destination>,
+        /// When those who are being asked now have had their time.
+        deadline: Instant,
+        /// The best failure so far.
+        failure: Option<Failure>,
+    },
+    /// This leg took it.
+    Up {
+        /// The leg.
+        leg: LegId,
+        /// When.
+        since: Instant,
+    },
+    /// Nothing is left but transactions that end by themselves.
+    Over,
+}
+
+/// The A leg.
+pub(super) struct Incoming {
+    pub(super) side: Side,
+    pub(super) phone: Option<PhoneId>,
+    pub(super) id: ServerId,
+    pub(super) invite: Message,
+    /// Tags of ours in dialogs, early ones too.
+    pub(super) tags: Vec<String>,
+    pub(super) end: End,
+}
+
+/// A B leg.
+pub(super) struct Branch {
+    pub(super) leg: LegId,
+    pub(super) side: Side,
+    /// Our INVITE: CANCEL and dialogs are made of it.
+    pub(super) invite: Message,
+    pub(super) id: Option<ClientId>,
+    pub(super) attempt: Attempt,
+    pub(super) early: Vec<Early>,
+    pub(super) end: End,
+    /// What its SDP was for the caller.
+    pub(super) answer: Option<Bytes>,
+    /// Its 2xx made an offer; its ACK waits for the caller's answer.
+    pub(super) owes_ack: bool,
+}
+
+/// An early dialog of a B leg, and our tag for it towards A.
+pub(super) struct Early {
+    pub(super) theirs: String,
+    pub(super) ours: String,
+}
+
+/// How far the INVITE of a B leg is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Attempt {
+    /// Nothing came back; a CANCEL may not be sent yet (RFC 3261 9.1) but may be wanted.
+    Calling { cancel: bool },
+    /// A provisional answer came.
+    Proceeding,
+    /// CANCEL was sent; the final answer, or the end of the transaction, is awaited.
+    Cancelled,
+    /// It took the call.
+    Up,
+    /// Done with: failed, cancelled, hung up.
+    Done,
+}
+
+impl Branch {
+    /// Someone may still take the call there.
+    pub(super) fn is_ringing(&self) -> bool {
+        matches!(
+            self.attempt,
+            Attempt::Calling { cancel: false } | Attempt::Proceeding
+        )
+    }
+
+    fn is_settled(&self) -> bool {
+        matches!(self.attempt, Attempt::Up | Attempt::Done)
+    }
+}
+
+/// What a call begins with.
+pub struct Invitation {
+    /// Who calls.
+    pub caller: Caller,
+    /// To answer it.
+    pub id: ServerId,
+    /// Where it came from.
+    pub hop: Hop,
+    /// The INVITE.
+    pub message: Message,
+    /// The user part that was dialled.
+    pub number: String,
+    /// Where it leads.
+    pub decision: Decision,
+}
+
+impl Call {
+    /// A call that has come in and leads somewhere. Asks its first destination at once.
+    pub fn new(now: Instant, cx: &mut Context<'_>, id: CallId, invitation: Invitation) -> Call {
+        let Invitation {
+            caller,
+            id: server,
+            hop,
+            message,
+            number,
+            decision,
+        } = invitation;
+        let (party, trunk, phone, codecs) = match caller {
+            Caller::Trunk(id) => {
+                let trunk = cx.config.trunk(id);
+                (Party::Trunk(id), Some(id), None, &trunk.codecs)
+            }
+            Caller::Phone(id) => {
+                let phone = cx.config.phone(id);
+                (Party::Phones(hop.network), None, Some(id), &phone.codecs)
+            }
+        };
+        let mut side = Side::new(party, trunk, hop);
+        if !message.body().is_empty() {
+            side.received = Some(Bytes::copy_from_slice(message.body()));
+        }
+        let mut call = Call {
+            id,
+            number: number.clone(),
+            a: Incoming {
+                side,
+                phone,
+                id: server,
+                end: cx.host.end(&hop, codecs),
+                invite: message,
+                tags: Vec::new(),
+            },
+            branches: Vec::new(),
+            media: CallMedia::new(),
+            relay: None,
+            state: State::Ringing {
+                destinations: decision.destinations.iter().copied().collect(),
+                deadline: now,
+                failure: None,
+            },
+            started: now,
+            closing: 0,
+            actions: VecDeque::new(),
+        };
+        call.actions.push_back(Action::Event(Event::CallStarted {
+            call: id,
+            sip_call_id: call.a.invite.call_id().to_owned(),
+            from: party,
+            number,
+            route: decision.route.index(),
+        }));
+        call.ask_next(now, cx);
+        call
+    }
+
+    /// Takes what happened to it.
+    pub fn handle_input(&mut self, now: Instant, cx: &mut Context<'_>, input: Input) {
+        match input {
+            Input::Sent { purpose, id } => {
+                if let Purpose::Invite(leg) = purpose
+                    && let Some(branch) = self.branch(leg)
+                {
+                    branch.id = Some(id);
+                }
+            }
+            Input::Response {
+                purpose: Purpose::Invite(leg),
+                message,
+                ..
+            } => self.on_invite_answer(now, cx, leg, &message),
+            Input::Response {
+                purpose: Purpose::Bye(_),
+                message,
+                ..
+            } => {
+                if message.code().is_some_and(|code| code >= 200) {
+                    self.closing = self.closing.saturating_sub(1);
+                }
+            }
+            Input::Failed {
+                purpose: Purpose::Bye(_),
+                ..
+            }
+            | Input::Full {
+                purpose: Purpose::Bye(_),
+            } => self.closing = self.closing.saturating_sub(1),
+            // The INVITE's own transaction tells how it ends.
+            Input::Response {
+                purpose: Purpose::Cancel(_) | Purpose::CancelRelay(_),
+                ..
+            }
+            | Input::Failed {
+                purpose: Purpose::Cancel(_) | Purpose::CancelRelay(_),
+                ..
+            }
+            | Input::Full {
+                purpose: Purpose::Cancel(_) | Purpose::CancelRelay(_),
+            } => {}
+            Input::Response {
+                purpose: Purpose::Relay(leg),
+                id,
+                message,
+            } => self.on_relay_answer(now, cx, leg, id, &message),
+            Input::Failed {
+                purpose: Purpose::Relay(leg),
+                ..
+            } => self.on_relay_failed(now, cx, leg),
+            Input::Full {
+                purpose: Purpose::Relay(leg),
+            } => self.on_relay_full(leg),
+            Input::Failed {
+                purpose: Purpose::Invite(leg),
+                failure,
+            } => self.on_branch_failed(now, cx, leg, Failure::transaction(failure)),
+            Input::Full {
+                purpose: Purpose::Invite(leg),
+            } => self.on_branch_failed(now, cx, leg, Failure::full()),
+            Input::Cancel(id) => self.on_cancel(now, cx, id),
+            Input::ServerFailed(id) => self.on_server_failed(now, cx, id),
+            Input::Ack { message, .. } => self.on_ack(now, cx, &message),
+            Input::Request { id, hop, message } => self.on_request(now, cx, id, hop, &message),
+            Input::FlowFailed { pair, failure } => self.on_flow_failed(now, cx, pair, failure),
+            Input::Stop => self.on_stop(now, cx),
+        }
+    }
+
+    /// What to do next, in order.
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// When [`Call::handle_timeout`] is due.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let ringing = match self.state {
+            State::Ringing { deadline, .. } => Some(deadline),
+            State::Up { .. } | State::Over => None,
+        };
+        let branches = self.branches.iter().map(|b| b.side.poll_timeout());
+        branches
+            .chain([ringing, self.a.side.poll_timeout()])
+            .flatten()
+            .min()
+    }
+
+    /// Does what is due by now.
+    pub fn handle_timeout(&mut self, now: Instant, cx: &mut Context<'_>) {
+        self.repeat_answers(now, cx);
+        if let State::Ringing { deadline, .. } = self.state
+            && deadline <= now
+        {
+            self.on_ring_limit(now, cx);
+        }
+    }
+
+    /// Nothing is left to do: it may be dropped once its actions are drained.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        matches!(self.state, State::Over)
+            && self.closing == 0
+            && self.a.side.unacked.is_none()
+            && self
+                .branches
+                .iter()
+                .all(|b| b.is_settled() && b.side.unacked.is_none())
+    }
+
+    /// Ringing or answered: who calls, and who is called.
+    #[must_use]
+    pub fn parties(&self) -> Option<(Party, Party)> {
+        match self.state {
+            State::Over => None,
+            State::Ringing { .. } | State::Up { .. } => Some((self.a.side.party, self.to())),
+        }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn id(&self) -> CallId {
+        self.id
+    }
+
+    /// Its INVITE's transaction.
+    #[must_use]
+    pub fn server(&self) -> ServerId {
+        self.a.id
+    }
+
+    /// Our tags in all its dialogs.
+    pub fn tags(&self) -> impl Iterator<Item = &str> {
+        let ours = self.branches.iter().filter_map(|b| b.invite.from().tag());
+        self.a.tags.iter().map(String::as_str).chain(ours)
+    }
+
+    /// Who is called: who took it, else who is being asked.
+    pub(super) fn to(&self) -> Party {
+        match self.state {
+            State::Up { leg, .. } => self.branches.iter().find(|b| b.leg == leg),
+            State::Ringing { .. } | State::Over => self.branches.last(),
+        }
+        .map_or(Party::Nobody, |branch| branch.side.party)
+    }
+
+    pub(super) fn branch(&mut self, leg: LegId) -> Option<&mut Branch> {
+        self.branches.iter_mut().find(|b| b.leg == leg)
+    }
+
+    /// Hands on what the media core ordered: before anything is sent that lets media start.
+    pub(super) fn order_flows(&mut self) {
+        while let Some(command) = self.media.poll_action() {
+            self.actions.push_back(Action::Flow(command));
+        }
+    }
+
+    pub(super) fn respond(&mut self, id: ServerId, bytes: Bytes) {
+        // What we wrote is well-formed; if it were not, no answer is better than a broken one.
+        if let Ok(message) = Message::parse(bytes, &Default::default()) {
+            self.actions.push_back(Action::Respond { id, message });
+        }
+    }
+
+    /// The end: `from` hung up, or nobody did.
+    pub(super) fn close(
+        &mut self,
+        now: Instant,
+        cx: &mut Context<'_>,
+        from: Option<LegId>,
+        how: (Outcome, String),
+        why: &Why,
+    ) {
+        let (from_party, to) = (self.a.side.party, self.to());
+        let state = std::mem::replace(&mut self.state, State::Over);
+        let duration = match state {
+            State::Up { since, .. } => now.saturating_duration_since(since),
+            State::Ringing { .. } => std::time::Duration::ZERO,
+            State::Over => return,
+        };
+        self.drop_relay();
+        self.media.end(now, cx.ports);
+        self.order_flows();
+        if from == Some(LEG_A) {
+            self.a.side.unacked = None;
+        } else {
+            self.hang_up_a(cx, why);
+        }
+        for index in 0..self.branches.len() {
+            self.hang_up_b(cx, index, from, why);
+        }
+        self.actions.push_back(Action::Event(Event::CallEnded {
+            call: self.id,
+            from: from_party,
+            to,
+            outcome: how.0,
+            reason: how.1,
+            duration,
+        }));
+    }
+}

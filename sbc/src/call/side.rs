@@ -1,0 +1,151 @@
+//! What the A leg and a B leg have in common: a hop, a dialog, what was said in SDP, an answer that waits for its ACK.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use super::context::{Context, local_address};
+use crate::config::TrunkId;
+use crate::dialog::Dialog;
+use crate::engine::Party;
+use crate::media::LegId;
+use crate::sip::{Message, Transport};
+use crate::transaction::{Hop, ServerId};
+
+/// RFC 3261 17.1.1.1: the round trip that is reckoned with.
+pub(super) const T1: Duration = Duration::from_millis(500);
+/// The longest interval between retransmissions.
+pub(super) const T2: Duration = Duration::from_secs(4);
+/// When to give up.
+pub(super) const T1_64: Duration = Duration::from_secs(32);
+
+/// One side of a call.
+pub(super) struct Side {
+    /// As a label.
+    pub(super) party: Party,
+    /// The trunk, if it is one.
+    pub(super) trunk: Option<TrunkId>,
+    /// Our end and theirs, as of the last request.
+    pub(super) hop: Hop,
+    /// Once there is one.
+    pub(super) dialog: Option<Dialog>,
+    /// The last session description that came from there.
+    pub(super) received: Option<Bytes>,
+    /// The last one that went there.
+    pub(super) sent: Option<Bytes>,
+    /// A 2xx of ours that has no ACK yet.
+    pub(super) unacked: Option<Unacked>,
+    /// To be hung up once that ACK is there (RFC 3261 15).
+    pub(super) hang_up: Option<Why>,
+}
+
+/// A 2xx to an INVITE, sent again until its ACK comes (RFC 3261 13.3.1.4).
+pub(super) struct Unacked {
+    pub(super) id: ServerId,
+    pub(super) cseq: u32,
+    pub(super) message: Message,
+    pub(super) interval: Duration,
+    pub(super) next: Instant,
+    pub(super) until: Instant,
+    /// The ACK brings the answer to an offer of this leg, which waits for its own ACK.
+    pub(super) late: Option<LegId>,
+}
+
+impl Unacked {
+    pub(super) fn new(now: Instant, id: ServerId, cseq: u32, message: Message) -> Unacked {
+        Unacked {
+            id,
+            cseq,
+            message,
+            interval: T1,
+            next: now + T1,
+            until: now + T1_64,
+            late: None,
+        }
+    }
+}
+
+/// What goes along with a BYE or a CANCEL.
+#[derive(Clone, Default)]
+pub(super) struct Why {
+    /// A request whose headers pass.
+    pub(super) message: Option<Message>,
+    /// The value of a Reason header of our own (RFC 3326).
+    pub(super) reason: Option<String>,
+}
+
+impl Why {
+    pub(super) fn cause(code: u16, text: &str) -> Why {
+        Why {
+            message: None,
+            reason: Some(format!("SIP;cause={code};text=\"{text}\"")),
+        }
+    }
+}
+
+impl Side {
+    pub(super) fn new(party: Party, trunk: Option<TrunkId>, hop: Hop) -> Side {
+        Side {
+            party,
+            trunk,
+            hop,
+            dialog: None,
+            received: None,
+            sent: None,
+            unacked: None,
+            hang_up: None,
+        }
+    }
+
+    /// Where a request in the dialog goes. A phone: where it was last heard, which is where its NAT lets us in. A trunk:
+    /// what the first Route or the Contact names, else its server.
+    pub(super) fn next_hop(&self, cx: &Context<'_>, dialog: &Dialog) -> Hop {
+        let Some(trunk) = self.trunk else {
+            return self.hop;
+        };
+        let server = cx.config.trunk(trunk).server;
+        let (remote, transport) = dialog
+            .address()
+            .unwrap_or((server.address, server.transport));
+        if (remote, transport) == (self.hop.remote, self.hop.transport) {
+            return self.hop;
+        }
+        match local_address(cx.config, self.hop.network, transport, remote.ip()) {
+            Some(local) => Hop {
+                network: self.hop.network,
+                transport,
+                local: if transport == self.hop.transport
+                    && remote.is_ipv4() == self.hop.local.is_ipv4()
+                {
+                    self.hop.local
+                } else {
+                    local
+                },
+                remote,
+                connection: None,
+            },
+            None => self.hop,
+        }
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.unacked.as_ref().map(|u| u.next.min(u.until))
+    }
+}
+
+/// A Via value of ours (RFC 3581: with rport).
+pub(super) fn via(hop: &Hop, branch: &str) -> String {
+    format!(
+        "SIP/2.0/{} {};branch={branch};rport",
+        hop.transport.via(),
+        hop.local
+    )
+}
+
+/// A Contact value of ours.
+pub(super) fn contact(hop: &Hop) -> String {
+    match hop.transport {
+        Transport::Udp => format!("<sip:{}>", hop.local),
+        Transport::Tcp => format!("<sip:{};transport=tcp>", hop.local),
+    }
+}

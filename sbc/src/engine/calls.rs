@@ -1,0 +1,165 @@
+//! Calls and what they want done.
+
+use std::time::Instant;
+
+use super::{Ack, Action, CallId, Engine, Event, Flow, Slot};
+use crate::call::{self, Call, Context, Invitation};
+use crate::media::{FlowCommand, Path};
+use crate::sip::Message;
+
+impl Engine {
+    /// Opens a call.
+    pub(super) fn open_call(&mut self, now: Instant, invitation: Invitation) {
+        let id = CallId(self.next_call);
+        self.next_call += 1;
+        self.invites.insert(invitation.id, id);
+        let request = identity(&invitation.message);
+        self.requests.insert(request.clone(), id);
+        let call = Call::new(now, &mut self.context(), id, invitation);
+        let slot = Slot {
+            call,
+            request,
+            deadline: None,
+        };
+        self.calls.insert(id, Box::new(slot));
+        self.with_call(now, id, |_, _| ());
+    }
+
+    /// Hands something to a call, if it is still there.
+    pub(super) fn tell_call(&mut self, now: Instant, id: CallId, input: call::Input) {
+        self.with_call(now, id, |call, cx| call.handle_input(now, cx, input));
+    }
+
+    /// Runs a call, then does what it wants done.
+    pub(super) fn with_call(
+        &mut self,
+        now: Instant,
+        id: CallId,
+        act: impl FnOnce(&mut Call, &mut Context<'_>),
+    ) {
+        let Some(mut slot) = self.calls.remove(&id) else {
+            return;
+        };
+        act(&mut slot.call, &mut self.context());
+        while let Some(action) = slot.call.poll_action() {
+            self.perform(now, &mut slot.call, action);
+        }
+        if let Some(old) = slot.deadline.take() {
+            self.timers.remove(&(old, id));
+        }
+        if slot.call.is_over() {
+            for tag in slot.call.tags() {
+                self.dialogs.remove(tag);
+            }
+            self.invites.remove(&slot.call.server());
+            self.requests.remove(&slot.request);
+            return;
+        }
+        slot.deadline = slot.call.poll_timeout();
+        self.timers.extend(slot.deadline.map(|at| (at, id)));
+        self.calls.insert(id, slot);
+    }
+
+    fn context(&mut self) -> Context<'_> {
+        Context {
+            config: &self.config,
+            tokens: &mut self.tokens,
+            ports: &mut self.ports,
+            registrar: &self.registrar,
+            host: &self.host,
+        }
+    }
+
+    fn perform(&mut self, now: Instant, call: &mut Call, action: call::Action) {
+        match action {
+            call::Action::Request {
+                purpose,
+                hop,
+                message,
+            } => {
+                let input = match self.layer.request(now, hop, message) {
+                    Ok(id) => {
+                        self.clients.insert(id, (call.id(), purpose));
+                        call::Input::Sent { purpose, id }
+                    }
+                    Err(_) => {
+                        self.counters.full("transactions");
+                        call::Input::Full { purpose }
+                    }
+                };
+                call.handle_input(now, &mut self.context(), input);
+            }
+            call::Action::Respond { id, message } => self.layer.respond(now, id, message),
+            call::Action::Ack {
+                invite,
+                tag,
+                hop,
+                bytes,
+            } => {
+                self.send(hop, bytes.clone());
+                self.keep_ack(invite, Ack { tag, hop, bytes });
+            }
+            call::Action::Open(tag) => {
+                self.dialogs.insert(tag, call.id());
+            }
+            call::Action::Flow(command) => self.order(call.id(), command),
+            call::Action::Event(event) => self.on_call_event(event),
+        }
+    }
+
+    fn order(&mut self, call: CallId, command: FlowCommand) {
+        match &command {
+            FlowCommand::Install(pair) => {
+                let [a, b] = &pair.sides;
+                if let Path::User(reason) = pair.path {
+                    *self
+                        .counters
+                        .flow_fallbacks
+                        .entry(reason.label())
+                        .or_default() += 1;
+                }
+                let flow = Flow {
+                    call,
+                    networks: [a.network, b.network],
+                    path: pair.path.label(),
+                };
+                self.flows.insert(pair.id, flow);
+            }
+            FlowCommand::Update(_) => {}
+            FlowCommand::Remove(id) => {
+                self.flows.remove(id);
+            }
+        }
+        self.actions.push_back(Action::Flow(command));
+    }
+
+    fn on_call_event(&mut self, event: Event) {
+        match &event {
+            Event::CallAnswered { setup, .. } => self.counters.call_setup.observe(*setup),
+            Event::CallEnded {
+                from,
+                to,
+                outcome,
+                duration,
+                ..
+            } => {
+                self.counters.call_ended(*from, *to, *outcome);
+                if !duration.is_zero() {
+                    self.counters.call_duration.observe(*duration);
+                }
+            }
+            _ => {}
+        }
+        self.tell(event);
+    }
+}
+
+/// What is the same in all copies of a request, whichever way they came: From tag, Call-ID, CSeq (RFC 3261 8.2.2.2).
+pub(super) fn identity(request: &Message) -> String {
+    format!(
+        "{} {} {}",
+        request.cseq().number,
+        request.from().tag().unwrap_or_default(),
+        request.call_id()
+    )
+}

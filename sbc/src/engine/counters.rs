@@ -1,0 +1,130 @@
+//! What is counted as it happens; the rest of [`Stats`] is read off the tables.
+
+use std::collections::BTreeMap;
+
+use super::stats::{Histogram, MessageLabels, Outcome, Party, Stats};
+use crate::config::NetworkId;
+use crate::sip::{Message, Method, Start};
+use crate::transaction::Hop;
+
+/// Only ever grows.
+#[derive(Default)]
+pub(super) struct Counters {
+    pub(super) calls_total: BTreeMap<(Party, Party, Outcome), u64>,
+    pub(super) call_setup: Histogram,
+    pub(super) call_duration: Histogram,
+    pub(super) flow_fallbacks: BTreeMap<&'static str, u64>,
+    messages: BTreeMap<MessageLabels, u64>,
+    malformed: BTreeMap<(NetworkId, &'static str), u64>,
+    refused: BTreeMap<(NetworkId, &'static str), u64>,
+    full: BTreeMap<&'static str, u64>,
+}
+
+impl Counters {
+    pub(super) fn received(&mut self, hop: &Hop, message: &Message) {
+        self.message(hop, "in", message.method(), class(message));
+    }
+
+    pub(super) fn sent(&mut self, hop: &Hop, bytes: &[u8]) {
+        let (method, class) = labels(bytes);
+        self.message(hop, "out", method, class);
+    }
+
+    pub(super) fn malformed(&mut self, network: NetworkId, reason: &'static str) {
+        *self.malformed.entry((network, reason)).or_default() += 1;
+    }
+
+    pub(super) fn refused(&mut self, network: NetworkId, reason: &'static str) {
+        *self.refused.entry((network, reason)).or_default() += 1;
+    }
+
+    pub(super) fn full(&mut self, table: &'static str) {
+        *self.full.entry(table).or_default() += 1;
+    }
+
+    pub(super) fn call_ended(&mut self, from: Party, to: Party, outcome: Outcome) {
+        *self.calls_total.entry((from, to, outcome)).or_default() += 1;
+    }
+
+    pub(super) fn copy_to(&self, stats: &mut Stats) {
+        stats.calls_total.clone_from(&self.calls_total);
+        stats.call_setup = self.call_setup.clone();
+        stats.call_duration = self.call_duration.clone();
+        stats.flow_fallbacks.clone_from(&self.flow_fallbacks);
+        stats.sip_messages.clone_from(&self.messages);
+        stats.sip_malformed.clone_from(&self.malformed);
+        stats.sip_refused.clone_from(&self.refused);
+        stats.full.clone_from(&self.full);
+    }
+
+    fn message(&mut self, hop: &Hop, direction: &'static str, method: Method, class: &'static str) {
+        let labels = MessageLabels {
+            network: hop.network,
+            transport: hop.transport,
+            direction,
+            method: method.name(),
+            class,
+        };
+        *self.messages.entry(labels).or_default() += 1;
+    }
+}
+
+fn class(message: &Message) -> &'static str {
+    match message.start() {
+        Start::Request { .. } => "request",
+        Start::Response { code, .. } => code_class(code / 100),
+    }
+}
+
+fn code_class(hundreds: u16) -> &'static str {
+    match hundreds {
+        1 => "1xx",
+        2 => "2xx",
+        3 => "3xx",
+        4 => "4xx",
+        5 => "5xx",
+        _ => "6xx",
+    }
+}
+
+/// Method and class of what we send, without reading all of it: the first line, and of a response the CSeq.
+fn labels(bytes: &[u8]) -> (Method, &'static str) {
+    let mut lines = bytes.split(|&b| b == b'\n');
+    let word = |line: &[u8], index: usize| {
+        let word = line
+            .split(|&b| b == b' ' || b == b'\r')
+            .filter(|w| !w.is_empty())
+            .nth(index);
+        word.and_then(|word| std::str::from_utf8(word).ok())
+            .map(str::to_owned)
+    };
+    let first = lines.next().unwrap_or_default();
+    let Some(status) = first.strip_prefix(b"SIP/2.0 ") else {
+        let method = word(first, 0).unwrap_or_default();
+        return (Method::parse(&method), "request");
+    };
+    let hundreds = status
+        .first()
+        .map_or(0, |digit| u16::from(digit.wrapping_sub(b'0')));
+    let cseq = lines.find_map(|line| {
+        let (name, value) = line.split_at_checked(5)?;
+        name.eq_ignore_ascii_case(b"cseq:").then_some(value)
+    });
+    let method = cseq.and_then(|value| word(value, 1)).unwrap_or_default();
+    (Method::parse(&method), code_class(hundreds))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_we_send_is_labelled_by_its_first_line_and_cseq() {
+        let response = b"SIP/2.0 486 Busy Here\r\nVia: x\r\ncseq:  12 INVITE\r\n\r\n";
+        assert_eq!(labels(response), (Method::Invite, "4xx"));
+        let request = b"BYE sip:a@b SIP/2.0\r\nCSeq: 1 BYE\r\n\r\n";
+        assert_eq!(labels(request), (Method::Bye, "request"));
+        assert_eq!(labels(b"SIP/2.0 200 OK\r\n\r\n"), (Method::Other, "2xx"));
+        assert_eq!(labels(b""), (Method::Other, "request"));
+    }
+}

@@ -1,0 +1,135 @@
+//! What happened, for the log: facts, one per change of state, never per packet.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use super::{Outcome, Party};
+use crate::config::{NetworkId, PhoneId};
+use crate::media::{Fallback, FlowReport, PairId};
+
+/// A call, for as long as the engine lives; never used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CallId(pub u64);
+
+impl fmt::Display for CallId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+/// A fact for the log.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// A phone's contact is reachable from now on. Not repeated when it is refreshed.
+    Registered {
+        /// The account.
+        phone: PhoneId,
+        /// The side of the box.
+        network: NetworkId,
+        /// Where its REGISTER came from.
+        source: SocketAddr,
+        /// For how long.
+        expires: Duration,
+    },
+    /// A phone's contact is gone.
+    Unregistered {
+        /// The account.
+        phone: PhoneId,
+        /// Where its REGISTER had come from.
+        source: SocketAddr,
+        /// Why: `removed`, `expired`, `replaced`, `connection-closed`.
+        reason: &'static str,
+    },
+    /// A request from someone who is neither a trunk nor a phone went nowhere.
+    Refused {
+        /// The side of the box.
+        network: NetworkId,
+        /// Where it came from.
+        source: SocketAddr,
+        /// As in [`super::Stats::sip_refused`].
+        reason: &'static str,
+    },
+    /// A message that is none, or not a valid one.
+    Malformed {
+        /// The side of the box.
+        network: NetworkId,
+        /// Where it came from.
+        source: SocketAddr,
+        /// As in [`super::Stats::sip_malformed`].
+        reason: &'static str,
+    },
+    /// A call has come in and leads somewhere.
+    CallStarted {
+        /// The call.
+        call: CallId,
+        /// The caller's Call-ID.
+        sip_call_id: String,
+        /// Who calls.
+        from: Party,
+        /// The user part that was dialled.
+        number: String,
+        /// Position of the route in the config.
+        route: usize,
+    },
+    /// A call has come in and leads nowhere.
+    CallRefused {
+        /// Who calls.
+        from: Party,
+        /// The user part that was dialled.
+        number: String,
+        /// What the caller was told.
+        code: u16,
+        /// Why.
+        reason: String,
+    },
+    /// Someone took the call.
+    CallAnswered {
+        /// The call.
+        call: CallId,
+        /// Our Call-ID towards who took it.
+        sip_call_id: String,
+        /// Who.
+        to: Party,
+        /// Since the INVITE.
+        setup: Duration,
+    },
+    /// A call is over.
+    CallEnded {
+        /// The call.
+        call: CallId,
+        /// Who called.
+        from: Party,
+        /// Who was called last.
+        to: Party,
+        /// How.
+        outcome: Outcome,
+        /// Why, in a few words.
+        reason: String,
+        /// Since the answer; zero if there was none.
+        duration: Duration,
+    },
+    /// A flow pair goes through user space although the kernel was asked for.
+    FlowFellBack {
+        /// The call.
+        call: CallId,
+        /// The pair.
+        pair: PairId,
+        /// Why.
+        reason: Fallback,
+    },
+    /// A flow pair has ended.
+    FlowEnded {
+        /// The pair.
+        pair: PairId,
+        /// What it did.
+        report: FlowReport,
+    },
+    /// The addresses of this host are known.
+    HostAddresses {
+        /// All of them.
+        addresses: Vec<IpAddr>,
+    },
+    /// No new calls from now on.
+    Draining,
+}

@@ -1,0 +1,75 @@
+//! What happens to the engine.
+
+use std::net::IpAddr;
+
+use bytes::Bytes;
+
+use crate::config::NetworkId;
+use crate::media::{Fallback, FlowReport, NetworkPath, PairId};
+use crate::transaction::{ConnectionId, Hop};
+
+/// What the shells report.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// A datagram, or one framed message of a stream. Not yet parsed.
+    Message {
+        /// `remote` is the source.
+        hop: Hop,
+        /// All of it.
+        bytes: Bytes,
+    },
+    /// A stream that could not be framed; the shell closes it after what the engine sends in answer.
+    StreamBroken {
+        /// The connection.
+        hop: Hop,
+        /// A label for the counter: one of a handful of fixed words.
+        reason: &'static str,
+    },
+    /// A connection is gone, whoever closed it.
+    ConnectionClosed(ConnectionId),
+    /// What was to go to `hop` could not be sent (RFC 3261 18.4).
+    SendFailed {
+        /// As in the action.
+        hop: Hop,
+        /// The message that was to be sent.
+        bytes: Bytes,
+    },
+    /// How media is forwarded on a network from now on.
+    NetworkPath {
+        /// The side of the box.
+        network: NetworkId,
+        /// Kernel, or user space and why.
+        path: NetworkPath,
+    },
+    /// All addresses of this host: a peer that has one of them is a local peer.
+    HostAddresses(Vec<IpAddr>),
+    /// A flow pair could not be installed or updated.
+    FlowFailed {
+        /// The pair; it is not installed.
+        pair: PairId,
+        /// Why.
+        failure: FlowFailure,
+    },
+    /// A flow pair is gone, after [`crate::media::FlowCommand::Remove`].
+    FlowEnded {
+        /// The pair.
+        pair: PairId,
+        /// What it did.
+        report: FlowReport,
+    },
+    /// No new calls from now on; those that are up stay.
+    Drain,
+    /// End every call now.
+    Stop,
+}
+
+/// Why a flow pair could not be installed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FlowFailure {
+    /// Someone else has a port of ours: it rests, the call needs others.
+    PortTaken,
+    /// The kernel does not take it; user space may.
+    Kernel(Fallback),
+    /// The media workers are gone or their queue is full.
+    Overloaded,
+}

@@ -1,0 +1,315 @@
+//! The engine: everything the box decides, as `(now, Input) -> Action`. Owned by value by one task; knows no other.
+//!
+//! A message goes through `receive` (is it one, who sent it, may he), the transaction layer, and then either to the call whose
+//! dialog it names (`calls`) or to `requests`, which opens calls and answers the rest.
+//!
+//! L1: imports L0 and L1; no clock, socket, task or random source.
+
+mod action;
+mod calls;
+mod counters;
+mod event;
+mod input;
+mod receive;
+mod requests;
+mod stats;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use rand_chacha::ChaCha12Rng;
+use rand_core::{RngCore as _, SeedableRng as _};
+
+pub use action::Action;
+pub use event::{CallId, Event};
+pub use input::{FlowFailure, Input};
+pub use stats::{Histogram, MessageLabels, Outcome, Party, Stats};
+
+use crate::call::{self, Call, Host, Purpose};
+use crate::config::{Config, NetworkId};
+use crate::dialog::Tokens;
+use crate::media::{PairId, Ports};
+use crate::registrar::{Nonces, Registrar};
+use crate::transaction::{self, ClientId, Hop, Layer, ServerId};
+
+use counters::Counters;
+
+/// How many events wait for someone to read them; the oldest make room.
+const MAX_EVENTS: usize = 4096;
+
+/// How long a 2xx to an INVITE of ours may be repeated (timer M, RFC 6026 8.4): so long its ACK is kept.
+const REPEATS: Duration = Duration::from_secs(32);
+
+/// How much there may be of each thing. What is over it is refused with 503 and counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Calls, those included whose last transactions are still ending.
+    pub calls: usize,
+    /// Dialogs, early ones included.
+    pub dialogs: usize,
+    /// Contacts of phones.
+    pub bindings: usize,
+    /// Transactions.
+    pub transactions: transaction::Limits,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            calls: 20_000,
+            dialogs: 100_000,
+            bindings: 100_000,
+            transactions: transaction::Limits::default(),
+        }
+    }
+}
+
+/// The engine.
+pub struct Engine {
+    config: Arc<Config>,
+    limits: Limits,
+    tokens: Tokens,
+    nonces: Nonces,
+    layer: Layer,
+    registrar: Registrar,
+    ports: Ports,
+    host: Host,
+    calls: BTreeMap<CallId, Box<Slot>>,
+    next_call: u64,
+    timers: BTreeSet<(Instant, CallId)>,
+    /// Calls by our tags.
+    dialogs: HashMap<String, CallId>,
+    /// Whose requests these are.
+    clients: HashMap<ClientId, (CallId, Purpose)>,
+    /// Calls by the transactions of the INVITEs that came in.
+    invites: HashMap<ServerId, CallId>,
+    /// Calls by what makes copies of an INVITE alike that came another way (RFC 3261 8.2.2.2).
+    requests: HashMap<String, CallId>,
+    /// ACKs to be sent again when the 2xx that they answer is.
+    acks: HashMap<ClientId, Vec<Ack>>,
+    /// When each answered INVITE is forgotten, in order.
+    answered: VecDeque<(Instant, ClientId)>,
+    flows: BTreeMap<PairId, Flow>,
+    draining: bool,
+    counters: Counters,
+    actions: VecDeque<Action>,
+    events: VecDeque<Event>,
+}
+
+struct Slot {
+    call: Call,
+    /// Its entry in [`Engine::requests`].
+    request: String,
+    deadline: Option<Instant>,
+}
+
+struct Ack {
+    tag: String,
+    hop: Hop,
+    bytes: Bytes,
+}
+
+/// A flow pair that the shells have.
+struct Flow {
+    call: CallId,
+    networks: [NetworkId; 2],
+    path: &'static str,
+}
+
+impl Engine {
+    /// An engine for this config. Everything that must not be guessed (tags, Call-IDs, nonces, ports) comes from `seed`.
+    #[must_use]
+    pub fn new(config: Arc<Config>, seed: [u8; 32], now: Instant) -> Self {
+        Engine::with_limits(config, seed, now, Limits::default())
+    }
+
+    /// The same with other limits.
+    #[must_use]
+    pub fn with_limits(config: Arc<Config>, seed: [u8; 32], now: Instant, limits: Limits) -> Self {
+        let mut seeds = ChaCha12Rng::from_seed(seed);
+        let mut seed = || {
+            let mut seed = [0; 32];
+            seeds.fill_bytes(&mut seed);
+            seed
+        };
+        Engine {
+            limits,
+            tokens: Tokens::new(seed()),
+            nonces: Nonces::new(seed(), now),
+            layer: Layer::new(limits.transactions),
+            registrar: Registrar::new(limits.bindings),
+            ports: Ports::new(&config, seed()),
+            config,
+            host: Host::default(),
+            calls: BTreeMap::new(),
+            next_call: 1,
+            timers: BTreeSet::new(),
+            dialogs: HashMap::new(),
+            clients: HashMap::new(),
+            invites: HashMap::new(),
+            requests: HashMap::new(),
+            acks: HashMap::new(),
+            answered: VecDeque::new(),
+            flows: BTreeMap::new(),
+            draining: false,
+            counters: Counters::default(),
+            actions: VecDeque::new(),
+            events: VecDeque::new(),
+        }
+    }
+
+    /// Takes what happened. Afterwards drain [`Engine::poll_action`] and [`Engine::poll_event`].
+    pub fn handle_input(&mut self, now: Instant, input: Input) {
+        match input {
+            Input::Message { hop, bytes } => self.on_message(now, hop, bytes),
+            Input::StreamBroken { hop, reason } => self.malformed(&hop, reason),
+            Input::ConnectionClosed(connection) => self.registrar.connection_closed(connection),
+            Input::SendFailed { hop, bytes } => {
+                self.layer
+                    .handle_input(now, transaction::Input::SendFailed { hop, bytes });
+            }
+            Input::NetworkPath { network, path } => {
+                self.host.paths.insert(network, path);
+            }
+            Input::HostAddresses(addresses) => {
+                self.host.addresses = addresses.iter().copied().collect();
+                self.tell(Event::HostAddresses { addresses });
+            }
+            Input::FlowFailed { pair, failure } => {
+                if let Some(flow) = self.flows.remove(&pair) {
+                    let input = call::Input::FlowFailed { pair, failure };
+                    self.tell_call(now, flow.call, input);
+                }
+            }
+            Input::FlowEnded { pair, report } => self.tell(Event::FlowEnded { pair, report }),
+            Input::Drain => {
+                if !std::mem::replace(&mut self.draining, true) {
+                    self.tell(Event::Draining);
+                }
+            }
+            Input::Stop => {
+                self.draining = true;
+                let all: Vec<CallId> = self.calls.keys().copied().collect();
+                for id in all {
+                    self.tell_call(now, id, call::Input::Stop);
+                }
+            }
+        }
+        self.pump(now, None);
+    }
+
+    /// What to do next, in order; `None` when there is nothing left.
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// What happened, for the log. The oldest are dropped when nobody reads them.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// When [`Engine::handle_timeout`] is due; changes with every call.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        [
+            self.layer.poll_timeout(),
+            self.timers.first().map(|(at, _)| *at),
+            self.registrar.poll_timeout(),
+            self.ports.poll_timeout(),
+            self.answered.front().map(|(at, _)| *at),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    /// Does what is due by now.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        while self.answered.front().is_some_and(|(at, _)| *at <= now) {
+            if let Some((_, id)) = self.answered.pop_front() {
+                self.acks.remove(&id);
+                self.clients.remove(&id);
+            }
+        }
+        self.ports.handle_timeout(now);
+        self.registrar.handle_timeout(now);
+        self.layer.handle_timeout(now);
+        self.pump(now, None);
+        // Each once: what is due again at once is due in the next turn.
+        let due: Vec<CallId> = self
+            .timers
+            .iter()
+            .take_while(|(at, _)| *at <= now)
+            .map(|(_, id)| *id)
+            .collect();
+        for id in due {
+            self.with_call(now, id, |call, cx| call.handle_timeout(now, cx));
+        }
+        self.pump(now, None);
+    }
+
+    /// Everything that is counted.
+    #[must_use]
+    pub fn stats(&self, now: Instant) -> Stats {
+        let mut stats = Stats {
+            registrations: self.registrar.count(),
+            transactions: self.layer.len() as u64,
+            dialogs: self.dialogs.len() as u64,
+            ..Stats::default()
+        };
+        self.counters.copy_to(&mut stats);
+        for slot in self.calls.values() {
+            if let Some(parties) = slot.call.parties() {
+                *stats.calls.entry(parties).or_default() += 1;
+            }
+        }
+        for flow in self.flows.values() {
+            for network in flow.networks {
+                *stats.flows.entry((network, flow.path)).or_default() += 1;
+            }
+        }
+        for index in (0..).map(NetworkId).take(self.config.networks.len()) {
+            let free = self.ports.free_at(now, index);
+            stats.media_ports_free.insert(index, free);
+        }
+        if self.registrar.full() > 0 {
+            stats.full.insert("bindings", self.registrar.full());
+        }
+        stats
+    }
+
+    /// No call, transaction or flow is alive: a stopped or drained engine may be dropped.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.calls.is_empty() && self.flows.is_empty() && self.layer.is_empty()
+    }
+
+    /// A call or a flow is alive. Without any, those transactions that are still there only wait for repeats of what has
+    /// been said: a stopped engine need not wait for them.
+    #[must_use]
+    pub fn has_calls(&self) -> bool {
+        !(self.calls.is_empty() && self.flows.is_empty())
+    }
+
+    /// The config in force.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    fn tell(&mut self, event: Event) {
+        if self.events.len() == MAX_EVENTS {
+            self.events.pop_front();
+        }
+        self.events.push_back(event);
+    }
+
+    fn send(&mut self, hop: Hop, bytes: Bytes) {
+        self.counters.sent(&hop, &bytes);
+        self.actions.push_back(Action::Send { hop, bytes });
+    }
+}

@@ -1,0 +1,250 @@
+//! From bytes to a message that may be acted on: is it one, who sent it, may he.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use super::{Ack, Engine, Event};
+use crate::call::{self, AGENT, Purpose};
+use crate::config::PhoneId;
+use crate::registrar::{Denied, authenticate, challenge};
+use crate::routing::{Caller, trunk_of};
+use crate::sip::{Limits, Message, Method, Name, is_keep_alive, reason_phrase, response_to};
+use crate::transaction::{self, ClientId, Hop};
+
+/// How many answers with different To tags one INVITE of ours may get; further ones are not acknowledged.
+const MAX_ANSWERS: usize = 4;
+
+/// Who sent a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// Someone who may call.
+    Caller(Caller),
+    /// Someone at the source of a registered phone.
+    Registered,
+    /// Someone who knows a dialog of ours, or sent a request that needs no proof.
+    Anyone,
+}
+
+impl Origin {
+    pub(super) fn phone(self) -> Option<PhoneId> {
+        match self {
+            Origin::Caller(Caller::Phone(phone)) => Some(phone),
+            _ => None,
+        }
+    }
+}
+
+impl Engine {
+    /// A datagram or a framed message.
+    pub(super) fn on_message(&mut self, now: Instant, hop: Hop, bytes: Bytes) {
+        if is_keep_alive(&bytes) {
+            return;
+        }
+        let message = match Message::parse(bytes, &Limits::default()) {
+            Ok(message) => message,
+            Err(error) => {
+                self.malformed(&hop, error.label());
+                if let Some(request) = error.salvage().filter(|_| self.is_known(&hop)) {
+                    self.answer_once(&hop, request, error.code(), &error.phrase(), |w| w);
+                }
+                return;
+            }
+        };
+        self.counters.received(&hop, &message);
+        let origin = match message.is_request() {
+            true => match self.vet(now, &hop, &message) {
+                Some(origin) => Some(origin),
+                None => return,
+            },
+            false => None,
+        };
+        self.layer
+            .handle_input(now, transaction::Input::Message { hop, message });
+        self.pump(now, origin);
+    }
+
+    /// Counts and tells what could not be read.
+    pub(super) fn malformed(&mut self, hop: &Hop, reason: &'static str) {
+        self.counters.malformed(hop.network, reason);
+        self.tell(Event::Malformed {
+            network: hop.network,
+            source: hop.remote,
+            reason,
+        });
+    }
+
+    /// A trunk, or the source of a registered phone.
+    fn is_known(&self, hop: &Hop) -> bool {
+        trunk_of(&self.config, hop.network, hop.remote.ip()).is_some() || self.registrar.knows(hop)
+    }
+
+    /// Who sent this. `None`: nobody that we know; he has been told so, and nothing of it is left here (RFC 3261 26.3.2.4).
+    fn vet(&mut self, now: Instant, hop: &Hop, request: &Message) -> Option<Origin> {
+        let method = request.method();
+        let tag = request.to().tag();
+        if matches!(method, Method::Ack | Method::Cancel)
+            || tag.is_some_and(|tag| self.dialogs.contains_key(tag))
+        {
+            return Some(Origin::Anyone);
+        }
+        let trunk = trunk_of(&self.config, hop.network, hop.remote.ip());
+        if let Some(trunk) = trunk.filter(|_| method != Method::Register) {
+            return Some(Origin::Caller(Caller::Trunk(trunk)));
+        }
+        let reason = match method {
+            Method::Invite | Method::Register if !self.config.phones.is_empty() => {
+                let source = hop.remote.ip();
+                match authenticate(&self.config, &self.nonces, now, source, request) {
+                    Ok(phone) => return Some(Origin::Caller(Caller::Phone(phone))),
+                    Err(denied) => {
+                        self.challenge(now, hop, request, denied);
+                        denied.label()
+                    }
+                }
+            }
+            _ if self.registrar.knows(hop) => return Some(Origin::Registered),
+            _ => {
+                let code = if tag.is_some() { 481 } else { 403 };
+                self.answer_once(hop, request, code, reason_phrase(code), |w| w);
+                "stranger"
+            }
+        };
+        self.counters.refused(hop.network, reason);
+        // The first request of every phone comes without credentials: that is nothing to tell.
+        if reason != Denied::Missing.label() {
+            self.tell(Event::Refused {
+                network: hop.network,
+                source: hop.remote,
+                reason,
+            });
+        }
+        None
+    }
+
+    fn challenge(&mut self, now: Instant, hop: &Hop, request: &Message, denied: Denied) {
+        let tag = self.stateless_tag(request);
+        let phrase = reason_phrase(401);
+        let writer = response_to(request, hop.remote, 401, phrase, Some(&tag));
+        let source = hop.remote.ip();
+        let writer = challenge(&self.config, &self.nonces, now, source, denied, writer);
+        let hop = hop.reply_to(request);
+        self.send(hop, writer.finish());
+    }
+
+    /// Answers without a transaction: a copy of the request gets a copy of the answer.
+    pub(super) fn answer_once(
+        &mut self,
+        hop: &Hop,
+        request: &Message,
+        code: u16,
+        phrase: &str,
+        add: impl FnOnce(crate::sip::Writer) -> crate::sip::Writer,
+    ) {
+        let tag = self.stateless_tag(request);
+        let writer = response_to(request, hop.remote, code, phrase, Some(&tag));
+        let hop = hop.reply_to(request);
+        self.send(hop, add(writer).finish());
+    }
+
+    fn stateless_tag(&self, request: &Message) -> String {
+        let branch = request.via().branch().unwrap_or_default();
+        self.tokens.stateless_tag(branch, request.call_id())
+    }
+
+    /// Acts on what the transaction layer has to say. `origin` is that of the message just handed in.
+    pub(super) fn pump(&mut self, now: Instant, origin: Option<Origin>) {
+        while let Some(action) = self.layer.poll_action() {
+            match action {
+                transaction::Action::Send { hop, bytes } => self.send(hop, bytes),
+                transaction::Action::Request { id, hop, message } => {
+                    let origin = origin.unwrap_or(Origin::Anyone);
+                    self.on_request(now, origin, id, hop, message);
+                }
+                transaction::Action::Cancel { invite } => {
+                    if let Some(&call) = self.invites.get(&invite) {
+                        self.tell_call(now, call, call::Input::Cancel(invite));
+                    }
+                }
+                transaction::Action::Ack { hop, message } => {
+                    let tag = message.to().tag().unwrap_or_default();
+                    if let Some(&call) = self.dialogs.get(tag) {
+                        self.tell_call(now, call, call::Input::Ack { hop, message });
+                    }
+                }
+                transaction::Action::Response { id, message, .. } => {
+                    self.on_response(now, id, message);
+                }
+                transaction::Action::Failed { id, failure } => {
+                    if let Some((call, purpose)) = self.clients.remove(&id) {
+                        self.tell_call(now, call, call::Input::Failed { purpose, failure });
+                    }
+                }
+                transaction::Action::ServerFailed { id, .. } => {
+                    if let Some(call) = self.invites.remove(&id) {
+                        self.tell_call(now, call, call::Input::ServerFailed(id));
+                    }
+                }
+                transaction::Action::Stray { hop, .. } => {
+                    self.counters.refused(hop.network, "stray-response");
+                }
+                transaction::Action::Full { .. } => self.counters.full("transactions"),
+            }
+        }
+        while let Some(event) = self.registrar.poll_action() {
+            self.tell(event);
+        }
+    }
+
+    fn on_response(&mut self, now: Instant, id: ClientId, message: Message) {
+        let Some(&(call, purpose)) = self.clients.get(&id) else {
+            return;
+        };
+        let code = message.code().unwrap_or_default();
+        if let (Purpose::Invite(_) | Purpose::Relay(_), 200..300) = (purpose, code) {
+            if self.repeat_ack(id, &message) {
+                return;
+            }
+            self.acks.entry(id).or_insert_with(|| {
+                self.answered.push_back((now + super::REPEATS, id));
+                Vec::new()
+            });
+        } else if code >= 200 {
+            self.clients.remove(&id);
+        }
+        let input = call::Input::Response {
+            purpose,
+            id,
+            message,
+        };
+        self.tell_call(now, call, input);
+    }
+
+    /// Whether this 2xx has been answered, or has had enough answers.
+    fn repeat_ack(&mut self, id: ClientId, message: &Message) -> bool {
+        let Some(acks) = self.acks.get(&id) else {
+            return false;
+        };
+        let tag = message.to().tag().unwrap_or_default();
+        match acks.iter().find(|ack| ack.tag == tag) {
+            Some(&Ack { hop, ref bytes, .. }) => {
+                let bytes = bytes.clone();
+                self.send(hop, bytes);
+                true
+            }
+            None => acks.len() >= MAX_ANSWERS,
+        }
+    }
+
+    /// Keeps an ACK for as long as its 2xx may come again.
+    pub(super) fn keep_ack(&mut self, invite: ClientId, ack: Ack) {
+        if let Some(acks) = self.acks.get_mut(&invite) {
+            acks.push(ack);
+        }
+    }
+}
+
+/// What our answers say of us.
+pub(super) fn signed(writer: crate::sip::Writer) -> crate::sip::Writer {
+    writer.header(Name::Server, AGENT)
+}

@@ -1,0 +1,292 @@
+//! Requests, once they are known to be new and from someone who may send them.
+
+use std::time::Instant;
+
+use super::calls::identity;
+use super::receive::{Origin, signed};
+use super::{Engine, Event, Outcome, Party};
+use crate::call::{self, ALLOW, Invitation};
+use crate::routing::{Caller, NoRoute, route};
+use crate::sip::{Message, Method, Name, Uri, Via, Writer, reason_phrase, response_to};
+use crate::transaction::{Hop, ServerId};
+
+/// Dialogs that a call may need: the caller's, and one or two of those who are called.
+const DIALOGS_A_CALL: usize = 3;
+
+/// Why an INVITE goes nowhere.
+struct Refusal {
+    code: u16,
+    reason: String,
+    outcome: Outcome,
+}
+
+impl Refusal {
+    fn new(code: u16, reason: impl Into<String>) -> Refusal {
+        Refusal {
+            code,
+            reason: reason.into(),
+            outcome: Outcome::Rejected,
+        }
+    }
+
+    fn full(reason: &str) -> Refusal {
+        Refusal {
+            outcome: Outcome::Failed,
+            ..Refusal::new(503, reason)
+        }
+    }
+}
+
+impl Engine {
+    pub(super) fn on_request(
+        &mut self,
+        now: Instant,
+        origin: Origin,
+        id: ServerId,
+        hop: Hop,
+        message: Message,
+    ) {
+        // Extensions that we must understand and do not (RFC 3261 8.2.2.3).
+        if let Some(unsupported) = required(&message) {
+            let writer = self.answer(&hop, &message, 420);
+            return self.respond(now, id, writer.header(Name::Unsupported, unsupported));
+        }
+        if let Some(tag) = message.to().tag() {
+            match self.dialogs.get(tag) {
+                Some(&call) => {
+                    self.tell_call(now, call, call::Input::Request { id, hop, message });
+                }
+                None => self.refuse(now, id, &hop, &message, 481),
+            }
+            return;
+        }
+        match message.method() {
+            Method::Invite => match origin {
+                Origin::Caller(caller) => self.on_invite(now, caller, id, hop, message),
+                Origin::Registered | Origin::Anyone => self.refuse(now, id, &hop, &message, 403),
+            },
+            Method::Register => self.on_register(now, origin, id, hop, &message),
+            Method::Options => {
+                let writer = self
+                    .answer(&hop, &message, 200)
+                    .header(Name::Allow, ALLOW)
+                    .header(Name::Accept, "application/sdp")
+                    .header(Name::Supported, "");
+                self.respond(now, id, writer);
+            }
+            // They make sense inside a dialog only.
+            Method::Bye | Method::Update | Method::Prack => {
+                self.refuse(now, id, &hop, &message, 481);
+            }
+            _ => {
+                let writer = self.answer(&hop, &message, 405).header(Name::Allow, ALLOW);
+                self.respond(now, id, writer);
+            }
+        }
+    }
+
+    fn on_register(
+        &mut self,
+        now: Instant,
+        origin: Origin,
+        id: ServerId,
+        hop: Hop,
+        message: &Message,
+    ) {
+        let Some(phone) = origin.phone() else {
+            return self.refuse(now, id, &hop, message, 403);
+        };
+        // Everyone registers himself (RFC 3261 10.3, step 4).
+        let to = message.to();
+        let is_own = Uri::parse(to.uri())
+            .is_ok_and(|uri| uri.user() == Some(self.config.phone(phone).name.as_str()));
+        if !is_own {
+            return self.refuse(now, id, &hop, message, 403);
+        }
+        let tag = self.tokens.tag();
+        let bytes = self.registrar.register(now, phone, hop, message, &tag);
+        if let Ok(answer) = Message::parse(bytes, &Default::default()) {
+            self.layer.respond(now, id, answer);
+        }
+    }
+
+    fn on_invite(
+        &mut self,
+        now: Instant,
+        caller: Caller,
+        id: ServerId,
+        hop: Hop,
+        message: Message,
+    ) {
+        let number = Uri::parse(message.uri().unwrap_or_default())
+            .ok()
+            .filter(|uri| {
+                uri.scheme().eq_ignore_ascii_case("sip") || uri.scheme().eq_ignore_ascii_case("tel")
+            })
+            .map(|uri| uri.user().unwrap_or_default().to_owned());
+        match self.admit(caller, number.as_deref(), &message) {
+            Ok(decision) => self.open_call(
+                now,
+                Invitation {
+                    caller,
+                    id,
+                    hop,
+                    message,
+                    number: number.unwrap_or_default(),
+                    decision,
+                },
+            ),
+            Err(refusal) => {
+                let from = match caller {
+                    Caller::Trunk(trunk) => Party::Trunk(trunk),
+                    Caller::Phone(_) => Party::Phones(hop.network),
+                };
+                self.counters
+                    .call_ended(from, Party::Nobody, refusal.outcome);
+                let writer = self.answer(&hop, &message, refusal.code);
+                let writer = match refusal.code {
+                    415 => writer.header(Name::Accept, "application/sdp"),
+                    503 => writer.header(Name::RetryAfter, 10),
+                    _ => writer,
+                };
+                self.respond(now, id, writer);
+                self.tell(Event::CallRefused {
+                    from,
+                    number: number.unwrap_or_default(),
+                    code: refusal.code,
+                    reason: refusal.reason,
+                });
+            }
+        }
+    }
+
+    /// Where a call leads, or why nowhere.
+    fn admit(
+        &mut self,
+        caller: Caller,
+        number: Option<&str>,
+        message: &Message,
+    ) -> Result<crate::routing::Decision, Refusal> {
+        if message.max_forwards() == Some(0) {
+            return Err(Refusal::new(483, "Max-Forwards is used up"));
+        }
+        let uri = message.uri().unwrap_or_default();
+        let looped = message.values(Name::Via).any(|via| {
+            Via::parse(via)
+                .ok()
+                .and_then(|via| via.branch())
+                .is_some_and(|branch| self.tokens.is_mine(branch, uri))
+        });
+        if looped {
+            return Err(Refusal::new(482, "a request of ours came back"));
+        }
+        if self.requests.contains_key(&identity(message)) {
+            return Err(Refusal::new(482, "the same request came another way"));
+        }
+        if !is_sdp(message) {
+            return Err(Refusal::new(415, "the body is no session description"));
+        }
+        let Some(number) = number else {
+            return Err(Refusal::new(
+                416,
+                "the Request-URI is neither sip: nor tel:",
+            ));
+        };
+        if number.is_empty() {
+            return Err(Refusal::new(404, "the Request-URI has no user part"));
+        }
+        if self.draining {
+            return Err(Refusal::full("no new calls are taken"));
+        }
+        if self.calls.len() >= self.limits.calls {
+            self.counters.full("calls");
+            return Err(Refusal::full("too many calls"));
+        }
+        if self.dialogs.len() + DIALOGS_A_CALL > self.limits.dialogs {
+            self.counters.full("dialogs");
+            return Err(Refusal::full("too many dialogs"));
+        }
+        route(&self.config, caller, &unescaped(number)).map_err(|no_route| {
+            let code = match no_route {
+                NoRoute::Caller => 403,
+                NoRoute::Number | NoRoute::Phone(_) => 404,
+            };
+            Refusal::new(code, no_route.to_string())
+        })
+    }
+
+    pub(super) fn refuse(
+        &mut self,
+        now: Instant,
+        id: ServerId,
+        hop: &Hop,
+        message: &Message,
+        code: u16,
+    ) {
+        let writer = self.answer(hop, message, code);
+        self.respond(now, id, writer);
+    }
+
+    fn answer(&mut self, hop: &Hop, message: &Message, code: u16) -> Writer {
+        let tag = self.tokens.tag();
+        signed(response_to(
+            message,
+            hop.remote,
+            code,
+            reason_phrase(code),
+            Some(&tag),
+        ))
+    }
+
+    fn respond(&mut self, now: Instant, id: ServerId, writer: Writer) {
+        if let Ok(answer) = Message::parse(writer.finish(), &Default::default()) {
+            self.layer.respond(now, id, answer);
+        }
+    }
+}
+
+/// The option tags that Require names: we support none.
+fn required(message: &Message) -> Option<String> {
+    let tags: Vec<&str> = message.values(Name::Require).collect();
+    (!tags.is_empty()).then(|| tags.join(", "))
+}
+
+/// Whether there is no body, or one that we can read.
+fn is_sdp(message: &Message) -> bool {
+    if message.body().is_empty() {
+        return true;
+    }
+    let is_plain = message
+        .header(Name::ContentEncoding)
+        .is_none_or(|encoding| encoding.trim().eq_ignore_ascii_case("identity"));
+    let kind = message.header(Name::ContentType).unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    is_plain && kind.eq_ignore_ascii_case("application/sdp")
+}
+
+/// `%41` is `A` (RFC 3261 19.1.2). What is no UTF-8 then stays as it was.
+fn unescaped(user: &str) -> String {
+    if !user.contains('%') {
+        return user.to_owned();
+    }
+    let mut bytes = Vec::with_capacity(user.len());
+    let mut rest = user.as_bytes();
+    while let Some((&first, tail)) = rest.split_first() {
+        let hex = tail
+            .get(..2)
+            .filter(|_| first == b'%')
+            .and_then(|hex| std::str::from_utf8(hex).ok())
+            .and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        match hex {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = tail.get(2..).unwrap_or_default();
+            }
+            None => {
+                bytes.push(first);
+                rest = tail;
+            }
+        }
+    }
+    String::from_utf8(bytes).unwrap_or_else(|_| user.to_owned())
+}

@@ -1,0 +1,148 @@
+//! Bounds, draining, what breaks.
+
+use super::*;
+use crate::engine::Event;
+use crate::media::{Fallback, NetworkPath, PairId, Path, XdpMode};
+
+#[test]
+fn a_full_table_is_503_and_is_counted() {
+    let mut bench = bench_with(Limits {
+        calls: 1,
+        ..Limits::default()
+    });
+    let (ok, ..) = set_up(&mut bench);
+    let other = invite("100")
+        .replace("a-call", "b-call")
+        .replace("z9hG4bKINVITE1", "z9hG4bKother");
+    bench.message(LEFT, A, &other);
+    let (_, refused) = bench.one();
+    assert_eq!(refused.code(), Some(503));
+    assert_eq!(bench.engine.stats(bench.now).full["calls"], 1);
+    assert_eq!(ok.code(), Some(200));
+    bench.engine.handle_input(bench.now, Input::Stop);
+    bench.actions();
+    bench.pass(Duration::from_secs(60));
+    bench.actions();
+    bench.assert_empty();
+}
+
+#[test]
+fn a_copy_of_an_invite_that_came_another_way_is_no_second_call() {
+    let mut bench = bench();
+    bench.message(LEFT, A, &invite("100"));
+    bench.one();
+    bench.message(
+        LEFT,
+        A,
+        &invite("100").replace("z9hG4bKINVITE1", "z9hG4bKx"),
+    );
+    assert_eq!(bench.one().1.code(), Some(482));
+    // The very same one is absorbed, and hears that it is.
+    bench.message(LEFT, A, &invite("100"));
+    assert_eq!(bench.one().1.code(), Some(100));
+}
+
+#[test]
+fn a_draining_box_takes_no_new_call_and_keeps_those_that_are_up() {
+    let mut bench = bench();
+    set_up(&mut bench);
+    bench.engine.handle_input(bench.now, Input::Drain);
+    let other = invite("100")
+        .replace("a-call", "b-call")
+        .replace("z9hG4bKINVITE1", "z9hG4bKother");
+    bench.message(LEFT, A, &other);
+    let (_, refused) = bench.one();
+    assert_eq!(refused.code(), Some(503));
+    assert!(refused.header(Name::RetryAfter).is_some());
+    assert_eq!(bench.engine.stats(bench.now).calls.len(), 1);
+    assert!(bench.engine.has_calls());
+}
+
+fn ids(flows: &[FlowCommand]) -> Vec<(PairId, Path)> {
+    flows
+        .iter()
+        .map(|command| match command {
+            FlowCommand::Install(pair) => (pair.id, pair.path),
+            other => panic!("{other:?}"),
+        })
+        .collect()
+}
+
+#[test]
+fn a_flow_that_the_kernel_refuses_goes_through_user_space_and_says_why() {
+    let mut bench = bench();
+    for network in [LEFT, RIGHT] {
+        let path = NetworkPath::Kernel {
+            mode: XdpMode::Native,
+        };
+        bench
+            .engine
+            .handle_input(bench.now, Input::NetworkPath { network, path });
+    }
+    let (.., flows) = set_up(&mut bench);
+    let pairs = ids(&flows);
+    assert_eq!(pairs[0].1, Path::Kernel);
+    let failure = FlowFailure::Kernel(Fallback::Full);
+    let pair = pairs[0].0;
+    bench
+        .engine
+        .handle_input(bench.now, Input::FlowFailed { pair, failure });
+    let Action::Flow(FlowCommand::Install(again)) = &bench.actions()[0] else {
+        panic!()
+    };
+    assert_eq!((again.id, again.path), (pair, Path::User(Fallback::Full)));
+    let stats = bench.engine.stats(bench.now);
+    assert_eq!(stats.flow_fallbacks["full"], 1);
+    assert_eq!(stats.flows[&(LEFT, "user")], 1);
+    assert_eq!(stats.flows[&(LEFT, "kernel")], 1);
+    let told: Vec<_> = std::iter::from_fn(|| bench.engine.poll_event()).collect();
+    assert!(told.iter().any(|event| matches!(
+        event,
+        Event::FlowFellBack {
+            reason: Fallback::Full,
+            ..
+        }
+    )));
+}
+
+#[test]
+fn a_flow_that_nobody_forwards_ends_the_call() {
+    let mut bench = bench();
+    let (.., flows) = set_up(&mut bench);
+    let pair = ids(&flows)[0].0;
+    let failure = FlowFailure::Overloaded;
+    bench
+        .engine
+        .handle_input(bench.now, Input::FlowFailed { pair, failure });
+    let actions = bench.actions();
+    // The pair that failed is not there any more; the other one is removed.
+    assert_eq!(
+        actions[0],
+        Action::Flow(FlowCommand::Remove(ids(&flows)[1].0))
+    );
+    let byes: Vec<_> = actions[1..].iter().cloned().map(sent).collect();
+    assert_eq!(byes.len(), 2);
+    for (_, bye) in &byes {
+        assert_eq!(bye.method(), crate::sip::Method::Bye);
+        assert_eq!(
+            bye.header(Name::Reason),
+            Some("SIP;cause=503;text=\"No media path\"")
+        );
+    }
+    bench.assert_empty();
+}
+
+#[test]
+fn a_callee_that_cannot_be_reached_is_the_next_ones_turn() {
+    let mut bench = bench();
+    bench.message(LEFT, A, &invite("200"));
+    let Action::Send { hop, bytes } = bench.actions().remove(0) else {
+        panic!()
+    };
+    bench
+        .engine
+        .handle_input(bench.now, Input::SendFailed { hop, bytes });
+    let (to, next) = bench.one();
+    assert_eq!(to, C.parse().unwrap());
+    assert_eq!(next.uri(), Some("sip:200@10.71.2.3:5060"));
+}

@@ -1,0 +1,255 @@
+//! Media of one call: offers and answers in, bodies for the other side and flow commands out.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+use smallvec::SmallVec;
+
+use super::described::Described;
+use super::exchange::{answered, offered, plans};
+use super::flows::{Flows, wanted};
+use super::leg::{End, Leg, LegId};
+use super::ports::{Exhausted, PortPair, Ports};
+use super::refused::Refused;
+use super::{FlowCommand, FlowPair, PairId};
+use crate::engine::FlowFailure;
+use crate::sdp::{Limits, Sdp};
+
+/// How many legs a call may have at a time.
+pub const MAX_LEGS: usize = 64;
+
+/// Media of one call: its streams, our ports, its flow pairs; one A leg and many B legs.
+///
+/// A's ports are one set for the call, each B leg has its own. Of all B legs the one that answered last is connected.
+#[derive(Debug, Default)]
+pub struct CallMedia {
+    legs: Vec<Leg>,
+    offers: Vec<Offer>,
+    flows: Flows,
+}
+
+/// What becomes of a call whose flow pair could not be installed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AfterFailure {
+    /// It goes on: the pair is being installed otherwise, or is no longer wanted.
+    Retry,
+    /// It cannot: end it.
+    Fatal,
+}
+
+/// The last offer made to a leg: what an answer of that leg refers to.
+#[derive(Debug)]
+struct Offer {
+    from: LegId,
+    to: LegId,
+    streams: Vec<Described>,
+}
+
+impl CallMedia {
+    /// No leg, no port, no flow.
+    #[must_use]
+    pub fn new() -> Self {
+        CallMedia::default()
+    }
+
+    /// An offer of one leg; returns the offer for the other. Nothing changes for media before it is answered. What is
+    /// not carried is offered with port 0; codecs are those that both ends may use, in the order of `to_end`.
+    ///
+    /// # Errors
+    /// When it is no SDP, nothing of it can be carried, or no port is free. The session stays as it was.
+    #[expect(clippy::too_many_arguments, reason = "two legs, each with its end")]
+    pub fn offer(
+        &mut self,
+        now: Instant,
+        ports: &mut Ports,
+        from: LegId,
+        from_end: &End,
+        to: LegId,
+        to_end: &End,
+        sdp: &[u8],
+    ) -> Result<Bytes, Refused> {
+        let sdp = Sdp::parse(sdp, &Limits::default())?;
+        let (from_end, to_end) = (&self.as_of_now(from, from_end), &self.as_of_now(to, to_end));
+        let streams = offered(&sdp, from_end, to_end, ports)?;
+        let new = [from, to]
+            .iter()
+            .filter(|&&id| self.leg(id).is_none())
+            .count();
+        if self.legs.len() + new > MAX_LEGS {
+            return Err(Refused::Legs { limit: MAX_LEGS });
+        }
+        self.reserve(now, ports, &streams, [(from, from_end), (to, to_end)])?;
+        for (id, end) in [(from, from_end), (to, to_end)] {
+            if let Some(leg) = self.leg_mut(id) {
+                leg.end = end.clone();
+            }
+        }
+        let leg = self.leg_mut(to).ok_or(Refused::NoOffer)?;
+        let plans = plans(leg, &streams, |_, stream| stream.carried());
+        let body = leg.render(&sdp, &plans);
+        self.offers.retain(|offer| offer.to != to);
+        self.offers.push(Offer { from, to, streams });
+        Ok(body)
+    }
+
+    /// The answer of a leg to the last offer made to it; returns the answer for the leg that made the offer, and brings
+    /// the flows to what both have said. The same answer again (in a 183, then in the 200) changes nothing.
+    ///
+    /// # Errors
+    /// When there was no offer, it is no SDP, or it does not fit the offer. The session stays as it was.
+    pub fn answer(
+        &mut self,
+        _now: Instant,
+        ports: &mut Ports,
+        from: LegId,
+        sdp: &[u8],
+    ) -> Result<Bytes, Refused> {
+        let index = self
+            .offers
+            .iter()
+            .position(|offer| offer.to == from)
+            .ok_or(Refused::NoOffer)?;
+        let sdp = Sdp::parse(sdp, &Limits::default())?;
+        let offer = self.offers.swap_remove(index);
+        let result = self.apply(ports, &offer, &sdp);
+        self.offers.push(offer);
+        result
+    }
+
+    /// A leg is gone: its flows end, its ports rest.
+    pub fn end_leg(&mut self, now: Instant, ports: &mut Ports, leg: LegId) {
+        self.flows.end_leg(leg);
+        self.offers
+            .retain(|offer| offer.from != leg && offer.to != leg);
+        if let Some(index) = self.legs.iter().position(|l| l.id == leg) {
+            let gone = self.legs.swap_remove(index);
+            for pair in gone.ports.into_iter().flatten() {
+                ports.give_back(now, pair);
+            }
+        }
+    }
+
+    /// The call is over: all flows end, all ports rest.
+    pub fn end(&mut self, now: Instant, ports: &mut Ports) {
+        while let Some(leg) = self.legs.last().map(|leg| leg.id) {
+            self.end_leg(now, ports, leg);
+        }
+    }
+
+    /// A flow pair could not be installed or updated: it is not installed. What the kernel refused is asked of user
+    /// space, under the same id.
+    pub fn failed(&mut self, pair: PairId, failure: FlowFailure) -> AfterFailure {
+        match failure {
+            _ if !self.flows.pairs().any(|known| known.id == pair) => AfterFailure::Retry,
+            FlowFailure::Kernel(reason) if self.flows.fall_back(pair, reason) => {
+                AfterFailure::Retry
+            }
+            FlowFailure::PortTaken => {
+                if let Some(flow) = self.flows.forget(pair) {
+                    self.mark_taken(flow.legs, flow.stream);
+                }
+                AfterFailure::Fatal
+            }
+            FlowFailure::Kernel(_) | FlowFailure::Overloaded => {
+                self.flows.forget(pair);
+                AfterFailure::Fatal
+            }
+        }
+    }
+
+    /// The next thing that the shells have to do, in order.
+    pub fn poll_action(&mut self) -> Option<FlowCommand> {
+        self.flows.poll_action()
+    }
+
+    /// The flow pairs that are installed, or being so.
+    pub fn pairs(&self) -> impl Iterator<Item = &FlowPair> {
+        self.flows.pairs()
+    }
+
+    fn apply(&mut self, ports: &mut Ports, offer: &Offer, sdp: &Sdp<'_>) -> Result<Bytes, Refused> {
+        let end = &self.leg(offer.to).ok_or(Refused::NoOffer)?.end;
+        let streams = answered(sdp, end, ports, &offer.streams)?;
+        let leg = self.leg_mut(offer.from).ok_or(Refused::NoOffer)?;
+        let plans = plans(leg, &offer.streams, |number, _| {
+            streams.get(number).and_then(Option::as_ref)
+        });
+        let body = leg.render(sdp, &plans);
+        if let (Some(from), Some(to)) = (self.leg(offer.from), self.leg(offer.to)) {
+            let wanted = wanted(from, to, &offer.streams, &streams);
+            self.flows
+                .bring_about(ports, [offer.from, offer.to], wanted);
+        }
+        Ok(body)
+    }
+
+    /// What may have changed of an end since its leg began; the address stays, since the peer has been told of it.
+    fn as_of_now(&self, id: LegId, end: &End) -> End {
+        let mut end = end.clone();
+        if let Some(leg) = self.leg(id) {
+            (end.network, end.address) = (leg.end.network, leg.end.address);
+        }
+        end
+    }
+
+    /// Which of the two legs' ports it was is not known: both rest longer.
+    fn mark_taken(&mut self, legs: [LegId; 2], stream: usize) {
+        for leg in self.legs.iter_mut().filter(|leg| legs.contains(&leg.id)) {
+            if let Some(Some(pair)) = leg.ports.get_mut(stream) {
+                pair.mark_taken();
+            }
+        }
+    }
+
+    /// Makes the legs and takes the ports that are still missing: all of them or none.
+    fn reserve(
+        &mut self,
+        now: Instant,
+        ports: &mut Ports,
+        streams: &[Described],
+        ends: [(LegId, &End); 2],
+    ) -> Result<(), Exhausted> {
+        let mut fresh: SmallVec<[(LegId, usize, PortPair); 2]> = SmallVec::new();
+        for (id, end) in ends {
+            let leg = self.leg(id);
+            for (stream, _) in streams
+                .iter()
+                .enumerate()
+                .filter(|(_, s)| s.carried().is_some())
+            {
+                if leg.and_then(|leg| leg.port(stream)).is_some() {
+                    continue;
+                }
+                match ports.take(now, end.network, end.address) {
+                    Ok(pair) => fresh.push((id, stream, pair)),
+                    Err(error) => {
+                        for (.., pair) in fresh {
+                            ports.give_back_unused(pair);
+                        }
+                        return Err(error);
+                    }
+                }
+            }
+        }
+        for (id, end) in ends {
+            if self.leg(id).is_none() {
+                let leg = Leg::new(id, end, ports);
+                self.legs.push(leg);
+            }
+        }
+        for (id, stream, pair) in fresh {
+            if let Some(leg) = self.leg_mut(id) {
+                leg.set_port(stream, pair);
+            }
+        }
+        Ok(())
+    }
+
+    fn leg(&self, id: LegId) -> Option<&Leg> {
+        self.legs.iter().find(|leg| leg.id == id)
+    }
+
+    fn leg_mut(&mut self, id: LegId) -> Option<&mut Leg> {
+        self.legs.iter_mut().find(|leg| leg.id == id)
+    }
+}

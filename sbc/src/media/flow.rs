@@ -1,0 +1,162 @@
+//! A flow, as the engine orders it and the shells carry it out.
+//!
+//! Media of a call is made of flow pairs: one for RTP and one for RTCP of each stream. A pair has two sides; what arrives
+//! at one side's local port and is let in leaves from the other side's local port towards the other side's peer.
+
+use std::net::{IpAddr, SocketAddr};
+
+use smallvec::SmallVec;
+
+use crate::config::NetworkId;
+
+/// A flow pair, for as long as it lives; never used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PairId(pub u64);
+
+/// Two flows, one in each direction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FlowPair {
+    /// Its name.
+    pub id: PairId,
+    /// What it carries.
+    pub kind: FlowKind,
+    /// The side that called, and the side that was called.
+    pub sides: [Side; 2],
+    /// Who forwards it.
+    pub path: Path,
+}
+
+/// What a flow carries: decides what a packet must look like to be let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum FlowKind {
+    /// RTP alone.
+    Rtp,
+    /// RTCP alone, on its own port.
+    Rtcp,
+}
+
+/// One side of a flow pair.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Side {
+    /// The side of the box.
+    pub network: NetworkId,
+    /// Ours: packets of this side's peer arrive here, packets to it leave from here.
+    pub local: SocketAddr,
+    /// What the peer's SDP names. Always wins the latch. `None` until there is an answer: nothing is let in, nothing sent.
+    pub named: Option<SocketAddr>,
+    /// Other addresses that the peer's media may come from, at any port: where its signalling came from.
+    /// At most [`MAX_SOURCES`].
+    pub sources: SmallVec<[IpAddr; 1]>,
+    /// Payload types that were negotiated, comfort noise included: bit n for payload type n. Not looked at for RTCP.
+    pub payload_types: u128,
+    /// DSCP of what is sent to this side, 0 to 63.
+    pub dscp: u8,
+}
+
+/// How many source addresses a side may have beside the named one.
+pub const MAX_SOURCES: usize = 3;
+
+/// DSCP for media: EF (RFC 4594).
+pub const DSCP_MEDIA: u8 = 46;
+
+/// Who forwards a flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Path {
+    /// Pinned: the XDP program.
+    Kernel,
+    /// A media worker, and why.
+    User(Fallback),
+}
+
+impl Path {
+    /// The metric label: `kernel` or `user`.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Path::Kernel => "kernel",
+            Path::User(_) => "user",
+        }
+    }
+}
+
+/// Why a flow or a network goes through user space.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Fallback {
+    /// `fast_path = "off"`.
+    Off,
+    /// The daemon lacks CAP_NET_ADMIN, CAP_BPF or CAP_PERFMON.
+    Unprivileged,
+    /// The kernel refused the program, or has no XDP.
+    Unsupported,
+    /// The address is on no interface that XDP can be attached to (loopback, no Ethernet).
+    Interface,
+    /// The peer is on this host: its packets pass no interface.
+    LocalPeer,
+    /// The kernel's tables are full.
+    Full,
+}
+
+impl Fallback {
+    /// The metric label.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Fallback::Off => "off",
+            Fallback::Unprivileged => "unprivileged",
+            Fallback::Unsupported => "unsupported",
+            Fallback::Interface => "interface",
+            Fallback::LocalPeer => "local-peer",
+            Fallback::Full => "full",
+        }
+    }
+}
+
+/// How a network's media is forwarded, as the shell found out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum NetworkPath {
+    /// An XDP program is attached.
+    Kernel {
+        /// In the driver, or after the stack has made its packet.
+        mode: XdpMode,
+    },
+    /// Through media workers, and why.
+    User(Fallback),
+}
+
+/// How an XDP program is attached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum XdpMode {
+    /// In the driver.
+    Native,
+    /// In the stack: slower, works on every device.
+    Generic,
+}
+
+/// What the engine asks of the shells that forward media. Carried out in order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FlowCommand {
+    /// Begin: ports are ours from now on.
+    Install(Box<FlowPair>),
+    /// What signalling has since named: the same id, local ports and path; everything else may differ.
+    Update(Box<FlowPair>),
+    /// End. A [`FlowReport`] comes back.
+    Remove(PairId),
+}
+
+/// What a flow pair did, read when it ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FlowReport {
+    /// What came in at each side and was forwarded to the other.
+    pub sides: [FlowCount; 2],
+}
+
+/// Packets let in at one side.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FlowCount {
+    /// Packets.
+    pub packets: u64,
+    /// Bytes of UDP payload.
+    pub bytes: u64,
+    /// Where they come from, once latched.
+    pub latched: Option<SocketAddr>,
+}

@@ -1,0 +1,87 @@
+//! One leg of a call, as media sees it: its end, our ports towards it, the last body that it got.
+
+use std::net::IpAddr;
+
+use bytes::Bytes;
+use smallvec::SmallVec;
+
+use super::{NetworkPath, PortPair, Ports};
+use crate::config::{Codec, NetworkId};
+use crate::sdp::{Anchor, Sdp, StreamPlan, anchor};
+
+/// A leg of a call: 0 is leg A, B legs count up and are never used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LegId(pub u32);
+
+/// What is at the end of a leg.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct End {
+    /// The side of the box. A leg keeps the network and the address that it began with.
+    pub network: NetworkId,
+    /// Ours, for c= and for the ports of this leg: one of the network's addresses.
+    pub address: IpAddr,
+    /// Where the peer's signalling comes from: its media may come from there too (a NAT before it).
+    pub signalling: IpAddr,
+    /// Accepted from it and offered to it, in our order of preference.
+    pub codecs: Vec<Codec>,
+    /// How media is forwarded on that network.
+    pub path: NetworkPath,
+    /// The peer is on this host.
+    pub local: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Leg {
+    pub(super) id: LegId,
+    pub(super) end: End,
+    /// By stream.
+    pub(super) ports: SmallVec<[Option<PortPair>; 1]>,
+    session: u64,
+    version: u64,
+    body: Bytes,
+}
+
+impl Leg {
+    pub(super) fn new(id: LegId, end: &End, ports: &mut Ports) -> Self {
+        Leg {
+            id,
+            end: end.clone(),
+            ports: SmallVec::new(),
+            session: ports.next_session(),
+            version: 1,
+            body: Bytes::new(),
+        }
+    }
+
+    pub(super) fn port(&self, stream: usize) -> Option<&PortPair> {
+        self.ports.get(stream).and_then(Option::as_ref)
+    }
+
+    pub(super) fn set_port(&mut self, stream: usize, pair: PortPair) {
+        while self.ports.len() <= stream {
+            self.ports.push(None);
+        }
+        if let Some(place) = self.ports.get_mut(stream) {
+            *place = Some(pair);
+        }
+    }
+
+    /// The body for this leg's peer. Its version rises when it differs from the one before.
+    pub(super) fn render(&mut self, sdp: &Sdp<'_>, plans: &[StreamPlan]) -> Bytes {
+        let at = |version| {
+            let o = Anchor {
+                address: self.end.address,
+                session: self.session,
+                version,
+            };
+            Bytes::from(anchor(sdp, &o, plans))
+        };
+        let mut body = at(self.version);
+        if !self.body.is_empty() && body != self.body {
+            self.version += 1;
+            body = at(self.version);
+        }
+        self.body = body.clone();
+        body
+    }
+}

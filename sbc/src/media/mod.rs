@@ -1,0 +1,25 @@
+//! What to do with media: flows and their life, the port pool, the media side of a call. L1: imports `config`, `sdp` and
+//! the engine's inputs; no socket here.
+
+mod call;
+mod described;
+mod exchange;
+mod flow;
+mod flows;
+mod leg;
+mod ports;
+mod refused;
+mod stats;
+mod verdict;
+
+#[cfg(test)]
+mod tests;
+
+pub use call::{AfterFailure, CallMedia, MAX_LEGS};
+pub use described::MAX_STREAMS;
+pub use flow::*;
+pub use leg::{End, LegId};
+pub use ports::{Exhausted, PortPair, Ports, REST, REST_TAKEN};
+pub use refused::{Misfit, Refused, Unsupported};
+pub use stats::{MediaStats, NetworkMedia, Traffic};
+pub use verdict::{Slot, TTL, flow_configs, must_relearn};
