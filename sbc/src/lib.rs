@@ -1,12 +1,12 @@
 //! sbc: a session border controller and media relay.
 //!
-//! The core takes `(now, Input)` and yields `Action`; the shells in `io` perform them. The layers, from the bottom:
+//! The core takes `(now, Input)` and yields `Action`; the shells in [`io`] perform them. The layers, from the bottom:
 //!
 //! | layer | modules | may import |
 //! |---|---|---|
 //! | L0, bytes without state | [`sip`], [`sdp`], [`rtp`], [`config`] | nothing of ours (and the ABI crate) |
 //! | L1, state machines without I/O | [`transaction`], [`dialog`], [`call`], [`registrar`], [`routing`], [`media`], [`engine`] | L0, L1 |
-//! | L2, shells | `io` | all |
+//! | L2, shells | [`io`] | all |
 //!
 //! `cargo xtask tidy` keeps it so.
 #![deny(unsafe_code)]
@@ -15,6 +15,7 @@ pub mod call;
 pub mod config;
 pub mod dialog;
 pub mod engine;
+pub mod io;
 pub mod media;
 pub mod registrar;
 pub mod routing;

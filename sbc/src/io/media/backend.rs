@@ -1,0 +1,130 @@
+//! The seam: how datagrams come and go, without a word about what happens to them.
+//!
+//! A [`Backend`] owns the sockets of one worker and moves datagrams; a [`Handler`] (the flow table, `relay.rs`) says of
+//! each one where it goes. [`super::ring`] is the backend on io_uring. Another one, on epoll for hosts that refuse io_uring,
+//! is one more file with one more `impl Backend`:
+//!
+//! - `open` binds a socket (`socket::open`, and here non-blocking), puts it into a slab and registers it; the key and a count of
+//!   how often that key was used make the [`SocketId`].
+//! - `turn` waits for readiness (the wake-up is one more file among them), then reads each ready socket until it would block, a
+//!   bounded number of datagrams at a time, calls [`Handler::packet`] for each and sends what it returns at once.
+//! - `close` closes at once and remembers the id; the next `turn` calls [`Handler::closed`].
+//!
+//! What every backend keeps: nothing is allocated and no lock is taken per datagram; after `close(id)` nothing more is
+//! reported of `id` but one `closed`; nobody waits but in `turn`.
+
+use std::io;
+use std::net::SocketAddr;
+
+/// The longest payload that is relayed, in bytes: more than an Ethernet frame carries.
+pub const MAX_PAYLOAD: usize = 2048;
+
+/// A socket of a backend. An index is used again after a socket was closed, a generation of an index never.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct SocketId {
+    /// Below the capacity that the backend was made with: for tables.
+    pub(super) index: u16,
+    /// How many sockets had this index before.
+    pub(super) generation: u32,
+}
+
+/// What a socket is opened with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Local {
+    /// It is bound here.
+    pub(super) address: SocketAddr,
+    /// What it sends has this DSCP, 0 to 63.
+    pub(super) dscp: u8,
+}
+
+/// Where a datagram goes: as it is, from this socket to this address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Departure {
+    /// It leaves from here.
+    pub(super) socket: SocketId,
+    /// To there; of the socket's address family.
+    pub(super) to: SocketAddr,
+    /// Comes back with [`Handler::send_failed`]: the network it came in on.
+    pub(super) account: u16,
+}
+
+/// Why a datagram that was let in did not leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SendFailure {
+    /// The socket's or the backend's queue is full.
+    Overload,
+    /// The stack refused it: no route, a firewall, an address that cannot be.
+    Refused,
+}
+
+/// What a backend reports; what happens to a datagram is answered at once.
+pub(super) trait Handler {
+    /// A datagram of at most [`MAX_PAYLOAD`] bytes. `None` drops it.
+    fn packet(&mut self, socket: SocketId, from: SocketAddr, payload: &[u8]) -> Option<Departure>;
+    /// A datagram that was longer than that, and is gone.
+    fn too_big(&mut self, socket: SocketId);
+    /// A datagram that `packet` let in did not leave.
+    fn send_failed(&mut self, account: u16, failure: SendFailure);
+    /// A socket is closed, its port free.
+    fn closed(&mut self, socket: SocketId);
+    /// A socket receives no more, for this reason; it stays until it is closed.
+    fn broken(&mut self, socket: SocketId, error: &io::Error);
+    /// There were more datagrams than room to read them into: they wait in their sockets.
+    fn starved(&mut self);
+}
+
+/// What a turn was for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Turn {
+    /// Somebody rang the [`Bell`].
+    pub(super) woken: bool,
+}
+
+/// Moves the datagrams of one worker's sockets.
+pub(super) trait Backend {
+    /// Opens the two sockets of a pair, or none: receives from them, and sends from them as they are marked.
+    ///
+    /// # Errors
+    /// `AddrInUse`: someone else has a port. Anything else: the backend is full, or the system refuses.
+    fn open(&mut self, sockets: [Local; 2]) -> io::Result<[SocketId; 2]>;
+
+    /// Ends a socket: at once for the handler, and for the system by the time of [`Handler::closed`].
+    fn close(&mut self, socket: SocketId);
+
+    /// Waits until something happened (with `block`, else only looks), and reports all of it.
+    ///
+    /// # Errors
+    /// The backend itself is broken: the worker ends.
+    fn turn(&mut self, block: bool, handler: &mut impl Handler) -> io::Result<Turn>;
+}
+
+/// Wakes a worker out of its turn, from any thread: an eventfd.
+#[derive(Debug)]
+pub(super) struct Bell(std::fs::File);
+
+impl Bell {
+    /// Takes an eventfd, one that blocks.
+    pub(super) fn new(eventfd: std::os::fd::OwnedFd) -> Bell {
+        Bell(eventfd.into())
+    }
+
+    /// The other end of it.
+    ///
+    /// # Errors
+    /// No more file descriptors.
+    pub(super) fn try_clone(&self) -> io::Result<Bell> {
+        self.0.try_clone().map(Bell)
+    }
+
+    /// Rings. A thousand rings before the worker looks are one.
+    pub(super) fn ring(&self) {
+        use std::io::Write;
+        // It fails only when 2^64 - 2 rings were not heard, and then the worker is awake in any case.
+        let _ = (&self.0).write(&1u64.to_ne_bytes());
+    }
+
+    /// For the backend.
+    pub(super) fn as_raw_fd(&self) -> std::os::fd::RawFd {
+        std::os::fd::AsRawFd::as_raw_fd(&self.0)
+    }
+}

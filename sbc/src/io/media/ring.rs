@@ -1,0 +1,452 @@
+//! The backend on io_uring: multishot receives into provided buffers, sockets in the ring's own file table, sends in batches.
+//!
+//! A turn is one system call: it submits the sends of the turn before and waits for what comes next. A datagram is never copied
+//! in user space: it leaves from the buffer it came in. A socket has no file descriptor, only its place in the file table,
+//! so that the limit on descriptors bounds each worker's table and not all sockets together.
+//!
+//! Needs Linux 6.1. Architecture Invariant: this module, its children included, has all unsafe code of the daemon. What it rests on:
+//! - Memory that the kernel may read or write (buffers, the wake-up's counter, the message header) is on the heap, never
+//!   moves, and is freed after the ring is closed *and* every request in flight has completed ([`Ring`]'s `Drop`).
+//! - A buffer is the kernel's or ours, never both: [`buffers::Held`].
+#![expect(
+    unsafe_code,
+    reason = "io_uring shares memory with the kernel: its safety is what this module is about"
+)]
+
+use std::io;
+use std::mem::{ManuallyDrop, MaybeUninit};
+use std::net::UdpSocket;
+use std::os::fd::AsRawFd;
+
+use io_uring::types::{CancelBuilder, Fd, Fixed, SubmitArgs, Timespec};
+use io_uring::{IoUring, Probe, cqueue, opcode, squeue};
+
+use super::backend::{Backend, Bell, Departure, Handler, Local, SendFailure, SocketId, Turn};
+use buffers::{Buffers, Held, Pages};
+use sockets::{Sockets, State};
+use system::unsupported;
+use tag::Tag;
+
+mod buffers;
+mod sockets;
+mod system;
+mod tag;
+
+pub(super) use system::{bell, raise_file_limit};
+
+/// Sends and other requests that are pushed before the ring is entered in any case.
+const SUBMISSIONS: u32 = 1024;
+/// Completions that fit before the kernel has to put some aside: all buffers, and requests to spare.
+const COMPLETIONS: u32 = 8192;
+/// The one group of buffers.
+const GROUP: u16 = 0;
+
+/// io_uring, and all that its requests point to.
+pub(super) struct Ring {
+    io: ManuallyDrop<IoUring>,
+    shared: ManuallyDrop<Shared>,
+    sockets: Sockets,
+    /// Sends under way.
+    sending: u32,
+    /// Requests under way that are not sends.
+    pending: u32,
+    bell: Bell,
+}
+
+/// What the kernel reads and writes while requests are under way: all of it behind pointers.
+struct Shared {
+    buffers: Buffers,
+    /// What to receive of a datagram's source, the same for all sockets; and the wake-up's counter at [`COUNTER`].
+    pages: Pages,
+}
+
+/// Where the counter is in its page.
+const COUNTER: usize = 512;
+const _: () = assert!(size_of::<libc::msghdr>() <= COUNTER);
+
+impl Ring {
+    /// A ring with room for so many sockets. It belongs to the calling thread for good.
+    ///
+    /// # Errors
+    /// `Unsupported` if the kernel has no io_uring as it is needed here, or does not let us; anything else is a lack of memory
+    /// or descriptors.
+    pub(super) fn new(capacity: u16, bell: Bell) -> io::Result<Ring> {
+        let io: IoUring = IoUring::builder()
+            .setup_single_issuer()
+            .setup_defer_taskrun()
+            .setup_taskrun_flag()
+            .setup_submit_all()
+            .setup_clamp()
+            .setup_cqsize(COMPLETIONS)
+            .build(SUBMISSIONS)
+            .map_err(unsupported)?;
+        let mut probe = Probe::new();
+        io.submitter()
+            .register_probe(&mut probe)
+            .map_err(unsupported)?;
+        let needed = [
+            opcode::RecvMsgMulti::CODE,
+            opcode::Send::CODE,
+            opcode::AsyncCancel::CODE,
+            opcode::Read::CODE,
+        ];
+        if !needed.iter().all(|&code| probe.is_supported(code)) {
+            return Err(unsupported(io::Error::from_raw_os_error(libc::EINVAL)));
+        }
+        io.submitter()
+            .register_files_sparse(u32::from(capacity))
+            .map_err(unsupported)?;
+
+        // SAFETY: a msghdr of zeros is one without name, data and control data.
+        let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
+        header.msg_namelen = buffers::NAME as libc::socklen_t;
+        let pages = Pages::new(COUNTER + size_of::<u64>());
+        // SAFETY: the page has room for a header (asserted above), and is aligned for it.
+        unsafe { pages.start().cast::<libc::msghdr>().write(header) };
+        let shared = Shared {
+            buffers: Buffers::new(),
+            pages,
+        };
+        // From here on the ring is dropped before the buffers are.
+        let mut ring = Ring {
+            io: ManuallyDrop::new(io),
+            shared: ManuallyDrop::new(shared),
+            sockets: Sockets::new(capacity),
+            sending: 0,
+            pending: 0,
+            bell,
+        };
+        // SAFETY: the ring of buffers has COUNT entries, and is freed only after io_uring is closed (`Drop`).
+        unsafe {
+            ring.io.submitter().register_buf_ring_with_flags(
+                ring.shared.buffers.ring_address(),
+                buffers::COUNT,
+                GROUP,
+                0,
+            )
+        }
+        .map_err(unsupported)?;
+        ring.listen()?;
+        Ok(ring)
+    }
+
+    /// Waits for the next ring of the bell.
+    fn listen(&mut self) -> io::Result<()> {
+        // SAFETY: the page was made with room for the counter there.
+        let counter = unsafe { self.shared.pages.start().add(COUNTER) };
+        let read = opcode::Read::new(Fd(self.bell.as_raw_fd()), counter.as_ptr(), 8).build();
+        self.push(&read, Tag::Wake)?;
+        self.pending += 1;
+        Ok(())
+    }
+
+    /// Gives a socket a place in the file table.
+    fn enter(&mut self, socket: &UdpSocket) -> io::Result<SocketId> {
+        let id = self.sockets.take().ok_or_else(sockets::full)?;
+        let submitter = self.io.submitter();
+        submitter
+            .register_files_update(id.index.into(), &[socket.as_raw_fd()])
+            .inspect_err(|_| self.sockets.give_back(id))?;
+        Ok(id)
+    }
+
+    /// Arms what is not, as long as there are buffers to receive into.
+    fn arm_all(&mut self) {
+        while self.shared.buffers.free() > 0
+            && let Some(id) = self.sockets.next_unarmed()
+        {
+            let header = self.shared.pages.start().cast::<libc::msghdr>().as_ptr();
+            let receive = opcode::RecvMsgMulti::new(Fixed(id.index.into()), header, GROUP).build();
+            if self.push(&receive, Tag::Receive(id)).is_err() {
+                return self.sockets.not_armed(id);
+            }
+            self.pending += 1;
+            self.sockets.armed(id);
+        }
+    }
+
+    /// Begins to close what was closed.
+    fn close_all(&mut self, handler: &mut impl Handler) -> io::Result<()> {
+        while let Some(id) = self.sockets.next_closed() {
+            match self.sockets.state(id) {
+                State::Closed => {
+                    self.release(id, handler)?;
+                    continue;
+                }
+                State::Closing => {}
+                // Its receive has ended before it could be cancelled, and it was released then.
+                _ => continue,
+            }
+            let cancel = opcode::AsyncCancel::new(Tag::Receive(id).pack()).build();
+            if self.push(&cancel, Tag::Cancel).is_err() {
+                self.sockets.not_closed(id);
+                break;
+            }
+            self.pending += 1;
+        }
+        Ok(())
+    }
+
+    /// Puts a request into the queue, and submits what is in it if it is full. Fails if the kernel does not take any just now.
+    fn push(&mut self, entry: &squeue::Entry, tag: Tag) -> io::Result<()> {
+        let entry = entry.clone().user_data(tag.pack());
+        for _ in 0..2 {
+            // SAFETY: whatever our requests point to (a held buffer, `Shared`) stays where it is until their completion: a
+            // buffer is not given back before, and `Shared` is freed when nothing is under way.
+            if unsafe { self.io.submission().push(&entry) }.is_ok() {
+                return Ok(());
+            }
+            self.submit()?;
+        }
+        Err(io::ErrorKind::QuotaExceeded.into())
+    }
+
+    fn submit(&mut self) -> io::Result<()> {
+        if self.io.submission().is_empty() {
+            return Ok(());
+        }
+        settle(self.io.submit()).map(drop)
+    }
+
+    /// Has the kernel forget a socket, and its place used again.
+    fn release(&mut self, id: SocketId, handler: &mut impl Handler) -> io::Result<()> {
+        // What was to leave from this socket must have, before the place in the table is another's.
+        self.submit()?;
+        let submitter = self.io.submitter();
+        submitter.register_files_update(id.index.into(), &[-1])?;
+        self.sockets.give_back(id);
+        handler.closed(id);
+        Ok(())
+    }
+
+    fn complete(&mut self, entry: &cqueue::Entry, handler: &mut impl Handler) -> io::Result<Turn> {
+        match Tag::unpack(entry.user_data()) {
+            Some(Tag::Receive(id)) => self.received(id, entry, handler)?,
+            Some(Tag::Send { account, buffer }) => {
+                self.sending = self.sending.saturating_sub(1);
+                // SAFETY: this send has completed, and it held that buffer.
+                if let Some(held) = unsafe { self.shared.buffers.take_sent(buffer) } {
+                    self.shared.buffers.give_back(held);
+                }
+                match -entry.result() {
+                    ..=0 => {}
+                    libc::EAGAIN | libc::ENOBUFS | libc::ENOMEM => {
+                        handler.send_failed(account, SendFailure::Overload);
+                    }
+                    _ => handler.send_failed(account, SendFailure::Refused),
+                }
+            }
+            Some(Tag::Wake) => {
+                self.pending = self.pending.saturating_sub(1);
+                self.listen()?;
+                return Ok(Turn { woken: true });
+            }
+            Some(Tag::Cancel) => self.pending = self.pending.saturating_sub(1),
+            None => {}
+        }
+        Ok(Turn::default())
+    }
+
+    fn received(
+        &mut self,
+        id: SocketId,
+        entry: &cqueue::Entry,
+        handler: &mut impl Handler,
+    ) -> io::Result<()> {
+        let ends = !cqueue::more(entry.flags());
+        if ends {
+            self.pending = self.pending.saturating_sub(1);
+        }
+        // SAFETY: the kernel hands this buffer over with this completion, and each completion is seen once.
+        let held = cqueue::buffer_select(entry.flags())
+            .and_then(|number| unsafe { self.shared.buffers.take_received(number) });
+        let state = self.sockets.state(id);
+        if let Some(held) = held {
+            self.relay(id, held, entry.result(), state == State::Armed, handler);
+        }
+        match state {
+            State::Closing if ends => return self.release(id, handler),
+            State::Armed if ends => {
+                if entry.result() == -libc::ENOBUFS {
+                    handler.starved();
+                }
+                if self.sockets.ended(id, entry.result()) {
+                    handler.broken(id, &io::Error::from_raw_os_error(-entry.result()));
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Asks what happens to a datagram, and has it happen.
+    fn relay(
+        &mut self,
+        id: SocketId,
+        held: Held,
+        length: i32,
+        listening: bool,
+        handler: &mut impl Handler,
+    ) {
+        let buffers = &mut self.shared.buffers;
+        let mut departure = None;
+        let mut payload_length = 0;
+        if listening
+            && let Ok(length) = usize::try_from(length)
+            && let Some(received) = buffers.received(&held, length)
+        {
+            self.sockets.works(id);
+            if received.cut {
+                handler.too_big(id);
+            } else if let Some(from) = received.from {
+                departure = handler.packet(id, from, received.payload);
+                payload_length = received.payload.len() as u32;
+            }
+        }
+        let Some(departure) = departure else {
+            return buffers.give_back(held);
+        };
+        if self.sockets.state(departure.socket) == State::Free {
+            buffers.give_back(held);
+            return handler.send_failed(departure.account, SendFailure::Refused);
+        }
+        if let Err(held) = self.send(held, payload_length, departure) {
+            self.shared.buffers.give_back(held);
+            handler.send_failed(departure.account, SendFailure::Overload);
+        }
+    }
+
+    /// Sends what a buffer holds; gives it back if it cannot.
+    fn send(&mut self, held: Held, length: u32, departure: Departure) -> Result<(), Held> {
+        let buffers = &mut self.shared.buffers;
+        let (name, name_length) = buffers.write_destination(&held, departure.to);
+        let socket = Fixed(departure.socket.index.into());
+        // Never wait for room in a socket: media that is late is of no use, and the buffer is needed.
+        let send = opcode::Send::new(socket, buffers.payload(&held), length)
+            .flags(libc::MSG_DONTWAIT)
+            .dest_addr(name)
+            .dest_addr_len(name_length)
+            .build();
+        let tag = Tag::Send {
+            account: departure.account,
+            buffer: held.number(),
+        };
+        if self.push(&send, tag).is_err() {
+            return Err(held);
+        }
+        // `held` ends here; the buffer is taken again when the send has completed.
+        self.sending += 1;
+        Ok(())
+    }
+
+    /// How many completions to wait for. Sends complete by the time they are submitted, so that one more than these is news;
+    /// but when sockets wait for buffers, the sends are what brings them.
+    fn wanted(&self) -> usize {
+        if !self.sockets.has_unarmed() {
+            self.sending as usize + 1
+        } else {
+            usize::from(self.sending > 0)
+        }
+    }
+
+    /// Reports all completions there are.
+    fn drain(&mut self, handler: &mut impl Handler) -> io::Result<Turn> {
+        let mut turn = Turn::default();
+        let mut batch = [const { MaybeUninit::<cqueue::Entry>::uninit() }; 128];
+        // No more than two rings full: commands have their turn too.
+        for _ in 0..2 * COMPLETIONS / 128 {
+            let entries = self.io.completion().fill(&mut batch);
+            if entries.is_empty() {
+                break;
+            }
+            for entry in entries {
+                turn.woken |= self.complete(entry, handler)?.woken;
+            }
+        }
+        self.shared.buffers.publish();
+        Ok(turn)
+    }
+}
+
+impl Backend for Ring {
+    fn open(&mut self, sockets: [Local; 2]) -> io::Result<[SocketId; 2]> {
+        let [first, second] = sockets.map(super::socket::open);
+        let [first, second] = [first?, second?];
+        if self.sockets.free() < 2 {
+            return Err(sockets::full());
+        }
+        let opened = self.enter(&first)?;
+        match self.enter(&second) {
+            Ok(other) => Ok([opened, other]),
+            Err(error) => {
+                self.close(opened);
+                Err(error)
+            }
+        }
+        // The descriptors go here: the file table keeps the sockets open.
+    }
+
+    fn close(&mut self, id: SocketId) {
+        self.sockets.close(id);
+    }
+
+    fn turn(&mut self, block: bool, handler: &mut impl Handler) -> io::Result<Turn> {
+        self.close_all(handler)?;
+        self.arm_all();
+        let block = block && !self.sockets.has_closed();
+        let wanted = if block { self.wanted() } else { 0 };
+        settle(self.io.submit_and_wait(wanted))?;
+        self.drain(handler)
+    }
+}
+
+impl Drop for Ring {
+    fn drop(&mut self) {
+        let cancel = opcode::AsyncCancel2::new(CancelBuilder::any()).build();
+        let cancelled = self.push(&cancel, Tag::Cancel).is_ok();
+        self.pending += u32::from(cancelled);
+        // What was cancelled completes at once. A time-out is for a count that is wrong after an error.
+        let patience = Timespec::new().sec(1);
+        let wait = SubmitArgs::new().timespec(&patience);
+        while cancelled && self.pending + self.sending > 0 {
+            if self.io.submitter().submit_with_args(1, &wait).is_err() {
+                break;
+            }
+            for entry in self.io.completion() {
+                match Tag::unpack(entry.user_data()) {
+                    Some(Tag::Send { .. }) => self.sending = self.sending.saturating_sub(1),
+                    Some(_) if !cqueue::more(entry.flags()) => {
+                        self.pending = self.pending.saturating_sub(1);
+                    }
+                    _ => {}
+                }
+            }
+        }
+        let quiet = self.pending + self.sending == 0;
+        // The ring itself is closed some time later: the sockets, and their ports, are not to wait for that.
+        let _ = self.io.submitter().unregister_files();
+        // SAFETY: neither is used after this, and each is dropped once: io_uring first, then what its requests pointed to, and
+        // that only if no request is left; else that memory is leaked, for the kernel may still write to it.
+        unsafe {
+            ManuallyDrop::drop(&mut self.io);
+            if quiet {
+                ManuallyDrop::drop(&mut self.shared);
+            }
+        }
+    }
+}
+
+/// Nothing is lost when the kernel was interrupted or wants its completions read first: the next turn goes on.
+fn settle(entered: io::Result<usize>) -> io::Result<usize> {
+    match entered {
+        Err(error)
+            if matches!(
+                error.raw_os_error(),
+                Some(libc::EINTR | libc::EAGAIN | libc::EBUSY)
+            ) =>
+        {
+            Ok(0)
+        }
+        other => other,
+    }
+}

@@ -1,0 +1,309 @@
+//! A worker's thread: commands in, reports out, and turns of the backend in between.
+
+use std::io;
+use std::sync::Arc;
+
+use crossbeam_channel::{Receiver, TryRecvError};
+
+use crate::engine::{FlowFailure, Input};
+use crate::media::{FlowCommand, FlowPair, FlowReport, PairId, Side};
+
+use super::backend::{Backend, Local, SocketId};
+use super::relay::Relay;
+
+/// How a worker tells the engine; must not block.
+pub(super) type Report = Arc<dyn Fn(Input) + Send + Sync>;
+
+/// Commands that are carried out before packets have their turn again: a socket takes some ten microseconds to open.
+const COMMANDS_A_TURN: usize = 32;
+
+/// One thread's work: flows, and the backend that their sockets belong to.
+pub(super) struct Worker<B> {
+    backend: B,
+    relay: Relay,
+    commands: Receiver<FlowCommand>,
+    report: Report,
+    queue: Queue,
+}
+
+/// Whether there is more to do at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Queue {
+    Empty,
+    More,
+    /// Nobody will command any more.
+    Gone,
+}
+
+impl<B: Backend> Worker<B> {
+    pub(super) fn new(
+        backend: B,
+        relay: Relay,
+        commands: Receiver<FlowCommand>,
+        report: Report,
+    ) -> Worker<B> {
+        Worker {
+            backend,
+            relay,
+            commands,
+            report,
+            queue: Queue::Empty,
+        }
+    }
+
+    /// Works until the command channel is gone.
+    ///
+    /// # Errors
+    /// The backend broke.
+    pub(super) fn run(mut self) -> io::Result<()> {
+        while self.queue != Queue::Gone {
+            self.step()?;
+        }
+        Ok(())
+    }
+
+    fn step(&mut self) -> io::Result<()> {
+        let turn = self
+            .backend
+            .turn(self.queue == Queue::Empty, &mut self.relay)?;
+        while let Some((pair, report)) = self.relay.poll_ended() {
+            (self.report)(Input::FlowEnded { pair, report });
+        }
+        if turn.woken || self.queue == Queue::More {
+            self.queue = self.carry_out_commands();
+        }
+        Ok(())
+    }
+
+    fn carry_out_commands(&mut self) -> Queue {
+        for _ in 0..COMMANDS_A_TURN {
+            match self.commands.try_recv() {
+                Ok(FlowCommand::Install(pair)) => self.install(&pair),
+                Ok(FlowCommand::Update(pair)) => self.relay.update(&pair),
+                Ok(FlowCommand::Remove(pair)) => self.remove(pair),
+                Err(TryRecvError::Empty) => return Queue::Empty,
+                Err(TryRecvError::Disconnected) => return Queue::Gone,
+            }
+        }
+        Queue::More
+    }
+
+    fn install(&mut self, pair: &FlowPair) {
+        if self.relay.contains(pair.id) {
+            tracing::warn!(
+                pair = pair.id.0,
+                "a flow pair was installed twice; the first one stays"
+            );
+            return;
+        }
+        match self.open(pair) {
+            Ok(sockets) => self.relay.insert(pair, sockets),
+            Err(failure) => (self.report)(Input::FlowFailed {
+                pair: pair.id,
+                failure,
+            }),
+        }
+    }
+
+    fn open(&mut self, pair: &FlowPair) -> Result<[SocketId; 2], FlowFailure> {
+        let [first, second] = &pair.sides;
+        let local = |side: &Side| Local {
+            address: side.local,
+            dscp: side.dscp,
+        };
+        self.backend.open([local(first), local(second)]).map_err(|error| {
+            let failure = if error.kind() == io::ErrorKind::AddrInUse {
+                FlowFailure::PortTaken
+            } else {
+                FlowFailure::Overloaded
+            };
+            tracing::warn!(first = %first.local, second = %second.local, %error, "cannot open the sockets of a flow pair");
+            failure
+        })
+    }
+
+    fn remove(&mut self, pair: PairId) {
+        match self.relay.remove(pair) {
+            Some(sockets) => sockets
+                .map(|socket| self.backend.close(socket))
+                .into_iter()
+                .collect(),
+            // It could not be installed: whoever waits for its end is not kept waiting.
+            None => (self.report)(Input::FlowEnded {
+                pair,
+                report: FlowReport::default(),
+            }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+    use std::net::SocketAddr;
+    use std::sync::Mutex;
+
+    use crossbeam_channel::{Sender, unbounded};
+
+    use super::*;
+    use crate::io::media::backend::{Handler, Turn};
+    use crate::io::media::counters::Counters;
+    use crate::io::media::relay::tests::{pair, rtp};
+
+    /// A backend without sockets: what is put into `arrivals` arrives, what leaves is in `departures`.
+    #[derive(Default)]
+    struct Fake {
+        locals: Vec<SocketAddr>,
+        taken: Vec<SocketAddr>,
+        closing: Vec<SocketId>,
+        arrivals: VecDeque<(SocketId, SocketAddr)>,
+        departures: Vec<(SocketId, SocketAddr)>,
+        blocked: Vec<bool>,
+        broken: bool,
+    }
+
+    impl Backend for Fake {
+        fn open(&mut self, sockets: [Local; 2]) -> io::Result<[SocketId; 2]> {
+            if sockets
+                .iter()
+                .any(|local| self.taken.contains(&local.address))
+            {
+                return Err(io::ErrorKind::AddrInUse.into());
+            }
+            if self.locals.len() >= 100 {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            Ok(sockets.map(|local| {
+                self.locals.push(local.address);
+                id(self.locals.len() as u16 - 1)
+            }))
+        }
+
+        fn close(&mut self, socket: SocketId) {
+            self.closing.push(socket);
+        }
+
+        fn turn(&mut self, block: bool, handler: &mut impl Handler) -> io::Result<Turn> {
+            if self.broken {
+                return Err(io::ErrorKind::Other.into());
+            }
+            self.blocked.push(block);
+            for (socket, from) in self.arrivals.drain(..) {
+                if let Some(departure) = handler.packet(socket, from, &rtp(0)) {
+                    self.departures.push((departure.socket, departure.to));
+                }
+            }
+            for socket in self.closing.drain(..) {
+                handler.closed(socket);
+            }
+            Ok(Turn { woken: true })
+        }
+    }
+
+    fn id(index: u16) -> SocketId {
+        SocketId {
+            index,
+            generation: 0,
+        }
+    }
+
+    /// A worker, how to command it, and what it has reported, as text.
+    fn worker() -> (Worker<Fake>, Sender<FlowCommand>, Arc<Mutex<Vec<String>>>) {
+        let (sender, receiver) = unbounded();
+        let reports = Arc::new(Mutex::new(Vec::new()));
+        let log = reports.clone();
+        let report = Arc::new(move |input| log.lock().unwrap().push(format!("{input:?}")));
+        let relay = Relay::new(100, Arc::new(Counters::new(2)));
+        (
+            Worker::new(Fake::default(), relay, receiver, report),
+            sender,
+            reports,
+        )
+    }
+
+    fn install(id: u64) -> FlowCommand {
+        FlowCommand::Install(pair(id).into())
+    }
+
+    #[test]
+    fn a_pair_is_installed_relays_and_ends() {
+        let (mut worker, commands, reports) = worker();
+        commands.send(install(1)).unwrap();
+        worker.step().unwrap();
+        assert_eq!(worker.backend.locals, pair(1).sides.map(|side| side.local));
+        let [a, b] = pair(1).sides.map(|side| side.named.unwrap());
+        worker.backend.arrivals.extend([(id(0), a), (id(1), b)]);
+        worker.step().unwrap();
+        assert_eq!(worker.backend.departures, [(id(1), b), (id(0), a)]);
+        commands.send(FlowCommand::Remove(PairId(1))).unwrap();
+        worker.step().unwrap();
+        assert_eq!(worker.backend.closing, [id(0), id(1)]);
+        // The report comes when the sockets are closed, not before; packets that still come are not relayed.
+        assert_eq!(reports.lock().unwrap().len(), 0);
+        worker.backend.arrivals.push_back((id(0), a));
+        worker.step().unwrap();
+        assert_eq!(worker.backend.departures.len(), 2);
+        let reports = reports.lock().unwrap();
+        assert_eq!(reports.len(), 1);
+        assert!(
+            reports[0].starts_with("FlowEnded { pair: PairId(1)"),
+            "{}",
+            reports[0]
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_opened_is_reported_with_its_reason() {
+        let (mut worker, commands, reports) = worker();
+        worker.backend.taken.push(pair(2).sides[1].local);
+        commands.send(install(2)).unwrap();
+        for number in 10..61 {
+            commands.send(install(number)).unwrap();
+        }
+        commands.send(FlowCommand::Remove(PairId(2))).unwrap();
+        worker.step().unwrap();
+        worker.step().unwrap();
+        let ended = FlowReport::default();
+        assert_eq!(
+            *reports.lock().unwrap(),
+            [
+                "FlowFailed { pair: PairId(2), failure: PortTaken }".to_owned(),
+                "FlowFailed { pair: PairId(60), failure: Overloaded }".to_owned(),
+                format!("FlowEnded {{ pair: PairId(2), report: {ended:?} }}"),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_second_installation_of_a_pair_changes_nothing() {
+        let (mut worker, commands, reports) = worker();
+        commands.send(install(1)).unwrap();
+        commands.send(install(1)).unwrap();
+        worker.step().unwrap();
+        assert_eq!(worker.backend.locals.len(), 2);
+        assert_eq!(*reports.lock().unwrap(), [""; 0]);
+    }
+
+    #[test]
+    fn packets_have_their_turn_between_many_commands() {
+        let (mut worker, commands, _) = worker();
+        for _ in 0..COMMANDS_A_TURN + 1 {
+            commands.send(FlowCommand::Update(pair(1).into())).unwrap();
+        }
+        for _ in 0..3 {
+            worker.step().unwrap();
+        }
+        // It waits only when no command does.
+        assert_eq!(worker.backend.blocked, [true, false, true]);
+    }
+
+    #[test]
+    fn a_worker_ends_with_its_commands_or_its_backend() {
+        let (idle, commands, _) = worker();
+        drop(commands);
+        assert!(idle.run().is_ok());
+        let (mut broken, _commands, _) = worker();
+        broken.backend.broken = true;
+        assert!(broken.run().is_err());
+    }
+}

@@ -1,0 +1,7 @@
+//! The shells: they perform actions and decide nothing. L2: may import everything of ours; nothing imports it.
+//!
+//! `run::start` opens sockets and media paths and gives the engine to one task. `signalling` is SIP on the wire, `flows`
+//! passes flow commands to whoever forwards media (`media` in user space), `metrics` and `admin` show what was counted, `log`
+//! what happened, `host` what this machine is.
+
+pub mod media;

@@ -1,0 +1,79 @@
+//! A relayed packet costs no allocation: not in the worker, nor anywhere else in the process meanwhile.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking, also in what its functions share"
+)]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use support::{Sbc, own_address, pair, peer, rtp};
+
+mod support;
+
+/// Allocations since the start, those that were moved to grow included.
+static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+
+struct Counting;
+
+// SAFETY: everything is the system allocator's; only a number is kept in addition.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller's promise is passed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: as above.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: as above.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Packets of each direction, and as many from a stranger.
+const PACKETS: u16 = 20_000;
+
+#[test]
+fn no_packet_costs_an_allocation() {
+    let address = own_address(1);
+    let (a, b, stranger) = (peer(address), peer(address), peer(own_address(2)));
+    let locals = [20_000, 20_002].map(|port| SocketAddr::new(address, port));
+    let sbc = Sbc::start(1);
+    sbc.install(&pair(1, locals, [&a, &b]));
+    sbc.settle();
+    let mut bytes = [0; 2048];
+    let mut relay = |packets: u16| {
+        for sequence in 0..packets {
+            let packet = rtp(sequence);
+            stranger.send_to(&packet, locals[0]).unwrap();
+            a.send_to(&packet, locals[0]).unwrap();
+            let (length, from) = b.recv_from(&mut bytes).unwrap();
+            assert_eq!((&bytes[..length], from), (&packet[..], locals[1]));
+            b.send_to(&packet, locals[1]).unwrap();
+            let (length, from) = a.recv_from(&mut bytes).unwrap();
+            assert_eq!((&bytes[..length], from), (&packet[..], locals[0]));
+        }
+    };
+    // The first packets latch, and the threads find their places.
+    relay(10);
+    let before = ALLOCATIONS.load(Ordering::Relaxed);
+    relay(PACKETS);
+    let after = ALLOCATIONS.load(Ordering::Relaxed);
+    assert_eq!(after - before, 0);
+    // It does count: stats are a map.
+    assert_eq!(sbc.network(0).received.packets, u64::from(PACKETS) + 10);
+    assert_eq!(sbc.dropped("wrong-source"), u64::from(PACKETS) + 10);
+    assert!(ALLOCATIONS.load(Ordering::Relaxed) > after);
+}
