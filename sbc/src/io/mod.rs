@@ -4,4 +4,5 @@
 //! passes flow commands to whoever forwards media (`media` in user space), `metrics` and `admin` show what was counted, `log`
 //! what happened, `host` what this machine is.
 
+pub mod fast_path;
 pub mod media;
