@@ -1,8 +1,16 @@
 //! The shells: they perform actions and decide nothing. L2: may import everything of ours; nothing imports it.
 //!
-//! `run::start` opens sockets and media paths and gives the engine to one task. `signalling` is SIP on the wire, `flows`
+//! [`run::start`] opens sockets and media paths and gives the engine to one task. `signalling` is SIP on the wire, `flows`
 //! passes flow commands to whoever forwards media (`media` in user space), `metrics` and `admin` show what was counted, `log`
 //! what happened, `host` what this machine is.
 
+mod admin;
+pub mod bind;
 pub mod fast_path;
+mod flows;
+pub mod host;
+pub mod log;
 pub mod media;
+pub mod metrics;
+pub mod run;
+pub mod signalling;

@@ -1,0 +1,150 @@
+//! What `sbc` understands on its command line. Nothing here decides what the daemon does.
+
+mod accounts;
+mod banner;
+mod check;
+mod run;
+mod source;
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use thiserror::Error;
+
+use sbc::io::{log, run as daemon};
+
+/// A session border controller and media relay: SIP is handled here, voice is forwarded in the kernel.
+///
+/// Without a command it runs; without a file it runs on built-in settings: SIP on port 5060 of every address of this
+/// host, and two phone accounts that can call each other, with passwords that it prints.
+#[derive(Debug, Parser)]
+#[command(
+    name = "sbc",
+    version,
+    args_conflicts_with_subcommands = true,
+    max_term_width = 100
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    run: RunArgs,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run until SIGTERM or Ctrl-C, which end every call first [what `sbc` alone does too]
+    Run(RunArgs),
+    /// Check a config file and say what it means; exit code 1 and what to change if it is wrong
+    Check(FileArgs),
+}
+
+#[derive(Debug, Args)]
+struct FileArgs {
+    /// The config file, TOML; without it the built-in settings
+    #[arg(short, long, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct RunArgs {
+    #[command(flatten)]
+    file: FileArgs,
+    /// What to log: error, warn, info, debug or trace, also by module, as in `info,sbc::io=debug`
+    #[arg(long, value_name = "FILTER", env = "SBC_LOG", default_value = "info")]
+    log: String,
+    /// What log lines look like; they go to standard error
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        env = "SBC_LOG_FORMAT",
+        value_enum,
+        default_value_t
+    )]
+    log_format: LogFormat,
+}
+
+/// How a log line is written.
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+enum LogFormat {
+    /// For people
+    #[default]
+    Human,
+    /// One JSON object a line
+    Json,
+}
+
+impl From<LogFormat> for log::Format {
+    fn from(format: LogFormat) -> Self {
+        match format {
+            LogFormat::Human => log::Format::Human,
+            LogFormat::Json => log::Format::Json,
+        }
+    }
+}
+
+/// What ends a command. The text is one that a person can act on.
+#[derive(Debug, Error)]
+enum Failure {
+    #[error(transparent)]
+    Source(#[from] source::SourceError),
+    #[error(transparent)]
+    Log(#[from] log::LogError),
+    #[error("{error}{}", if *.built_in { "; without --config the built-in settings hold" } else { "" })]
+    Start {
+        error: daemon::StartError,
+        built_in: bool,
+    },
+    #[error(transparent)]
+    Crashed(#[from] daemon::Crashed),
+    #[error("cannot start: {0}")]
+    Host(io::Error),
+}
+
+pub(crate) fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let done = match cli.command {
+        None => run::run(&cli.run),
+        Some(Command::Run(args)) => run::run(&args),
+        Some(Command::Check(args)) => check::check(args.config.as_deref()),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            // When nobody reads standard error there is no one to tell.
+            let _ = writeln!(io::stderr(), "sbc: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn without_a_command_it_runs() {
+        let cli = Cli::try_parse_from(["sbc", "--config", "a.toml"]).unwrap();
+        assert!(cli.command.is_none());
+        assert_eq!(cli.run.file.config, Some(PathBuf::from("a.toml")));
+        let cli =
+            Cli::try_parse_from(["sbc", "run", "-c", "a.toml", "--log-format", "json"]).unwrap();
+        assert!(
+            matches!(cli.command, Some(Command::Run(args)) if args.file.config == Some(PathBuf::from("a.toml")))
+        );
+    }
+
+    #[test]
+    fn a_command_that_is_not_there_yet_is_an_error() {
+        assert!(Cli::try_parse_from(["sbc", "reload"]).is_err());
+    }
+}

@@ -1,0 +1,87 @@
+//! The admin address: metrics and health over HTTP.
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use tokio::net::TcpListener;
+use tracing::warn;
+
+use super::metrics::Metrics;
+use super::run::{Control, Phase};
+
+/// Content type of the text exposition format.
+const EXPOSITION: &str = "text/plain; version=0.0.4; charset=utf-8";
+const JSON: &str = "application/json";
+
+#[derive(Clone)]
+struct Admin {
+    control: Control,
+    metrics: Metrics,
+}
+
+/// Answers until the other end of `control` is gone.
+pub(super) async fn serve(listener: TcpListener, control: Control, metrics: Metrics) {
+    let gone = control.clone();
+    let router = Router::new()
+        .route("/", get(index))
+        .route("/metrics", get(exposition))
+        .route("/healthz", get(health))
+        .route("/readyz", get(readiness))
+        .fallback(nothing)
+        .with_state(Admin { control, metrics });
+    let served =
+        axum::serve(listener, router).with_graceful_shutdown(async move { gone.ended().await });
+    if let Err(error) = served.await {
+        warn!(%error, "the admin address no longer answers");
+    }
+}
+
+async fn index() -> &'static str {
+    concat!(
+        "sbc ",
+        env!("CARGO_PKG_VERSION"),
+        "\n\n/metrics  what was counted, for Prometheus\n/healthz  200 while the engine answers\n/readyz   200 while new calls are taken\n"
+    )
+}
+
+async fn exposition(State(admin): State<Admin>) -> Response {
+    let Some(reading) = admin.control.reading().await else {
+        return unanswered();
+    };
+    match admin.metrics.render(reading) {
+        Ok(text) => ([(header::CONTENT_TYPE, EXPOSITION)], text).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
+    }
+}
+
+async fn health(State(admin): State<Admin>) -> Response {
+    match admin.control.is_alive().await {
+        true => "ok\n".into_response(),
+        false => unanswered(),
+    }
+}
+
+async fn readiness(State(admin): State<Admin>) -> Response {
+    match admin.control.phase() {
+        Phase::Ready => "ready\n".into_response(),
+        Phase::Starting => (StatusCode::SERVICE_UNAVAILABLE, "starting\n").into_response(),
+        Phase::Stopping => {
+            (StatusCode::SERVICE_UNAVAILABLE, "stopping: no new calls\n").into_response()
+        }
+    }
+}
+
+async fn nothing() -> Response {
+    let body = "{\"error\":\"no such page\",\"pages\":[\"/metrics\",\"/healthz\",\"/readyz\"]}\n";
+    (StatusCode::NOT_FOUND, [(header::CONTENT_TYPE, JSON)], body).into_response()
+}
+
+fn unanswered() -> Response {
+    (
+        StatusCode::SERVICE_UNAVAILABLE,
+        "the engine does not answer\n",
+    )
+        .into_response()
+}

@@ -1,0 +1,134 @@
+//! Flow commands, carried out by the XDP programs or by the media workers.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use tracing::{info, warn};
+
+use super::fast_path::FastPath;
+use super::media::{Workers, WorkersError};
+use super::signalling::Inbox;
+use crate::config::{Config, NetworkId};
+use crate::engine::{FlowFailure, Input};
+use crate::media::{
+    Fallback, FlowCommand, FlowPair, FlowReport, MediaStats, NetworkPath, PairId, Path,
+};
+
+/// Everyone who forwards media.
+pub(super) struct Flows {
+    /// None where no network has it.
+    fast_path: Option<FastPath>,
+    workers: Workers,
+    /// The pairs that the kernel forwards; all others are the workers'.
+    pinned: HashSet<PairId>,
+}
+
+impl Flows {
+    /// Starts everyone who can forward media here, and says how each network's is.
+    ///
+    /// # Errors
+    /// There are no media workers, which every network may need.
+    pub(super) fn open(
+        config: &Config,
+        workers: usize,
+        inbox: Inbox,
+    ) -> Result<(Self, Vec<(NetworkId, NetworkPath)>), WorkersError> {
+        let report = Arc::new(move |input| {
+            if !inbox.report(input) {
+                warn!("a media worker's report found no room");
+            }
+        });
+        let workers = Workers::start(workers, config.networks.len(), report)?;
+        let opened = FastPath::open(config);
+        for note in opened.notes {
+            info!("fast path: {note}");
+        }
+        let flows = Flows {
+            fast_path: opened.fast_path,
+            workers,
+            pinned: HashSet::new(),
+        };
+        Ok((flows, opened.paths))
+    }
+
+    /// Carries a command out. What comes back is for the engine; what a worker finds out, it reports by itself.
+    pub(super) fn perform(&mut self, command: FlowCommand) -> Option<Input> {
+        match command {
+            FlowCommand::Install(pair) => {
+                let id = pair.id;
+                let failure = self.install(pair).err()?;
+                self.forget(id);
+                Some(Input::FlowFailed { pair: id, failure })
+            }
+            FlowCommand::Update(pair) => {
+                let id = pair.id;
+                let failure = self.update(pair).err()?;
+                // What cannot be as it should is not installed at all. What it did is lost with it.
+                let _ = self.remove(id);
+                Some(Input::FlowFailed { pair: id, failure })
+            }
+            FlowCommand::Remove(pair) => {
+                let report = self.remove(pair)?;
+                Some(Input::FlowEnded { pair, report })
+            }
+        }
+    }
+
+    /// Forgets a pair that could not be installed here, or that a worker reports as not installed.
+    pub(super) fn forget(&mut self, pair: PairId) {
+        if let Some(fast_path) = &mut self.fast_path {
+            fast_path.remove(pair);
+        }
+        self.pinned.remove(&pair);
+    }
+
+    /// What the kernel and the workers have counted.
+    pub(super) fn stats(&self) -> (MediaStats, MediaStats) {
+        let kernel = self.fast_path.as_ref().map(FastPath::stats);
+        (kernel.unwrap_or_default(), self.workers.stats())
+    }
+
+    fn install(&mut self, pair: Box<FlowPair>) -> Result<(), FlowFailure> {
+        let (id, path) = (pair.id, pair.path);
+        match (&mut self.fast_path, path) {
+            // The engine was told that no network has it.
+            (None, Path::Kernel) => Err(FlowFailure::Kernel(Fallback::Unsupported)),
+            (Some(fast_path), Path::Kernel) => {
+                fast_path.install(&pair)?;
+                self.pinned.insert(id);
+                Ok(())
+            }
+            (fast_path, Path::User(_)) => {
+                // Where the kernel guards the media ports it must let these through.
+                if let Some(fast_path) = fast_path {
+                    fast_path.install(&pair)?;
+                }
+                self.workers.command(FlowCommand::Install(pair))
+            }
+        }
+    }
+
+    fn update(&mut self, pair: Box<FlowPair>) -> Result<(), FlowFailure> {
+        if let Some(fast_path) = &mut self.fast_path {
+            fast_path.update(&pair)?;
+        }
+        match self.pinned.contains(&pair.id) {
+            true => Ok(()),
+            false => self.workers.command(FlowCommand::Update(pair)),
+        }
+    }
+
+    /// What it did, if nobody else reports that.
+    fn remove(&mut self, pair: PairId) -> Option<FlowReport> {
+        let in_kernel = self
+            .fast_path
+            .as_mut()
+            .and_then(|fast_path| fast_path.remove(pair));
+        if self.pinned.remove(&pair) {
+            return Some(in_kernel.unwrap_or_default());
+        }
+        // A worker that is gone reports nothing.
+        let passed = self.workers.command(FlowCommand::Remove(pair));
+        passed.err().map(|_| FlowReport::default())
+    }
+}

@@ -1,0 +1,271 @@
+//! Log lines: where they go, and what the engine's facts look like as such.
+//!
+//! State changes are info. What strangers can cause gets one line a second of each kind, with the number of those left out.
+
+use std::collections::HashMap;
+use std::io::IsTerminal;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use thiserror::Error;
+use tracing::{debug, info, warn};
+use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::ParseError;
+
+use super::metrics::party_label;
+use crate::config::{Config, NetworkId, PhoneId};
+use crate::engine::{Event, Party};
+
+/// What a log line looks like.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// For people.
+    #[default]
+    Human,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Why there can be no log.
+#[derive(Debug, Error)]
+pub enum LogError {
+    /// The filter is not understood.
+    #[error(
+        "log filter `{filter}`: {source}; write a level (error, warn, info, debug, trace), or as in `info,sbc::io=debug`"
+    )]
+    Filter {
+        /// As it was given.
+        filter: String,
+        /// What is wrong with it.
+        source: ParseError,
+    },
+    /// Somebody else in this process logs already.
+    #[error("the log was set up twice")]
+    Twice,
+}
+
+/// From now on this process logs to standard error.
+///
+/// # Errors
+/// See [`LogError`].
+pub fn start(filter: &str, format: Format) -> Result<(), LogError> {
+    let parsed = EnvFilter::builder()
+        .parse(filter)
+        .map_err(|source| LogError::Filter {
+            filter: filter.to_owned(),
+            source,
+        })?;
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(parsed)
+        .with_writer(std::io::stderr)
+        .with_target(false);
+    let set = match format {
+        Format::Human => builder
+            .compact()
+            .with_ansi(std::io::stderr().is_terminal())
+            .try_init(),
+        Format::Json => builder
+            .json()
+            .flatten_event(true)
+            .with_target(true)
+            .try_init(),
+    };
+    set.map_err(|_| LogError::Twice)
+}
+
+/// How often a line of one kind may be written.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Lets one thing of a kind through in a second, and counts the others.
+#[derive(Debug, Default)]
+pub(super) struct Throttle {
+    kinds: HashMap<&'static str, (Instant, u64)>,
+}
+
+impl Throttle {
+    /// Whether it may pass now, and how many of its kind did not since the last one that did.
+    pub(super) fn pass(&mut self, now: Instant, kind: &'static str) -> Option<u64> {
+        match self.kinds.get_mut(kind) {
+            Some((last, left_out)) if now.saturating_duration_since(*last) < PAUSE => {
+                *left_out += 1;
+                None
+            }
+            Some((last, left_out)) => {
+                *last = now;
+                Some(std::mem::take(left_out))
+            }
+            None => {
+                self.kinds.insert(kind, (now, 0));
+                Some(0)
+            }
+        }
+    }
+}
+
+/// Writes the engine's facts into the log.
+#[derive(Debug)]
+pub(super) struct Journal {
+    config: Arc<Config>,
+    throttle: Throttle,
+}
+
+impl Journal {
+    pub(super) fn new(config: Arc<Config>) -> Self {
+        Journal {
+            config,
+            throttle: Throttle::default(),
+        }
+    }
+
+    pub(super) fn write(&mut self, now: Instant, event: Event) {
+        match event {
+            Event::Registered {
+                phone,
+                network,
+                source,
+                expires,
+            } => {
+                let (phone, network) = (self.phone(phone), self.network(network));
+                info!(phone, network, %source, expires = expires.as_secs(), "registered");
+            }
+            Event::Unregistered {
+                phone,
+                source,
+                reason,
+            } => {
+                info!(phone = self.phone(phone), %source, reason, "no longer registered");
+            }
+            Event::Refused {
+                network,
+                source,
+                reason,
+            } => {
+                if let Some(left_out) = self.throttle.pass(now, reason) {
+                    info!(network = self.network(network), %source, reason, left_out, "refused");
+                }
+            }
+            Event::Malformed {
+                network,
+                source,
+                reason,
+            } => {
+                if let Some(left_out) = self.throttle.pass(now, "malformed") {
+                    info!(network = self.network(network), %source, reason, left_out, "malformed message");
+                }
+            }
+            Event::CallStarted {
+                call,
+                sip_call_id,
+                from,
+                number,
+                route,
+            } => {
+                let (from, route) = (self.party(from), self.config.routes.get(route));
+                info!(%call, ?sip_call_id, from, ?number, route = route.map(|r| r.name.as_str()), "call started");
+            }
+            Event::CallRefused {
+                from,
+                number,
+                code,
+                reason,
+            } => {
+                if let Some(left_out) = self.throttle.pass(now, "call refused") {
+                    info!(
+                        from = self.party(from),
+                        ?number,
+                        code,
+                        ?reason,
+                        left_out,
+                        "call refused"
+                    );
+                }
+            }
+            Event::CallAnswered {
+                call,
+                sip_call_id,
+                to,
+                setup,
+            } => {
+                info!(%call, ?sip_call_id, to = self.party(to), setup_ms = milliseconds(setup), "call answered");
+            }
+            Event::CallEnded {
+                call,
+                from,
+                to,
+                outcome,
+                reason,
+                duration,
+            } => {
+                let (from, to, outcome) = (self.party(from), self.party(to), outcome.label());
+                info!(%call, from, to, outcome, ?reason, duration_ms = milliseconds(duration), "call ended");
+            }
+            Event::FlowFellBack { call, pair, reason } => {
+                let reason = reason.label();
+                debug!(%call, pair = pair.0, reason, "media goes through user space");
+                if let Some(left_out) = self.throttle.pass(now, reason) {
+                    warn!(%call, reason, left_out, "media goes through user space, not through the kernel");
+                }
+            }
+            Event::FlowEnded { pair, report } => {
+                let [a, b] = report.sides;
+                debug!(
+                    pair = pair.0,
+                    from_caller = a.packets,
+                    caller = a.latched.map(tracing::field::display),
+                    from_called = b.packets,
+                    called = b.latched.map(tracing::field::display),
+                    "flow ended"
+                );
+            }
+            Event::HostAddresses { addresses } => debug!(?addresses, "addresses of this host"),
+            Event::Draining => info!("no new calls from now on"),
+        }
+    }
+
+    fn phone(&self, id: PhoneId) -> &str {
+        self.config
+            .phones
+            .get(id.index())
+            .map_or("?", |phone| &phone.name)
+    }
+
+    fn network(&self, id: NetworkId) -> &str {
+        self.config
+            .networks
+            .get(id.index())
+            .map_or("?", |network| &network.name)
+    }
+
+    fn party(&self, party: Party) -> String {
+        party_label(&self.config, party)
+    }
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_of_a_kind_a_second_and_the_others_are_counted() {
+        let mut throttle = Throttle::default();
+        let start = Instant::now();
+        let at = |ms| start + Duration::from_millis(ms);
+        assert_eq!(throttle.pass(at(0), "stranger"), Some(0));
+        assert_eq!(throttle.pass(at(1), "stranger"), None);
+        assert_eq!(throttle.pass(at(2), "digest"), Some(0));
+        assert_eq!(throttle.pass(at(999), "stranger"), None);
+        assert_eq!(throttle.pass(at(1000), "stranger"), Some(2));
+        assert_eq!(throttle.pass(at(2000), "stranger"), Some(0));
+    }
+
+    #[test]
+    fn a_filter_that_is_none_is_told_what_one_looks_like() {
+        let error = start("sbc=loud", Format::Human).unwrap_err().to_string();
+        assert!(error.starts_with("log filter `sbc=loud`: "), "{error}");
+        assert!(error.contains("info,sbc::io=debug"), "{error}");
+    }
+}

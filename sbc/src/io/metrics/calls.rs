@@ -1,0 +1,110 @@
+//! Calls.
+
+use std::collections::BTreeSet;
+
+use super::family::Family;
+use super::{network_name, networks};
+use crate::config::{Config, From, Route, Target};
+use crate::engine::{Outcome, Party, Stats};
+
+const OUTCOMES: [Outcome; 6] = [
+    Outcome::Answered,
+    Outcome::Cancelled,
+    Outcome::Busy,
+    Outcome::NoAnswer,
+    Outcome::Rejected,
+    Outcome::Failed,
+];
+
+pub(super) fn families(config: &Config, stats: &Stats) -> Vec<Family> {
+    let pairs = expected(config);
+    let label = |party| label(config, party);
+    let mut up = Family::gauge(
+        "sbc_calls",
+        "Calls that are up now, ringing ones included, by who called and who is called.",
+        &["from", "to"],
+    );
+    let mut total = Family::counter(
+        "sbc_calls_total",
+        "Call attempts that are over, by who called, who was called (none: no route led anywhere) and how they ended.",
+        &["from", "to", "outcome"],
+    );
+    for &(from, to) in &pairs {
+        up.zero([&label(from), &label(to)]);
+        for outcome in OUTCOMES {
+            total.zero([&label(from), &label(to), outcome.label()]);
+        }
+    }
+    for (&(from, to), &count) in &stats.calls {
+        up.add([&label(from), &label(to)], count);
+    }
+    for (&(from, to, outcome), &count) in &stats.calls_total {
+        total.add([&label(from), &label(to), outcome.label()], count);
+    }
+    vec![
+        up,
+        total,
+        Family::histogram(
+            "sbc_call_setup_seconds",
+            "Time from a caller's INVITE to its 200.",
+            &stats.call_setup,
+        ),
+        Family::histogram(
+            "sbc_call_duration_seconds",
+            "Time from the 200 of a call to its end.",
+            &stats.call_duration,
+        ),
+    ]
+}
+
+/// The label of a party, made of names of the config.
+pub(in crate::io) fn label(config: &Config, party: Party) -> String {
+    match party {
+        Party::Trunk(id) => {
+            let name = config
+                .trunks
+                .get(id.index())
+                .map_or("?", |trunk| &trunk.name);
+            format!("trunk:{name}")
+        }
+        Party::Phones(id) => format!("phones:{}", network_name(config, id)),
+        Party::Nobody => "none".to_owned(),
+    }
+}
+
+/// Who calls whom, as the routes have it.
+fn expected(config: &Config) -> BTreeSet<(Party, Party)> {
+    let phones: Vec<Party> = networks(config).map(|(id, _)| Party::Phones(id)).collect();
+    config
+        .routes
+        .iter()
+        .flat_map(|route| {
+            let callers = callers(route, &phones);
+            let called = called(route, &phones);
+            callers
+                .into_iter()
+                .flat_map(move |from| called.clone().into_iter().map(move |to| (from, to)))
+        })
+        .collect()
+}
+
+fn callers(route: &Route, phones: &[Party]) -> Vec<Party> {
+    let of = |from: &From| match *from {
+        From::Trunk(id) => vec![Party::Trunk(id)],
+        From::Phone(_) | From::AnyPhone => phones.to_vec(),
+    };
+    route.from.iter().flat_map(of).collect()
+}
+
+fn called(route: &Route, phones: &[Party]) -> Vec<Party> {
+    let of = |target: &Target| match *target {
+        Target::Trunk(id) => vec![Party::Trunk(id)],
+        Target::Phone(_) | Target::DialledPhone => phones.to_vec(),
+    };
+    route
+        .to
+        .iter()
+        .flat_map(of)
+        .chain([Party::Nobody])
+        .collect()
+}

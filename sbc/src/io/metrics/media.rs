@@ -1,0 +1,137 @@
+//! Packets, flows and ports.
+
+use super::family::Family;
+use super::{Reading, network_name, networks};
+use crate::config::Config;
+use crate::media::{Fallback, Traffic};
+
+const KERNEL: &str = "kernel";
+const USER: &str = "user";
+
+const FALLBACKS: [Fallback; 6] = [
+    Fallback::Off,
+    Fallback::Unprivileged,
+    Fallback::Unsupported,
+    Fallback::Interface,
+    Fallback::LocalPeer,
+    Fallback::Full,
+];
+
+pub(super) fn families(config: &Config, reading: &Reading) -> Vec<Family> {
+    vec![
+        traffic(
+            Family::counter(
+                "sbc_media_packets_total",
+                "RTP and RTCP packets forwarded: in where they arrived, out where they left; by who forwarded them, the kernel (XDP) or user space.",
+                &["network", "path", "direction"],
+            ),
+            config,
+            reading,
+            |traffic| traffic.packets,
+        ),
+        traffic(
+            Family::counter(
+                "sbc_media_bytes_total",
+                "UDP payload bytes of the packets in sbc_media_packets_total.",
+                &["network", "path", "direction"],
+            ),
+            config,
+            reading,
+            |traffic| traffic.bytes,
+        ),
+        dropped(config, reading),
+        flows(config, reading),
+        fallbacks(reading),
+        ports(config, reading),
+    ]
+}
+
+fn traffic(
+    mut family: Family,
+    config: &Config,
+    reading: &Reading,
+    of: fn(&Traffic) -> u64,
+) -> Family {
+    for (path, stats) in [(KERNEL, &reading.kernel), (USER, &reading.user)] {
+        for (_, name) in networks(config) {
+            family.zero([name, path, "in"]);
+            family.zero([name, path, "out"]);
+        }
+        for (&id, network) in &stats.networks {
+            let name = network_name(config, id);
+            family.add([name, path, "in"], of(&network.received));
+            family.add([name, path, "out"], of(&network.sent));
+        }
+    }
+    family
+}
+
+fn dropped(config: &Config, reading: &Reading) -> Family {
+    let mut family = Family::counter(
+        "sbc_media_dropped_packets_total",
+        "Packets in the media port range that were not let through, by reason.",
+        &["network", "reason"],
+    );
+    for (_, name) in networks(config) {
+        for reason in drop_reasons() {
+            family.zero([name, reason]);
+        }
+    }
+    for stats in [&reading.kernel, &reading.user] {
+        for (&id, network) in &stats.networks {
+            for (reason, &count) in &network.dropped {
+                family.add([network_name(config, id), reason], count);
+            }
+        }
+    }
+    family
+}
+
+fn flows(config: &Config, reading: &Reading) -> Family {
+    let mut family = Family::gauge(
+        "sbc_flows",
+        "Flow ends that are installed now, by network and by who forwards them.",
+        &["network", "path"],
+    );
+    for (_, name) in networks(config) {
+        family.zero([name, KERNEL]);
+        family.zero([name, USER]);
+    }
+    for (&(id, path), &count) in &reading.engine.flows {
+        family.add([network_name(config, id), path], count);
+    }
+    family
+}
+
+fn fallbacks(reading: &Reading) -> Family {
+    let mut family = Family::counter(
+        "sbc_flow_fallbacks_total",
+        "Flow pairs that went through user space, by the reason why not through the kernel.",
+        &["reason"],
+    );
+    for fallback in FALLBACKS {
+        family.zero([fallback.label()]);
+    }
+    for (reason, &count) in &reading.engine.flow_fallbacks {
+        family.add([reason], count);
+    }
+    family
+}
+
+fn ports(config: &Config, reading: &Reading) -> Family {
+    let mut family = Family::gauge(
+        "sbc_media_ports_free",
+        "UDP ports of the media range that a new call can have now; those that rest after a call are not free.",
+        &["network"],
+    );
+    for (id, name) in networks(config) {
+        let free = reading.engine.media_ports_free.get(&id).copied();
+        family.add([name], free.unwrap_or_default());
+    }
+    family
+}
+
+/// The reasons that a verdict can give.
+fn drop_reasons() -> impl Iterator<Item = &'static str> {
+    sbc_ebpf::Drop::ALL.into_iter().map(sbc_ebpf::Drop::label)
+}

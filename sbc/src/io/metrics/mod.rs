@@ -1,0 +1,128 @@
+//! What has been counted, as Prometheus text. Everything is kept elsewhere as plain numbers, and read at scrape.
+//!
+//! Series whose labels the config gives exist from the start, at zero: `rate()` sees their first change.
+
+mod calls;
+mod family;
+mod media;
+mod process;
+mod sip;
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use prometheus::core::{Collector, Desc};
+use prometheus::proto::MetricFamily;
+use prometheus::{Registry, TextEncoder};
+
+pub(super) use self::calls::label as party_label;
+use self::family::Family;
+use super::signalling::Counters;
+use crate::config::{Config, NetworkId};
+use crate::engine::Stats;
+use crate::media::MediaStats;
+
+/// All that was counted, as of one moment.
+#[derive(Clone, Debug)]
+pub struct Reading {
+    /// The engine's.
+    pub engine: Stats,
+    /// The XDP programs'.
+    pub kernel: MediaStats,
+    /// The media workers'.
+    pub user: MediaStats,
+    /// The signalling sockets'.
+    pub sockets: Arc<Counters>,
+}
+
+/// The page at `/metrics`.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    registry: Registry,
+    page: Page,
+}
+
+/// The collector: the config gives the labels, the last reading the values.
+#[derive(Clone, Debug)]
+struct Page {
+    config: Arc<Config>,
+    reading: Arc<Mutex<Reading>>,
+}
+
+impl Metrics {
+    /// For the labels of this config.
+    ///
+    /// # Errors
+    /// Two metrics of one name: a mistake in this module, which its tests find.
+    pub fn new(config: Arc<Config>) -> Result<Self, prometheus::Error> {
+        let sockets = Arc::new(Counters::new(config.networks.len()));
+        let reading = Reading {
+            engine: Stats::default(),
+            kernel: MediaStats::default(),
+            user: MediaStats::default(),
+            sockets,
+        };
+        let page = Page {
+            config,
+            reading: Arc::new(Mutex::new(reading)),
+        };
+        let registry = Registry::new();
+        registry.register(Box::new(page.clone()))?;
+        Ok(Metrics { registry, page })
+    }
+
+    /// The text exposition of a reading.
+    ///
+    /// # Errors
+    /// The encoder's: a family without a metric or a name.
+    pub fn render(&self, reading: Reading) -> Result<String, prometheus::Error> {
+        *self
+            .page
+            .reading
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = reading;
+        TextEncoder::new().encode_to_string(&self.registry.gather())
+    }
+}
+
+impl Page {
+    fn families(&self) -> Vec<Family> {
+        let reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut families = media::families(&self.config, &reading);
+        families.extend(calls::families(&self.config, &reading.engine));
+        families.extend(sip::families(&self.config, &reading));
+        families.extend(process::families());
+        families
+    }
+}
+
+impl Collector for Page {
+    fn desc(&self) -> Vec<&Desc> {
+        // An unchecked collector: its descriptions would only repeat what its families say.
+        Vec::new()
+    }
+
+    fn collect(&self) -> Vec<MetricFamily> {
+        self.families()
+            .into_iter()
+            .filter_map(Family::finish)
+            .collect()
+    }
+}
+
+/// Ids and names of all networks.
+fn networks(config: &Config) -> impl Iterator<Item = (NetworkId, &str)> {
+    (0u16..)
+        .map(NetworkId)
+        .zip(config.networks.iter().map(|network| network.name.as_str()))
+}
+
+/// The name of a network, whatever the id.
+fn network_name(config: &Config, id: NetworkId) -> &str {
+    config
+        .networks
+        .get(id.index())
+        .map_or("?", |network| &network.name)
+}
+
+#[cfg(test)]
+mod tests;
