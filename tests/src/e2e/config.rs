@@ -1,0 +1,103 @@
+//! The config of the lab's box.
+
+use std::path::Path;
+
+/// `fast_path` of both networks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FastPath {
+    /// Native XDP.
+    Native,
+    /// Generic XDP.
+    Generic,
+    /// User space.
+    Off,
+}
+
+impl std::str::FromStr for FastPath {
+    type Err = anyhow::Error;
+
+    fn from_str(word: &str) -> anyhow::Result<FastPath> {
+        [FastPath::Native, FastPath::Generic, FastPath::Off]
+            .into_iter()
+            .find(|path| path.word() == word)
+            .ok_or_else(|| anyhow::anyhow!("fast path {word:?}: native, generic or off"))
+    }
+}
+
+impl FastPath {
+    /// As the file spells it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            FastPath::Native => "native",
+            FastPath::Generic => "generic",
+            FastPath::Off => "off",
+        }
+    }
+
+    /// The label of the path that packets must be counted under.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            FastPath::Native | FastPath::Generic => "kernel",
+            FastPath::Off => "user",
+        }
+    }
+
+    /// The label that must count nothing.
+    #[must_use]
+    pub fn other_label(self) -> &'static str {
+        match self {
+            FastPath::Native | FastPath::Generic => "user",
+            FastPath::Off => "kernel",
+        }
+    }
+}
+
+/// Two SIP servers, one on each side of the box, and calls both ways.
+#[must_use]
+pub fn lab_config(fast_path: FastPath, state_dir: &Path) -> String {
+    let fast_path = fast_path.word();
+    let state_dir = state_dir.display();
+    format!(
+        r#"[sbc]
+name      = "lab"
+state_dir = "{state_dir}"
+admin     = "127.0.0.1:9960"
+
+[network.left]
+address     = ["10.71.1.1"]
+sip         = ["udp:5060", "tcp:5060"]
+media_ports = "20000-29999"
+fast_path   = "{fast_path}"
+
+[network.right]
+address     = ["10.71.2.1"]
+sip         = ["udp:5060", "tcp:5060"]
+media_ports = "20000-29999"
+fast_path   = "{fast_path}"
+
+[trunk.a]
+network     = "left"
+server      = "sip:10.71.1.2:5060"
+accept_from = ["10.71.1.2"]
+codecs      = ["G722", "PCMU", "PCMA"]
+
+[trunk.b]
+network     = "right"
+server      = "sip:10.71.2.2:5060"
+accept_from = ["10.71.2.2"]
+codecs      = ["PCMU", "G722", "PCMA"]
+
+[[route]]
+name = "a-to-b"
+from = ["trunk:a"]
+to   = ["trunk:b"]
+
+[[route]]
+name = "b-to-a"
+from = ["trunk:b"]
+to   = ["trunk:a"]
+"#
+    )
+}

@@ -1,0 +1,27 @@
+//! The box end to end: real network namespaces, real packets, real SIP clients, the daemon as a process.
+//!
+//! A test takes its turn with [`Lab::new`], starts a [`Daemon`] at the edge and clients on both sides, and judges by what
+//! is outside the box as well: recordings, the kernel's own counters. Nothing here outlives its guard.
+//! A test that the machine cannot run says so through [`skipped`].
+
+mod baresip;
+mod config;
+mod daemon;
+mod kernel;
+mod lab;
+mod metrics;
+mod need;
+mod process;
+mod sipp;
+mod tone;
+
+pub use baresip::{Account, Baresip, Phone};
+pub use config::{FastPath, lab_config};
+pub use daemon::{Daemon, RunAs};
+pub use kernel::{Udp, bpf_run_count, cpu_time, resident_bytes};
+pub use lab::{CARRIER, EDGE_LEFT, EDGE_RIGHT, Lab, Namespace, PHONE, Scratch, Turn};
+pub use metrics::Metrics;
+pub use need::{Need, skip, skipped};
+pub use process::Process;
+pub use sipp::{Load, Sipp, SippReport};
+pub use tone::{Heard, analyse};

@@ -1,0 +1,4 @@
+//! The test bench: the box among real clients in network namespaces, and the engine in a simulated network.
+
+pub mod e2e;
+pub mod sim;

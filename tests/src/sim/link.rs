@@ -1,0 +1,105 @@
+//! What lies between: loses, delays, repeats and thereby reorders.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use rand_chacha::ChaCha12Rng;
+use rand_core::RngCore as _;
+
+/// What the link does to a datagram.
+#[derive(Clone, Copy, Debug)]
+pub struct Weather {
+    /// Of 1000 datagrams, how many are lost.
+    pub loss: u32,
+    /// Of 1000, how many arrive twice.
+    pub twice: u32,
+    /// The shortest time on the way, in ms.
+    pub fastest: u32,
+    /// The longest. Datagrams overtake each other as far as the two are apart.
+    pub slowest: u32,
+}
+
+impl Weather {
+    /// Nothing is lost, and everything takes 10 ms.
+    pub const FAIR: Weather = Weather {
+        loss: 0,
+        twice: 0,
+        fastest: 10,
+        slowest: 10,
+    };
+
+    /// A fifth is lost, a tenth comes twice, and anything may overtake anything within 200 ms.
+    pub const STORM: Weather = Weather {
+        loss: 200,
+        twice: 100,
+        fastest: 5,
+        slowest: 200,
+    };
+}
+
+/// A datagram on its way.
+#[derive(Clone, Debug)]
+pub struct Datagram {
+    /// From where.
+    pub from: SocketAddr,
+    /// To where.
+    pub to: SocketAddr,
+    /// What.
+    pub bytes: Vec<u8>,
+}
+
+/// All datagrams on their way.
+pub struct Link {
+    weather: Weather,
+    random: ChaCha12Rng,
+    on_the_way: BTreeMap<(Instant, u64), Datagram>,
+    sent: u64,
+}
+
+impl Link {
+    /// An empty one.
+    #[must_use]
+    pub fn new(weather: Weather, random: ChaCha12Rng) -> Link {
+        Link {
+            weather,
+            random,
+            on_the_way: BTreeMap::new(),
+            sent: 0,
+        }
+    }
+
+    /// Takes a datagram; what becomes of it is in the weather's hands.
+    pub fn send(&mut self, now: Instant, datagram: Datagram) {
+        let copies = if self.chance(self.weather.loss) {
+            0
+        } else if self.chance(self.weather.twice) {
+            2
+        } else {
+            1
+        };
+        for _ in 0..copies {
+            let spread = self.weather.slowest - self.weather.fastest + 1;
+            let delay = self.weather.fastest + self.random.next_u32() % spread;
+            let at = now + Duration::from_millis(u64::from(delay));
+            self.sent += 1;
+            self.on_the_way.insert((at, self.sent), datagram.clone());
+        }
+    }
+
+    /// When the next one arrives.
+    #[must_use]
+    pub fn next(&self) -> Option<Instant> {
+        self.on_the_way.keys().next().map(|(at, _)| *at)
+    }
+
+    /// What has arrived by now, in order.
+    pub fn receive(&mut self, now: Instant) -> Option<Datagram> {
+        self.next().filter(|&at| at <= now)?;
+        self.on_the_way.pop_first().map(|(_, datagram)| datagram)
+    }
+
+    fn chance(&mut self, of_1000: u32) -> bool {
+        self.random.next_u32() % 1000 < of_1000
+    }
+}

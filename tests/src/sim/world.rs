@@ -1,0 +1,300 @@
+//! The clock, the engine, and the two agents around it.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rand_chacha::ChaCha12Rng;
+use rand_core::{RngCore as _, SeedableRng as _};
+use sbc::config::{Config, NetworkId, NoSecrets};
+use sbc::engine::{Action, Engine, Event, Input, Outcome, Stats};
+use sbc::media::{FlowCommand, FlowReport, PairId};
+use sbc::sip::Transport;
+use sbc::transaction::Hop;
+
+use super::agent::{Agent, Fact, Plan};
+use super::link::{Datagram, Link, Weather};
+
+/// Where the calling agent is.
+pub const CALLER: &str = "10.71.1.2:5060";
+/// Where the called agent is.
+pub const CALLEE: &str = "10.71.2.2:5060";
+
+const CONFIG: &str = r#"
+[sbc]
+name = "sim"
+state_dir = "/tmp/sbc-sim"
+admin = "127.0.0.1:9960"
+
+[network.left]
+address = ["10.71.1.1"]
+sip = ["udp:5060"]
+media_ports = "20000-20015"
+
+[network.right]
+address = ["10.71.2.1"]
+sip = ["udp:5060"]
+media_ports = "20000-20015"
+
+[trunk.a]
+network = "left"
+server = "sip:10.71.1.2:5060"
+codecs = ["PCMU", "PCMA"]
+
+[trunk.b]
+network = "right"
+server = "sip:10.71.2.2:5060"
+codecs = ["PCMU", "PCMA"]
+
+[[route]]
+from = ["trunk:a"]
+to = ["trunk:b"]
+
+[[route]]
+from = ["trunk:b"]
+to = ["trunk:a"]
+"#;
+
+/// What is known once everything has come to rest.
+pub struct Report {
+    /// What happened to the caller.
+    pub caller: Vec<Fact>,
+    /// What happened to the callee.
+    pub callee: Vec<Fact>,
+    /// How the call ended, as the engine counts it.
+    pub outcomes: Vec<Outcome>,
+    /// What the engine told the log.
+    pub events: Vec<Event>,
+    /// When the last thing happened, since the start.
+    pub took: Duration,
+    /// All that was counted, at rest.
+    pub stats: Stats,
+}
+
+/// Two agents, the engine, the link.
+pub struct World {
+    engine: Engine,
+    agents: [Agent; 2],
+    link: Link,
+    start: Instant,
+    now: Instant,
+    flows: BTreeSet<PairId>,
+    installed: usize,
+    events: Vec<Event>,
+}
+
+impl World {
+    /// Everything random comes from `seed`.
+    #[must_use]
+    pub fn new(seed: u64, weather: Weather, caller: Plan, callee: Plan) -> World {
+        let config = Config::parse(CONFIG, "sim.toml", &NoSecrets).expect("the simulated config");
+        let mut random = ChaCha12Rng::seed_from_u64(seed);
+        let mut fork = || ChaCha12Rng::seed_from_u64(random.next_u64());
+        let mut key = [0; 32];
+        fork().fill_bytes(&mut key);
+        let start = Instant::now();
+        let address = |text: &str| text.parse::<SocketAddr>().expect("an address");
+        World {
+            engine: Engine::new(Arc::new(config), key, start),
+            agents: [
+                Agent::new(address(CALLER), address("10.71.1.1:5060"), caller, fork()),
+                Agent::new(address(CALLEE), address("10.71.2.1:5060"), callee, fork()),
+            ],
+            link: Link::new(weather, fork()),
+            start,
+            now: start,
+            flows: BTreeSet::new(),
+            installed: 0,
+            events: Vec::new(),
+        }
+    }
+
+    /// A datagram from anywhere, sent into the box at once.
+    pub fn inject(&mut self, network: u16, from: &str, bytes: &[u8]) {
+        let hop = hop(NetworkId(network), from.parse().expect("an address"));
+        let bytes = bytes::Bytes::copy_from_slice(bytes);
+        self.engine
+            .handle_input(self.now, Input::Message { hop, bytes });
+        self.perform();
+    }
+
+    /// Begins the call.
+    pub fn start(&mut self) {
+        for agent in &mut self.agents {
+            agent.start(self.now);
+        }
+        self.flush();
+    }
+
+    /// Runs for so long.
+    pub fn run_for(&mut self, time: Duration) {
+        let end = self.now + time;
+        while let Some(at) = self.next().filter(|&at| at <= end) {
+            self.now = self.now.max(at);
+            self.step();
+        }
+        self.now = end;
+    }
+
+    /// Runs until nothing is left to happen, and checks that nothing is left behind.
+    #[must_use]
+    pub fn run_to_rest(mut self) -> Report {
+        let mut last = self.start;
+        while let Some(at) = self.next() {
+            assert!(
+                at < self.start + Duration::from_secs(3600),
+                "it never comes to rest"
+            );
+            self.now = self.now.max(at);
+            self.step();
+            last = self.now;
+        }
+        let stats = self.engine.stats(self.now);
+        assert_eq!(stats.transactions, 0, "transactions are left");
+        assert_eq!(stats.dialogs, 0, "dialogs are left");
+        assert!(stats.calls.is_empty(), "calls are left: {:?}", stats.calls);
+        assert!(stats.flows.is_empty(), "flows are left: {:?}", stats.flows);
+        assert!(self.flows.is_empty(), "the shells still have flows");
+        for (network, free) in &stats.media_ports_free {
+            assert_eq!(*free, 16, "ports of {network:?} are not free");
+        }
+        assert!(self.engine.is_idle());
+        let [caller, callee] = self.agents;
+        Report {
+            caller: caller.facts,
+            callee: callee.facts,
+            outcomes: stats.calls_total.keys().map(|key| key.2).collect(),
+            events: self.events,
+            took: last - self.start,
+            stats,
+        }
+    }
+
+    fn next(&self) -> Option<Instant> {
+        let agents = self.agents.iter().filter_map(Agent::poll_timeout);
+        agents
+            .chain(self.link.next())
+            .chain(self.engine.poll_timeout())
+            .min()
+    }
+
+    fn step(&mut self) {
+        while let Some(datagram) = self.link.receive(self.now) {
+            self.deliver(&datagram);
+        }
+        for agent in &mut self.agents {
+            agent.handle_timeout(self.now);
+        }
+        if self.engine.poll_timeout().is_some_and(|at| at <= self.now) {
+            self.engine.handle_timeout(self.now);
+        }
+        self.perform();
+        self.flush();
+    }
+
+    fn deliver(&mut self, datagram: &Datagram) {
+        if let Some(agent) = self.agents.iter_mut().find(|a| a.address == datagram.to) {
+            agent.receive(self.now, &datagram.bytes);
+            return;
+        }
+        let network = NetworkId(u16::from(
+            datagram.to == "10.71.2.1:5060".parse().expect("ours"),
+        ));
+        let bytes = bytes::Bytes::copy_from_slice(&datagram.bytes);
+        let hop = hop(network, datagram.from);
+        self.engine
+            .handle_input(self.now, Input::Message { hop, bytes });
+        self.perform();
+    }
+
+    /// Does what the engine asks for.
+    fn perform(&mut self) {
+        while let Some(action) = self.engine.poll_action() {
+            match action {
+                Action::Send { hop, bytes } => {
+                    self.check(&hop, &bytes);
+                    self.link.send(
+                        self.now,
+                        Datagram {
+                            from: hop.local,
+                            to: hop.remote,
+                            bytes: bytes.to_vec(),
+                        },
+                    );
+                }
+                Action::Flow(FlowCommand::Install(pair)) => {
+                    self.installed += 1;
+                    assert!(self.flows.insert(pair.id), "installed twice");
+                }
+                Action::Flow(FlowCommand::Update(pair)) => {
+                    assert!(self.flows.contains(&pair.id), "updated but not there");
+                }
+                Action::Flow(FlowCommand::Remove(pair)) => {
+                    assert!(self.flows.remove(&pair), "removed but not there");
+                    let report = FlowReport::default();
+                    self.engine
+                        .handle_input(self.now, Input::FlowEnded { pair, report });
+                }
+                Action::Close(_) => panic!("there is no connection"),
+            }
+        }
+        while let Some(event) = self.engine.poll_event() {
+            self.events.push(event);
+        }
+    }
+
+    /// What goes to one side tells nothing of the other, and lets no media start that has no flow.
+    fn check(&self, hop: &Hop, bytes: &[u8]) {
+        if !self.agents.iter().any(|a| a.address == hop.remote) {
+            return;
+        }
+        let text = String::from_utf8_lossy(bytes);
+        let ours = ["10.71.1.1", "10.71.2.1"];
+        for (index, agent) in self.agents.iter().enumerate() {
+            if agent.address == hop.remote {
+                assert_eq!(hop.network, NetworkId(index as u16));
+                continue;
+            }
+            let secrets = agent.secrets();
+            for secret in secrets.iter().map(String::as_str).chain([ours[index]]) {
+                assert!(
+                    secret.is_empty() || !text.contains(secret),
+                    "{secret} shows on the other side:\n{text}"
+                );
+            }
+        }
+        let answers = text.starts_with("SIP/2.0 183") || text.starts_with("SIP/2.0 200");
+        if answers && text.contains("m=audio") && !self.agents[0].plan.late_offer {
+            assert!(self.installed >= 2, "SDP before its flow:\n{text}");
+        }
+    }
+
+    fn flush(&mut self) {
+        for agent in &mut self.agents {
+            let from = agent.address;
+            let to = match from.ip().to_string().as_str() {
+                "10.71.1.2" => "10.71.1.1:5060",
+                _ => "10.71.2.1:5060",
+            };
+            while let Some(bytes) = agent.poll() {
+                let to = to.parse().expect("an address");
+                self.link.send(self.now, Datagram { from, to, bytes });
+            }
+        }
+    }
+}
+
+fn hop(network: NetworkId, remote: SocketAddr) -> Hop {
+    let local = match network.0 {
+        0 => "10.71.1.1:5060",
+        _ => "10.71.2.1:5060",
+    };
+    Hop {
+        network,
+        transport: Transport::Udp,
+        local: local.parse().expect("an address"),
+        remote,
+        connection: None,
+    }
+}

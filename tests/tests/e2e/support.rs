@@ -1,0 +1,95 @@
+//! What several of these tests do.
+
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use anyhow::Result;
+use sbc_tests::e2e::{
+    Account, Baresip, CARRIER, Daemon, EDGE_LEFT, FastPath, Heard, Lab, Need, PHONE, Phone, RunAs,
+    lab_config,
+};
+
+/// What Alice plays, in Hz: a lost packet of 20 ms is half a period too little.
+pub(crate) const ALICE: u32 = 425;
+/// What Bob plays, in Hz.
+pub(crate) const BOB: u32 = 775;
+
+/// What a test with phones needs.
+pub(crate) const PHONES: [Need; 3] = [
+    Need::Namespaces,
+    Need::Program("ethtool"),
+    Need::Program("baresip"),
+];
+
+/// What a test with load needs.
+pub(crate) const LOAD: [Need; 3] = [
+    Need::Namespaces,
+    Need::Program("ethtool"),
+    Need::Program("sipp"),
+];
+
+/// A phone that is a trunk to the box, at port 5060.
+pub(crate) fn server(user: &'static str, address: Ipv4Addr, tone: u32) -> Phone {
+    Phone {
+        user,
+        address: (address, 5060),
+        tone,
+        account: Account::Trunk,
+    }
+}
+
+/// The daemon at the edge with the lab's config.
+pub(crate) fn start(lab: &Lab, fast_path: FastPath) -> Result<Daemon<'_>> {
+    let config = lab_config(fast_path, &lab.scratch.path().join("state"));
+    let file = lab.scratch.write("lab.toml", &config)?;
+    Daemon::start(
+        &lab.edge,
+        &lab.scratch,
+        RunAs::Root,
+        ["run".as_ref(), "--config".as_ref(), file.as_os_str()],
+    )
+}
+
+/// Alice and Bob on a call through the box.
+pub(crate) struct Call {
+    pub(crate) alice: Baresip,
+    pub(crate) bob: Baresip,
+}
+
+impl Call {
+    /// Both phones are there; Alice calls, Bob answers.
+    pub(crate) fn begin(lab: &Lab) -> Result<Call> {
+        let bob = server("bob", CARRIER, BOB);
+        let alice = server("alice", PHONE, ALICE);
+        let mut bob = Baresip::start(&lab.carrier, &lab.scratch, &bob)?;
+        let mut alice = Baresip::start(&lab.phone, &lab.scratch, &alice)?;
+        alice.dial(&format!("sip:bob@{EDGE_LEFT}"))?;
+        alice.wait_established()?;
+        bob.wait_established()?;
+        Ok(Call { alice, bob })
+    }
+
+    /// They talk for a while. Nothing has to happen meanwhile that could be waited for.
+    pub(crate) fn talk(&self, duration: Duration) {
+        std::thread::sleep(duration);
+    }
+
+    /// Alice hangs up; what each has heard.
+    pub(crate) fn end(mut self) -> Result<[Heard; 2]> {
+        self.alice.hang_up()?;
+        self.alice.wait_ended()?;
+        self.bob.wait_ended()?;
+        Ok([self.alice.heard()?, self.bob.heard()?])
+    }
+}
+
+/// Each has heard the other's tone, for at least so long, without a gap.
+pub(crate) fn assert_heard([alice, bob]: &[Heard; 2], seconds: f64) {
+    assert_eq!(alice.tone, BOB, "Alice: {alice}");
+    assert_eq!(bob.tone, ALICE, "Bob: {bob}");
+    for heard in [alice, bob] {
+        assert!(heard.gaps.is_empty(), "{heard:?}");
+        assert!(heard.seconds >= seconds, "{heard:?}");
+        assert!(heard.level > -20.0, "{heard:?}");
+    }
+}

@@ -1,0 +1,452 @@
+//! The fast path between two network namespaces: a phone's and a carrier's, the edge between them.
+//!
+//! Needs root, BPF, `ip`, `ethtool`; says so where it has to skip.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::fs::File;
+use std::net::{SocketAddr, UdpSocket};
+use std::path::PathBuf;
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sched::{CloneFlags, setns};
+use sbc::config::{Bind, Config, FastPath as Wanted, Network, NetworkId, Sbc};
+use sbc::io::fast_path::{FastPath, Program};
+use sbc::media::{
+    Fallback, FlowKind, FlowPair, FlowReport, NetworkPath, PairId, Path, Side, Slot, XdpMode,
+    flow_configs,
+};
+use sbc_ebpf::FlowKey;
+use sbc_tests::e2e::{Need, skipped};
+
+/// Three namespaces and two links; gone with it.
+struct Lab {
+    name: String,
+}
+
+const PATIENCE: Duration = Duration::from_secs(5);
+
+impl Lab {
+    /// None where it cannot be built.
+    fn build(name: &str) -> Option<Lab> {
+        let needs = [
+            Need::Namespaces,
+            Need::Program("ip"),
+            Need::Program("ethtool"),
+        ];
+        if skipped(&format!("the kernel path ({name})"), &needs) {
+            return None;
+        }
+
+        let lab = Lab {
+            name: format!("{name}{}", std::process::id()),
+        };
+        for side in ["phone", "edge", "carrier"] {
+            lab.ip(&["netns", "add", &lab.space(side)]);
+            lab.within(side, "ip", &["link", "set", "lo", "up"]);
+        }
+        for (side, near, far, our, their) in [
+            (
+                "phone",
+                "e0",
+                "p0",
+                ["10.7.0.1/24", "fd07::1/64"],
+                ["10.7.0.2/24", "fd07::2/64"],
+            ),
+            (
+                "carrier",
+                "e1",
+                "c0",
+                ["10.7.1.1/24", "fd07:1::1/64"],
+                ["10.7.1.2/24", "fd07:1::2/64"],
+            ),
+        ] {
+            let (edge, other) = (lab.space("edge"), lab.space(side));
+            lab.ip(&[
+                "link", "add", near, "netns", &edge, "type", "veth", "peer", "name", far, "netns",
+                &other,
+            ]);
+            for (space, device, addresses) in [("edge", near, our), (side, far, their)] {
+                for address in addresses {
+                    lab.within(
+                        space,
+                        "ip",
+                        &["addr", "add", address, "dev", device, "nodad"],
+                    );
+                }
+                lab.within(space, "ip", &["link", "set", device, "up"]);
+            }
+            // Checksums in the packet, and an end that takes redirected frames.
+            lab.within(side, "ethtool", &["-K", far, "tx", "off", "gro", "on"]);
+        }
+        Some(lab)
+    }
+
+    fn space(&self, side: &str) -> String {
+        format!("{}-{side}", self.name)
+    }
+
+    fn ip(&self, arguments: &[&str]) {
+        let output = Command::new("ip").args(arguments).output().unwrap();
+        assert!(output.status.success(), "ip {arguments:?}: {output:?}");
+    }
+
+    fn within(&self, side: &str, tool: &str, arguments: &[&str]) {
+        let space = self.space(side);
+        let all = [&["netns", "exec", &space, tool], arguments].concat();
+        self.ip(&all);
+    }
+
+    /// Does something inside a namespace; what it opens stays there.
+    fn inside<T: Send>(&self, side: &str, work: impl FnOnce() -> T + Send) -> T {
+        let path = PathBuf::from("/run/netns").join(self.space(side));
+        thread::scope(|scope| {
+            let inside = scope.spawn(|| {
+                setns(File::open(path).unwrap(), CloneFlags::CLONE_NEWNET).unwrap();
+                work()
+            });
+            inside.join().unwrap()
+        })
+    }
+
+    fn socket(&self, side: &str, at: &str) -> UdpSocket {
+        let socket = self.inside(side, || UdpSocket::bind(at).unwrap());
+        socket
+            .set_read_timeout(Some(Duration::from_millis(100)))
+            .unwrap();
+        socket
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        for side in ["phone", "edge", "carrier"] {
+            let _ = Command::new("ip")
+                .args(["netns", "del", &self.space(side)])
+                .output();
+        }
+    }
+}
+
+fn network(name: &str, addresses: &[&str], fast_path: Wanted) -> Network {
+    let addresses: Vec<_> = addresses.iter().map(|ip| ip.parse().unwrap()).collect();
+    Network {
+        name: name.to_owned(),
+        bind: Bind::Addresses(addresses.clone()),
+        addresses,
+        sip: Vec::new(),
+        media_ports: 30000..=31999,
+        fast_path,
+    }
+}
+
+fn config(wanted: Wanted) -> Config {
+    Config {
+        sbc: Sbc {
+            name: "sbc".to_owned(),
+            state_dir: PathBuf::new(),
+            admin: SocketAddr::from(([127, 0, 0, 1], 0)),
+        },
+        networks: vec![
+            network("inside", &["10.7.0.1", "fd07::1"], wanted),
+            network("outside", &["10.7.1.1", "fd07:1::1"], wanted),
+        ],
+        trunks: Vec::new(),
+        phones: Vec::new(),
+        routes: Vec::new(),
+    }
+}
+
+fn side(network: u16, local: &str, named: &str) -> Side {
+    Side {
+        network: NetworkId(network),
+        local: local.parse().unwrap(),
+        named: Some(named.parse().unwrap()),
+        sources: ["10.7.0.2".parse().unwrap()].into_iter().collect(),
+        payload_types: 1,
+        dscp: 46,
+    }
+}
+
+fn pair(id: u64, a: (&str, &str), b: (&str, &str)) -> FlowPair {
+    FlowPair {
+        id: PairId(id),
+        kind: FlowKind::Rtp,
+        sides: [side(0, a.0, a.1), side(1, b.0, b.1)],
+        path: Path::Kernel,
+    }
+}
+
+fn rtp(sequence: u16) -> Vec<u8> {
+    let mut packet = vec![0x80, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4];
+    packet[2..4].copy_from_slice(&sequence.to_be_bytes());
+    packet.extend([0xd5; 160]);
+    packet
+}
+
+/// Sends until something comes out on the other side: a neighbour may have to be found first.
+#[track_caller]
+fn reaches(from: &UdpSocket, to: &str, out: &UdpSocket, source: &str) {
+    let end = Instant::now() + PATIENCE;
+    let mut bytes = [0; 2048];
+    for sequence in 0.. {
+        from.send_to(&rtp(sequence), to).unwrap();
+        if let Ok((length, sender)) = out.recv_from(&mut bytes) {
+            assert_eq!((sender, length), (source.parse().unwrap(), 172));
+            return;
+        }
+        assert!(Instant::now() < end, "nothing came through");
+    }
+}
+
+/// Sends so many and receives them all, in order.
+#[track_caller]
+fn streams(from: &UdpSocket, to: &str, out: &UdpSocket, count: u16) {
+    let mut bytes = [0; 2048];
+    while out.recv_from(&mut bytes).is_ok() {}
+    for sequence in 0..count {
+        from.send_to(&rtp(sequence), to).unwrap();
+        let (length, _) = out.recv_from(&mut bytes).unwrap();
+        assert_eq!(bytes[..length], rtp(sequence));
+    }
+}
+
+fn dropped(fast_path: &FastPath, network: u16, reason: &str) -> u64 {
+    fast_path.stats().networks[&NetworkId(network)].dropped[reason]
+}
+
+#[track_caller]
+fn open(lab: &Lab, wanted: Wanted, mode: XdpMode) -> FastPath {
+    let opened = lab.inside("edge", || FastPath::open(&config(wanted)));
+    let kernel = NetworkPath::Kernel { mode };
+    assert_eq!(
+        opened.paths,
+        [(NetworkId(0), kernel), (NetworkId(1), kernel)],
+        "{:?}",
+        opened.notes
+    );
+    opened.fast_path.unwrap()
+}
+
+fn a_call(name: &str, wanted: Wanted, mode: XdpMode) {
+    let Some(lab) = Lab::build(name) else { return };
+    let mut fast_path = open(&lab, wanted, mode);
+    let phone = lab.socket("phone", "10.7.0.2:4000");
+    let carrier = lab.socket("carrier", "10.7.1.2:5000");
+    // Behind a NAT: the phone names what nobody sees of it.
+    let call = pair(
+        1,
+        ("10.7.0.1:30000", "192.168.1.9:9999"),
+        ("10.7.1.1:31000", "10.7.1.2:5000"),
+    );
+    fast_path.install(&call).unwrap();
+    reaches(&phone, "10.7.0.1:30000", &carrier, "10.7.1.1:31000");
+    reaches(&carrier, "10.7.1.1:31000", &phone, "10.7.0.1:30000");
+    let before = fast_path.report(PairId(1)).unwrap();
+    streams(&phone, "10.7.0.1:30000", &carrier, 100);
+    streams(&carrier, "10.7.1.1:31000", &phone, 100);
+    // Nobody else gets in, and nothing passes where no flow is.
+    let stranger = lab.socket("phone", "10.7.0.2:4001");
+    stranger.send_to(&rtp(0), "10.7.0.1:30000").unwrap();
+    stranger.send_to(&rtp(0), "10.7.0.1:30004").unwrap();
+    streams(&phone, "10.7.0.1:30000", &carrier, 1);
+    assert_eq!(dropped(&fast_path, 0, "wrong-source"), 1);
+    assert_eq!(dropped(&fast_path, 0, "no-flow"), 1);
+    let stats = fast_path.stats();
+    let report = fast_path.remove(PairId(1)).unwrap();
+    let counts = |report: &FlowReport| report.sides.map(|side| side.packets);
+    let [a, b] = counts(&before);
+    assert_eq!(counts(&report), [a + 101, b + 100]);
+    assert_eq!(report.sides[0].bytes, (a + 101) * 172);
+    assert_eq!(
+        report.sides.map(|side| side.latched),
+        ["10.7.0.2:4000", "10.7.1.2:5000"].map(|at| Some(at.parse().unwrap()))
+    );
+    let inside = &stats.networks[&NetworkId(0)];
+    assert_eq!(
+        (inside.received.packets, inside.sent.packets),
+        (a + 101, b + 100)
+    );
+    assert_eq!(fast_path.stats(), stats, "what has ended stays counted");
+    phone.send_to(&rtp(0), "10.7.0.1:30000").unwrap();
+    assert!(carrier.recv_from(&mut [0; 2048]).is_err());
+    assert_eq!(dropped(&fast_path, 0, "no-flow"), 2);
+}
+
+#[test]
+fn a_call_in_native_mode() {
+    a_call("sbcn", Wanted::Auto, XdpMode::Native);
+}
+
+#[test]
+fn a_call_in_generic_mode() {
+    a_call("sbcg", Wanted::Generic, XdpMode::Generic);
+}
+
+#[test]
+fn a_call_over_ipv6_and_one_across() {
+    let Some(lab) = Lab::build("sbcs") else {
+        return;
+    };
+    let mut fast_path = open(&lab, Wanted::Auto, XdpMode::Native);
+    let phone = lab.socket("phone", "[fd07::2]:4000");
+    let carrier = lab.socket("carrier", "[fd07:1::2]:5000");
+    let six = pair(
+        1,
+        ("[fd07::1]:30000", "[fd07::2]:4000"),
+        ("[fd07:1::1]:31000", "[fd07:1::2]:5000"),
+    );
+    fast_path.install(&six).unwrap();
+    reaches(&phone, "[fd07::1]:30000", &carrier, "[fd07:1::1]:31000");
+    reaches(&carrier, "[fd07:1::1]:31000", &phone, "[fd07::1]:30000");
+    let carrier = lab.socket("carrier", "10.7.1.2:5000");
+    let across = pair(
+        2,
+        ("[fd07::1]:30002", "[fd07::2]:4000"),
+        ("10.7.1.1:31002", "10.7.1.2:5000"),
+    );
+    fast_path.install(&across).unwrap();
+    reaches(&phone, "[fd07::1]:30002", &carrier, "10.7.1.1:31002");
+    reaches(&carrier, "10.7.1.1:31002", &phone, "[fd07::1]:30002");
+    streams(&phone, "[fd07::1]:30002", &carrier, 50);
+    streams(&carrier, "10.7.1.1:31002", &phone, 50);
+}
+
+#[test]
+fn a_pair_of_user_space_is_let_through_to_its_socket() {
+    let Some(lab) = Lab::build("sbcu") else {
+        return;
+    };
+    let mut fast_path = open(&lab, Wanted::Auto, XdpMode::Native);
+    let phone = lab.socket("phone", "10.7.0.2:4000");
+    let worker = lab.socket("edge", "10.7.0.1:30000");
+    phone.send_to(&rtp(0), "10.7.0.1:30000").unwrap();
+    assert!(worker.recv_from(&mut [0; 2048]).is_err());
+    let mut local = pair(
+        1,
+        ("10.7.0.1:30000", "10.7.0.2:4000"),
+        ("10.7.1.1:31000", "10.7.1.2:5000"),
+    );
+    local.path = Path::User(Fallback::LocalPeer);
+    fast_path.install(&local).unwrap();
+    streams(&phone, "10.7.0.1:30000", &worker, 10);
+    assert_eq!(fast_path.report(PairId(1)), None);
+    assert_eq!(fast_path.remove(PairId(1)), None);
+    phone.send_to(&rtp(0), "10.7.0.1:30000").unwrap();
+    assert!(worker.recv_from(&mut [0; 2048]).is_err());
+}
+
+#[test]
+fn a_new_offer_moves_the_flow() {
+    let Some(lab) = Lab::build("sbcm") else {
+        return;
+    };
+    let mut fast_path = open(&lab, Wanted::Auto, XdpMode::Native);
+    let phone = lab.socket("phone", "10.7.0.2:4000");
+    let carrier = lab.socket("carrier", "10.7.1.2:5000");
+    let other = lab.socket("carrier", "10.7.1.2:6000");
+    let mut call = pair(
+        1,
+        ("10.7.0.1:30000", "10.7.0.2:4000"),
+        ("10.7.1.1:31000", "10.7.1.2:5000"),
+    );
+    fast_path.install(&call).unwrap();
+    reaches(&phone, "10.7.0.1:30000", &carrier, "10.7.1.1:31000");
+    reaches(&carrier, "10.7.1.1:31000", &phone, "10.7.0.1:30000");
+    call.sides[1].named = Some("10.7.1.2:6000".parse().unwrap());
+    fast_path.update(&call).unwrap();
+    streams(&phone, "10.7.0.1:30000", &other, 10);
+    streams(&other, "10.7.1.1:31000", &phone, 10);
+}
+
+/// The program alone, as a daemon that is gone would leave it: nobody beats, nobody knows a next hop.
+#[test]
+fn without_the_daemon_the_kernel_says_where_to() {
+    let Some(lab) = Lab::build("sbck") else {
+        return;
+    };
+    let forward = "echo 1 > /proc/sys/net/ipv4/conf/lo/forwarding";
+    lab.within("edge", "sh", &["-c", forward]);
+    let (mut program, _hops) = Program::load().unwrap();
+    let mut config = flow_configs(
+        &pair(
+            1,
+            ("10.7.0.1:30000", "10.7.0.2:4000"),
+            ("10.7.1.1:31000", "10.7.1.2:5000"),
+        ),
+        [Slot { row: 0, epoch: 1 }; 2],
+    );
+    let _links: Vec<_> = ["e0", "e1"]
+        .into_iter()
+        .map(|device| {
+            lab.inside("edge", || {
+                let index = nix::net::if_::if_nametoindex(device).unwrap();
+                program
+                    .attach(index, aya::programs::XdpMode::Driver)
+                    .unwrap()
+            })
+        })
+        .collect();
+    config[0].next_hops = [0; 4];
+    let at: SocketAddr = "10.7.0.1:30000".parse().unwrap();
+    program.put_flow(FlowKey::from(at), &config[0]).unwrap();
+    let phone = lab.socket("phone", "10.7.0.2:4000");
+    let carrier = lab.socket("carrier", "10.7.1.2:5000");
+    // The kernel finds the neighbour for a packet of its own.
+    reaches(
+        &lab.socket("edge", "10.7.1.1:9"),
+        "10.7.1.2:5000",
+        &carrier,
+        "10.7.1.1:9",
+    );
+    streams(&phone, "10.7.0.1:30000", &carrier, 20);
+    assert_eq!(program.state(0).unwrap().sides[0].packets, 20);
+}
+
+#[test]
+fn a_driver_that_takes_no_redirects_is_not_used_in_native_mode() {
+    let Some(lab) = Lab::build("sbcr") else {
+        return;
+    };
+    lab.within("phone", "ethtool", &["-K", "p0", "gro", "off"]);
+    let opened = lab.inside("edge", || FastPath::open(&config(Wanted::Auto)));
+    // Not for the other one either: what it redirects has to leave by this one.
+    let generic = NetworkPath::Kernel {
+        mode: XdpMode::Generic,
+    };
+    assert_eq!(
+        opened.paths,
+        [(NetworkId(0), generic), (NetworkId(1), generic)]
+    );
+    let why = "no native mode: the driver of e0";
+    assert!(
+        opened.notes.iter().any(|note| note.starts_with(why)),
+        "{:?}",
+        opened.notes
+    );
+    drop(opened);
+    let opened = lab.inside("edge", || FastPath::open(&config(Wanted::Native)));
+    let user = NetworkPath::User(Fallback::Unsupported);
+    assert_eq!(opened.paths, [(NetworkId(0), user), (NetworkId(1), user)]);
+}
+
+#[test]
+fn an_address_on_no_interface_is_served_in_user_space() {
+    let Some(lab) = Lab::build("sbci") else {
+        return;
+    };
+    let mut config = config(Wanted::Auto);
+    config.networks[0].addresses = vec!["127.0.0.1".parse().unwrap()];
+    config.networks[1].fast_path = Wanted::Off;
+    let opened = lab.inside("edge", || FastPath::open(&config));
+    assert_eq!(
+        opened.paths,
+        [Fallback::Interface, Fallback::Off]
+            .into_iter()
+            .zip(0..)
+            .map(|(why, id)| (NetworkId(id), NetworkPath::User(why)))
+            .collect::<Vec<_>>()
+    );
+    assert!(opened.fast_path.is_none());
+}

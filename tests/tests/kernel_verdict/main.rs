@@ -1,0 +1,436 @@
+//! The loaded program and the host build of the same functions: the same frames in, the same bytes, latches and reasons out.
+//!
+//! Needs root and BPF; says so where it has to skip.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot go on fails"
+)]
+
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::AtomicU64;
+
+use etherparse::PacketBuilder;
+use rand_chacha::ChaCha8Rng;
+use rand_core::{RngCore, SeedableRng};
+use sbc::io::fast_path::{HopMap, Program};
+use sbc_ebpf::Drop;
+use sbc_ebpf::abi::{self, Address, FlowConfig, FlowKey, Local, NextHop, Port};
+use sbc_tests::e2e::skip;
+
+mod host;
+
+use host::{DROP, Fate, Host, PASS, TX, key};
+
+const PHONE: &str = "10.0.0.2:4000";
+const OURS: &str = "10.0.0.1:30000";
+const THEIRS: &str = "10.0.1.1:31000";
+const CARRIER: &str = "10.0.1.2:5000";
+const OURS6: &str = "[fd00::1]:30000";
+const PHONE6: &str = "[fd00::2]:4000";
+
+/// The program in the kernel and its twin on the host, with the same tables.
+struct Both {
+    kernel: Program,
+    hops: HopMap,
+    host: Host,
+}
+
+impl Both {
+    /// None where there is no BPF to be had.
+    fn load() -> Option<Both> {
+        let (kernel, hops) = match Program::load() {
+            Ok(loaded) => loaded,
+            Err(failure) if failure.os_error() == Some(1) => {
+                skip(
+                    "the kernel's verdict",
+                    &format!("it needs root (CAP_BPF, CAP_NET_ADMIN): {failure}"),
+                );
+                return None;
+            }
+            Err(failure) => panic!("{failure}"),
+        };
+        let host = Host {
+            flows: HashMap::new(),
+            latches: (0..16)
+                .map(|_| [AtomicU64::new(0), AtomicU64::new(0)])
+                .collect(),
+            hops: vec![NextHop::default()],
+            locals: Vec::new(),
+        };
+        let mut both = Both { kernel, hops, host };
+        both.hops.beat().unwrap();
+        // TEST_RUN's packets come in by lo, which is interface 1 everywhere.
+        both.hop(NextHop {
+            ifindex: 1,
+            mtu: 1500,
+            destination: [2, 0, 0, 0, 0, 9],
+            source: [2, 0, 0, 0, 0, 1],
+            ..NextHop::default()
+        });
+        for ip in [ip(OURS), ip(THEIRS), ip(OURS6)] {
+            both.local(
+                ip,
+                Local {
+                    low: 30000,
+                    high: 31999,
+                    network: 3,
+                    reserved: 0,
+                },
+            );
+        }
+        both.pair(0, (OURS, PHONE), (THEIRS, CARRIER));
+        both.pair(1, (OURS6, PHONE6), ("10.0.1.1:31002", "10.0.1.2:5002"));
+        both.pair(
+            2,
+            ("10.0.0.1:30010", PHONE),
+            ("[fd00::1]:31010", "[fd00::9]:5010"),
+        );
+        Some(both)
+    }
+
+    fn hop(&mut self, hop: NextHop) {
+        self.hops.put(self.host.hops.len() as u32, hop).unwrap();
+        self.host.hops.push(hop);
+    }
+
+    fn local(&mut self, ip: IpAddr, local: Local) {
+        self.kernel.put_local(ip.into(), local).unwrap();
+        self.host.locals.push((ip.into(), local));
+    }
+
+    /// Two flows, each between an address of ours and a peer.
+    fn pair(&mut self, slot: u32, a: (&str, &str), b: (&str, &str)) {
+        for (side, (from, to)) in [(a, b), (b, a)].into_iter().enumerate() {
+            self.flow(from.0, config(slot, side as u32, from.1, to));
+        }
+    }
+
+    fn flow(&mut self, local: &str, config: FlowConfig) {
+        let local: SocketAddr = local.parse().unwrap();
+        self.kernel.put_flow(FlowKey::from(local), &config).unwrap();
+        let address = Address::from(local.ip());
+        self.host
+            .flows
+            .insert(key(address, Port::new(local.port())), config);
+    }
+
+    /// Gives both the frame, and what they agree on.
+    #[track_caller]
+    fn run(&mut self, frame: &[u8]) -> Fate {
+        let reasons = |kernel: &Program| Drop::ALL.map(|r| kernel.drops(3, r).unwrap());
+        let before = reasons(&self.kernel);
+        let mut out = vec![0; frame.len() + 256];
+        let result = self.kernel.run(frame, &mut out, 1).unwrap();
+        out.truncate(result.data_size_out as usize);
+        let after = reasons(&self.kernel);
+        let counted = Drop::ALL
+            .into_iter()
+            .zip(before.into_iter().zip(after))
+            .find(|(_, (before, after))| before != after)
+            .map(|(reason, _)| reason);
+        let fate = self.host.run(frame);
+        assert_eq!(
+            (result.return_value, &out, counted),
+            (fate.0, &fate.1, fate.2),
+            "{frame:02x?}"
+        );
+        for (slot, host) in self.host.latches.iter_mut().enumerate() {
+            let kernel = self
+                .kernel
+                .state(slot as u32)
+                .unwrap()
+                .sides
+                .map(|side| side.latch);
+            assert_eq!(
+                kernel,
+                [*host[0].get_mut(), *host[1].get_mut()],
+                "{frame:02x?}"
+            );
+        }
+        fate
+    }
+}
+
+fn config(slot: u32, side: u32, peer: &str, to: (&str, &str)) -> FlowConfig {
+    let [peer, local, named] = [peer, to.0, to.1].map(|at| at.parse::<SocketAddr>().unwrap());
+    let mut config = FlowConfig {
+        slot,
+        side,
+        epoch: 7,
+        twin_epoch: 7,
+        network: 3,
+        twin_network: 3,
+        kind: abi::RTP,
+        candidate_count: 2,
+        peer_count: 2,
+        named_port: Port::new(peer.port()),
+        peer_port: Port::new(named.port()),
+        payload_types: [1 | 1 << 8, 1 << (101 - 64)],
+        out_address: local.ip().into(),
+        out_port: Port::new(local.port()),
+        dscp: 46,
+        ttl: 64,
+        out_is_v4: u8::from(local.is_ipv4()),
+        ..FlowConfig::default()
+    };
+    config.candidates[0] = peer.ip().into();
+    config.candidates[1] = ip("192.0.2.7:0").into();
+    config.peers[0] = named.ip().into();
+    config.peers[1] = ip("192.0.2.7:0").into();
+    config.next_hops = [1, 1, 0, 0];
+    config
+}
+
+fn ip(at: &str) -> IpAddr {
+    at.parse::<SocketAddr>().unwrap().ip()
+}
+
+/// 20 ms of a payload type from one address to another.
+fn rtp(from: &str, to: &str, payload_type: u8) -> Vec<u8> {
+    let mut payload = vec![
+        0x80,
+        payload_type,
+        0,
+        1,
+        0,
+        0,
+        0,
+        160,
+        0xde,
+        0xad,
+        0xbe,
+        0xef,
+    ];
+    payload.extend((0..160_u8).map(|n| n.wrapping_mul(7)));
+    udp(from, to, &payload)
+}
+
+fn udp(from: &str, to: &str, payload: &[u8]) -> Vec<u8> {
+    let [from, to] = [from, to].map(|at| at.parse::<SocketAddr>().unwrap());
+    let link = PacketBuilder::ethernet2([2, 0, 0, 0, 0, 2], [2, 0, 0, 0, 0, 1]);
+    let network = match (from.ip(), to.ip()) {
+        (IpAddr::V4(from), IpAddr::V4(to)) => link.ipv4(from.octets(), to.octets(), 17),
+        (IpAddr::V6(from), IpAddr::V6(to)) => link.ipv6(from.octets(), to.octets(), 17),
+        _ => panic!("one family"),
+    };
+    let builder = network.udp(from.port(), to.port());
+    let mut frame = Vec::with_capacity(builder.size(payload.len()));
+    builder.write(&mut frame, payload).unwrap();
+    frame
+}
+
+/// Source, destination and payload of a frame whose checksums are right.
+#[track_caller]
+fn checked(frame: &[u8]) -> (String, String, Vec<u8>) {
+    use etherparse::{NetSlice, SlicedPacket, TransportSlice};
+    let sliced = SlicedPacket::from_ethernet(frame).unwrap();
+    let Some(TransportSlice::Udp(udp)) = sliced.transport else {
+        panic!("no UDP")
+    };
+    let header = udp.to_header();
+    let (from, to): (IpAddr, IpAddr) = match sliced.net.unwrap() {
+        NetSlice::Ipv4(ip) => {
+            let ip = ip.header().to_header();
+            assert_eq!(ip.header_checksum, ip.calc_header_checksum());
+            assert_eq!((ip.time_to_live, ip.dscp.value()), (64, 46));
+            let sum = header.calc_checksum_ipv4(&ip, udp.payload()).unwrap();
+            assert!(header.checksum == sum || header.checksum == 0);
+            (ip.source.into(), ip.destination.into())
+        }
+        NetSlice::Ipv6(ip) => {
+            let ip = ip.header().to_header();
+            assert_eq!((ip.hop_limit, ip.traffic_class >> 2), (64, 46));
+            assert_eq!(
+                header.checksum,
+                header.calc_checksum_ipv6(&ip, udp.payload()).unwrap()
+            );
+            (ip.source.into(), ip.destination.into())
+        }
+        NetSlice::Arp(_) => panic!("no IP"),
+    };
+    let from = SocketAddr::new(from, header.source_port).to_string();
+    let to = SocketAddr::new(to, header.destination_port).to_string();
+    (from, to, udp.payload().to_vec())
+}
+
+#[track_caller]
+fn assert_sent(fate: &Fate, from: &str, to: &str) {
+    assert_eq!((fate.0, fate.2), (TX, None));
+    let (source, destination, _) = checked(&fate.1);
+    assert_eq!((source.as_str(), destination.as_str()), (from, to));
+}
+
+#[test]
+fn media_goes_to_the_other_side_and_back() {
+    let Some(mut both) = Both::load() else { return };
+    assert_sent(&both.run(&rtp(PHONE, OURS, 0)), THEIRS, CARRIER);
+    assert_sent(&both.run(&rtp(CARRIER, THEIRS, 8)), OURS, PHONE);
+    assert_sent(&both.run(&rtp(PHONE, OURS, 101)), THEIRS, CARRIER);
+    let state = both.kernel.state(0).unwrap();
+    assert_eq!(
+        state.sides.map(|side| (side.packets, side.bytes)),
+        [(2, 344), (1, 172)]
+    );
+}
+
+#[test]
+fn media_crosses_address_families() {
+    let Some(mut both) = Both::load() else { return };
+    assert_sent(
+        &both.run(&rtp(PHONE6, OURS6, 0)),
+        "10.0.1.1:31002",
+        "10.0.1.2:5002",
+    );
+    assert_sent(
+        &both.run(&rtp("10.0.1.2:5002", "10.0.1.1:31002", 0)),
+        OURS6,
+        PHONE6,
+    );
+    assert_sent(
+        &both.run(&rtp(PHONE, "10.0.0.1:30010", 0)),
+        "[fd00::1]:31010",
+        "[fd00::9]:5010",
+    );
+    let mut unchecked = rtp(PHONE, "10.0.0.1:30010", 0);
+    unchecked[40..42].fill(0);
+    assert_eq!(both.run(&unchecked).2, Some(Drop::Malformed));
+}
+
+#[test]
+fn a_missing_checksum_stays_missing() {
+    let Some(mut both) = Both::load() else { return };
+    let mut frame = rtp(PHONE, OURS, 0);
+    frame[40..42].fill(0);
+    let fate = both.run(&frame);
+    assert_sent(&fate, THEIRS, CARRIER);
+    assert_eq!(fate.1[40..42], [0, 0]);
+}
+
+#[test]
+fn a_tag_is_taken_off() {
+    let Some(mut both) = Both::load() else { return };
+    let mut frame = rtp(PHONE, OURS, 0);
+    frame.splice(12..12, [0x81, 0, 0, 42]);
+    assert_sent(&both.run(&frame), THEIRS, CARRIER);
+}
+
+#[test]
+fn whoever_speaks_first_is_answered_until_the_named_one_speaks() {
+    let Some(mut both) = Both::load() else { return };
+    let neighbour = "192.0.2.7:1234";
+    assert_sent(&both.run(&rtp(neighbour, OURS, 0)), THEIRS, CARRIER);
+    assert_sent(&both.run(&rtp(CARRIER, THEIRS, 0)), OURS, neighbour);
+    assert_eq!(
+        both.run(&rtp("192.0.2.7:1235", OURS, 0)).2,
+        Some(Drop::WrongSource)
+    );
+    assert_sent(&both.run(&rtp(PHONE, OURS, 0)), THEIRS, CARRIER);
+    assert_sent(&both.run(&rtp(CARRIER, THEIRS, 0)), OURS, PHONE);
+    assert_eq!(
+        both.run(&rtp(neighbour, OURS, 0)).2,
+        Some(Drop::WrongSource)
+    );
+}
+
+#[test]
+fn every_reason_is_given() {
+    let Some(mut both) = Both::load() else { return };
+    let mut fragment = rtp(PHONE, OURS, 0);
+    fragment[20] = 0x20;
+    let mut options = rtp(PHONE, OURS, 0);
+    options.splice(34..34, [1, 1, 1, 0]);
+    options[14] = 0x46;
+    let mut long = rtp(PHONE, OURS, 0);
+    long[38..40].copy_from_slice(&1000_u16.to_be_bytes());
+    let mut nobody = config(4, 0, PHONE, (THEIRS, CARRIER));
+    nobody.peer_port = Port::NONE;
+    both.flow("10.0.0.1:30020", nobody);
+    let mut nowhere = config(5, 0, PHONE, (THEIRS, CARRIER));
+    nowhere.next_hops = [2, 0, 0, 0];
+    both.hop(NextHop {
+        ifindex: 1,
+        mtu: 100,
+        ..NextHop::default()
+    });
+    both.flow("10.0.0.1:30030", nowhere);
+    for (frame, reason) in [
+        (rtp(PHONE, "10.0.0.1:30002", 0), Drop::NoFlow),
+        (rtp("10.0.0.3:4000", OURS, 0), Drop::WrongSource),
+        (
+            udp(PHONE, OURS, b"\x00\x01\x00\x00 a STUN request"),
+            Drop::NotRtp,
+        ),
+        (udp(PHONE, OURS, b""), Drop::NotRtp),
+        (rtp(PHONE, OURS, 96), Drop::PayloadType),
+        (
+            udp(PHONE, OURS, &[0x80, 200, 0, 1, 1, 2, 3, 4]),
+            Drop::NotRtp,
+        ),
+        (rtp(PHONE, "10.0.0.1:30020", 0), Drop::NoPeer),
+        (rtp(PHONE, "10.0.0.1:30030", 0), Drop::TooBig),
+        (fragment, Drop::Fragment),
+        (options, Drop::Malformed),
+        (long, Drop::Malformed),
+    ] {
+        let fate = both.run(&frame);
+        assert_eq!((fate.0, fate.2), (DROP, Some(reason)));
+        assert_eq!(fate.1, frame, "a frame that is dropped is not touched");
+    }
+}
+
+#[test]
+fn what_is_not_media_is_the_stacks() {
+    let Some(mut both) = Both::load() else { return };
+    let mut later_fragment = rtp(PHONE, OURS, 0);
+    later_fragment[21] = 1;
+    let mut tcp = rtp(PHONE, OURS, 0);
+    tcp[23] = 6;
+    let mut local = config(6, 0, PHONE, (THEIRS, CARRIER));
+    local.local = 1;
+    both.flow("10.0.0.1:30040", local);
+    for frame in [
+        udp(PHONE, "10.0.0.1:5060", b"OPTIONS"),
+        rtp(PHONE, "10.0.0.99:30000", 0),
+        rtp("10.9.9.9:1", "10.0.0.1:30040", 0),
+        later_fragment,
+        tcp,
+        vec![0xff; 60],
+    ] {
+        assert_eq!(both.run(&frame), (PASS, frame, None));
+    }
+}
+
+#[test]
+fn both_agree_on_a_thousand_damaged_frames() {
+    let Some(mut both) = Both::load() else { return };
+    let mut random = ChaCha8Rng::seed_from_u64(20);
+    let good = [
+        rtp(PHONE, OURS, 0),
+        rtp(CARRIER, THEIRS, 8),
+        rtp(PHONE6, OURS6, 101),
+        rtp("10.0.1.2:5002", "10.0.1.1:31002", 0),
+        rtp(PHONE, "10.0.0.1:30010", 0),
+        udp(PHONE, OURS, &[0x81, 201, 0, 7, 1, 2, 3, 4]),
+    ];
+    let mut actions = [0; 5];
+    for _ in 0..1000 {
+        let mut frame = good[random.next_u32() as usize % good.len()].clone();
+        for _ in 0..random.next_u32() % 3 {
+            // Mostly in the headers.
+            let at = random.next_u32() as usize % 64;
+            let place = at.min(frame.len() - 1);
+            frame[place] ^= 1 << (random.next_u32() % 8);
+        }
+        if random.next_u32() % 8 == 0 {
+            let length = 14 + random.next_u32() as usize % (frame.len() - 14);
+            frame.truncate(length);
+        }
+        actions[both.run(&frame).0 as usize] += 1;
+    }
+    assert!(
+        actions.into_iter().filter(|count| *count > 50).count() >= 3,
+        "{actions:?}"
+    );
+}
