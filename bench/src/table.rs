@@ -1,0 +1,107 @@
+//! Rows of figures: a table for people, JSON for comparison.
+
+use anyhow::Result;
+use serde_json::{Value, json};
+
+/// One figure, or why there is none.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Row {
+    /// What was measured.
+    pub name: String,
+    /// What it is counted in.
+    pub unit: &'static str,
+    /// The figure, or the reason for its absence.
+    pub figure: Result<f64, String>,
+    /// What it may be at most, where there is such a goal.
+    pub goal: Option<f64>,
+}
+
+impl Row {
+    /// A row without a goal; of an error the first line is kept.
+    pub fn new(name: impl Into<String>, unit: &'static str, figure: Result<f64>) -> Row {
+        Row {
+            name: name.into(),
+            unit,
+            figure: figure.map_err(|error| first_line(&format!("{error:#}"))),
+            goal: None,
+        }
+    }
+
+    /// The same with a goal: at most this.
+    #[must_use]
+    pub fn at_most(mut self, goal: f64) -> Row {
+        self.goal = Some(goal);
+        self
+    }
+
+    /// As a line of the table.
+    #[must_use]
+    pub fn line(&self) -> String {
+        let name = &self.name;
+        match &self.figure {
+            Ok(figure) => {
+                let goal = self.goal.map_or(String::new(), |goal| {
+                    let verdict = if *figure <= goal { "met" } else { "MISSED" };
+                    format!("  at most {goal}: {verdict}")
+                });
+                format!("{name:<58} {:>12} {}{goal}", shown(*figure), self.unit)
+            }
+            Err(reason) => format!("{name:<58} {:>12} {reason}", "skipped:"),
+        }
+    }
+
+    fn json(&self) -> Value {
+        json!({
+            "name": self.name,
+            "unit": self.unit,
+            "value": self.figure.as_ref().ok(),
+            "skipped": self.figure.as_ref().err(),
+            "goal": self.goal,
+        })
+    }
+}
+
+/// All rows as JSON.
+#[must_use]
+pub fn json(rows: &[Row]) -> Value {
+    json!({ "rows": rows.iter().map(Row::json).collect::<Vec<_>>() })
+}
+
+fn first_line(text: &str) -> String {
+    text.lines().next().unwrap_or_default().to_owned()
+}
+
+/// Three digits that count.
+fn shown(figure: f64) -> String {
+    match figure.abs() {
+        f if f >= 100.0 => format!("{figure:.0}"),
+        f if f >= 10.0 => format!("{figure:.1}"),
+        f if f >= 1.0 => format!("{figure:.2}"),
+        _ => format!("{figure:.4}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_goal_is_met_or_missed() {
+        let row = |figure| Row::new("ratio", "x", Ok(figure)).at_most(1.5).line();
+        assert!(
+            row(1.5).ends_with("1.50 x  at most 1.5: met"),
+            "{}",
+            row(1.5)
+        );
+        assert!(row(1.6).ends_with("at most 1.5: MISSED"));
+    }
+
+    #[test]
+    fn what_was_not_measured_says_why() {
+        let row = Row::new("ratio", "x", Err(anyhow::anyhow!("no root\nat all")));
+        assert!(row.line().ends_with("skipped: no root"), "{}", row.line());
+        let value = json(&[row]);
+        assert_eq!(value["rows"][0]["skipped"], "no root");
+        assert_eq!(value["rows"][0]["value"], Value::Null);
+    }
+}
