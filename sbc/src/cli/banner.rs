@@ -146,7 +146,7 @@ fn path_text(path: NetworkPath, wanted: FastPath) -> &'static str {
         } => "forwarded in the kernel (XDP, generic mode; the log says why not native)",
         NetworkPath::User(Fallback::Off) => "forwarded in user space: fast_path is \"off\"",
         NetworkPath::User(Fallback::Unprivileged) => {
-            "forwarded in user space: the kernel's fast path needs root, or CAP_NET_ADMIN and CAP_BPF"
+            "forwarded in user space: the kernel's fast path needs root, or CAP_NET_ADMIN, CAP_BPF and CAP_PERFMON"
         }
         NetworkPath::User(Fallback::Unsupported) => {
             "forwarded in user space: no XDP program could be attached; the log says why"

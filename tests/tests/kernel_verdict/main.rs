@@ -45,7 +45,7 @@ impl Both {
             Err(failure) if failure.os_error() == Some(1) => {
                 skip(
                     "the kernel's verdict",
-                    &format!("it needs root (CAP_BPF, CAP_NET_ADMIN): {failure}"),
+                    &format!("it needs root (CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON): {failure}"),
                 );
                 return None;
             }
