@@ -187,20 +187,32 @@ fn a_log_filter_that_is_none_is_refused() {
     assert!(err.starts_with("sbc: log filter `sbc=loud`: "), "{err}");
 }
 
+/// A daemon that does not outlive its test, also where that fails.
+struct Ends(std::process::Child);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        // It has ended already where the test went well.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 #[test]
 fn it_runs_until_it_is_told_to_stop() {
     for (test, signal) in [(5, Signal::SIGTERM), (6, Signal::SIGINT)] {
         let address = own_address(test);
         let file = File::new(&format!("run{test}"), &config(address));
-        let mut child = sbc()
+        let child = sbc()
             .args(["run", "--log-format", "json", "--config"])
             .arg(&file.0)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
+        let mut child = Ends(child);
         let mut banner = String::new();
-        let mut out = BufReader::new(child.stdout.take().unwrap());
+        let mut out = BufReader::new(child.0.stdout.take().unwrap());
         while !banner.contains("Ctrl-C") {
             assert_ne!(out.read_line(&mut banner).unwrap(), 0, "{banner}");
         }
@@ -210,15 +222,16 @@ fn it_runs_until_it_is_told_to_stop() {
         );
         assert!(banner.contains(&format!("udp {address}:5060")), "{banner}");
         assert!(!banner.contains("secret"), "{banner}");
-        kill(Pid::from_raw(child.id().cast_signed()), signal).unwrap();
+        kill(Pid::from_raw(child.0.id().cast_signed()), signal).unwrap();
         let mut log = String::new();
         child
+            .0
             .stderr
             .take()
             .unwrap()
             .read_to_string(&mut log)
             .unwrap();
-        assert_eq!(child.wait().unwrap().code(), Some(0), "{log}");
+        assert_eq!(child.0.wait().unwrap().code(), Some(0), "{log}");
         assert!(
             log.lines()
                 .all(|line| line.starts_with('{') && line.ends_with('}')),
