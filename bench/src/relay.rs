@@ -147,13 +147,11 @@ fn pair(flow: u16, near: &UdpSocket, far: &UdpSocket) -> anyhow::Result<FlowPair
     let [.., high, low] = std::process::id().to_be_bytes();
     let address = [127, 16 + high % 200, low, 200];
     let side = |network: u16, port: u16, peer: &UdpSocket| -> anyhow::Result<Side> {
+        let local = SocketAddr::from((address, port));
         Ok(Side {
-            network: NetworkId(network),
-            local: SocketAddr::from((address, port)),
             named: Some(peer.local_addr()?),
-            sources: [].into_iter().collect(),
             payload_types: 1,
-            dscp: 46,
+            ..Side::new(NetworkId(network), local)
         })
     };
     Ok(FlowPair {
@@ -164,6 +162,7 @@ fn pair(flow: u16, near: &UdpSocket, far: &UdpSocket) -> anyhow::Result<FlowPair
             side(1, 20_000 + 2 * flow, far)?,
         ],
         path: Path::User(Fallback::Off),
+        companion: None,
     })
 }
 

@@ -113,12 +113,14 @@ fn the_first_permitted_source_has_the_flow_until_the_named_one_speaks() {
                 FlowCount {
                     packets: 3,
                     bytes: 3 * 172,
-                    latched: latched(&talk.a)
+                    latched: latched(&talk.a),
+                    quality: sbc::media::Quality::default(),
                 },
                 FlowCount {
                     packets: 2,
                     bytes: 2 * 172,
-                    latched: latched(&talk.b)
+                    latched: latched(&talk.b),
+                    quality: sbc::media::Quality::default(),
                 },
             ]
         }
@@ -133,7 +135,7 @@ fn an_update_moves_a_peer_and_keeps_the_ports() {
     assert_eq!(receive(&talk.b).0, rtp(1));
     let address = moved.local_addr().unwrap();
     talk.pair.sides[0].named = Some(address);
-    talk.pair.sides[0].sources = [address.ip()].into_iter().collect();
+    talk.pair.sides[0].sources = [address.ip().into()].into_iter().collect();
     talk.sbc.update(&talk.pair);
     talk.sbc.settle();
     talk.send_as_a(&talk.a, 2);

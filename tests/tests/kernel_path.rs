@@ -160,12 +160,10 @@ fn config(wanted: Wanted) -> Config {
 
 fn side(network: u16, local: &str, named: &str) -> Side {
     Side {
-        network: NetworkId(network),
-        local: local.parse().unwrap(),
         named: Some(named.parse().unwrap()),
-        sources: ["10.7.0.2".parse().unwrap()].into_iter().collect(),
+        sources: ["10.7.0.2/32".parse().unwrap()].into_iter().collect(),
         payload_types: 1,
-        dscp: 46,
+        ..Side::new(NetworkId(network), local.parse().unwrap())
     }
 }
 
@@ -175,6 +173,7 @@ fn pair(id: u64, a: (&str, &str), b: (&str, &str)) -> FlowPair {
         kind: FlowKind::Rtp,
         sides: [side(0, a.0, a.1), side(1, b.0, b.1)],
         path: Path::Kernel,
+        companion: None,
     }
 }
 

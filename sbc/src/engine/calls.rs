@@ -125,7 +125,7 @@ impl Engine {
                 };
                 self.flows.insert(pair.id, flow);
             }
-            FlowCommand::Update(_) => {}
+            FlowCommand::Update(_) | FlowCommand::Read(_) => {}
             FlowCommand::Remove(id) => {
                 self.flows.remove(id);
             }

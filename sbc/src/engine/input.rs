@@ -50,6 +50,13 @@ pub enum Input {
         /// Why.
         failure: FlowFailure,
     },
+    /// What a flow pair has done so far, after [`crate::media::FlowCommand::Read`].
+    FlowRead {
+        /// The pair; it goes on.
+        pair: PairId,
+        /// What it did.
+        report: FlowReport,
+    },
     /// A flow pair is gone, after [`crate::media::FlowCommand::Remove`].
     FlowEnded {
         /// The pair.

@@ -185,6 +185,8 @@ impl Engine {
                     self.tell_call(now, flow.call, input);
                 }
             }
+            // Nobody asks yet.
+            Input::FlowRead { .. } => {}
             Input::FlowEnded { pair, report } => self.tell(Event::FlowEnded { pair, report }),
             Input::Drain => {
                 if !std::mem::replace(&mut self.draining, true) {

@@ -67,6 +67,17 @@ impl Flows {
                 let _ = self.remove(id);
                 Some(Input::FlowFailed { pair: id, failure })
             }
+            FlowCommand::Read(pair) => match &self.fast_path {
+                Some(fast_path) if self.pinned.contains(&pair) => {
+                    let report = fast_path.report(pair)?;
+                    Some(Input::FlowRead { pair, report })
+                }
+                // A worker that is gone or has too much to do says nothing.
+                _ => {
+                    let _ = self.workers.command(FlowCommand::Read(pair));
+                    None
+                }
+            },
             FlowCommand::Remove(pair) => {
                 let report = self.remove(pair)?;
                 Some(Input::FlowEnded { pair, report })

@@ -3,8 +3,10 @@
 //! Media of a call is made of flow pairs: one for RTP and one for RTCP of each stream. A pair has two sides; what arrives
 //! at one side's local port and is let in leaves from the other side's local port towards the other side's peer.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
+use std::time::Duration;
 
+use ipnet::IpNet;
 use smallvec::SmallVec;
 
 use crate::config::NetworkId;
@@ -24,15 +26,20 @@ pub struct FlowPair {
     pub sides: [Side; 2],
     /// Who forwards it.
     pub path: Path,
+    /// Where exactly one side multiplexes RTCP with RTP (RFC 5761): of the RTP pair its RTCP pair, and of that one the RTP pair. Both go the
+    /// same path, and the RTP pair is there as long as the other is. `None` where each side has a port for each, or none of them has.
+    pub companion: Option<PairId>,
 }
 
 /// What a flow carries: decides what a packet must look like to be let in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FlowKind {
-    /// RTP alone.
+    /// RTP; and RTCP on sides that multiplex.
     Rtp,
-    /// RTCP alone, on its own port.
+    /// RTCP, on the port of its own that at least one side has for it.
     Rtcp,
+    /// Whatever comes: UDPTL (T.38) and other transports that are not RTP. Not looked into.
+    Opaque,
 }
 
 /// One side of a flow pair.
@@ -44,17 +51,52 @@ pub struct Side {
     pub local: SocketAddr,
     /// What the peer's SDP names. Always wins the latch. `None` until there is an answer: nothing is let in, nothing sent.
     pub named: Option<SocketAddr>,
-    /// Other addresses that the peer's media may come from, at any port: where its signalling came from.
-    /// At most [`MAX_SOURCES`].
-    pub sources: SmallVec<[IpAddr; 1]>,
-    /// Payload types that were negotiated, comfort noise included: bit n for payload type n. Not looked at for RTCP.
+    /// Other addresses that the peer's media may come from, at any port: where its signalling came from (prefixes of one
+    /// address), and `media_from`. At most [`MAX_SOURCES`].
+    pub sources: SmallVec<[IpNet; 1]>,
+    /// Payload types that were negotiated, comfort noise included: bit n for payload type n. Looked at for RTP only.
     pub payload_types: u128,
+    /// Those of them that jitter is measured on: all of one clock rate, no telephone-events.
+    pub timed: u128,
+    /// The clock rate of these, in Hz. 0: jitter is not measured.
+    pub clock_rate: u32,
+    /// What `a=ssrc` fixed (RFC 5576): no other SSRC is let in. Empty: any. At most [`MAX_SSRCS`].
+    pub ssrcs: SmallVec<[u32; 1]>,
+    /// RTCP of this side's peer comes and goes on the port of its RTP. On the RTCP pair: this side's `local` and `named` are those of the
+    /// companion's same side, and only leave from there.
+    pub multiplexed: bool,
+    /// A phone, whose NAT may rebind: its packets may go on from another port of the same address, with the same SSRC and a
+    /// sequence number that continues.
+    pub rebinds: bool,
     /// DSCP of what is sent to this side, 0 to 63.
     pub dscp: u8,
 }
 
-/// How many source addresses a side may have beside the named one.
+impl Side {
+    /// Nothing named yet, so that nothing is let in; everything else as is usual for audio.
+    #[must_use]
+    pub fn new(network: NetworkId, local: SocketAddr) -> Side {
+        Side {
+            network,
+            local,
+            named: None,
+            sources: SmallVec::new(),
+            payload_types: 0,
+            timed: 0,
+            clock_rate: 0,
+            ssrcs: SmallVec::new(),
+            multiplexed: false,
+            rebinds: false,
+            dscp: DSCP_MEDIA,
+        }
+    }
+}
+
+/// How many source prefixes a side may have beside the named address.
 pub const MAX_SOURCES: usize = 3;
+
+/// How many SSRCs a side may be held to; one that fixes more is held to none.
+pub const MAX_SSRCS: usize = 4;
 
 /// DSCP for media: EF (RFC 4594).
 pub const DSCP_MEDIA: u8 = 46;
@@ -139,6 +181,8 @@ pub enum FlowCommand {
     Install(Box<FlowPair>),
     /// What signalling has since named: the same id, local ports and path; everything else may differ.
     Update(Box<FlowPair>),
+    /// Say what it has done so far: a [`FlowReport`] comes back, and nothing else changes.
+    Read(PairId),
     /// End. A [`FlowReport`] comes back.
     Remove(PairId),
 }
@@ -159,4 +203,21 @@ pub struct FlowCount {
     pub bytes: u64,
     /// Where they come from, once latched.
     pub latched: Option<SocketAddr>,
+    /// How well they came. All zero for RTCP and what is opaque.
+    pub quality: Quality,
+}
+
+/// How well a stream of RTP came in at one side.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Quality {
+    /// Packets that sequence numbers say were sent and that never came.
+    pub lost: u64,
+    /// Packets that came after a later one.
+    pub reordered: u64,
+    /// Packets that came again.
+    pub duplicate: u64,
+    /// How often another SSRC took over.
+    pub ssrc_changes: u64,
+    /// Interarrival jitter as it is now (RFC 3550 6.4.1).
+    pub jitter: Duration,
 }

@@ -5,9 +5,7 @@ use std::collections::VecDeque;
 use super::described::{Carried, Described, negotiated};
 use super::leg::{End, Leg, LegId};
 use super::ports::{PortPair, Ports};
-use super::{
-    DSCP_MEDIA, Fallback, FlowCommand, FlowKind, FlowPair, NetworkPath, PairId, Path, Side,
-};
+use super::{Fallback, FlowCommand, FlowKind, FlowPair, NetworkPath, PairId, Path, Side};
 
 /// The flow pairs that the shells have, or have been asked to make, and what is still to be asked of them.
 #[derive(Debug, Default)]
@@ -78,6 +76,7 @@ impl Flows {
                         kind: want.kind,
                         sides: want.sides,
                         path: want.path,
+                        companion: None,
                     };
                     self.actions
                         .push_back(FlowCommand::Install(Box::new(pair.clone())));
@@ -194,18 +193,16 @@ pub(super) fn wanted(
 
 fn side(kind: FlowKind, leg: &Leg, port: &PortPair, said: &Carried, payload_types: u128) -> Side {
     let (local, named) = match kind {
-        FlowKind::Rtp => (port.rtp(), said.rtp),
+        FlowKind::Rtp | FlowKind::Opaque => (port.rtp(), said.rtp),
         FlowKind::Rtcp => (port.rtcp(), said.rtcp),
     };
     let signalling = leg.end.signalling.to_canonical();
     let elsewhere = named.is_none_or(|named| named.ip() != signalling);
     Side {
-        network: leg.end.network,
-        local,
         named,
-        sources: elsewhere.then_some(signalling).into_iter().collect(),
+        sources: elsewhere.then_some(signalling.into()).into_iter().collect(),
         payload_types,
-        dscp: DSCP_MEDIA,
+        ..Side::new(leg.end.network, local)
     }
 }
 

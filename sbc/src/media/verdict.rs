@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use ipnet::IpNet;
 use sbc_ebpf::abi::{self, FlowConfig, MAX_CANDIDATES, Port};
 
 use super::flow::{FlowKind, FlowPair, Side};
@@ -52,6 +53,7 @@ fn one_way(
         kind: match kind {
             FlowKind::Rtp => abi::RTP,
             FlowKind::Rtcp => abi::RTCP,
+            FlowKind::Opaque => 0,
         },
         local: 0,
         candidate_count,
@@ -81,7 +83,8 @@ fn sources(side: &Side) -> Sources {
         return (list, 0, Port::NONE);
     };
     let mut count = 0;
-    let all = std::iter::once(named.ip()).chain(side.sources.iter().copied().filter(reachable));
+    let others = side.sources.iter().map(IpNet::addr);
+    let all = std::iter::once(named.ip()).chain(others.filter(reachable));
     for (place, ip) in list.iter_mut().zip(all) {
         *place = ip.into();
         count += 1;

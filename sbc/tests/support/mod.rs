@@ -96,18 +96,19 @@ impl Sbc {
 /// A pair between a port of ours for each of two peers; payload types 0 and 101.
 pub fn pair(id: u64, locals: [SocketAddr; 2], peers: [&UdpSocket; 2]) -> FlowPair {
     let side = |network: u16, local, peer: &UdpSocket| Side {
-        network: NetworkId(network),
-        local,
         named: Some(peer.local_addr().unwrap()),
-        sources: [peer.local_addr().unwrap().ip()].into_iter().collect(),
+        sources: [peer.local_addr().unwrap().ip().into()]
+            .into_iter()
+            .collect(),
         payload_types: 1 | 1 << 101,
-        dscp: 46,
+        ..Side::new(NetworkId(network), local)
     };
     FlowPair {
         id: PairId(id),
         kind: FlowKind::Rtp,
         sides: [side(0, locals[0], peers[0]), side(1, locals[1], peers[1])],
         path: Path::User(Fallback::Off),
+        companion: None,
     }
 }
 

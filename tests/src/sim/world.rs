@@ -230,6 +230,12 @@ impl World {
                 Action::Flow(FlowCommand::Update(pair)) => {
                     assert!(self.flows.contains(&pair.id), "updated but not there");
                 }
+                Action::Flow(FlowCommand::Read(pair)) => {
+                    assert!(self.flows.contains(&pair), "read but not there");
+                    let report = FlowReport::default();
+                    self.engine
+                        .handle_input(self.now, Input::FlowRead { pair, report });
+                }
                 Action::Flow(FlowCommand::Remove(pair)) => {
                     assert!(self.flows.remove(&pair), "removed but not there");
                     let report = FlowReport::default();

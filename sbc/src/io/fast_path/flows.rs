@@ -9,8 +9,8 @@ use super::next_hops::NextHops;
 use super::program::Program;
 use crate::engine::FlowFailure;
 use crate::media::{
-    Fallback, FlowCount, FlowPair, FlowReport, MediaStats, PairId, Path, Slot, flow_configs,
-    must_relearn,
+    Fallback, FlowCount, FlowPair, FlowReport, MediaStats, PairId, Path, Quality, Slot,
+    flow_configs, must_relearn,
 };
 
 /// What the owner of flows keeps.
@@ -202,6 +202,7 @@ fn report(program: &Program, installed: &Installed) -> FlowReport {
             packets: now.packets.wrapping_sub(then.packets),
             bytes: now.bytes.wrapping_sub(then.bytes),
             latched: latched(&configs[index], now),
+            quality: Quality::default(),
         }
     };
     FlowReport {

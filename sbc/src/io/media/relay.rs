@@ -10,7 +10,9 @@ use sbc_ebpf::abi::MAX_EPOCH;
 use sbc_ebpf::{Datagram, Drop, FlowConfig, Latched, Verdict, decide};
 
 use crate::config::NetworkId;
-use crate::media::{FlowCount, FlowPair, FlowReport, PairId, Slot, flow_configs, must_relearn};
+use crate::media::{
+    FlowCount, FlowPair, FlowReport, PairId, Quality, Slot, flow_configs, must_relearn,
+};
 
 use super::backend::{Departure, Handler, SendFailure, SocketId};
 use super::counters::Counters;
@@ -134,6 +136,12 @@ impl Relay {
         let entry = self.entries.get_mut(index)?.as_mut()?;
         entry.life = Life::Ending(2);
         Some([entry.first.socket, entry.second.socket])
+    }
+
+    /// What a pair has done so far; nothing if it is not here.
+    pub(super) fn report(&self, pair: PairId) -> Option<FlowReport> {
+        let &index = self.pairs.get(&pair)?;
+        Some(self.entries.get(index)?.as_ref()?.report())
     }
 
     /// A pair whose sockets are closed.
@@ -276,6 +284,7 @@ impl Flow {
             packets: self.packets,
             bytes: self.bytes,
             latched: self.latched(),
+            quality: Quality::default(),
         }
     }
 }
@@ -291,20 +300,22 @@ pub(super) mod tests {
     /// A pair between two IPv4 peers; payload type 0.
     pub(in super::super) fn pair(id: u64) -> FlowPair {
         let side = |network: u16| Side {
-            network: NetworkId(network),
-            local: SocketAddr::from(([192, 0, 2, network as u8], 20_000 + 2 * id as u16)),
             named: Some(SocketAddr::from(([198, 51, 100, network as u8], 4000))),
-            sources: [IpAddr::from([203, 0, 113, network as u8])]
+            sources: [IpAddr::from([203, 0, 113, network as u8]).into()]
                 .into_iter()
                 .collect(),
             payload_types: 1,
-            dscp: 46,
+            ..Side::new(
+                NetworkId(network),
+                SocketAddr::from(([192, 0, 2, network as u8], 20_000 + 2 * id as u16)),
+            )
         };
         FlowPair {
             id: PairId(id),
             kind: FlowKind::Rtp,
             sides: [side(0), side(1)],
             path: Path::User(Fallback::Off),
+            companion: None,
         }
     }
 
@@ -399,7 +410,9 @@ pub(super) mod tests {
         relay.update(&update);
         // Still the latched one's: another port of the same source is a stranger.
         assert_eq!(goes(&mut relay, FIRST, "203.0.113.0:6666"), None);
-        update.sides[0].sources.push([203, 0, 113, 77].into());
+        update.sides[0]
+            .sources
+            .push(IpAddr::from([203, 0, 113, 77]).into());
         relay.update(&update);
         let peer = Some((SECOND, "198.51.100.1:4000".to_owned()));
         assert_eq!(goes(&mut relay, FIRST, "203.0.113.77:6666"), peer);
@@ -411,7 +424,7 @@ pub(super) mod tests {
         let mut relay = relay();
         let mut update = pair(1);
         for round in 0..=MAX_EPOCH {
-            update.sides[0].sources = [IpAddr::from([203, 0, 113, (round % 2) as u8 + 1])]
+            update.sides[0].sources = [IpAddr::from([203, 0, 113, (round % 2) as u8 + 1]).into()]
                 .into_iter()
                 .collect();
             relay.update(&update);
@@ -446,7 +459,8 @@ pub(super) mod tests {
             FlowCount {
                 packets: 1,
                 bytes: 172,
-                latched
+                latched,
+                quality: Quality::default()
             }
         );
         assert_eq!(report.sides[1], FlowCount::default());

@@ -80,6 +80,7 @@ impl<B: Backend> Worker<B> {
             match self.commands.try_recv() {
                 Ok(FlowCommand::Install(pair)) => self.install(&pair),
                 Ok(FlowCommand::Update(pair)) => self.relay.update(&pair),
+                Ok(FlowCommand::Read(pair)) => self.read(pair),
                 Ok(FlowCommand::Remove(pair)) => self.remove(pair),
                 Err(TryRecvError::Empty) => return Queue::Empty,
                 Err(TryRecvError::Disconnected) => return Queue::Gone,
@@ -120,6 +121,12 @@ impl<B: Backend> Worker<B> {
             tracing::warn!(first = %first.local, second = %second.local, %error, "cannot open the sockets of a flow pair");
             failure
         })
+    }
+
+    fn read(&self, pair: PairId) {
+        if let Some(report) = self.relay.report(pair) {
+            (self.report)(Input::FlowRead { pair, report });
+        }
     }
 
     fn remove(&mut self, pair: PairId) {

@@ -81,7 +81,7 @@ impl Workers {
     pub fn command(&self, command: FlowCommand) -> Result<(), FlowFailure> {
         let pair = match &command {
             FlowCommand::Install(pair) | FlowCommand::Update(pair) => pair.id,
-            FlowCommand::Remove(pair) => *pair,
+            FlowCommand::Read(pair) | FlowCommand::Remove(pair) => *pair,
         };
         self.worker_of(pair)
             .ok_or(FlowFailure::Overloaded)?

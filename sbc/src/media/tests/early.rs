@@ -10,6 +10,7 @@ fn shapes(commands: &[FlowCommand]) -> Vec<(char, u64, u16)> {
         .map(|command| match command {
             FlowCommand::Install(pair) => ('i', pair.id.0, pair.sides[1].local.port()),
             FlowCommand::Update(pair) => ('u', pair.id.0, pair.sides[1].local.port()),
+            FlowCommand::Read(id) => ('?', id.0, 0),
             FlowCommand::Remove(id) => ('r', id.0, 0),
         })
         .collect()

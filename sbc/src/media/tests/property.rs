@@ -69,6 +69,7 @@ impl Shell {
                     }
                     assert_ne!(before, *pair);
                 }
+                FlowCommand::Read(id) => assert!(self.installed.contains_key(&id)),
                 FlowCommand::Remove(id) => assert!(self.installed.remove(&id).is_some()),
             }
         }

@@ -331,6 +331,7 @@ fn id(command: &FlowCommand) -> (char, u64) {
     match command {
         FlowCommand::Install(pair) => ('i', pair.id.0),
         FlowCommand::Update(pair) => ('u', pair.id.0),
+        FlowCommand::Read(id) => ('?', id.0),
         FlowCommand::Remove(id) => ('r', id.0),
     }
 }

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use crate::config::{Bind, Codec, Config, FastPath, Network, NetworkId, Sbc};
 use crate::media::{
-    CallMedia, DSCP_MEDIA, End, FlowCommand, FlowKind, FlowPair, LegId, NetworkPath, PairId, Path,
-    Ports, Refused, Side, XdpMode,
+    CallMedia, End, FlowCommand, FlowKind, FlowPair, LegId, NetworkPath, PairId, Path, Ports,
+    Refused, Side, XdpMode,
 };
 
 pub(in crate::media) const A: LegId = LegId(0);
@@ -156,12 +156,10 @@ pub(in crate::media) fn side(
     types: u128,
 ) -> Side {
     Side {
-        network,
-        local: at(local),
         named: (!named.is_empty()).then(|| at(named)),
-        sources: sources.iter().map(|s| ip(s)).collect(),
+        sources: sources.iter().map(|s| ip(s).into()).collect(),
         payload_types: types,
-        dscp: DSCP_MEDIA,
+        ..Side::new(network, at(local))
     }
 }
 
@@ -176,5 +174,6 @@ pub(in crate::media) fn pair(
         kind,
         sides,
         path,
+        companion: None,
     })
 }
