@@ -9,8 +9,10 @@ use anyhow::{Context, Result, ensure};
 use aya::Ebpf;
 use aya::maps::HashMap;
 use aya::programs::{TestRun, TestRunOptions, Xdp};
+use sbc::config::NetworkId;
 use sbc::io::fast_path::Program;
-use sbc_ebpf::abi::{self, FlowConfig, FlowKey, NextHop, Port};
+use sbc::media::{FlowKind, FlowPair, PairId, Path, Side, Slot, flow_configs};
+use sbc_ebpf::abi::{self, Local, NextHop};
 
 static FLOOR: &[u8] =
     aya::include_bytes_aligned!(concat!(env!("CARGO_MANIFEST_DIR"), "/../ebpf/sbc-floor.o"));
@@ -89,34 +91,41 @@ const OURS: &str = "10.0.0.1:30000";
 
 /// The program with one flow, whose packets look the same when they leave.
 fn looped() -> Result<Program> {
-    let (mut program, mut hops) = Program::load()?;
+    let (mut program, mut hops) = Program::load(4)?;
     let (peer, ours): (SocketAddr, SocketAddr) = (PEER.parse()?, OURS.parse()?);
-    let address = |at: SocketAddr| abi::Address::from(at.ip());
-    let mut config = FlowConfig {
-        epoch: 1,
-        twin_epoch: 1,
-        kind: abi::RTP,
-        candidate_count: 1,
-        peer_count: 1,
-        named_port: Port::new(peer.port()),
-        peer_port: Port::new(ours.port()),
-        payload_types: [1, 0],
-        out_address: address(peer),
-        out_port: Port::new(peer.port()),
-        dscp: 46,
-        ttl: 64,
-        out_is_v4: 1,
-        ..FlowConfig::default()
+    let side = |local: SocketAddr, named: SocketAddr| Side {
+        named: Some(named),
+        payload_types: 1,
+        timed: 1,
+        clock_rate: 8000,
+        ..Side::new(NetworkId(0), local)
     };
-    config.candidates[0] = address(peer);
-    config.peers[0] = address(ours);
+    // What comes from the peer leaves with its address towards us: the frame looks the same.
+    let pair = FlowPair {
+        id: PairId(0),
+        kind: FlowKind::Rtp,
+        sides: [side(ours, peer), side(peer, ours)],
+        path: Path::Kernel,
+        companion: None,
+    };
+    let slots = [0, 1].map(|row| Slot { row, epoch: 1 });
+    let [mut config, _] = flow_configs(&pair, slots, None);
     config.next_hops[0] = 1;
-    program.put_flow(FlowKey::from(ours), &config)?;
+    program.write_flow(1, &config)?;
+    program.point(1, 1)?;
+    program.put_local(Local {
+        address: ours.ip().into(),
+        low: ours.port(),
+        count: 2,
+        base: 1,
+        ..Local::default()
+    })?;
     hops.put(
         1,
         NextHop {
             ifindex: LOOPBACK,
             mtu: 1500,
+            flags: abi::PLAIN,
             ..NextHop::default()
         },
     )?;
@@ -179,6 +188,10 @@ fn frame() -> Vec<u8> {
     frame[36..38].copy_from_slice(&30000_u16.to_be_bytes());
     frame[38..40].copy_from_slice(&180_u16.to_be_bytes());
     frame[42] = 0x80;
+    frame[45] = std::env::var("SEQ")
+        .ok()
+        .and_then(|s| s.parse().ok())
+        .unwrap_or(3);
     for (place, value) in frame[54..].iter_mut().zip(0..) {
         *place = value;
     }

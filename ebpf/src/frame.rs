@@ -3,13 +3,15 @@
 //! Frames are read in 16-bit words as they lie in memory: that is how they are aligned, and the Internet checksum does not care about byte
 //! order (RFC 1071 2 B). Every access is checked by the frame itself.
 
-use crate::abi::{Address, FlowKey, Port};
-use crate::verdict::{Arrived, Datagram, Drop, Payload};
+use crate::abi::{Address, FlowConfig, Port, RTP};
+use crate::verdict::{Arrived, Datagram, Drop, Payload, holds};
 
 /// The bytes of a packet.
 pub trait Frame {
     /// `N` words at a byte offset, as they lie; none if that is beyond the end.
     fn words<const N: usize>(&self, offset: usize) -> Option<[u16; N]>;
+    /// The same, where the offset is a packet's own matter: the program has to ask the kernel for these.
+    fn words_behind<const N: usize>(&self, offset: usize) -> Option<[u16; N]>;
     /// Whether there are so many bytes. (How many there are, the kernel tells only those who may see its pointers.)
     fn has(&self, bytes: usize) -> bool;
 }
@@ -32,6 +34,10 @@ impl Frame for [u8] {
         Some(words)
     }
 
+    fn words_behind<const N: usize>(&self, offset: usize) -> Option<[u16; N]> {
+        self.words(offset)
+    }
+
     fn has(&self, bytes: usize) -> bool {
         bytes <= self.len()
     }
@@ -40,6 +46,10 @@ impl Frame for [u8] {
 impl<F: Frame + ?Sized> Frame for &F {
     fn words<const N: usize>(&self, offset: usize) -> Option<[u16; N]> {
         (**self).words(offset)
+    }
+
+    fn words_behind<const N: usize>(&self, offset: usize) -> Option<[u16; N]> {
+        (**self).words_behind(offset)
     }
 
     fn has(&self, bytes: usize) -> bool {
@@ -51,7 +61,8 @@ impl<F: Frame + ?Sized> Frame for &F {
 pub(crate) const ETHERTYPE_V4: u16 = 0x0800_u16.to_be();
 /// EtherType of IPv6.
 pub(crate) const ETHERTYPE_V6: u16 = 0x86dd_u16.to_be();
-const ETHERTYPE_VLAN: u16 = 0x8100_u16.to_be();
+/// EtherType of an 802.1Q tag.
+pub(crate) const ETHERTYPE_VLAN: u16 = 0x8100_u16.to_be();
 const ETHERTYPE_SERVICE_VLAN: u16 = 0x88a8_u16.to_be();
 const UDP: u8 = 17;
 const FRAGMENT: u8 = 44;
@@ -73,70 +84,169 @@ pub trait Media: Arrived {
     fn udp_at(&self) -> usize;
     /// The checksum of the UDP header, as it lies.
     fn checksum(&self) -> u16;
+}
 
-    /// What its flow would be found by.
-    #[inline(always)]
-    fn key(&self) -> FlowKey {
-        FlowKey::new(self.destination(), self.destination_port())
+/// Bytes of Ethernet, IPv4, UDP and RTP header.
+pub const PLAIN: usize = 54;
+
+/// Ethernet, IPv4, UDP and RTP header, as they lie. Words that are not aligned are read and written as one.
+#[repr(C, packed)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Headers {
+    /// Destination and source. (Six bytes are a loop to this target.)
+    pub(crate) macs: [u32; 3],
+    /// EtherType, version and header length, type of service.
+    pub(crate) kind: u32,
+    pub(crate) ip_length: u16,
+    pub(crate) id: u16,
+    /// Fragment, TTL, protocol.
+    pub(crate) fragment: u32,
+    pub(crate) ip_checksum: u16,
+    pub(crate) source: u32,
+    pub(crate) destination: u32,
+    pub(crate) source_port: u16,
+    pub(crate) destination_port: u16,
+    pub(crate) udp_length: u16,
+    pub(crate) udp_checksum: u16,
+    pub(crate) first: u8,
+    pub(crate) second: u8,
+    pub(crate) sequence: u16,
+    pub(crate) word1: u32,
+    pub(crate) word2: u32,
+}
+
+const _: () = assert!(size_of::<Headers>() == PLAIN);
+
+impl Headers {
+    /// The head of a frame, if it has one of this length. (The program looks at the frame's own memory instead.)
+    #[must_use]
+    pub fn of(frame: &[u8]) -> Option<Headers> {
+        let head: &[u8; PLAIN] = frame.first_chunk()?;
+        let short = |at: usize| u16::from_ne_bytes([head[at], head[at + 1]]);
+        let word = |at: usize| {
+            let [a, b] = [short(at), short(at + 2)];
+            join(a, b)
+        };
+        Some(Headers {
+            macs: [word(0), word(4), word(8)],
+            kind: word(12),
+            ip_length: short(16),
+            id: short(18),
+            fragment: word(20),
+            ip_checksum: short(24),
+            source: word(26),
+            destination: word(30),
+            source_port: short(34),
+            destination_port: short(36),
+            udp_length: short(38),
+            udp_checksum: short(40),
+            first: head[42],
+            second: head[43],
+            sequence: short(44),
+            word1: word(46),
+            word2: word(50),
+        })
+    }
+
+    /// Puts it back; a frame that is shorter stays as it is.
+    pub fn put(&self, frame: &mut [u8]) {
+        let Some(head) = frame.first_chunk_mut::<PLAIN>() else {
+            return;
+        };
+        let mut at = 0;
+        let mut put = |bytes: &[u8]| {
+            for (place, byte) in head.iter_mut().skip(at).zip(bytes) {
+                *place = *byte;
+            }
+            at += bytes.len();
+        };
+        for word in self.macs {
+            put(&word.to_ne_bytes());
+        }
+        put(&{ self.kind }.to_ne_bytes());
+        put(&{ self.ip_length }.to_ne_bytes());
+        put(&{ self.id }.to_ne_bytes());
+        put(&{ self.fragment }.to_ne_bytes());
+        put(&{ self.ip_checksum }.to_ne_bytes());
+        put(&{ self.source }.to_ne_bytes());
+        put(&{ self.destination }.to_ne_bytes());
+        put(&{ self.source_port }.to_ne_bytes());
+        put(&{ self.destination_port }.to_ne_bytes());
+        put(&{ self.udp_length }.to_ne_bytes());
+        put(&{ self.udp_checksum }.to_ne_bytes());
+        put(&[self.first, self.second]);
+        put(&{ self.sequence }.to_ne_bytes());
+        put(&{ self.word1 }.to_ne_bytes());
+        put(&{ self.word2 }.to_ne_bytes());
     }
 }
 
 /// What nearly every media packet is: untagged IPv4 without options, whole, with room for an RTP header. Nothing of it is held: each
 /// answer is read from the frame, where that is one load.
-#[derive(Clone, Copy, Debug)]
-pub struct Plain<F> {
-    frame: F,
+#[derive(Debug)]
+pub struct Plain<'a> {
+    pub(crate) head: &'a mut Headers,
 }
 
-impl<F: Frame> Plain<F> {
-    /// None says nothing about the frame but that [`Packet::of`] has to look at it.
+impl<'a> Plain<'a> {
+    /// Of the head of a frame; `has` says whether the frame has so many bytes. None says nothing about the frame but that [`Packet::of`] has to
+    /// look at it.
     #[inline(always)]
-    pub fn of(frame: F) -> Option<Self> {
-        let head = frame.words::<27>(0)?;
-        let [version, _] = head[7].to_ne_bytes();
-        let [_, protocol] = head[11].to_ne_bytes();
-        let is_plain = head[6] == ETHERTYPE_V4 && version == 0x45 && protocol == UDP;
-        // Neither an offset nor "more fragments".
-        if !is_plain || head[10] & 0x3fff_u16.to_be() != 0 {
+    pub fn of(head: &'a mut Headers, has: impl FnOnce(usize) -> bool) -> Option<Self> {
+        let is_plain = head.kind & KIND_MASK == KIND && head.fragment & FRAGMENT_MASK == WHOLE;
+        // A broadcast or multicast frame is none.
+        if !is_plain || head.macs[0] & GROUP != 0 {
             return None;
         }
-        let length = usize::from(u16::from_be(head[19]));
-        let ip_length = usize::from(u16::from_be(head[8]));
-        if length < 20 || length + 20 > ip_length || !frame.has(length + 34) {
+        let length = usize::from(u16::from_be(head.udp_length));
+        let ip_length = usize::from(u16::from_be(head.ip_length));
+        if length < 20 || length + 20 != ip_length || !has(length + 34) {
             return None;
         }
-        Some(Plain { frame })
+        Some(Plain { head })
     }
 
-    /// Ethernet, IPv4, UDP and RTP header: they are there.
+    /// Whether it is RTP of a payload type that the flow lets in. (Where not, that may still be right: [`Payload::admit`] knows.)
     #[inline(always)]
-    fn head(&self) -> [u16; 27] {
-        self.frame.words(0).unwrap_or([0; 27])
+    pub fn is_usual_rtp(&self, config: &FlowConfig) -> bool {
+        let second = self.head.second;
+        // Version 2 (RFC 3550 5.1), no RTCP packet type (RFC 5761 4).
+        self.head.first & 0xc0 == 0x80
+            && second & 0xe0 != 0xc0
+            && config.kind & RTP != 0
+            && holds(&config.payload_types, second & 0x7f)
     }
 }
 
-impl<F: Frame> Arrived for Plain<F> {
+/// The bit of a broadcast or multicast address.
+const GROUP: u32 = u32::from_ne_bytes([1, 0, 0, 0]);
+/// EtherType, version and header length.
+const KIND_MASK: u32 = u32::from_ne_bytes([0xff, 0xff, 0xff, 0]);
+const KIND: u32 = u32::from_ne_bytes([0x08, 0x00, 0x45, 0]);
+/// "More fragments", fragment offset, protocol.
+const FRAGMENT_MASK: u32 = u32::from_ne_bytes([0x3f, 0xff, 0, 0xff]);
+const WHOLE: u32 = u32::from_ne_bytes([0, 0, 0, UDP]);
+
+impl Arrived for Plain<'_> {
     #[inline(always)]
     fn source(&self) -> Address {
-        let head = self.head();
-        Address::from_v4_word(join(head[13], head[14]))
+        Address::from_v4_word(self.head.source)
     }
 
     #[inline(always)]
     fn source_port(&self) -> Port {
-        Port::from_word(self.head()[17])
+        Port::from_word(self.head.source_port)
     }
 
     #[inline(always)]
     fn payload(&self) -> Payload {
-        let head = self.head();
-        let [first, second] = head[21].to_ne_bytes();
         Payload {
-            first,
-            second,
-            word1: join(head[23], head[24]),
-            word2: join(head[25], head[26]),
-            length: u16::from_be(head[19]).wrapping_sub(8),
+            first: self.head.first,
+            second: self.head.second,
+            sequence: u16::from_be(self.head.sequence),
+            word1: self.head.word1,
+            word2: self.head.word2,
+            length: u16::from_be(self.head.udp_length).wrapping_sub(8),
         }
     }
 
@@ -146,16 +256,15 @@ impl<F: Frame> Arrived for Plain<F> {
     }
 }
 
-impl<F: Frame> Media for Plain<F> {
+impl Media for Plain<'_> {
     #[inline(always)]
     fn destination(&self) -> Address {
-        let head = self.head();
-        Address::from_v4_word(join(head[15], head[16]))
+        Address::from_v4_word(self.head.destination)
     }
 
     #[inline(always)]
     fn destination_port(&self) -> Port {
-        Port::from_word(self.head()[18])
+        Port::from_word(self.head.destination_port)
     }
 
     #[inline(always)]
@@ -170,7 +279,7 @@ impl<F: Frame> Media for Plain<F> {
 
     #[inline(always)]
     fn checksum(&self) -> u16 {
-        self.head()[20]
+        self.head.udp_checksum
     }
 }
 
@@ -241,7 +350,6 @@ struct Ip {
     destination: Address,
     /// Bytes that follow the IP header and its extensions.
     length: usize,
-    udp_at: usize,
     fault: Option<Drop>,
 }
 
@@ -250,7 +358,7 @@ impl Packet {
     #[inline(always)]
     pub fn of<F: Frame + ?Sized>(frame: &F) -> Option<Packet> {
         let [ethertype] = frame.words::<1>(12)?;
-        let ip = match ethertype {
+        let mut packet = match ethertype {
             ETHERTYPE_V4 => v4(frame, 14)?,
             ETHERTYPE_V6 => v6(frame, 14)?,
             ETHERTYPE_VLAN | ETHERTYPE_SERVICE_VLAN => {
@@ -263,12 +371,17 @@ impl Packet {
             }
             _ => return None,
         };
-        udp(frame, &ip)
+        // Neither broadcasts nor multicasts are media.
+        let [group, _] = frame.words::<1>(0)?[0].to_ne_bytes();
+        if group & 1 != 0 {
+            packet.datagram.fault = packet.datagram.fault.or(Some(Drop::Malformed));
+        }
+        Some(packet)
     }
 }
 
 #[inline(always)]
-fn v4<F: Frame + ?Sized>(frame: &F, at: usize) -> Option<Ip> {
+fn v4<F: Frame + ?Sized>(frame: &F, at: usize) -> Option<Packet> {
     let header = frame.words::<10>(at)?;
     let [version, _] = header[0].to_ne_bytes();
     let [_, protocol] = header[4].to_ne_bytes();
@@ -280,24 +393,25 @@ fn v4<F: Frame + ?Sized>(frame: &F, at: usize) -> Option<Ip> {
         return None;
     }
     let words = usize::from(version & 0xf);
-    let (length, udp_at, fault) = if words == 5 {
-        let fault = (fragment & 0x2000 != 0).then_some(Drop::Fragment);
-        (20, at + 20, fault)
-    } else {
-        (words * 4, at + words * 4, Some(Drop::Malformed))
-    };
-    Some(Ip {
+    let ip = Ip {
         is_v4: true,
         source: Address::from_v4_word(join(header[6], header[7])),
         destination: Address::from_v4_word(join(header[8], header[9])),
-        length: usize::from(u16::from_be(header[1])).saturating_sub(length),
-        udp_at,
-        fault,
-    })
+        length: usize::from(u16::from_be(header[1])).saturating_sub(words * 4),
+        fault: (fragment & 0x2000 != 0).then_some(Drop::Fragment),
+    };
+    if words == 5 {
+        return udp(frame, &ip, at + 20);
+    }
+    let ip = Ip {
+        fault: Some(Drop::Malformed),
+        ..ip
+    };
+    faulty(frame, &ip, at + words * 4)
 }
 
 #[inline(always)]
-fn v6<F: Frame + ?Sized>(frame: &F, at: usize) -> Option<Ip> {
+fn v6<F: Frame + ?Sized>(frame: &F, at: usize) -> Option<Packet> {
     let header = frame.words::<20>(at)?;
     let [version, _] = header[0].to_ne_bytes();
     if version >> 4 != 6 {
@@ -308,26 +422,30 @@ fn v6<F: Frame + ?Sized>(frame: &F, at: usize) -> Option<Ip> {
         source: address(&header, 4),
         destination: address(&header, 12),
         length: usize::from(u16::from_be(header[2])),
-        udp_at: at + 40,
         fault: None,
     };
-    let [next, _] = header[3].to_ne_bytes();
-    if next != UDP {
-        extensions(frame, &mut ip, next)?;
+    // IPv4 addresses are written so; on the wire they stand for nobody.
+    if ip.source.is_v4() || ip.destination.is_v4() {
+        ip.fault = Some(Drop::Malformed);
     }
-    Some(ip)
+    let [next, _] = header[3].to_ne_bytes();
+    if next == UDP {
+        return udp(frame, &ip, at + 40);
+    }
+    let udp_at = extensions(frame, &mut ip, next, at + 40)?;
+    faulty(frame, &ip, udp_at)
 }
 
 /// Walks to a UDP header behind extension headers. Media has none: it is looked for to be dropped.
 #[inline(always)]
-fn extensions<F: Frame + ?Sized>(frame: &F, ip: &mut Ip, first: u8) -> Option<()> {
-    let mut next = first;
+fn extensions<F: Frame + ?Sized>(frame: &F, ip: &mut Ip, first: u8, start: usize) -> Option<usize> {
+    let (mut next, mut at) = (first, start);
     for _ in 0..MAX_EXTENSIONS {
-        let [kind, size] = frame.words::<1>(ip.udp_at)?[0].to_ne_bytes();
+        let [head, offset] = frame.words_behind::<2>(at)?;
+        let [kind, size] = head.to_ne_bytes();
         let length = match next {
             UDP => break,
             FRAGMENT => {
-                let [_, offset] = frame.words::<2>(ip.udp_at)?;
                 if u16::from_be(offset) & 0xfff8 != 0 {
                     return None;
                 }
@@ -341,35 +459,48 @@ fn extensions<F: Frame + ?Sized>(frame: &F, ip: &mut Ip, first: u8) -> Option<()
             _ => return None,
         };
         next = kind;
-        ip.udp_at += length;
+        at += length;
         ip.length = ip.length.saturating_sub(length);
     }
-    (next == UDP).then_some(())
+    (next == UDP).then_some(at)
+}
+
+/// A datagram behind headers that media does not have: just enough of it to know what to drop.
+#[inline(always)]
+fn faulty<F: Frame + ?Sized>(frame: &F, ip: &Ip, udp_at: usize) -> Option<Packet> {
+    let header = frame.words_behind::<4>(udp_at)?;
+    Some(packet(ip, udp_at, header, Payload::of(&[])))
 }
 
 #[inline(always)]
-fn udp<F: Frame + ?Sized>(frame: &F, ip: &Ip) -> Option<Packet> {
-    let header = frame.words::<4>(ip.udp_at)?;
+fn udp<F: Frame + ?Sized>(frame: &F, ip: &Ip, udp_at: usize) -> Option<Packet> {
+    let header = frame.words::<4>(udp_at)?;
     let length = usize::from(u16::from_be(header[2]));
-    let mut fault = ip.fault;
-    let truncated = length < 8 || length > ip.length || !frame.has(ip.udp_at + length);
+    let payload = payload(frame, udp_at + 8, length.saturating_sub(8));
+    let mut packet = packet(ip, udp_at, header, payload);
+    let truncated = length < 8 || length > ip.length || !frame.has(udp_at + length);
     let unchecked = !ip.is_v4 && header[3] == 0;
-    if fault.is_none() && (truncated || unchecked) {
-        fault = Some(Drop::Malformed);
+    if ip.fault.is_none() && (truncated || unchecked) {
+        packet.datagram.fault = Some(Drop::Malformed);
     }
-    Some(Packet {
+    Some(packet)
+}
+
+#[inline(always)]
+fn packet(ip: &Ip, udp_at: usize, header: [u16; 4], payload: Payload) -> Packet {
+    Packet {
         destination: ip.destination,
         destination_port: Port::from_word(header[1]),
         datagram: Datagram {
             source: ip.source,
             source_port: Port::from_word(header[0]),
-            payload: payload(frame, ip.udp_at + 8, length.saturating_sub(8)),
-            fault,
+            payload,
+            fault: ip.fault,
         },
         is_v4: ip.is_v4,
-        udp_at: ip.udp_at,
+        udp_at,
         checksum: header[3],
-    })
+    }
 }
 
 /// The head of the payload; what is not there reads as 0.
@@ -383,6 +514,7 @@ fn payload<F: Frame + ?Sized>(frame: &F, at: usize, length: usize) -> Payload {
     Payload {
         first,
         second,
+        sequence: u16::from_be(head[1]),
         word1: join(head[2], head[3]),
         word2,
         length: length as u16,

@@ -7,11 +7,12 @@ use core::mem;
 use aya_ebpf::EbpfContext;
 use aya_ebpf::bindings::{BPF_FIB_LKUP_RET_FRAG_NEEDED, BPF_FIB_LKUP_RET_SUCCESS, bpf_fib_lookup};
 use aya_ebpf::helpers::generated::{
-    bpf_fib_lookup as fib_lookup, bpf_jiffies64, bpf_redirect, bpf_xdp_adjust_head,
+    bpf_fib_lookup as fib_lookup, bpf_jiffies64, bpf_ktime_get_ns, bpf_redirect,
+    bpf_xdp_adjust_head, bpf_xdp_get_buff_len, bpf_xdp_load_bytes,
 };
 use aya_ebpf::programs::XdpContext;
-use sbc_ebpf::abi::{Address, FlowState, NextHop, PairState};
-use sbc_ebpf::{Drop, Frame, FrameMut, LatchWord};
+use sbc_ebpf::abi::{Address, FlowState, NextHop};
+use sbc_ebpf::{Drop, Frame, FrameMut, Headers, Latch};
 
 /// The packet. The one place that touches its memory.
 #[derive(Clone, Copy)]
@@ -27,6 +28,20 @@ impl<'a> XdpFrame<'a> {
     pub(crate) fn new(ctx: &'a XdpContext) -> Self {
         let (data, end) = bounds(ctx);
         XdpFrame { ctx, data, end }
+    }
+
+    /// The head of the packet, if it has one of this length: checked once, read and written as often as needed.
+    #[inline(always)]
+    pub(crate) fn head(&self) -> Option<&'a mut Headers> {
+        let head = self.at::<Headers>(0)?;
+        // SAFETY: within the packet, which is ours alone while the program runs; nothing else reads it while the head is held.
+        Some(unsafe { &mut *head })
+    }
+
+    /// Whether there are so many bytes. The verifier believes it from those who may see pointers.
+    #[inline(always)]
+    pub(crate) fn reaches(&self, bytes: usize) -> bool {
+        self.data + bytes <= self.end
     }
 
     /// The one bounds check.
@@ -61,8 +76,21 @@ impl Frame for XdpFrame<'_> {
     }
 
     #[inline(always)]
+    fn words_behind<const N: usize>(&self, offset: usize) -> Option<[u16; N]> {
+        let mut words = [0; N];
+        let size = mem::size_of_val(&words) as u32;
+        // SAFETY: the context is the program's, the words are `size` bytes of stack.
+        let result = unsafe {
+            bpf_xdp_load_bytes(self.ctx.ctx, offset as u32, words.as_mut_ptr().cast(), size)
+        };
+        (result == 0).then_some(words)
+    }
+
+    /// The kernel says how long the packet is; pointers with something variable added are for those alone who may see pointers (CAP_PERFMON).
+    #[inline(always)]
     fn has(&self, bytes: usize) -> bool {
-        self.data + bytes <= self.end
+        // SAFETY: the context is the program's.
+        bytes as u64 <= unsafe { bpf_xdp_get_buff_len(self.ctx.ctx) }
     }
 }
 
@@ -87,23 +115,22 @@ impl FrameMut for XdpFrame<'_> {
     }
 }
 
-/// A latch in the state map.
-pub(crate) struct MapWord<'a>(*mut u64, PhantomData<&'a u64>);
+/// A row of the state map.
+pub(crate) struct MapState<'a>(*mut FlowState, PhantomData<&'a FlowState>);
 
-impl MapWord<'_> {
-    /// The latch of this row of the state map.
+impl MapState<'_> {
+    /// This row.
     #[inline(always)]
     pub(crate) fn of(state: *mut FlowState) -> Self {
-        // SAFETY: a pointer into a row of the map, which lives as long as the program.
-        MapWord(unsafe { &raw mut (*state).latch }, PhantomData)
+        MapState(state, PhantomData)
     }
 }
 
-impl LatchWord for MapWord<'_> {
+impl Latch for MapState<'_> {
     #[inline(always)]
     fn load(&self) -> u64 {
         // SAFETY: aligned to 8 in the map; an aligned load is one instruction.
-        unsafe { self.0.read_volatile() }
+        unsafe { (&raw const (*self.0).latch).read_volatile() }
     }
 
     #[inline(always)]
@@ -111,24 +138,48 @@ impl LatchWord for MapWord<'_> {
         // SAFETY: aligned to 8 in the map; becomes BPF_CMPXCHG.
         unsafe {
             atomic_cxchg::<u64, { AtomicOrdering::SeqCst }, { AtomicOrdering::SeqCst }>(
-                self.0, seen, new,
+                &raw mut (*self.0).latch,
+                seen,
+                new,
             )
             .0
         }
     }
+
+    #[inline(always)]
+    fn source(&self) -> Address {
+        // SAFETY: integers in a row of the map; what is torn does not fit the latch's mark.
+        unsafe { (&raw const (*self.0).source).read_volatile() }
+    }
+
+    #[inline(always)]
+    fn remember(&self, source: Address) {
+        // SAFETY: as above.
+        unsafe { (&raw mut (*self.0).source).write_volatile(source) }
+    }
+
+    #[inline(always)]
+    fn last(&self) -> (u16, u32, u16) {
+        // SAFETY: as above; nobody but this program writes it.
+        let stream = unsafe { &(*self.0).stream };
+        (stream.epoch, stream.ssrc, stream.sequence)
+    }
 }
 
-/// This side's state and its twin's.
+/// The state of this row and of the other one of its pair.
 #[inline(always)]
-pub(crate) fn sides(pair: *mut PairState, side: u32) -> (*mut FlowState, *mut FlowState) {
-    let side = (side & 1) as usize;
+pub(crate) fn sides(pair: *mut [FlowState; 2], row: u32) -> (*mut FlowState, *mut FlowState) {
+    let side = (row & 1) as usize;
+    let first = pair.cast::<FlowState>();
     // SAFETY: a row of the state map, which has two sides.
-    unsafe {
-        (
-            &raw mut (*pair).sides[side],
-            &raw mut (*pair).sides[side ^ 1],
-        )
-    }
+    unsafe { (first.add(side), first.add(1 - side)) }
+}
+
+/// Nanoseconds since the start of the system: a call, and a read of the clock.
+#[inline(always)]
+pub(crate) fn nanoseconds() -> u64 {
+    // SAFETY: no arguments.
+    unsafe { bpf_ktime_get_ns() }
 }
 
 /// The kernel's ticks (jiffies): one load, where a clock is a call.
@@ -157,6 +208,10 @@ const UDP: u8 = 17;
 /// The loopback interface: what the box itself sends is routed as coming from there, and not as forwarded.
 const LOOPBACK: u32 = 1;
 
+/// The size of a query, in words of 8 bytes.
+pub(crate) const FIB_WORDS: usize = 8;
+const _: () = assert!(mem::size_of::<bpf_fib_lookup>() == 8 * FIB_WORDS);
+
 /// Asks the kernel for the way.
 #[inline(always)]
 pub(crate) fn route(
@@ -165,9 +220,22 @@ pub(crate) fn route(
     source: &Address,
     destination: &Address,
     payload: u16,
+    query: *mut [u64; FIB_WORDS],
 ) -> Result<NextHop, Drop> {
-    // SAFETY: integers and unions of them: zero is valid.
-    let mut query: bpf_fib_lookup = unsafe { mem::zeroed() };
+    let words = query.cast::<u64>();
+    // SAFETY: a row of a map that is this CPU's own, and of the query's size. Word by word: as a whole it is a loop over single bytes.
+    unsafe {
+        words.write_volatile(0);
+        words.add(1).write_volatile(0);
+        words.add(2).write_volatile(0);
+        words.add(3).write_volatile(0);
+        words.add(4).write_volatile(0);
+        words.add(5).write_volatile(0);
+        words.add(6).write_volatile(0);
+        words.add(7).write_volatile(0);
+    }
+    // SAFETY: as above; integers and unions of them, for which zero is valid.
+    let query = unsafe { &mut *query.cast::<bpf_fib_lookup>() };
     query.l4_protocol = UDP;
     query.ifindex = LOOPBACK;
     if to_v4 {
@@ -182,8 +250,8 @@ pub(crate) fn route(
         query.__bindgen_anon_4.ipv6_dst = destination.words();
     }
     let size = mem::size_of::<bpf_fib_lookup>() as i32;
-    // SAFETY: the context is the program's, the query is `size` bytes of stack.
-    let answer = unsafe { fib_lookup(ctx.as_ptr(), &raw mut query, size, 0) };
+    // SAFETY: the context is the program's, the query is `size` bytes of a map.
+    let answer = unsafe { fib_lookup(ctx.as_ptr(), &raw mut *query, size, 0) };
     match answer {
         found if found == i64::from(BPF_FIB_LKUP_RET_SUCCESS) => {}
         large if large == i64::from(BPF_FIB_LKUP_RET_FRAG_NEEDED) => return Err(Drop::TooBig),
@@ -191,10 +259,12 @@ pub(crate) fn route(
     }
     Ok(NextHop {
         ifindex: query.ifindex,
-        mtu: 0,
+        mtu: u16::MAX,
         destination: query.dmac,
         source: query.smac,
-        redirect: 0,
-        reserved: [0; 5],
+        flags: 0,
+        vlan: 0,
+        reserved: 0,
+        reserved_2: 0,
     })
 }

@@ -7,6 +7,7 @@
 //! - [`abi`]: what lies in the maps, byte for byte
 //! - [`frame`]: access to packet bytes, and what a frame is
 //! - [`verdict`]: may this packet pass, and where to
+//! - [`quality`]: how well a stream of RTP comes in
 //! - [`rewrite`]: the new headers
 #![no_std]
 #![cfg_attr(not(feature = "user"), forbid(unsafe_code))]
@@ -16,12 +17,16 @@ pub mod abi;
 pub mod frame;
 #[cfg(feature = "user")]
 mod pod;
+pub mod quality;
 pub mod rewrite;
 pub mod verdict;
 
 pub use abi::{
-    Address, FlowConfig, FlowKey, FlowState, Latched, MAX_CANDIDATES, MAX_NETWORKS, PairState, Port,
+    Address, FlowConfig, FlowState, Latched, Local, MAX_CANDIDATES, MAX_NETWORKS, Near, Port,
+    Stream,
 };
-pub use frame::{Frame, FrameMut, Media, Packet, Plain};
-pub use rewrite::{Plan, rewrite, rewrite_v4};
-pub use verdict::{Arrived, Datagram, Drop, LatchWord, Payload, Send, Verdict, decide};
+pub use frame::{Frame, FrameMut, Headers, Media, PLAIN, Packet, Plain};
+pub use rewrite::{Plan, rewrite, rewrite_plain};
+pub use verdict::{
+    Arrived, Datagram, Drop, Kind, Latch, Payload, Send, admit, is_settled, whither, whither_v4,
+};

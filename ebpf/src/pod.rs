@@ -1,12 +1,10 @@
 //! The map types are plain old data to aya.
 #![expect(unsafe_code, reason = "a marker trait of aya's is unsafe to implement")]
 
-use crate::abi::{Address, Beat, FlowConfig, FlowKey, FlowState, Local, NextHop, PairState};
+use crate::abi::{Address, Beat, FlowConfig, FlowState, Local, Near, NextHop};
 
 // SAFETY: `repr(C)` of integers only, every byte pattern is valid, no padding (sizes are asserted in `abi`).
 unsafe impl aya::Pod for Address {}
-// SAFETY: as above.
-unsafe impl aya::Pod for FlowKey {}
 // SAFETY: as above.
 unsafe impl aya::Pod for FlowConfig {}
 // SAFETY: as above.
@@ -16,6 +14,6 @@ unsafe impl aya::Pod for Local {}
 // SAFETY: as above.
 unsafe impl aya::Pod for NextHop {}
 // SAFETY: as above.
-unsafe impl aya::Pod for PairState {}
+unsafe impl aya::Pod for Near {}
 // SAFETY: as above.
 unsafe impl aya::Pod for Beat {}

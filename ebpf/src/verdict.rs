@@ -1,9 +1,13 @@
 //! May a packet of a flow pass, and where to.
 //!
-//! One function for the XDP program and for the user-space relay. The latch (RFC 7362) is settled here: the first permitted source that looks
-//! right has the flow to itself, except that what signalling named exactly takes it at once, whoever has it.
+//! One set of functions for the XDP program and for the user-space relay. [`admit`] settles the latch (RFC 7362): the first permitted source that looks
+//! right has the flow to itself, except that what signalling named exactly takes it at once, whoever has it, and that a phone whose NAT
+//! rebinds may go on from another port. [`whither`] says where a packet goes that was admitted.
 
-use crate::abi::{Address, FlowConfig, Latched, MAX_CANDIDATES, Port, RTCP, RTP};
+use crate::abi::{
+    Address, FlowConfig, FlowState, Latched, OPAQUE, OUT_V4, Port, REBINDS, RTCP, RTP, SSRCS,
+};
+use crate::quality::MAX_DROPOUT;
 
 /// Why a packet was dropped.
 #[repr(u8)]
@@ -23,17 +27,19 @@ pub enum Drop {
     NoNextHop = 5,
     /// A fragment: media fits into one packet.
     Fragment = 6,
-    /// Lengths that contradict each other, IP options, a missing checksum.
+    /// Lengths that contradict each other, IP options, a missing checksum, a broadcast.
     Malformed = 7,
     /// Larger than the way out takes.
     TooBig = 8,
     /// The frame has no room for the larger header of the other family.
     NoRoom = 9,
+    /// Not an SSRC that signalling fixed.
+    Ssrc = 10,
 }
 
 impl Drop {
     /// All of them, in order of their number.
-    pub const ALL: [Drop; 10] = [
+    pub const ALL: [Drop; 11] = [
         Drop::NoFlow,
         Drop::WrongSource,
         Drop::NotRtp,
@@ -44,6 +50,7 @@ impl Drop {
         Drop::Malformed,
         Drop::TooBig,
         Drop::NoRoom,
+        Drop::Ssrc,
     ];
 
     /// The metric label.
@@ -60,47 +67,59 @@ impl Drop {
             Drop::Malformed => "malformed",
             Drop::TooBig => "too-big",
             Drop::NoRoom => "no-room",
+            Drop::Ssrc => "ssrc",
         }
     }
 }
 
-/// The word that holds a flow's latch, wherever it lives. One compare-and-swap is all that is asked of it.
-pub trait LatchWord {
-    /// The word as it is now.
+/// A flow's state, wherever it lives. One compare-and-swap is all that is asked of it.
+pub trait Latch {
+    /// The latch as it is now.
     fn load(&self) -> u64;
     /// Puts `new` where `seen` is; gives what was there: `seen` if and only if it worked.
     fn exchange(&self, seen: u64, new: u64) -> u64;
+    /// [`FlowState::source`].
+    fn source(&self) -> Address;
+    /// Sets it.
+    fn remember(&self, source: Address);
+    /// Epoch, SSRC and highest sequence number of its stream.
+    fn last(&self) -> (u16, u32, u16);
 }
 
-impl LatchWord for core::cell::Cell<u64> {
+impl Latch for core::cell::Cell<FlowState> {
     #[inline]
     fn load(&self) -> u64 {
-        self.get()
+        self.get().latch
     }
 
     #[inline]
     fn exchange(&self, seen: u64, new: u64) -> u64 {
-        let was = self.get();
+        let mut state = self.get();
+        let was = state.latch;
         if was == seen {
-            self.set(new);
+            state.latch = new;
+            self.set(state);
         }
         was
     }
-}
 
-#[cfg(target_has_atomic = "64")]
-impl LatchWord for core::sync::atomic::AtomicU64 {
     #[inline]
-    fn load(&self) -> u64 {
-        self.load(core::sync::atomic::Ordering::Relaxed)
+    fn source(&self) -> Address {
+        self.get().source
     }
 
     #[inline]
-    fn exchange(&self, seen: u64, new: u64) -> u64 {
-        use core::sync::atomic::Ordering::Relaxed;
-        match self.compare_exchange(seen, new, Relaxed, Relaxed) {
-            Ok(was) | Err(was) => was,
-        }
+    fn remember(&self, source: Address) {
+        self.set(FlowState {
+            source,
+            ..self.get()
+        });
+    }
+
+    #[inline]
+    fn last(&self) -> (u16, u32, u16) {
+        let stream = self.get().stream;
+        (stream.epoch, stream.ssrc, stream.sequence)
     }
 }
 
@@ -111,12 +130,25 @@ pub struct Payload {
     pub first: u8,
     /// The second: marker and payload type, or RTCP packet type.
     pub second: u8,
-    /// Bytes 4 to 7 as on the wire: RTCP's SSRC.
+    /// RTP's sequence number.
+    pub sequence: u16,
+    /// Bytes 4 to 7 as on the wire: RTP's timestamp, RTCP's SSRC.
     pub word1: u32,
     /// Bytes 8 to 11 as on the wire: RTP's SSRC. 0 where the payload is shorter.
     pub word2: u32,
     /// Length in bytes.
     pub length: u16,
+}
+
+/// What a payload was admitted as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// RTP.
+    Rtp,
+    /// RTCP.
+    Rtcp,
+    /// Anything.
+    Opaque,
 }
 
 impl Payload {
@@ -129,18 +161,40 @@ impl Payload {
                 .and_then(|b| b.try_into().ok())
                 .map_or(0, u32::from_ne_bytes)
         };
+        let [_, _, high, low] = word(0).to_ne_bytes();
         Payload {
             first: payload.first().copied().unwrap_or(0),
             second: payload.get(1).copied().unwrap_or(0),
+            sequence: u16::from_be_bytes([high, low]),
             word1: word(4),
             word2: word(8),
             length: u16::try_from(payload.len()).unwrap_or(u16::MAX),
         }
     }
 
-    /// SSRC, if it is what the flow is for.
+    /// RTP's payload type.
+    #[must_use]
     #[inline(always)]
-    fn admit(&self, config: &FlowConfig) -> Result<u32, Drop> {
+    pub const fn payload_type(&self) -> u8 {
+        self.second & 0x7f
+    }
+
+    /// RTP's timestamp.
+    #[must_use]
+    #[inline(always)]
+    pub const fn timestamp(&self) -> u32 {
+        u32::from_be(self.word1)
+    }
+
+    /// What it is, if the flow is for that.
+    ///
+    /// # Errors
+    /// [`Drop::NotRtp`], [`Drop::PayloadType`], [`Drop::Ssrc`].
+    #[inline(always)]
+    pub fn admit(&self, config: &FlowConfig) -> Result<Kind, Drop> {
+        if config.kind & OPAQUE != 0 {
+            return Ok(Kind::Opaque);
+        }
         // Version 2 (RFC 3550 5.1); RTCP packet types of RFC 5761 4.
         if self.first >> 6 != 2 {
             return Err(Drop::NotRtp);
@@ -149,18 +203,38 @@ impl Payload {
             if config.kind & RTCP == 0 || self.length < 8 {
                 return Err(Drop::NotRtp);
             }
-            return Ok(self.word1);
+            return self.is_one_of(config, self.word1).map(|()| Kind::Rtcp);
         }
         if config.kind & RTP == 0 || self.length < 12 {
             return Err(Drop::NotRtp);
         }
-        let payload_type = self.second & 0x7f;
-        let word = config.payload_types[usize::from(payload_type >> 6)];
-        if word >> (payload_type & 63) & 1 == 0 {
+        if !holds(&config.payload_types, self.payload_type()) {
             return Err(Drop::PayloadType);
         }
-        Ok(self.word2)
+        self.is_one_of(config, self.word2).map(|()| Kind::Rtp)
     }
+
+    /// Whether the flow is held to other SSRCs.
+    #[inline(always)]
+    fn is_one_of(&self, config: &FlowConfig, ssrc: u32) -> Result<(), Drop> {
+        let [a, b, c, d] = config.ssrcs;
+        // Places that are not set repeat the first.
+        if !config.has(SSRCS) || ssrc == a || ssrc == b || ssrc == c || ssrc == d {
+            return Ok(());
+        }
+        Err(Drop::Ssrc)
+    }
+}
+
+/// Whether a set of payload types has this one, which is below 128.
+#[must_use]
+#[inline(always)]
+pub const fn holds(types: &[u64; 2], payload_type: u8) -> bool {
+    // Chosen in registers: who may not see pointers may not choose between two of them.
+    let [low, high] = *types;
+    let is_high = (payload_type >> 6) as u64;
+    let word = low ^ (low ^ high) & is_high.wrapping_neg();
+    word >> (payload_type & 63) & 1 != 0
 }
 
 /// A datagram that arrived for a flow, wherever its bytes are. Asked no more than is needed: in the kernel each answer is a load from the
@@ -225,27 +299,18 @@ impl Arrived for Datagram {
     }
 }
 
-/// What happens to a packet that is not dropped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict<'a> {
-    /// It is user space's.
-    Local,
-    /// It is sent on.
-    Send(Send<'a>),
-}
-
 /// Where a packet goes. What it leaves from, DSCP and TTL are the flow's own ([`FlowConfig::out_address`] and so on).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Send<'a> {
+pub struct Send {
     /// The peer's address.
-    pub destination: &'a Address,
+    pub destination: Address,
     /// The peer's port.
     pub port: Port,
     /// Row of the next-hop table; 0: none.
     pub next_hop: u32,
 }
 
-impl Send<'_> {
+impl Send {
     /// As the standard library has it.
     #[must_use]
     pub fn to(&self) -> core::net::SocketAddr {
@@ -253,107 +318,179 @@ impl Send<'_> {
     }
 }
 
-/// The verdict on a datagram of the flow that `config` describes, whose latch is `own` and whose twin's is `twin`.
+/// Lets a datagram of the flow that `config` describes in, and takes the latch for its source where that may have it.
 ///
 /// # Errors
 /// Why it is to be dropped. Nothing has changed then, the latch neither.
 #[inline(always)]
-pub fn decide<'a>(
-    config: &'a FlowConfig,
-    own: &impl LatchWord,
-    twin: &impl LatchWord,
-    datagram: &impl Arrived,
-) -> Result<Verdict<'a>, Drop> {
-    if config.local != 0 {
-        return Ok(Verdict::Local);
-    }
+pub fn admit(config: &FlowConfig, own: &impl Latch, datagram: &impl Arrived) -> Result<Kind, Drop> {
     if let Some(fault) = datagram.fault() {
         return Err(fault);
     }
-    let word = own.load();
-    let latched = Latched::unpack(word, config.epoch);
-    let settled = match latched {
-        Some(latched) => is_from(config, &latched, datagram),
-        None => false,
-    };
-    if settled {
-        datagram.payload().admit(config)?;
-    } else {
-        settle(config, own, word, latched.is_some(), datagram)?;
+    if is_settled(config, own, datagram) {
+        return datagram.payload().admit(config);
     }
-    let (index, port) = match Latched::unpack(twin.load(), config.twin_epoch) {
-        Some(peer) => (usize::from(peer.candidate), peer.port),
-        None => (0, config.peer_port),
+    settle(config, own, datagram)
+}
+
+/// Whether the datagram comes from the source that has the latch.
+#[inline(always)]
+pub fn is_settled(config: &FlowConfig, own: &impl Latch, datagram: &impl Arrived) -> bool {
+    let source = datagram.source();
+    let (word, mark) = (own.load(), source.mark());
+    Latched::is(word, config.latch, datagram.source_port(), mark)
+        && (source.is_v4() || own.source() == source)
+}
+
+/// Where what was let in goes: the flow that `config` describes, whose twin's state is `twin`.
+///
+/// # Errors
+/// [`Drop::NoPeer`].
+#[inline(always)]
+pub fn whither(config: &FlowConfig, twin: &impl Latch) -> Result<Send, Drop> {
+    if config.has(OUT_V4) {
+        return whither_v4(config, twin);
+    }
+    let send = match Latched::unpack(twin.load(), config.twin_latch) {
+        Some(peer) => {
+            let destination = twin.source();
+            // The one who won the latch has not got round to say who he is.
+            if destination.mark() != peer.mark {
+                return Err(Drop::NoPeer);
+            }
+            Send {
+                destination,
+                port: peer.port,
+                next_hop: next_hop(config, peer.candidate),
+            }
+        }
+        None => Send {
+            destination: config.peer,
+            port: config.peer_port,
+            next_hop: config.next_hops[0],
+        },
     };
-    if port == Port::NONE || config.peer_count == 0 {
+    if send.port == Port::NONE {
         return Err(Drop::NoPeer);
     }
-    Ok(Verdict::Send(Send {
-        destination: &config.peers[index % MAX_CANDIDATES],
+    Ok(send)
+}
+
+/// Row of the next-hop table for one of the twin's candidates. Chosen in registers, as in [`holds`].
+#[inline(always)]
+const fn next_hop(config: &FlowConfig, candidate: u8) -> u32 {
+    let [a, b, c, d] = config.next_hops;
+    let (low, high) = (a as u64 | (b as u64) << 32, c as u64 | (d as u64) << 32);
+    let is_high = (candidate >> 1 & 1) as u64;
+    let two = low ^ (low ^ high) & is_high.wrapping_neg();
+    (two >> (32 * (candidate & 1))) as u32
+}
+
+/// As [`whither`], where what leaves is known to be IPv4.
+///
+/// # Errors
+/// As for [`whither`].
+#[inline(always)]
+pub fn whither_v4(config: &FlowConfig, twin: &impl Latch) -> Result<Send, Drop> {
+    let (mark, port, candidate) = match Latched::unpack(twin.load(), config.twin_latch) {
+        Some(peer) => (peer.mark, peer.port, peer.candidate),
+        None => (config.peer.words()[3], config.peer_port, 0),
+    };
+    if port == Port::NONE {
+        return Err(Drop::NoPeer);
+    }
+    Ok(Send {
+        destination: Address::from_v4_word(mark),
         port,
-        next_hop: config.next_hops[index % MAX_CANDIDATES],
-    }))
+        next_hop: next_hop(config, candidate),
+    })
 }
 
 /// Takes the latch for a source that does not have it, if it may.
 #[inline(always)]
-fn settle(
-    config: &FlowConfig,
-    own: &impl LatchWord,
-    seen: u64,
-    taken: bool,
-    datagram: &impl Arrived,
-) -> Result<(), Drop> {
-    let candidate = candidate(config, datagram).ok_or(Drop::WrongSource)?;
-    if taken && candidate != 0 {
-        return Err(Drop::WrongSource);
-    }
-    let ssrc = datagram.payload().admit(config)?;
+fn settle(config: &FlowConfig, own: &impl Latch, datagram: &impl Arrived) -> Result<Kind, Drop> {
+    let seen = own.load();
+    let payload = datagram.payload();
+    let candidate = match (
+        candidate(config, datagram),
+        Latched::unpack(seen, config.latch),
+    ) {
+        (Some(candidate), None) => candidate,
+        (Some(0), Some(_)) => 0,
+        (_, Some(latched)) if goes_on(config, own, &latched, datagram) => latched.candidate,
+        _ => return Err(Drop::WrongSource),
+    };
+    let kind = payload.admit(config)?;
+    let source = datagram.source();
     let mine = Latched {
         candidate,
         port: datagram.source_port(),
-        ssrc,
+        mark: source.mark(),
     }
-    .pack(config.epoch);
+    .pack(config.latch);
     let was = own.exchange(seen, mine);
-    if was == seen {
-        return Ok(());
-    }
-    // Someone was faster. The named source takes it from him; any other passes only if that was its own packet.
-    match Latched::unpack(was, config.epoch) {
-        Some(winner) if is_from(config, &winner, datagram) => Ok(()),
-        _ if candidate == 0 => {
+    if was != seen {
+        // Someone was faster. The named source takes it from him; any other passes only if that was its own packet.
+        if candidate == 0 {
             own.exchange(was, mine);
-            Ok(())
+        } else if was != mine {
+            return Err(Drop::WrongSource);
         }
-        _ => Err(Drop::WrongSource),
     }
+    if !source.is_v4() {
+        own.remember(source);
+    }
+    Ok(kind)
 }
 
-/// Whether the datagram comes from the source that is latched.
+/// Whether this is the latched phone behind a NAT that has given it another port: nobody else knows its SSRC and where its sequence numbers are.
 #[inline(always)]
-fn is_from(config: &FlowConfig, latched: &Latched, datagram: &impl Arrived) -> bool {
-    latched.port == datagram.source_port()
-        && config.candidates[usize::from(latched.candidate) % MAX_CANDIDATES] == datagram.source()
+fn goes_on(
+    config: &FlowConfig,
+    own: &impl Latch,
+    latched: &Latched,
+    datagram: &impl Arrived,
+) -> bool {
+    let source = datagram.source();
+    let same = latched.mark == source.mark() && (source.is_v4() || own.source() == source);
+    if !config.has(REBINDS) || !same {
+        return false;
+    }
+    let (epoch, ssrc, sequence) = own.last();
+    let payload = datagram.payload();
+    if latch_epoch(config.latch) != epoch {
+        return false;
+    }
+    if config.kind & RTP == 0 {
+        return payload.word1 == ssrc;
+    }
+    let step = payload.sequence.wrapping_sub(sequence);
+    let is_rtp = payload.second < 192 || payload.second > 223;
+    is_rtp && payload.word2 == ssrc && step != 0 && step <= MAX_DROPOUT
+}
+
+/// The epoch of latches that are made of this.
+#[must_use]
+#[inline(always)]
+pub const fn latch_epoch(base: u64) -> u16 {
+    (base >> 51) as u16
 }
 
 /// Which of the permitted sources it comes from; the named one first.
 #[inline(always)]
 fn candidate(config: &FlowConfig, datagram: &impl Arrived) -> Option<u8> {
-    let count = config.candidate_count;
-    if count > 0
-        && config.named_port == datagram.source_port()
-        && config.candidates[0] == datagram.source()
-    {
+    let (count, source) = (config.candidate_count, datagram.source());
+    let [named, b, c, d] = &config.candidates;
+    if count > 0 && config.named_port == datagram.source_port() && *named == source {
         return Some(0);
     }
-    if count > 1 && config.candidates[1] == datagram.source() {
+    if count > 1 && source.is_in(b, config.lengths[1]) {
         return Some(1);
     }
-    if count > 2 && config.candidates[2] == datagram.source() {
+    if count > 2 && source.is_in(c, config.lengths[2]) {
         return Some(2);
     }
-    if count > 3 && config.candidates[3] == datagram.source() {
+    if count > 3 && source.is_in(d, config.lengths[3]) {
         return Some(3);
     }
     None

@@ -12,8 +12,10 @@ use etherparse::{
     PacketBuilder, UdpHeader,
 };
 use proptest::prelude::*;
-use sbc_ebpf::abi::{FlowConfig, NextHop, Port};
-use sbc_ebpf::{Arrived, Drop, Frame, FrameMut, Media, Packet, Plain, Send, rewrite};
+use sbc_ebpf::abi::{self, FlowConfig, NextHop, Port};
+use sbc_ebpf::{
+    Arrived, Drop, Frame, FrameMut, Headers, Media, Packet, Plain, Send, rewrite, rewrite_plain,
+};
 
 const THEIR_MAC: [u8; 6] = [2, 0, 0, 0, 0, 9];
 const OUR_MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
@@ -23,6 +25,10 @@ struct HostFrame(Vec<u8>);
 impl Frame for HostFrame {
     fn words<const N: usize>(&self, offset: usize) -> Option<[u16; N]> {
         self.0.as_slice().words(offset)
+    }
+
+    fn words_behind<const N: usize>(&self, offset: usize) -> Option<[u16; N]> {
+        self.words(offset)
     }
 
     fn has(&self, bytes: usize) -> bool {
@@ -139,24 +145,34 @@ fn rewritten(
 ) -> Result<Vec<u8>, Drop> {
     let mut frame = HostFrame(frame);
     let packet = Packet::of(&frame).unwrap();
-    let config = FlowConfig {
+    let mut config = FlowConfig {
         out_address: from.ip().into(),
         out_port: Port::new(from.port()),
         dscp: 46,
         ttl: 64,
-        out_is_v4: u8::from(from.is_ipv4()),
+        flags: if from.is_ipv4() { abi::OUT_V4 } else { 0 },
         ..FlowConfig::default()
     };
+    config.sum_up(packet.destination(), packet.destination_port());
     let send = Send {
-        destination: &to.ip().into(),
+        destination: to.ip().into(),
         port: Port::new(to.port()),
         next_hop: 1,
     };
-    // Read from the frame or taken apart before: the same has to leave.
-    let copy = frame.0.clone();
-    let plain = Plain::of(copy.as_slice()).map(|plain| {
-        let mut frame = HostFrame(copy.clone());
-        rewrite(&mut frame, &plain, &config, &send, hop).map(|()| frame.0)
+    // In place or taken apart before: the same has to leave.
+    let mut copy = frame.0.clone();
+    let mut headers = Headers::of(&copy);
+    let is_v4 = from.is_ipv4() && hop.vlan == 0;
+    let plain = headers.as_mut().filter(|_| is_v4);
+    let plain = plain.and_then(|head| {
+        let mut plain = Plain::of(head, |bytes| bytes <= copy.len())?;
+        Some(rewrite_plain(&mut plain, &config, &send, hop))
+    });
+    let plain = plain.map(|result| {
+        if let Some(headers) = headers {
+            headers.put(&mut copy);
+        }
+        result.map(|()| copy)
     });
     let result = rewrite(&mut frame, &packet, &config, &send, hop).map(|()| frame.0);
     if let Some(plain) = plain {
@@ -186,13 +202,19 @@ proptest! {
         (from, to) in pair(),
         payload in proptest::collection::vec(any::<u8>(), 0..300),
         tag in any::<bool>(),
+        vlan in prop_oneof![Just(0), 1..4095_u16],
     ) {
         let mut frame = arriving(source, arrived, &payload);
         if tag {
             frame.splice(12..12, [0x81, 0x00, 0x60, 0x07]);
         }
-        let expected = leaving(from, to, &payload, true);
-        prop_assert_eq!(rewritten(frame, from, to, &hop()).unwrap(), expected);
+        let mut expected = leaving(from, to, &payload, true);
+        if vlan != 0 {
+            let [high, low] = vlan.to_be_bytes();
+            expected.splice(12..12, [0x81, 0, high, low]);
+        }
+        let hop = NextHop { vlan, ..hop() };
+        prop_assert_eq!(rewritten(frame, from, to, &hop).unwrap(), expected);
     }
 
     #[test]
@@ -235,9 +257,11 @@ proptest! {
         }
         frame.truncate(cut.max(14));
         let bytes = frame.as_slice();
-        if let Some(plain) = Plain::of(bytes) {
+        let mut headers = Headers::of(bytes);
+        if let Some(plain) = headers.as_mut().and_then(|head| Plain::of(head, |least| least <= bytes.len())) {
             let packet = Packet::of(bytes).unwrap();
-            prop_assert_eq!(plain.key(), packet.key());
+            let local = (packet.destination(), packet.destination_port());
+            prop_assert_eq!((plain.destination(), plain.destination_port()), local);
             prop_assert_eq!((plain.source(), plain.source_port()), (packet.source(), packet.source_port()));
             prop_assert_eq!((plain.payload(), plain.checksum()), (packet.payload(), packet.checksum()));
             prop_assert_eq!((plain.is_v4(), plain.udp_at()), (packet.is_v4(), packet.udp_at()));
@@ -251,7 +275,13 @@ proptest! {
         if let Some(place) = frame.get_mut(12..14) {
             place.copy_from_slice(&ethertype);
         }
-        let _ = (Packet::of(frame.as_slice()), Plain::of(frame.as_slice()));
+        let _ = Packet::of(frame.as_slice());
+        if let Some(mut head) = Headers::of(&frame) {
+            let before = frame.clone();
+            head.put(&mut frame);
+            prop_assert_eq!(&before, &frame);
+            let _ = Plain::of(&mut head, |least| least <= frame.len());
+        }
     }
 }
 

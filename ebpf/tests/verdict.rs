@@ -6,8 +6,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use proptest::prelude::*;
-use sbc_ebpf::abi::{self, Address, FlowConfig, Latched, MAX_EPOCH, Port};
-use sbc_ebpf::{Datagram, Drop, LatchWord, Verdict, decide};
+use sbc_ebpf::abi::{self, Address, FlowConfig, FlowState, Latched, MAX_EPOCH, Port, latch_base};
+use sbc_ebpf::{Datagram, Drop, Kind, Latch, Payload, admit, whither};
 
 const NAMED: &str = "10.0.0.2:4000";
 const PEER: &str = "10.0.1.2:5000";
@@ -18,21 +18,20 @@ fn at(text: &str) -> SocketAddr {
 
 fn config() -> FlowConfig {
     let mut config = FlowConfig {
-        epoch: 5,
-        twin_epoch: 9,
+        latch: latch_base(5),
+        twin_latch: latch_base(9),
         kind: abi::RTP,
+        flags: abi::OUT_V4,
         candidate_count: 2,
-        peer_count: 2,
         named_port: Port::new(4000),
         peer_port: Port::new(5000),
         payload_types: [1, 0],
-        out_is_v4: 1,
+        lengths: [128, 128, 0, 0],
         ..FlowConfig::default()
     };
     config.candidates[0] = at(NAMED).ip().into();
     config.candidates[1] = IpAddr::from([192, 0, 2, 7]).into();
-    config.peers[0] = at(PEER).ip().into();
-    config.peers[1] = IpAddr::from([192, 0, 2, 8]).into();
+    config.peer = at(PEER).ip().into();
     config.next_hops = [11, 12, 0, 0];
     config
 }
@@ -56,47 +55,67 @@ fn rtp(payload_type: u8) -> Vec<u8> {
     packet
 }
 
-/// Where to and by which next hop; none for user space.
-type Sent = Option<(SocketAddr, u32)>;
+/// Where to and by which next hop.
+type Sent = (SocketAddr, u32);
 
-fn outcome(verdict: Result<Verdict<'_>, Drop>) -> Result<Sent, Drop> {
-    Ok(match verdict? {
-        Verdict::Local => None,
-        Verdict::Send(send) => Some((send.to(), send.next_hop)),
-    })
+fn outcome(
+    config: &FlowConfig,
+    own: &impl Latch,
+    twin: &impl Latch,
+    datagram: &Datagram,
+) -> Result<Sent, Drop> {
+    admit(config, own, datagram)?;
+    let send = whither(config, twin)?;
+    Ok((send.to(), send.next_hop))
 }
 
+/// And it is counted, as whoever asks does.
 fn verdict(
     config: &FlowConfig,
-    own: &Cell<u64>,
-    twin: &Cell<u64>,
+    own: &Cell<FlowState>,
+    twin: &Cell<FlowState>,
     from: &str,
     payload: &[u8],
 ) -> Result<Sent, Drop> {
-    outcome(decide(
-        config,
-        own,
-        twin,
-        &Datagram::received(at(from), payload),
-    ))
+    let datagram = Datagram::received(at(from), payload);
+    let kind = admit(config, own, &datagram)?;
+    let send = whither(config, twin)?;
+    let mut state = own.get();
+    state.count(config, kind, &datagram.payload, 0);
+    own.set(state);
+    Ok((send.to(), send.next_hop))
 }
 
 fn sent(to: &str, next_hop: u32) -> Result<Sent, Drop> {
-    Ok(Some((at(to), next_hop)))
+    Ok((at(to), next_hop))
 }
 
-fn latch(candidate: u8, port: u16, epoch: u16) -> Cell<u64> {
+fn nobody() -> Cell<FlowState> {
+    Cell::default()
+}
+
+fn latch(candidate: u8, from: &str, epoch: u16) -> Cell<FlowState> {
+    let (port, address) = (Port::new(at(from).port()), Address::from(at(from).ip()));
     let latched = Latched {
         candidate,
-        port: Port::new(port),
-        ssrc: 1,
+        port,
+        mark: address.mark(),
     };
-    Cell::new(latched.pack(epoch))
+    Cell::new(FlowState {
+        latch: latched.pack(latch_base(epoch)),
+        source: address,
+        ..FlowState::default()
+    })
+}
+
+fn latched(state: &Cell<FlowState>) -> Option<(u8, u16)> {
+    let latched = Latched::unpack(state.get().latch, latch_base(5))?;
+    Some((latched.candidate, latched.port.number()))
 }
 
 #[test]
 fn the_first_permitted_source_that_looks_right_has_the_flow() {
-    let (config, own, twin) = (config(), Cell::new(0), Cell::new(0));
+    let (config, own, twin) = (config(), nobody(), nobody());
     assert_eq!(
         verdict(&config, &own, &twin, "192.0.2.7:1234", b"\r\n\r\n"),
         Err(Drop::NotRtp)
@@ -105,19 +124,12 @@ fn the_first_permitted_source_that_looks_right_has_the_flow() {
         verdict(&config, &own, &twin, "192.0.2.9:1234", &rtp(0)),
         Err(Drop::WrongSource)
     );
-    assert_eq!(own.get(), 0, "whatever is dropped does not latch");
+    assert_eq!(own.get().latch, 0, "whatever is dropped does not latch");
     assert_eq!(
         verdict(&config, &own, &twin, "192.0.2.7:1234", &rtp(0)),
         sent(PEER, 11)
     );
-    assert_eq!(
-        Latched::unpack(own.get(), 5),
-        Some(Latched {
-            candidate: 1,
-            port: Port::new(1234),
-            ssrc: u32::from_ne_bytes([0xde, 0xad, 0xbe, 0xef]),
-        })
-    );
+    assert_eq!(latched(&own), Some((1, 1234)));
     assert_eq!(
         verdict(&config, &own, &twin, "192.0.2.7:1235", &rtp(0)),
         Err(Drop::WrongSource)
@@ -130,7 +142,7 @@ fn the_first_permitted_source_that_looks_right_has_the_flow() {
 
 #[test]
 fn the_named_source_takes_the_flow_from_whoever_has_it_and_keeps_it() {
-    let (config, own, twin) = (config(), latch(1, 1234, 5), Cell::new(0));
+    let (config, own, twin) = (config(), latch(1, "192.0.2.7:1234", 5), nobody());
     assert_eq!(
         verdict(&config, &own, &twin, NAMED, &rtp(0)),
         sent(PEER, 11)
@@ -147,7 +159,7 @@ fn the_named_source_takes_the_flow_from_whoever_has_it_and_keeps_it() {
 
 #[test]
 fn the_named_address_at_another_port_is_a_stranger() {
-    let (config, own, twin) = (config(), Cell::new(0), Cell::new(0));
+    let (config, own, twin) = (config(), nobody(), nobody());
     assert_eq!(
         verdict(&config, &own, &twin, "10.0.0.2:4001", &rtp(0)),
         Err(Drop::WrongSource)
@@ -156,28 +168,25 @@ fn the_named_address_at_another_port_is_a_stranger() {
 
 #[test]
 fn a_latch_of_another_epoch_is_none() {
-    let (config, twin) = (config(), Cell::new(0));
+    let (config, twin) = (config(), nobody());
     for epoch in [1, 4, 6, MAX_EPOCH] {
-        let own = latch(1, 1234, epoch);
+        let own = latch(1, "192.0.2.7:1234", epoch);
         assert_eq!(
             verdict(&config, &own, &twin, "192.0.2.7:9", &rtp(0)),
             sent(PEER, 11)
         );
-        assert_eq!(
-            Latched::unpack(own.get(), 5).map(|l| l.port),
-            Some(Port::new(9))
-        );
+        assert_eq!(latched(&own), Some((1, 9)));
     }
 }
 
 #[test]
 fn packets_follow_the_twins_latch() {
-    let (config, own) = (config(), Cell::new(0));
+    let (config, own) = (config(), nobody());
     for (twin, to, hop) in [
-        (Cell::new(0), PEER, 11),
-        (latch(1, 7777, 9), "192.0.2.8:7777", 12),
-        (latch(0, 5000, 9), PEER, 11),
-        (latch(1, 7777, 8), PEER, 11),
+        (nobody(), PEER, 11),
+        (latch(1, "192.0.2.8:7777", 9), "192.0.2.8:7777", 12),
+        (latch(0, PEER, 9), PEER, 11),
+        (latch(1, "192.0.2.8:7777", 8), PEER, 11),
     ] {
         assert_eq!(verdict(&config, &own, &twin, NAMED, &rtp(0)), sent(to, hop));
     }
@@ -185,26 +194,27 @@ fn packets_follow_the_twins_latch() {
 
 #[test]
 fn without_a_peer_there_is_nowhere_to_go() {
-    let (mut config, own, twin) = (config(), Cell::new(0), Cell::new(0));
+    let (mut config, own, twin) = (config(), nobody(), nobody());
     config.peer_port = Port::NONE;
     assert_eq!(
         verdict(&config, &own, &twin, NAMED, &rtp(0)),
         Err(Drop::NoPeer)
     );
     assert_eq!(
-        verdict(&config, &own, &latch(1, 7777, 9), NAMED, &rtp(0)),
+        verdict(
+            &config,
+            &own,
+            &latch(1, "192.0.2.8:7777", 9),
+            NAMED,
+            &rtp(0)
+        ),
         sent("192.0.2.8:7777", 12)
-    );
-    config.peer_count = 0;
-    assert_eq!(
-        verdict(&config, &own, &latch(1, 7777, 9), NAMED, &rtp(0)),
-        Err(Drop::NoPeer)
     );
 }
 
 #[test]
 fn before_signalling_has_named_a_source_none_is_let_in() {
-    let (mut config, own, twin) = (config(), Cell::new(0), Cell::new(0));
+    let (mut config, own, twin) = (config(), nobody(), nobody());
     config.candidate_count = 0;
     config.named_port = Port::NONE;
     for from in [NAMED, "10.0.0.2:0", "192.0.2.7:1"] {
@@ -216,20 +226,12 @@ fn before_signalling_has_named_a_source_none_is_let_in() {
 }
 
 #[test]
-fn what_is_for_user_space_is_not_looked_at() {
-    let (mut config, own, twin) = (config(), Cell::new(0), Cell::new(0));
-    config.local = 1;
-    assert_eq!(verdict(&config, &own, &twin, "8.8.8.8:53", b""), Ok(None));
-    assert_eq!(own.get(), 0);
-}
-
-#[test]
 fn a_fault_of_the_headers_is_the_reason() {
-    let (config, own, twin) = (config(), Cell::new(0), Cell::new(0));
+    let (config, own, twin) = (config(), nobody(), nobody());
     for fault in [Drop::Fragment, Drop::Malformed] {
         let mut datagram = Datagram::received(at(NAMED), &rtp(0));
         datagram.fault = Some(fault);
-        assert_eq!(decide(&config, &own, &twin, &datagram), Err(fault));
+        assert_eq!(outcome(&config, &own, &twin, &datagram), Err(fault));
     }
 }
 
@@ -261,7 +263,7 @@ fn a_port_takes_what_it_is_for() {
         (RTP | RTCP, &rtp(8)[..], Err(Drop::PayloadType)),
     ] {
         let config = FlowConfig { kind, ..config() };
-        let result = verdict(&config, &Cell::new(0), &Cell::new(0), NAMED, payload);
+        let result = verdict(&config, &nobody(), &nobody(), NAMED, payload);
         assert_eq!(result.map(|_| ()), expected, "kind {kind}, {payload:02x?}");
     }
 }
@@ -276,13 +278,7 @@ fn all_128_payload_types_have_their_own_bit() {
         };
         for payload_type in 0..128_u8 {
             // 64 to 95 with the marker look like RTCP (RFC 5761 4); without it they are RTP.
-            let result = verdict(
-                &config,
-                &Cell::new(0),
-                &Cell::new(0),
-                NAMED,
-                &rtp(payload_type),
-            );
+            let result = verdict(&config, &nobody(), &nobody(), NAMED, &rtp(payload_type));
             assert_eq!(result.is_ok(), payload_type == allowed);
         }
     }
@@ -290,75 +286,102 @@ fn all_128_payload_types_have_their_own_bit() {
 
 /// A latch that somebody else takes between the look and the exchange.
 struct Contested {
-    word: Cell<u64>,
+    state: Cell<FlowState>,
     rival: Cell<Option<u64>>,
 }
 
-impl LatchWord for Contested {
+impl Latch for Contested {
     fn load(&self) -> u64 {
-        self.word.get()
+        self.state.load()
     }
 
     fn exchange(&self, seen: u64, new: u64) -> u64 {
-        if let Some(rival) = self.rival.take() {
-            self.word.set(rival);
+        if let Some(latch) = self.rival.take() {
+            self.state.set(FlowState {
+                latch,
+                ..FlowState::default()
+            });
         }
-        self.word.exchange(seen, new)
+        self.state.exchange(seen, new)
+    }
+
+    fn source(&self) -> Address {
+        self.state.source()
+    }
+
+    fn remember(&self, source: Address) {
+        self.state.remember(source);
+    }
+
+    fn last(&self) -> (u16, u32, u16) {
+        self.state.last()
     }
 }
 
 #[test]
 fn of_two_that_speak_at_once_one_wins() {
-    let rival = |candidate, port| {
-        let word = latch(candidate, port, 5).get();
+    let rival = |candidate, from| {
+        let word = latch(candidate, from, 5).get().latch;
         Contested {
-            word: Cell::new(0),
+            state: nobody(),
             rival: Cell::new(Some(word)),
         }
     };
+    let (one, other) = ("192.0.2.7:1234", "192.0.2.7:1235");
     for (from, rival, expected, winner) in [
-        (
-            "192.0.2.7:1234",
-            rival(1, 1235),
-            Err(Drop::WrongSource),
-            1235,
-        ),
-        ("192.0.2.7:1234", rival(1, 1234), sent(PEER, 11), 1234),
-        (
-            "192.0.2.7:1234",
-            rival(0, 4000),
-            Err(Drop::WrongSource),
-            4000,
-        ),
-        (NAMED, rival(1, 1235), sent(PEER, 11), 4000),
-        (NAMED, rival(0, 4000), sent(PEER, 11), 4000),
+        (one, rival(1, other), Err(Drop::WrongSource), 1235),
+        (one, rival(1, one), sent(PEER, 11), 1234),
+        (one, rival(0, NAMED), Err(Drop::WrongSource), 4000),
+        (NAMED, rival(1, other), sent(PEER, 11), 4000),
+        (NAMED, rival(0, NAMED), sent(PEER, 11), 4000),
     ] {
         let datagram = Datagram::received(at(from), &rtp(0));
-        let config = config();
-        assert_eq!(
-            outcome(decide(&config, &rival, &Cell::new(0), &datagram)),
-            expected
-        );
-        let port = Latched::unpack(rival.word.get(), 5).map(|latched| latched.port);
-        assert_eq!(port, Some(Port::new(winner)));
+        let result = outcome(&config(), &rival, &nobody(), &datagram);
+        assert_eq!(result, expected);
+        assert_eq!(latched(&rival.state).map(|(_, port)| port), Some(winner));
+    }
+}
+
+/// A latch in memory that threads share, as the CPUs share the program's.
+#[derive(Default)]
+struct Shared(AtomicU64);
+
+impl Latch for Shared {
+    fn load(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn exchange(&self, seen: u64, new: u64) -> u64 {
+        use Ordering::Relaxed;
+        match self.0.compare_exchange(seen, new, Relaxed, Relaxed) {
+            Ok(was) | Err(was) => was,
+        }
+    }
+
+    fn source(&self) -> Address {
+        Address::default()
+    }
+
+    fn remember(&self, _: Address) {}
+
+    fn last(&self) -> (u16, u32, u16) {
+        (0, 0, 0)
     }
 }
 
 #[test]
 fn threads_that_race_for_a_latch_leave_one_winner() {
     for _ in 0..200 {
-        let (config, word, twin) = (config(), AtomicU64::new(0), AtomicU64::new(0));
+        let (config, word) = (config(), Shared::default());
         let passed: Vec<u16> = std::thread::scope(|scope| {
             let racers: Vec<_> = [1001, 1002]
                 .into_iter()
                 .map(|port| {
-                    let (config, word, twin) = (&config, &word, &twin);
+                    let (config, word) = (&config, &word);
                     scope.spawn(move || {
                         let from = SocketAddr::from(([192, 0, 2, 7], port));
                         let datagram = Datagram::received(from, &rtp(0));
-                        decide(config, word, twin, &datagram)
-                            .is_ok()
-                            .then_some(port)
+                        admit(config, word, &datagram).is_ok().then_some(port)
                     })
                 })
                 .collect();
@@ -367,19 +390,178 @@ fn threads_that_race_for_a_latch_leave_one_winner() {
                 .filter_map(|racer| racer.join().unwrap())
                 .collect()
         });
-        let winner = Latched::unpack(word.load(Ordering::Relaxed), 5).unwrap();
+        let winner = Latched::unpack(word.load(), config.latch).unwrap();
         assert_eq!(passed, [winner.port.number()]);
     }
 }
 
+/// RTP of payload type 0 with this SSRC and sequence number.
+fn numbered(ssrc: u32, sequence: u16) -> Vec<u8> {
+    let mut packet = rtp(0);
+    packet[2..4].copy_from_slice(&sequence.to_be_bytes());
+    packet[8..12].copy_from_slice(&ssrc.to_be_bytes());
+    packet
+}
+
+#[test]
+fn a_phone_whose_nat_rebinds_goes_on_from_another_port() {
+    let mut config = config();
+    config.flags |= abi::REBINDS;
+    for first in ["192.0.2.7:1234", NAMED] {
+        let (own, twin) = (nobody(), nobody());
+        let moved = format!("{}:60001", at(first).ip());
+        let run = |from: &str, packet: &[u8]| verdict(&config, &own, &twin, from, packet);
+        assert_eq!(run(first, &numbered(7, 65_530)), sent(PEER, 11));
+        let strangers = [
+            (moved.as_str(), numbered(8, 65_531), "another SSRC"),
+            (&moved, numbered(7, 65_530), "the same again"),
+            (&moved, numbered(7, 65_529), "from before"),
+            (&moved, numbered(7, 2995), "too far ahead"),
+            ("192.0.2.9:1", numbered(7, 65_531), "another address"),
+        ];
+        for (from, packet, why) in &strangers {
+            assert_eq!(run(from, packet), Err(Drop::WrongSource), "{why}");
+        }
+        assert_eq!(run(&moved, &numbered(7, 65_531)), sent(PEER, 11));
+        assert_eq!(run(&moved, &numbered(7, 65_532)), sent(PEER, 11));
+        assert_eq!(latched(&own).map(|(_, port)| port), Some(60_001));
+        // What signalling named wins at once, and the other does not come back: its numbers do not go on.
+        assert_eq!(run(NAMED, &numbered(9, 1)), sent(PEER, 11));
+        let late = run("192.0.2.7:60001", &numbered(7, 65_533));
+        assert_eq!(late, Err(Drop::WrongSource));
+    }
+}
+
+#[test]
+fn who_may_not_rebind_does_not() {
+    let (config, own, twin) = (config(), nobody(), nobody());
+    let run = |from: &str, packet: &[u8]| verdict(&config, &own, &twin, from, packet);
+    assert_eq!(run("192.0.2.7:1234", &numbered(7, 1)), sent(PEER, 11));
+    let moved = run("192.0.2.7:1235", &numbered(7, 2));
+    assert_eq!(moved, Err(Drop::WrongSource));
+}
+
+#[test]
+fn only_the_ssrcs_that_are_fixed_come_in() {
+    let mut config = config();
+    config.flags |= abi::SSRCS;
+    config.kind = abi::RTP | abi::RTCP;
+    config.ssrcs = [7, 8, 7, 7].map(u32::to_be);
+    let (own, twin) = (nobody(), nobody());
+    let run = |packet: &[u8]| verdict(&config, &own, &twin, NAMED, packet);
+    assert_eq!(run(&numbered(9, 1)), Err(Drop::Ssrc));
+    assert_eq!(own.get().latch, 0);
+    assert_eq!(run(&numbered(7, 1)), sent(PEER, 11));
+    assert_eq!(run(&numbered(8, 1)), sent(PEER, 11));
+    assert_eq!(run(&numbered(9, 1)), Err(Drop::Ssrc));
+    let rtcp = |ssrc| [0x80, 200, 0, 1, 0, 0, 0, ssrc];
+    assert_eq!(run(&rtcp(8)), sent(PEER, 11));
+    assert_eq!(run(&rtcp(9)), Err(Drop::Ssrc));
+    assert_eq!(own.get().stream.ssrc_changes, 1);
+}
+
+#[test]
+fn a_prefix_is_a_source() {
+    for (prefix, length, inside, outside) in [
+        (
+            "198.51.100.0",
+            96 + 24,
+            "198.51.100.77:9",
+            "198.51.101.77:9",
+        ),
+        (
+            "198.51.100.64",
+            96 + 26,
+            "198.51.100.127:9",
+            "198.51.100.128:9",
+        ),
+        ("0.0.0.0", 96, "8.8.8.8:9", "[2001:db8::1]:9"),
+        ("2001:db8::", 32, "[2001:db8:1::1]:9", "[2001:db9::1]:9"),
+        ("2001:db8::", 64, "[2001:db8::1]:9", "[2001:db8:0:1::1]:9"),
+        ("2001:db8::80", 121, "[2001:db8::ff]:9", "[2001:db8::7f]:9"),
+        ("::", 0, "[2001:db8::1]:9", NAMED),
+    ] {
+        let mut config = config();
+        config.candidates[1] = prefix.parse::<IpAddr>().unwrap().into();
+        config.lengths[1] = length;
+        if outside != NAMED {
+            let result = verdict(&config, &nobody(), &nobody(), outside, &rtp(0));
+            assert_eq!(
+                result,
+                Err(Drop::WrongSource),
+                "{outside} {prefix}/{length}"
+            );
+        }
+        let own = nobody();
+        let result = verdict(&config, &own, &nobody(), inside, &rtp(0));
+        assert_eq!(result, sent(PEER, 11), "{inside} {prefix}/{length}");
+        assert_eq!(latched(&own), Some((1, 9)));
+    }
+}
+
+#[test]
+fn an_ipv6_source_is_known_by_all_of_its_address() {
+    let mut config = config();
+    let six = "[2001:db8::2]:4000";
+    config.candidates[0] = at(six).ip().into();
+    config.flags = 0;
+    config.peer = at("[2001:db8::9]:5000").ip().into();
+    let (own, twin) = (nobody(), nobody());
+    let run = |from: &str| verdict(&config, &own, &twin, from, &rtp(0));
+    assert_eq!(run(six), sent("[2001:db8::9]:5000", 11));
+    assert_eq!(run("[2001:db8::3]:4000"), Err(Drop::WrongSource));
+    assert_eq!(own.get().source, at(six).ip().into());
+    // And found by the other direction, once it is complete.
+    let mut other_way = config;
+    other_way.twin_latch = config.latch;
+    let back = |own: &Cell<FlowState>| whither(&other_way, own);
+    assert_eq!(back(&own).map(|send| send.to()), Ok(at(six)));
+    let torn = FlowState {
+        source: at("[2001:db8::3]:1").ip().into(),
+        ..own.get()
+    };
+    assert_eq!(back(&Cell::new(torn)), Err(Drop::NoPeer));
+}
+
+#[test]
+fn what_is_opaque_is_not_looked_into() {
+    let config = FlowConfig {
+        kind: abi::OPAQUE,
+        ..config()
+    };
+    let own = nobody();
+    for payload in [&b""[..], b"\0\0", &rtp(99)] {
+        assert_eq!(
+            verdict(&config, &own, &nobody(), NAMED, payload),
+            sent(PEER, 11)
+        );
+    }
+    assert_eq!(own.get().stream, abi::Stream::default());
+    let datagram = Datagram::received(at(NAMED), b"udptl");
+    assert_eq!(admit(&config, &own, &datagram), Ok(Kind::Opaque));
+}
+
 proptest! {
     #[test]
-    fn a_latch_is_what_was_packed(candidate in 0..4_u8, port: u16, ssrc: u32, epoch in 1..=MAX_EPOCH, other in 1..=MAX_EPOCH) {
-        let latched = Latched { candidate, port: Port::new(port), ssrc };
-        let word = latched.pack(epoch);
-        prop_assert_eq!(Latched::unpack(word, epoch), Some(latched));
-        prop_assert_eq!(Latched::unpack(word, other).is_some(), other == epoch);
-        prop_assert_eq!(Latched::unpack(0, epoch), None);
+    fn a_latch_is_what_was_packed(candidate in 0..4_u8, port: u16, mark: u32, epoch in 1..=MAX_EPOCH, other in 1..=MAX_EPOCH) {
+        let (port, base, another) = (Port::new(port), latch_base(epoch), latch_base(other));
+        let latched = Latched { candidate, port, mark };
+        let word = latched.pack(base);
+        prop_assert_eq!(Latched::unpack(word, base), Some(latched));
+        prop_assert_eq!(Latched::unpack(word, another).is_some(), other == epoch);
+        prop_assert_eq!(Latched::unpack(0, base), None);
+        prop_assert!(Latched::is(word, base, port, mark));
+        prop_assert_eq!(Latched::is(word, another, port, mark), other == epoch);
+        prop_assert!(!Latched::is(word, base, port, !mark));
+    }
+
+    #[test]
+    fn a_prefix_holds_what_its_bits_say(address: u128, prefix: u128, length in 0..=128_u8) {
+        let six = |bits: u128| Address::from(IpAddr::V6(bits.into()));
+        let expected = length == 0 || (address ^ prefix) >> (128 - length) == 0;
+        prop_assert_eq!(six(address).is_in(&six(prefix), length), expected);
+        let near = prefix ^ (address.checked_shr(length.into()).unwrap_or(0));
+        prop_assert!(six(near).is_in(&six(prefix), length));
     }
 
     #[test]
@@ -391,8 +573,9 @@ proptest! {
     }
 
     #[test]
-    fn no_payload_is_too_odd(payload in proptest::collection::vec(any::<u8>(), 0..64), word: u64) {
-        let own = Cell::new(word);
-        let _ = verdict(&config(), &own, &Cell::new(word), NAMED, &payload);
+    fn no_payload_is_too_odd(payload in proptest::collection::vec(any::<u8>(), 0..64), latch: u64) {
+        let state = FlowState { latch, ..FlowState::default() };
+        let _ = verdict(&config(), &Cell::new(state), &Cell::new(state), NAMED, &payload);
+        prop_assert_eq!(usize::from(Payload::of(&payload).length), payload.len());
     }
 }

@@ -17,7 +17,7 @@ use sbc::media::{
     Fallback, FlowKind, FlowPair, FlowReport, NetworkPath, PairId, Path, Side, Slot, XdpMode,
     flow_configs,
 };
-use sbc_ebpf::FlowKey;
+use sbc_ebpf::abi::Local;
 use sbc_tests::e2e::{Need, skipped};
 
 /// Three namespaces and two links; gone with it.
@@ -367,14 +367,15 @@ fn without_the_daemon_the_kernel_says_where_to() {
     };
     let forward = "echo 1 > /proc/sys/net/ipv4/conf/lo/forwarding";
     lab.within("edge", "sh", &["-c", forward]);
-    let (mut program, _hops) = Program::load().unwrap();
+    let (mut program, _hops) = Program::load(2).unwrap();
     let mut config = flow_configs(
         &pair(
             1,
             ("10.7.0.1:30000", "10.7.0.2:4000"),
             ("10.7.1.1:31000", "10.7.1.2:5000"),
         ),
-        [Slot { row: 0, epoch: 1 }; 2],
+        [0, 1].map(|row| Slot { row, epoch: 1 }),
+        None,
     );
     let _links: Vec<_> = ["e0", "e1"]
         .into_iter()
@@ -389,7 +390,16 @@ fn without_the_daemon_the_kernel_says_where_to() {
         .collect();
     config[0].next_hops = [0; 4];
     let at: SocketAddr = "10.7.0.1:30000".parse().unwrap();
-    program.put_flow(FlowKey::from(at), &config[0]).unwrap();
+    program.write_flow(1, &config[0]).unwrap();
+    program.point(1, 1).unwrap();
+    let local = Local {
+        address: at.ip().into(),
+        low: at.port(),
+        count: 1,
+        base: 1,
+        ..Local::default()
+    };
+    program.put_local(local).unwrap();
     let phone = lab.socket("phone", "10.7.0.2:4000");
     let carrier = lab.socket("carrier", "10.7.1.2:5000");
     // The kernel finds the neighbour for a packet of its own.
@@ -400,7 +410,7 @@ fn without_the_daemon_the_kernel_says_where_to() {
         "10.7.1.1:9",
     );
     streams(&phone, "10.7.0.1:30000", &carrier, 20);
-    assert_eq!(program.state(0).unwrap().sides[0].packets, 20);
+    assert_eq!(program.state(0).unwrap().packets, 20);
 }
 
 #[test]

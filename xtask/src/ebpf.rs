@@ -18,9 +18,11 @@ const OBJECTS: [(&str, &str); 2] = [("sbc-xdp", "sbc-xdp.o"), ("sbc-floor", "sbc
 const SIDECAR: &str = "sbc-xdp.toml";
 const TARGET: &str = "bpfel-unknown-none";
 /// In force for every build; part of the sources' hash.
-const FLAGS: [&str; 4] = [
+const FLAGS: [&str; 5] = [
     "-Cdebuginfo=2",
     "-Clink-arg=--btf",
+    // Since Linux 5.1; compare-and-swap needs it in any case.
+    "-Ctarget-cpu=v3",
     "-Ctarget-feature=+allows-misaligned-mem-access",
     "--cfg=bpf_target_arch=\"x86_64\"",
 ];

@@ -1,10 +1,12 @@
 //! The glue of the program, in memory: what the kernel's half does with maps, this does with tables.
 
+use std::cell::Cell;
 use std::collections::HashMap;
-use std::sync::atomic::AtomicU64;
 
-use sbc_ebpf::abi::{Address, FlowConfig, Local, NextHop, Port};
-use sbc_ebpf::{Arrived, Drop, Frame, FrameMut, Media, Packet, Verdict, decide, rewrite};
+use sbc_ebpf::abi::{FlowConfig, LOCAL, Local, NextHop};
+use sbc_ebpf::{
+    Arrived, Drop, FlowState, Frame, FrameMut, Kind, Media, Packet, admit, rewrite, whither,
+};
 
 // Actions of an XDP program.
 pub(crate) const PASS: u32 = 2;
@@ -18,6 +20,10 @@ struct HostFrame(Vec<u8>);
 impl Frame for HostFrame {
     fn words<const N: usize>(&self, offset: usize) -> Option<[u16; N]> {
         self.0.as_slice().words(offset)
+    }
+
+    fn words_behind<const N: usize>(&self, offset: usize) -> Option<[u16; N]> {
+        self.words(offset)
     }
 
     fn has(&self, bytes: usize) -> bool {
@@ -45,10 +51,11 @@ impl FrameMut for HostFrame {
 
 /// What the program's glue does, with maps in memory.
 pub(crate) struct Host {
-    pub(crate) flows: HashMap<Vec<u32>, FlowConfig>,
-    pub(crate) latches: Vec<[AtomicU64; 2]>,
+    /// By place of the index.
+    pub(crate) flows: HashMap<u32, FlowConfig>,
+    pub(crate) states: Vec<Cell<FlowState>>,
     pub(crate) hops: Vec<NextHop>,
-    pub(crate) locals: Vec<(Address, Local)>,
+    pub(crate) locals: Vec<Local>,
 }
 
 /// What became of a frame: the action, the bytes, the reason of a drop.
@@ -57,45 +64,45 @@ pub(crate) type Fate = (u32, Vec<u8>, Option<Drop>);
 impl Host {
     pub(crate) fn run(&self, bytes: &[u8]) -> Fate {
         let mut frame = HostFrame(bytes.to_vec());
+        let pass = |frame: HostFrame| (PASS, frame.0, None);
         let Some(packet) = Packet::of(&frame) else {
-            return (PASS, frame.0, None);
+            return pass(frame);
         };
-        let Some(config) = self
-            .flows
-            .get(&key(packet.destination(), packet.destination_port()))
-        else {
-            let owned = self.locals.iter().any(|(address, local)| {
-                *address == packet.destination() && local.holds(packet.destination_port())
-            });
-            let reason = packet.fault().unwrap_or(Drop::NoFlow);
-            return if owned {
-                (DROP, frame.0, Some(reason))
-            } else {
-                (PASS, frame.0, None)
-            };
+        let mut locals = self.locals.iter();
+        let local = locals.find(|local| local.address == packet.destination());
+        let Some(place) = local.and_then(|local| local.place(packet.destination_port())) else {
+            return pass(frame);
         };
-        let side = config.side as usize;
-        let pair = &self.latches[config.slot as usize];
-        let done =
-            decide(config, &pair[side], &pair[side ^ 1], &packet).and_then(
-                |verdict| match verdict {
-                    Verdict::Local => Ok(PASS),
-                    Verdict::Send(send) => {
-                        let hop = &self.hops[send.next_hop as usize];
-                        rewrite(&mut frame, &packet, config, &send, hop).map(|()| TX)
-                    }
-                },
-            );
-        match done {
-            Ok(action) => (action, frame.0, None),
+        let Some(config) = self.flows.get(&place) else {
+            return (DROP, frame.0, Some(packet.fault().unwrap_or(Drop::NoFlow)));
+        };
+        if config.has(LOCAL) {
+            return pass(frame);
+        }
+        match self.forward(&mut frame, config, &packet) {
+            Ok(()) => (TX, frame.0, None),
             Err(reason) => (DROP, frame.0, Some(reason)),
         }
     }
-}
 
-/// As the kernel's map has it.
-pub(crate) fn key(address: Address, port: Port) -> Vec<u32> {
-    let mut key = address.words().to_vec();
-    key.push(u32::from(port.word()));
-    key
+    fn forward(
+        &self,
+        frame: &mut HostFrame,
+        config: &FlowConfig,
+        packet: &Packet,
+    ) -> Result<(), Drop> {
+        let own = &self.states[config.state as usize];
+        let kind = admit(config, own, packet)?;
+        let out = match kind {
+            Kind::Rtcp if config.rtcp != 0 => self.flows.get(&config.rtcp).ok_or(Drop::NoPeer)?,
+            _ => config,
+        };
+        let send = whither(out, &self.states[out.twin as usize])?;
+        let hop = &self.hops[send.next_hop as usize];
+        rewrite(frame, packet, out, &send, hop)?;
+        let mut state = own.get();
+        state.count(config, kind, &packet.payload(), 0);
+        own.set(state);
+        Ok(())
+    }
 }

@@ -7,21 +7,23 @@
     reason = "a test that cannot go on fails"
 )]
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::AtomicU64;
 
 use etherparse::PacketBuilder;
 use rand_chacha::ChaCha8Rng;
 use rand_core::{RngCore, SeedableRng};
+use sbc::config::NetworkId;
 use sbc::io::fast_path::{HopMap, Program};
-use sbc_ebpf::Drop;
-use sbc_ebpf::abi::{self, Address, FlowConfig, FlowKey, Local, NextHop, Port};
+use sbc::media::{FlowKind, FlowPair, PairId, Path, Side, Slot, flow_configs};
+use sbc_ebpf::abi::{self, FlowConfig, Local, NextHop};
+use sbc_ebpf::{Drop, FlowState};
 use sbc_tests::e2e::skip;
 
 mod host;
 
-use host::{DROP, Fate, Host, PASS, TX, key};
+use host::{DROP, Fate, Host, PASS, TX};
 
 const PHONE: &str = "10.0.0.2:4000";
 const OURS: &str = "10.0.0.1:30000";
@@ -29,6 +31,10 @@ const THEIRS: &str = "10.0.1.1:31000";
 const CARRIER: &str = "10.0.1.2:5000";
 const OURS6: &str = "[fd00::1]:30000";
 const PHONE6: &str = "[fd00::2]:4000";
+
+/// Ports of each address's media range, from 30,000.
+const PORTS: u32 = 2000;
+const ADDRESSES: u32 = 3;
 
 /// The program in the kernel and its twin on the host, with the same tables.
 struct Both {
@@ -40,7 +46,7 @@ struct Both {
 impl Both {
     /// None where there is no BPF to be had.
     fn load() -> Option<Both> {
-        let (kernel, hops) = match Program::load() {
+        let (kernel, hops) = match Program::load(PORTS * ADDRESSES) {
             Ok(loaded) => loaded,
             Err(failure) if failure.os_error() == Some(1) => {
                 skip(
@@ -53,9 +59,7 @@ impl Both {
         };
         let host = Host {
             flows: HashMap::new(),
-            latches: (0..16)
-                .map(|_| [AtomicU64::new(0), AtomicU64::new(0)])
-                .collect(),
+            states: (0..32).map(|_| Cell::default()).collect(),
             hops: vec![NextHop::default()],
             locals: Vec::new(),
         };
@@ -67,18 +71,11 @@ impl Both {
             mtu: 1500,
             destination: [2, 0, 0, 0, 0, 9],
             source: [2, 0, 0, 0, 0, 1],
+            flags: abi::PLAIN,
             ..NextHop::default()
         });
         for ip in [ip(OURS), ip(THEIRS), ip(OURS6)] {
-            both.local(
-                ip,
-                Local {
-                    low: 30000,
-                    high: 31999,
-                    network: 3,
-                    reserved: 0,
-                },
-            );
+            both.local(ip);
         }
         both.pair(0, (OURS, PHONE), (THEIRS, CARRIER));
         both.pair(1, (OURS6, PHONE6), ("10.0.1.1:31002", "10.0.1.2:5002"));
@@ -95,25 +92,40 @@ impl Both {
         self.host.hops.push(hop);
     }
 
-    fn local(&mut self, ip: IpAddr, local: Local) {
-        self.kernel.put_local(ip.into(), local).unwrap();
-        self.host.locals.push((ip.into(), local));
+    fn local(&mut self, ip: IpAddr) {
+        let local = Local {
+            address: ip.into(),
+            low: 30_000,
+            count: PORTS as u16,
+            network: 3,
+            base: 1 + PORTS * self.host.locals.len() as u32,
+            ..Local::default()
+        };
+        self.kernel.put_local(local).unwrap();
+        self.host.locals.push(local);
+    }
+
+    fn place(&self, local: &str) -> u32 {
+        let local: SocketAddr = local.parse().unwrap();
+        let mut all = self.host.locals.iter();
+        let block = all
+            .find(|block| block.address == local.ip().into())
+            .unwrap();
+        block.place(abi::Port::new(local.port())).unwrap()
     }
 
     /// Two flows, each between an address of ours and a peer.
-    fn pair(&mut self, slot: u32, a: (&str, &str), b: (&str, &str)) {
-        for (side, (from, to)) in [(a, b), (b, a)].into_iter().enumerate() {
-            self.flow(from.0, config(slot, side as u32, from.1, to));
-        }
+    fn pair(&mut self, number: u32, a: (&str, &str), b: (&str, &str)) {
+        let [first, second] = configs(number, a, b);
+        self.flow(a.0, first);
+        self.flow(b.0, second);
     }
 
     fn flow(&mut self, local: &str, config: FlowConfig) {
-        let local: SocketAddr = local.parse().unwrap();
-        self.kernel.put_flow(FlowKey::from(local), &config).unwrap();
-        let address = Address::from(local.ip());
-        self.host
-            .flows
-            .insert(key(address, Port::new(local.port())), config);
+        let (place, row) = (self.place(local), self.host.flows.len() as u32 + 1);
+        self.kernel.write_flow(row, &config).unwrap();
+        self.kernel.point(place, row).unwrap();
+        self.host.flows.insert(place, config);
     }
 
     /// Gives both the frame, and what they agree on.
@@ -136,16 +148,11 @@ impl Both {
             (fate.0, &fate.1, fate.2),
             "{frame:02x?}"
         );
-        for (slot, host) in self.host.latches.iter_mut().enumerate() {
-            let kernel = self
-                .kernel
-                .state(slot as u32)
-                .unwrap()
-                .sides
-                .map(|side| side.latch);
+        for (row, host) in self.host.states.iter().enumerate() {
+            let kernel = self.kernel.state(row as u32).unwrap();
             assert_eq!(
-                kernel,
-                [*host[0].get_mut(), *host[1].get_mut()],
+                without_time(kernel),
+                without_time(host.get()),
                 "{frame:02x?}"
             );
         }
@@ -153,33 +160,44 @@ impl Both {
     }
 }
 
-fn config(slot: u32, side: u32, peer: &str, to: (&str, &str)) -> FlowConfig {
-    let [peer, local, named] = [peer, to.0, to.1].map(|at| at.parse::<SocketAddr>().unwrap());
-    let mut config = FlowConfig {
-        slot,
-        side,
-        epoch: 7,
-        twin_epoch: 7,
-        network: 3,
-        twin_network: 3,
-        kind: abi::RTP,
-        candidate_count: 2,
-        peer_count: 2,
-        named_port: Port::new(peer.port()),
-        peer_port: Port::new(named.port()),
-        payload_types: [1 | 1 << 8, 1 << (101 - 64)],
-        out_address: local.ip().into(),
-        out_port: Port::new(local.port()),
-        dscp: 46,
-        ttl: 64,
-        out_is_v4: u8::from(local.is_ipv4()),
-        ..FlowConfig::default()
+/// The two have no common clock.
+fn without_time(mut state: FlowState) -> FlowState {
+    state.last_seen = 0;
+    state.stream.jitter = 0;
+    state.stream.transit = 0;
+    state
+}
+
+fn side(network: u16, (local, peer): (&str, &str)) -> Side {
+    Side {
+        named: Some(peer.parse().unwrap()),
+        sources: ["192.0.2.7/32".parse().unwrap()].into_iter().collect(),
+        payload_types: 1 | 1 << 8 | 1 << 101,
+        timed: 1 | 1 << 8,
+        clock_rate: 8000,
+        ..Side::new(NetworkId(network), local.parse().unwrap())
+    }
+}
+
+/// Both flows of the pair of this number, whose packets leave by the first next hop.
+fn configs(number: u32, a: (&str, &str), b: (&str, &str)) -> [FlowConfig; 2] {
+    let pair = FlowPair {
+        id: PairId(number.into()),
+        kind: FlowKind::Rtp,
+        sides: [side(3, a), side(3, b)],
+        path: Path::Kernel,
+        companion: None,
     };
-    config.candidates[0] = peer.ip().into();
-    config.candidates[1] = ip("192.0.2.7:0").into();
-    config.peers[0] = named.ip().into();
-    config.peers[1] = ip("192.0.2.7:0").into();
-    config.next_hops = [1, 1, 0, 0];
+    let slots = [2 * number, 2 * number + 1].map(|row| Slot { row, epoch: 7 });
+    flow_configs(&pair, slots, None).map(|config| FlowConfig {
+        next_hops: [1, 1, 0, 0],
+        ..config
+    })
+}
+
+/// One flow of a pair whose other one nobody needs.
+fn config(number: u32, local: &str) -> FlowConfig {
+    let [config, _] = configs(number, (local, PHONE), (THEIRS, CARRIER));
     config
 }
 
@@ -268,11 +286,9 @@ fn media_goes_to_the_other_side_and_back() {
     assert_sent(&both.run(&rtp(PHONE, OURS, 0)), THEIRS, CARRIER);
     assert_sent(&both.run(&rtp(CARRIER, THEIRS, 8)), OURS, PHONE);
     assert_sent(&both.run(&rtp(PHONE, OURS, 101)), THEIRS, CARRIER);
-    let state = both.kernel.state(0).unwrap();
-    assert_eq!(
-        state.sides.map(|side| (side.packets, side.bytes)),
-        [(2, 344), (1, 172)]
-    );
+    let states = [0, 1].map(|row| both.kernel.state(row).unwrap());
+    let counted = states.map(|state| (state.packets, state.bytes));
+    assert_eq!(counted, [(2, 344), (1, 172)]);
 }
 
 #[test]
@@ -344,14 +360,15 @@ fn every_reason_is_given() {
     options[14] = 0x46;
     let mut long = rtp(PHONE, OURS, 0);
     long[38..40].copy_from_slice(&1000_u16.to_be_bytes());
-    let mut nobody = config(4, 0, PHONE, (THEIRS, CARRIER));
-    nobody.peer_port = Port::NONE;
+    let mut nobody = config(4, "10.0.0.1:30020");
+    nobody.peer_port = abi::Port::NONE;
     both.flow("10.0.0.1:30020", nobody);
-    let mut nowhere = config(5, 0, PHONE, (THEIRS, CARRIER));
+    let mut nowhere = config(5, "10.0.0.1:30030");
     nowhere.next_hops = [2, 0, 0, 0];
     both.hop(NextHop {
         ifindex: 1,
         mtu: 100,
+        flags: abi::PLAIN,
         ..NextHop::default()
     });
     both.flow("10.0.0.1:30030", nowhere);
@@ -387,8 +404,8 @@ fn what_is_not_media_is_the_stacks() {
     later_fragment[21] = 1;
     let mut tcp = rtp(PHONE, OURS, 0);
     tcp[23] = 6;
-    let mut local = config(6, 0, PHONE, (THEIRS, CARRIER));
-    local.local = 1;
+    let mut local = config(6, "10.0.0.1:30040");
+    local.flags |= abi::LOCAL;
     both.flow("10.0.0.1:30040", local);
     for frame in [
         udp(PHONE, "10.0.0.1:5060", b"OPTIONS"),

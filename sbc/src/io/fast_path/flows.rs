@@ -1,22 +1,25 @@
 //! The flow pairs that are installed, and their rows in the kernel's tables.
 
-use std::collections::{HashMap, VecDeque};
-use std::net::{IpAddr, SocketAddr};
+use std::collections::HashMap;
+use std::net::IpAddr;
 
-use sbc_ebpf::abi::{FlowConfig, FlowKey, FlowState, Latched, MAX_EPOCH, MAX_PAIRS, PairState};
+use sbc_ebpf::abi::{FlowConfig, FlowState, MAX_CANDIDATES};
 
 use super::next_hops::NextHops;
 use super::program::Program;
+use super::tables::{Places, Rows, Slots, next_epoch};
 use crate::engine::FlowFailure;
 use crate::media::{
-    Fallback, FlowCount, FlowPair, FlowReport, MediaStats, PairId, Path, Quality, Slot,
-    flow_configs, must_relearn,
+    Fallback, FlowKind, FlowPair, FlowReport, MediaStats, PairId, Path, Side, Slot, candidates,
+    flow_configs, flow_count, lost_at_end, must_relearn,
 };
 
 /// What the owner of flows keeps.
 pub(super) struct Flows {
     pairs: HashMap<PairId, Installed>,
+    slots: Slots,
     rows: Rows,
+    places: Places,
     /// Traffic of flows that have ended.
     ended: MediaStats,
 }
@@ -24,18 +27,40 @@ pub(super) struct Flows {
 struct Installed {
     pair: FlowPair,
     slots: [Slot; 2],
-    /// What the row's counters were when it was given out.
-    baseline: PairState,
+    /// What the states were when they were given out.
+    baseline: [FlowState; 2],
+    written: Written,
+}
+
+/// What one version of a pair has in the tables.
+#[derive(Default)]
+struct Written {
+    configs: [FlowConfig; 2],
+    rows: [u32; 2],
+    places: [u32; 2],
     ways: Vec<(IpAddr, IpAddr)>,
 }
 
+/// The tables that a pair is written to.
+struct Tables<'a> {
+    program: &'a mut Program,
+    hops: &'a NextHops,
+}
+
 impl Flows {
-    pub(super) fn new() -> Flows {
+    pub(super) fn new(program: &Program) -> Flows {
         Flows {
             pairs: HashMap::new(),
-            rows: Rows::new(),
+            slots: Slots::new(program.states()),
+            rows: Rows::new(program.rows()),
+            places: Places::new(program.places()),
             ended: MediaStats::default(),
         }
+    }
+
+    /// Where the ports of media ranges are in the index.
+    pub(super) fn places(&mut self) -> &mut Places {
+        &mut self.places
     }
 
     pub(super) fn install(
@@ -47,22 +72,21 @@ impl Flows {
         if self.pairs.contains_key(&pair.id) {
             return self.update(program, hops, pair);
         }
-        let slots = self.rows.take().ok_or(FULL)?;
-        let baseline = program.state(slots[0].row).unwrap_or_default();
-        let installed = Installed {
-            pair: pair.clone(),
-            slots,
-            baseline,
-            ways: Vec::new(),
-        };
-        match put(program, hops, pair, slots) {
-            Ok(ways) => {
-                self.pairs.insert(pair.id, Installed { ways, ..installed });
-                Ok(())
+        let slots = self.slots.take().ok_or(FULL)?;
+        let baseline = slots.map(|slot| program.state(slot.row).unwrap_or_default());
+        match self.put(Tables { program, hops }, pair, slots) {
+            Ok(written) => {
+                let installed = Installed {
+                    pair: pair.clone(),
+                    slots,
+                    baseline,
+                    written,
+                };
+                self.pairs.insert(pair.id, installed);
+                self.follow(program, hops, pair)
             }
             Err(failure) => {
-                take_out(program, pair);
-                self.rows.give_back(slots);
+                self.slots.give_back(slots);
                 Err(failure)
             }
         }
@@ -75,7 +99,7 @@ impl Flows {
         hops: &NextHops,
         pair: &FlowPair,
     ) -> Result<(), FlowFailure> {
-        let Some(installed) = self.pairs.get_mut(&pair.id) else {
+        let Some(installed) = self.pairs.get(&pair.id) else {
             return Ok(());
         };
         let mut slots = installed.slots;
@@ -85,11 +109,8 @@ impl Flows {
                 slot.epoch = next_epoch(slot.epoch);
             }
         }
-        let ways = put(program, hops, pair, slots)?;
-        release(hops, &std::mem::replace(&mut installed.ways, ways));
-        installed.slots = slots;
-        installed.pair = pair.clone();
-        Ok(())
+        self.replace(program, hops, pair, slots)?;
+        self.follow(program, hops, pair)
     }
 
     /// None for a pair that is not forwarded here.
@@ -100,10 +121,17 @@ impl Flows {
         id: PairId,
     ) -> Option<FlowReport> {
         let installed = self.pairs.remove(&id)?;
-        take_out(program, &installed.pair);
-        release(hops, &installed.ways);
-        let report = report(program, &installed);
-        self.rows.give_back(installed.slots);
+        for place in installed.written.places {
+            program.unpoint(place);
+        }
+        let mut report = FlowReport::default();
+        for (index, count) in report.sides.iter_mut().enumerate() {
+            let now = installed.state(program, index);
+            *count = installed.count(index, &now);
+            count.quality.lost += lost_at_end(&installed.written.configs[index], &now);
+        }
+        self.slots.give_back(installed.slots);
+        self.release(hops, &installed.written);
         if installed.pair.path != Path::Kernel {
             return None;
         }
@@ -114,7 +142,7 @@ impl Flows {
     /// What a pair that is installed and forwarded here has done so far.
     pub(super) fn report(&self, program: &Program, id: PairId) -> Option<FlowReport> {
         let installed = self.pairs.get(&id)?;
-        (installed.pair.path == Path::Kernel).then(|| report(program, installed))
+        (installed.pair.path == Path::Kernel).then(|| installed.report(program))
     }
 
     /// Traffic of all flows, ended ones included.
@@ -122,98 +150,160 @@ impl Flows {
         let mut stats = self.ended.clone();
         for installed in self.pairs.values() {
             if installed.pair.path == Path::Kernel {
-                add(&mut stats, &installed.pair, &report(program, installed));
+                add(&mut stats, &installed.pair, &installed.report(program));
             }
         }
         stats
     }
+
+    /// The companion's tables name the pair's slots and places: they follow.
+    fn follow(
+        &mut self,
+        program: &mut Program,
+        hops: &NextHops,
+        pair: &FlowPair,
+    ) -> Result<(), FlowFailure> {
+        let companion = pair.companion.and_then(|id| self.pairs.get(&id));
+        let Some(companion) = companion.filter(|_| pair.path == Path::Kernel) else {
+            return Ok(());
+        };
+        let (companion, slots) = (companion.pair.clone(), companion.slots);
+        self.replace(program, hops, &companion, slots)
+    }
+
+    fn replace(
+        &mut self,
+        program: &mut Program,
+        hops: &NextHops,
+        pair: &FlowPair,
+        slots: [Slot; 2],
+    ) -> Result<(), FlowFailure> {
+        let written = self.put(Tables { program, hops }, pair, slots)?;
+        let Some(installed) = self.pairs.get_mut(&pair.id) else {
+            return Ok(());
+        };
+        let old = std::mem::replace(&mut installed.written, written);
+        for place in old.places {
+            if !installed.written.places.contains(&place) {
+                program.unpoint(place);
+            }
+        }
+        installed.slots = slots;
+        installed.pair = pair.clone();
+        self.release(hops, &old);
+        Ok(())
+    }
+
+    /// Writes both flows of a pair into new rows, and has the index lead to them once they are complete. Nothing has changed on failure.
+    fn put(
+        &mut self,
+        tables: Tables<'_>,
+        pair: &FlowPair,
+        slots: [Slot; 2],
+    ) -> Result<Written, FlowFailure> {
+        let Tables { program, hops } = tables;
+        let mut written = Written::default();
+        let result = self.write(program, hops, pair, slots, &mut written);
+        if let Err(failure) = result {
+            self.release(hops, &written);
+            return Err(failure);
+        }
+        for (place, row) in written.places.into_iter().zip(written.rows) {
+            // The place is one of the table's.
+            program.point(place, row).map_err(|_| FULL)?;
+        }
+        Ok(written)
+    }
+
+    fn write(
+        &mut self,
+        program: &mut Program,
+        hops: &NextHops,
+        pair: &FlowPair,
+        slots: [Slot; 2],
+        written: &mut Written,
+    ) -> Result<(), FlowFailure> {
+        let companion = pair.companion.and_then(|id| self.pairs.get(&id));
+        written.configs = flow_configs(pair, slots, companion.map(|other| other.slots));
+        for (index, side) in pair.sides.iter().enumerate() {
+            let other = &pair.sides[1 - index];
+            let config = &mut written.configs[index];
+            written.places[index] = self.places.of(own_port(pair.kind, side)).ok_or(NO_PLACE)?;
+            if pair.kind == FlowKind::Rtp && side.multiplexed && companion.is_some() {
+                config.rtcp = self.places.of(next_port(side)).ok_or(NO_PLACE)?;
+            }
+            match pair.path {
+                Path::User(_) => config.flags |= sbc_ebpf::abi::LOCAL,
+                Path::Kernel => find_next_hops(hops, config, other, &mut written.ways)?,
+            }
+            let row = self.rows.take().ok_or(FULL)?;
+            written.rows[index] = row;
+            program.write_flow(row, config).map_err(|_| FULL)?;
+        }
+        Ok(())
+    }
+
+    fn release(&mut self, hops: &NextHops, written: &Written) {
+        for &(local, peer) in &written.ways {
+            hops.release(local, peer);
+        }
+        for row in written.rows {
+            self.rows.give_back(row);
+        }
+    }
+}
+
+impl Installed {
+    fn state(&self, program: &Program, index: usize) -> FlowState {
+        let row = self.slots[index].row;
+        program.state(row).unwrap_or(self.baseline[index])
+    }
+
+    fn count(&self, index: usize, now: &FlowState) -> crate::media::FlowCount {
+        let (config, side) = (&self.written.configs[index], &self.pair.sides[index]);
+        flow_count(config, side, &self.baseline[index], now)
+    }
+
+    fn report(&self, program: &Program) -> FlowReport {
+        FlowReport {
+            sides: [0, 1].map(|index| self.count(index, &self.state(program, index))),
+        }
+    }
 }
 
 const FULL: FlowFailure = FlowFailure::Kernel(Fallback::Full);
+/// An address of ours that the program does not guard: its interface has none.
+const NO_PLACE: FlowFailure = FlowFailure::Kernel(Fallback::Interface);
 
-/// Writes both flows of a pair; gives the ways whose rows it has taken. Nothing is taken on failure.
-fn put(
-    program: &mut Program,
-    hops: &NextHops,
-    pair: &FlowPair,
-    slots: [Slot; 2],
-) -> Result<Vec<(IpAddr, IpAddr)>, FlowFailure> {
-    let mut configs = flow_configs(pair, slots);
-    let mut ways = Vec::new();
-    let mut result = Ok(());
-    match pair.path {
-        Path::User(_) => configs.iter_mut().for_each(|config| config.local = 1),
-        Path::Kernel => {
-            for config in &mut configs {
-                result = result.and_then(|()| find_next_hops(hops, config, &mut ways));
-            }
-        }
-    }
-    let flows = pair.sides.iter().zip(&configs);
-    for (side, config) in flows {
-        result = result.and_then(|()| {
-            let key = FlowKey::from(side.local);
-            program.put_flow(key, config).map_err(|_| FULL)
-        });
-    }
-    match result {
-        Ok(()) => Ok(ways),
-        Err(failure) => {
-            release(hops, &ways);
-            Err(failure)
-        }
+/// Where a side's packets arrive. RTCP that is multiplexed arrives with RTP: the port that it would have had is the place where it goes on.
+fn own_port(kind: FlowKind, side: &Side) -> std::net::SocketAddr {
+    match kind {
+        FlowKind::Rtcp if side.multiplexed => next_port(side),
+        _ => side.local,
     }
 }
 
+fn next_port(side: &Side) -> std::net::SocketAddr {
+    let port = side.local.port().wrapping_add(1);
+    std::net::SocketAddr::new(side.local.ip(), port)
+}
+
+/// A row for the way to each single address that the other side's peer may have; to one out of a prefix there is none.
 fn find_next_hops(
     hops: &NextHops,
     config: &mut FlowConfig,
+    to: &Side,
     ways: &mut Vec<(IpAddr, IpAddr)>,
 ) -> Result<(), FlowFailure> {
-    let local = config.out_address.ip();
-    let peers = config.peers.iter().take(usize::from(config.peer_count));
+    let local = to.local.ip();
+    let peers: [Option<IpAddr>; MAX_CANDIDATES] = candidates(to);
     for (row, peer) in config.next_hops.iter_mut().zip(peers) {
-        *row = hops.acquire(local, peer.ip()).map_err(|_| FULL)?;
-        ways.push((local, peer.ip()));
+        if let Some(peer) = peer {
+            *row = hops.acquire(local, peer).map_err(|_| FULL)?;
+            ways.push((local, peer));
+        }
     }
     Ok(())
-}
-
-fn release(hops: &NextHops, ways: &[(IpAddr, IpAddr)]) {
-    for &(local, peer) in ways {
-        hops.release(local, peer);
-    }
-}
-
-fn take_out(program: &mut Program, pair: &FlowPair) {
-    for side in &pair.sides {
-        program.remove_flow(FlowKey::from(side.local));
-    }
-}
-
-fn report(program: &Program, installed: &Installed) -> FlowReport {
-    let now = program
-        .state(installed.slots[0].row)
-        .unwrap_or(installed.baseline);
-    let configs = flow_configs(&installed.pair, installed.slots);
-    let side = |index: usize| {
-        let (now, then) = (&now.sides[index], &installed.baseline.sides[index]);
-        FlowCount {
-            packets: now.packets.wrapping_sub(then.packets),
-            bytes: now.bytes.wrapping_sub(then.bytes),
-            latched: latched(&configs[index], now),
-            quality: Quality::default(),
-        }
-    };
-    FlowReport {
-        sides: [side(0), side(1)],
-    }
-}
-
-fn latched(config: &FlowConfig, state: &FlowState) -> Option<SocketAddr> {
-    let latched = Latched::unpack(state.latch, config.epoch)?;
-    let candidate = config.candidates.get(usize::from(latched.candidate))?;
-    Some(SocketAddr::new(candidate.ip(), latched.port.number()))
 }
 
 fn add(stats: &mut MediaStats, pair: &FlowPair, report: &FlowReport) {
@@ -225,67 +315,5 @@ fn add(stats: &mut MediaStats, pair: &FlowPair, report: &FlowReport) {
         let sent = &mut stats.networks.entry(to.network).or_default().sent;
         sent.packets += count.packets;
         sent.bytes += count.bytes;
-    }
-}
-
-/// Rows of the state table. A row that was given back is the last to be given out again, and in another epoch.
-struct Rows {
-    free: VecDeque<[Slot; 2]>,
-    unused: u32,
-}
-
-impl Rows {
-    fn new() -> Rows {
-        Rows {
-            free: VecDeque::new(),
-            unused: 0,
-        }
-    }
-
-    fn take(&mut self) -> Option<[Slot; 2]> {
-        if (self.unused as usize) < MAX_PAIRS {
-            let slot = Slot {
-                row: self.unused,
-                epoch: 1,
-            };
-            self.unused += 1;
-            return Some([slot; 2]);
-        }
-        self.free.pop_front()
-    }
-
-    fn give_back(&mut self, slots: [Slot; 2]) {
-        self.free.push_back(slots.map(|slot| Slot {
-            epoch: next_epoch(slot.epoch),
-            ..slot
-        }));
-    }
-}
-
-fn next_epoch(epoch: u16) -> u16 {
-    if epoch >= MAX_EPOCH { 1 } else { epoch + 1 }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_row_comes_back_last_and_in_another_epoch() {
-        let mut rows = Rows::new();
-        let first = rows.take().unwrap();
-        assert_eq!(first, [Slot { row: 0, epoch: 1 }; 2]);
-        rows.give_back(first);
-        for row in 1..MAX_PAIRS {
-            assert_eq!(rows.take().unwrap()[0].row as usize, row);
-        }
-        assert_eq!(rows.take().unwrap(), [Slot { row: 0, epoch: 2 }; 2]);
-        assert_eq!(rows.take(), None);
-    }
-
-    #[test]
-    fn epochs_go_round_without_zero() {
-        assert_eq!(next_epoch(1), 2);
-        assert_eq!(next_epoch(MAX_EPOCH), 1);
     }
 }

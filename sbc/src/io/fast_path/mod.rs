@@ -9,6 +9,7 @@ mod netlink;
 mod next_hops;
 mod privileges;
 mod program;
+mod tables;
 
 use std::collections::BTreeMap;
 
@@ -56,7 +57,7 @@ impl FastPath {
         let networks: Vec<(NetworkId, &Network)> = ids.zip(&config.networks).collect();
         let is_wanted = |network: &Network| network.fast_path != Wanted::Off;
         let base = if networks.iter().any(|(_, network)| is_wanted(network)) {
-            Base::load(&mut notes)
+            Base::load(ports(config), &mut notes)
         } else {
             Err(Fallback::Off)
         };
@@ -205,24 +206,37 @@ impl FastPath {
 
     /// From now on nothing passes to the network's media ports but what belongs to a flow.
     fn guard(&mut self, id: NetworkId, network: &Network) -> Result<(), ProgramFailure> {
+        let ports = &network.media_ports;
         for &ip in &network.addresses {
-            let local = Local {
-                low: *network.media_ports.start(),
-                high: *network.media_ports.end(),
-                network: id.0,
-                reserved: 0,
+            let Some(base) = self.flows.places().add(ip, ports) else {
+                return Err(ProgramFailure::Object("room for so many media ports"));
             };
-            self.program.put_local(ip.into(), local)?;
+            self.program.put_local(Local {
+                address: ip.into(),
+                low: *ports.start(),
+                count: u16::try_from(ports.len()).unwrap_or(u16::MAX),
+                network: id.0,
+                base,
+                ..Local::default()
+            })?;
         }
         Ok(())
     }
+}
+
+/// Media ports of all addresses of the networks that want the kernel to forward.
+fn ports(config: &Config) -> u32 {
+    let wanted = config.networks.iter();
+    let wanted = wanted.filter(|network| network.fast_path != Wanted::Off);
+    let ports = wanted.map(|network| network.addresses.len() * network.media_ports.len());
+    u32::try_from(ports.sum::<usize>()).unwrap_or(u32::MAX)
 }
 
 /// A fast path without networks.
 struct Base;
 
 impl Base {
-    fn load(notes: &mut Vec<String>) -> Result<(FastPath, Interfaces), Fallback> {
+    fn load(ports: u32, notes: &mut Vec<String>) -> Result<(FastPath, Interfaces), Fallback> {
         let missing = privileges::missing();
         if !missing.is_empty() {
             notes.push(format!("the kernel path needs {}", missing.join(", ")));
@@ -241,15 +255,15 @@ impl Base {
             );
             reason
         };
-        let (program, hops) =
-            Program::load().map_err(|failure| refuse(&failure, interfaces::fallback(&failure)))?;
+        let (program, hops) = Program::load(ports)
+            .map_err(|failure| refuse(&failure, interfaces::fallback(&failure)))?;
         let interfaces =
             Interfaces::read().map_err(|error| refuse(&error, Fallback::Unsupported))?;
         let hops = NextHops::start(hops).map_err(|error| refuse(&error, Fallback::Unsupported))?;
         let fast_path = FastPath {
+            flows: Flows::new(&program),
             program,
             hops,
-            flows: Flows::new(),
             attached: BTreeMap::new(),
             networks: Vec::new(),
             has_native: true,

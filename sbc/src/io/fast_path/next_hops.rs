@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::Duration;
 
-use sbc_ebpf::abi::{MAX_NEXT_HOPS, NextHop};
+use sbc_ebpf::abi::{self, MAX_NEXT_HOPS, NextHop};
 
 use super::netlink::{Events, Link, Netlink};
 use super::program::{HopMap, ProgramFailure};
@@ -256,8 +256,8 @@ fn hop(link: &Link, ifindex: u32, source: [u8; 6], mac: Option<[u8; 6]>) -> Next
             destination,
             source,
             // veth sends back (XDP_TX) only where the far end runs XDP too; redirects it takes on the same terms as from elsewhere.
-            redirect: u8::from(link.is_veth),
-            reserved: [0; 5],
+            flags: abi::PLAIN | if link.is_veth { abi::REDIRECT } else { 0 },
+            ..NextHop::default()
         },
     }
 }

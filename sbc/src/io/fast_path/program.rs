@@ -7,7 +7,7 @@ use aya::{Ebpf, EbpfError, EbpfLoader};
 use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
 use nix::time::{ClockId, clock_getres};
 use sbc_ebpf::Drop as Reason;
-use sbc_ebpf::abi::{self, Address, Beat, FlowConfig, FlowKey, Local, NextHop, PairState};
+use sbc_ebpf::abi::{self, Address, Beat, FlowConfig, FlowState, Local, Near, NextHop, SPARE_ROWS};
 
 /// The committed object: `cargo xtask ebpf` makes it.
 static OBJECT: &[u8] =
@@ -47,8 +47,10 @@ impl ProgramFailure {
 /// The loaded program and the maps that the owner of flows uses.
 pub struct Program {
     ebpf: Ebpf,
-    flows: HashMap<MapData, FlowKey, FlowConfig>,
-    states: Array<MapData, PairState>,
+    index: Array<MapData, u64>,
+    flows: Array<MapData, FlowConfig>,
+    states: Array<MapData, [FlowState; 2]>,
+    near: Array<MapData, Near>,
     locals: HashMap<MapData, Address, Local>,
     drops: PerCpuArray<MapData, u64>,
 }
@@ -64,14 +66,20 @@ impl Program {
     /// The program's name, in the object and in the kernel.
     pub const NAME: &str = "sbc";
 
-    /// Loads the embedded object, with room for [`abi::MAX_FLOWS`] flows. Nothing is attached yet.
+    /// Loads the embedded object, with room for flows on so many media ports, at most [`abi::MAX_FLOWS`]. Nothing is attached yet.
     ///
     /// # Errors
     /// No privileges, or the kernel is too old. Nothing is left behind.
-    pub fn load() -> Result<(Program, HopMap), ProgramFailure> {
+    pub fn load(ports: u32) -> Result<(Program, HopMap), ProgramFailure> {
         // Kernels before 5.11 count maps against this limit. Where it cannot be raised, loading says so itself.
         let _ = setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY);
-        let mut ebpf = EbpfLoader::new().load(OBJECT)?;
+        // Place 0 of the index is none.
+        let ports = ports.clamp(1, abi::MAX_FLOWS as u32 - 1) + 1;
+        let mut ebpf = EbpfLoader::new()
+            .map_max_entries("INDEX", ports)
+            .map_max_entries("STATES", ports.div_ceil(2))
+            .map_max_entries("FLOWS", ports + SPARE_ROWS as u32)
+            .load(OBJECT)?;
         xdp(&mut ebpf)?.load()?;
         let hops = HopMap {
             rows: Array::try_from(take(&mut ebpf, "NEXT_HOPS")?)?,
@@ -79,8 +87,10 @@ impl Program {
             stale_after: abi::STALE_SECONDS * ticks_per_second(),
         };
         let program = Program {
-            flows: HashMap::try_from(take(&mut ebpf, "FLOWS")?)?,
+            index: Array::try_from(take(&mut ebpf, "INDEX")?)?,
+            flows: Array::try_from(take(&mut ebpf, "FLOWS")?)?,
             states: Array::try_from(take(&mut ebpf, "STATES")?)?,
+            near: Array::try_from(take(&mut ebpf, ".data.near")?)?,
             locals: HashMap::try_from(take(&mut ebpf, "LOCALS")?)?,
             drops: PerCpuArray::try_from(take(&mut ebpf, "DROPS")?)?,
             ebpf,
@@ -104,33 +114,88 @@ impl Program {
             .map_err(|_| ProgramFailure::Object("link: the kernel has no BPF links for XDP"))
     }
 
-    /// Puts a flow in, or replaces it.
+    /// Writes a row of configs. The index must not lead to it, nor have done so just now.
     ///
     /// # Errors
-    /// The table is full.
-    pub fn put_flow(&mut self, key: FlowKey, config: &FlowConfig) -> Result<(), ProgramFailure> {
-        Ok(self.flows.insert(key, config, 0)?)
+    /// The row is beyond [`Program::rows`].
+    pub fn write_flow(&mut self, row: u32, config: &FlowConfig) -> Result<(), ProgramFailure> {
+        Ok(self.flows.set(row, config, 0)?)
     }
 
-    /// Takes a flow out; one that is not there is no error.
-    pub fn remove_flow(&mut self, key: FlowKey) {
-        let _ = self.flows.remove(&key);
-    }
-
-    /// What the flows of a pair have seen.
+    /// What arrives at the port of this place belongs to the flow of this row from now on.
     ///
     /// # Errors
-    /// The row is beyond [`abi::MAX_PAIRS`].
-    pub fn state(&self, row: u32) -> Result<PairState, ProgramFailure> {
-        Ok(self.states.get(&row, 0)?)
+    /// The place is beyond the media ranges that the program was loaded for.
+    pub fn point(&mut self, place: u32, row: u32) -> Result<(), ProgramFailure> {
+        Ok(self.index.set(place, abi::index_of(row), 0)?)
     }
 
-    /// Packets to this address and within the range are dropped unless they belong to a flow.
+    /// What arrives at the port of this place belongs to no flow from now on.
+    pub fn unpoint(&mut self, place: u32) {
+        // A place that is beyond the table leads nowhere.
+        let _ = self.index.set(place, 0, 0);
+    }
+
+    /// Rows of configs, the spare ones included.
+    #[must_use]
+    pub fn rows(&self) -> u32 {
+        self.flows.len()
+    }
+
+    /// Rows of states.
+    #[must_use]
+    pub fn states(&self) -> u32 {
+        self.states.len() * 2
+    }
+
+    /// Places of the index.
+    #[must_use]
+    pub fn places(&self) -> u32 {
+        self.index.len()
+    }
+
+    /// What a flow has seen.
+    ///
+    /// # Errors
+    /// The row is beyond [`Program::states`].
+    pub fn state(&self, row: u32) -> Result<FlowState, ProgramFailure> {
+        let [first, second] = self.states.get(&(row / 2), 0)?;
+        Ok(if row % 2 == 0 { first } else { second })
+    }
+
+    /// Packets to this address and within its range are dropped unless they belong to a flow. An address that is there already gets the new range.
     ///
     /// # Errors
     /// There are more than [`abi::MAX_LOCALS`] addresses.
-    pub fn put_local(&mut self, address: Address, local: Local) -> Result<(), ProgramFailure> {
-        Ok(self.locals.insert(address, local, 0)?)
+    pub fn put_local(&mut self, local: Local) -> Result<(), ProgramFailure> {
+        self.locals.insert(local.address, local, 0)?;
+        self.gather_near()
+    }
+
+    /// Packets to this address are the stack's from now on.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn remove_local(&mut self, address: Address) -> Result<(), ProgramFailure> {
+        // One that is not there need not go.
+        let _ = self.locals.remove(&address);
+        self.gather_near()
+    }
+
+    /// The first few addresses are found without a look-up.
+    fn gather_near(&mut self) -> Result<(), ProgramFailure> {
+        let mut near = Near::default();
+        for local in self.locals.iter() {
+            let (_, local) = local?;
+            if let Some(place) = usize::try_from(near.total)
+                .ok()
+                .and_then(|index| near.locals.get_mut(index))
+            {
+                *place = local;
+            }
+            near.total += 1;
+        }
+        Ok(self.near.set(0, near, 0)?)
     }
 
     /// Packets of a network that were dropped for a reason since the program was loaded.
@@ -186,8 +251,8 @@ impl HopMap {
     /// The kernel refuses.
     pub fn beat(&mut self) -> Result<(), ProgramFailure> {
         let beat = Beat {
+            until: 0,
             stale_after: self.stale_after,
-            seen_at: 0,
         };
         Ok(self.beat.set(0, beat, 0)?)
     }

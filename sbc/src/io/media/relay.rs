@@ -7,12 +7,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use sbc_ebpf::abi::MAX_EPOCH;
-use sbc_ebpf::{Datagram, Drop, FlowConfig, Latched, Verdict, decide};
+use sbc_ebpf::{Datagram, Drop, FlowConfig, FlowState, Kind, Payload, Send, admit, whither};
 
 use crate::config::NetworkId;
-use crate::media::{
-    FlowCount, FlowPair, FlowReport, PairId, Quality, Slot, flow_configs, must_relearn,
-};
+use crate::media::{FlowPair, FlowReport, PairId, Slot, flow_configs, flow_count, must_relearn};
 
 use super::backend::{Departure, Handler, SendFailure, SocketId};
 use super::counters::Counters;
@@ -59,10 +57,8 @@ enum Life {
 /// What arrives at one side.
 struct Flow {
     config: FlowConfig,
-    latch: Cell<u64>,
+    state: Cell<FlowState>,
     socket: SocketId,
-    packets: u64,
-    bytes: u64,
 }
 
 impl Relay {
@@ -86,7 +82,7 @@ impl Relay {
     /// Begins to relay a pair, with the sockets of its two sides.
     pub(super) fn insert(&mut self, pair: &FlowPair, sockets: [SocketId; 2]) {
         let slots = [Slot { row: 0, epoch: 1 }; 2];
-        let [first, second] = flow_configs(pair, slots);
+        let [first, second] = flow_configs(pair, slots, None);
         let [at_first, at_second] = sockets;
         let entry = Entry {
             pair: pair.clone(),
@@ -126,7 +122,7 @@ impl Relay {
                 slot.epoch = slot.epoch % MAX_EPOCH + 1;
             }
         }
-        [entry.first.config, entry.second.config] = flow_configs(pair, entry.slots);
+        [entry.first.config, entry.second.config] = flow_configs(pair, entry.slots, None);
         entry.pair = pair.clone();
     }
 
@@ -172,21 +168,18 @@ impl Handler for Relay {
         let datagram = Datagram::received(from, payload);
         let network = NetworkId(own.config.network);
         let verdict = match entry.life {
-            Life::Up => decide(&own.config, &own.latch, &twin.latch, &datagram),
+            Life::Up => verdict(own, twin, &datagram),
             Life::Ending(_) => Err(Drop::NoFlow),
         };
-        let send = match verdict {
-            Ok(Verdict::Send(send)) => send,
-            // No flow of this table is marked local: it is here already.
-            Ok(Verdict::Local) => return None,
+        let (kind, send) = match verdict {
+            Ok(admitted) => admitted,
             Err(reason) => {
                 self.counters.dropped(network, Reason::Verdict(reason));
                 return None;
             }
         };
         let bytes = payload.len() as u64;
-        own.packets += 1;
-        own.bytes += bytes;
+        own.count(kind, &datagram.payload);
         let departure = Departure {
             socket: twin.socket,
             to: send.to(),
@@ -256,7 +249,10 @@ impl Entry {
 
     fn report(&self) -> FlowReport {
         FlowReport {
-            sides: [self.first.count(), self.second.count()],
+            sides: [
+                self.first.report(&self.pair.sides[0]),
+                self.second.report(&self.pair.sides[1]),
+            ],
         }
     }
 }
@@ -265,35 +261,32 @@ impl Flow {
     fn new(config: FlowConfig, socket: SocketId) -> Flow {
         Flow {
             config,
-            latch: Cell::new(0),
+            state: Cell::default(),
             socket,
-            packets: 0,
-            bytes: 0,
         }
     }
 
-    /// Where the packets come from, once that is settled.
-    fn latched(&self) -> Option<SocketAddr> {
-        let latched = Latched::unpack(self.latch.get(), self.config.epoch)?;
-        let address = self.config.candidates.get(usize::from(latched.candidate))?;
-        Some(SocketAddr::new(address.ip(), latched.port.number()))
+    fn count(&self, kind: Kind, payload: &Payload) {
+        let mut state = self.state.get();
+        state.count(&self.config, kind, payload, 0);
+        self.state.set(state);
     }
 
-    fn count(&self) -> FlowCount {
-        FlowCount {
-            packets: self.packets,
-            bytes: self.bytes,
-            latched: self.latched(),
-            quality: Quality::default(),
-        }
+    fn report(&self, side: &crate::media::Side) -> crate::media::FlowCount {
+        flow_count(&self.config, side, &FlowState::default(), &self.state.get())
     }
+}
+
+fn verdict(own: &Flow, twin: &Flow, datagram: &Datagram) -> Result<(Kind, Send), Drop> {
+    let kind = admit(&own.config, &own.state, datagram)?;
+    Ok((kind, whither(&own.config, &twin.state)?))
 }
 
 #[cfg(test)]
 pub(super) mod tests {
     use std::net::IpAddr;
 
-    use crate::media::{Fallback, FlowKind, MediaStats, Path, Side, Traffic};
+    use crate::media::{Fallback, FlowCount, FlowKind, MediaStats, Path, Quality, Side, Traffic};
 
     use super::*;
 
@@ -429,9 +422,9 @@ pub(super) mod tests {
                 .collect();
             relay.update(&update);
             let (entry, _) = relay.at(FIRST).unwrap();
-            assert!((1..=MAX_EPOCH).contains(&entry.first.config.epoch));
-            assert_eq!(entry.second.config.twin_epoch, entry.first.config.epoch);
-            assert_eq!(entry.second.config.epoch, 1);
+            assert!((1..=MAX_EPOCH).contains(&entry.slots[0].epoch));
+            assert_eq!(entry.second.config.twin_latch, entry.first.config.latch);
+            assert_eq!(entry.slots[1].epoch, 1);
         }
     }
 
