@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
+use sbc::io::media::Driver;
 use sbc_bench::sip::Step;
 use sbc_bench::table::{self, Row};
 use sbc_bench::{instructions, load, relay, sip, xdp};
@@ -122,24 +123,20 @@ fn kernel() -> Vec<Row> {
 
 fn user() -> Vec<Row> {
     let (packets, flows, burst) = RELAY;
-    let worker = relay::worker(packets, flows, burst).map(|run| run.cpu_per_million);
+    let [ring, epoll] = [Driver::IoUring, Driver::Epoll]
+        .map(|driver| relay::worker(driver, packets, flows, burst).map(|run| run.cpu_per_million));
     let floor = relay::plain_loop(packets, burst).map(|run| run.cpu_per_million);
-    let ratio = match (&worker, &floor) {
+    let [ring_ratio, epoll_ratio] = [&ring, &epoll].map(|worker| match (worker, &floor) {
         (Ok(worker), Ok(floor)) => Ok(worker / floor),
         _ => Err(anyhow::anyhow!("one of the two was not measured")),
-    };
+    });
+    let unit = "CPU-s per million packets";
     vec![
-        Row::new(
-            "a media worker, 100 flows",
-            "CPU-s per million packets",
-            worker,
-        ),
-        Row::new(
-            "a loop of receive and send, nothing else",
-            "CPU-s per million packets",
-            floor,
-        ),
-        Row::new("the worker against the loop", "x", ratio),
+        Row::new("a media worker on io_uring, 100 flows", unit, ring),
+        Row::new("a media worker on epoll, 100 flows", unit, epoll),
+        Row::new("a loop of receive and send, nothing else", unit, floor),
+        Row::new("io_uring against the loop", "x", ring_ratio),
+        Row::new("epoll against the loop", "x", epoll_ratio),
     ]
 }
 

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 
 use sbc::config::NetworkId;
-use sbc::io::media::Workers;
+use sbc::io::media::{Driver, Workers};
 use sbc::media::{Fallback, FlowCommand, FlowKind, FlowPair, PairId, Path, Side};
 
 /// What one run has shown.
@@ -31,11 +31,11 @@ const PAYLOAD: usize = 172;
 /// Longer than a packet takes that arrives at all.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// `packets` packets through one media worker with that many flow pairs, in bursts of `burst`.
+/// `packets` packets through one media worker on that driver with that many flow pairs, in bursts of `burst`.
 ///
 /// # Errors
-/// There is no io_uring, `burst` is more than loopback holds and a packet was lost, or the kernel keeps no thread times.
-pub fn worker(packets: u64, flows: u16, burst: usize) -> anyhow::Result<Run> {
+/// The driver is refused, `burst` is more than loopback holds and a packet was lost, or the kernel keeps no thread times.
+pub fn worker(driver: Driver, packets: u64, flows: u16, burst: usize) -> anyhow::Result<Run> {
     ensure!(flows > 0 && flows <= 4000, "between 1 and 4000 flows");
     let (sender, reports) = channel();
     let report = Arc::new(move |input| {
@@ -43,7 +43,7 @@ pub fn worker(packets: u64, flows: u16, burst: usize) -> anyhow::Result<Run> {
         let _ = sender.send(input);
     });
     let others = threads("media-0")?;
-    let workers = Workers::start(1, 2, report)?;
+    let workers = Workers::start_on(driver, 1, 2, report)?;
     let mine = threads("media-0")?;
     let thread = mine.iter().find(|thread| !others.contains(thread));
     let thread = thread.context("the worker's thread is not in /proc/self/task")?;
@@ -188,4 +188,22 @@ fn cpu_nanoseconds(thread: &str) -> anyhow::Result<u64> {
     first
         .parse()
         .with_context(|| format!("{path}: {text:?} does not begin with nanoseconds"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whatever is measured has relayed every packet.
+    #[test]
+    fn each_contender_runs() {
+        let loop_ran = plain_loop(1000, 8).map(|run| run.packets);
+        assert_eq!(loop_ran.unwrap(), 1000);
+        let epoll = worker(Driver::Epoll, 1000, 10, 8);
+        assert_eq!(epoll.unwrap().packets, 1000);
+        match worker(Driver::IoUring, 1000, 10, 8) {
+            Ok(run) => assert_eq!(run.packets, 1000),
+            Err(error) => assert!(format!("{error:#}").contains("no media worker on io_uring")),
+        }
+    }
 }

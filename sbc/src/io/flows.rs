@@ -91,6 +91,7 @@ impl Flows {
             fast_path.remove(pair);
         }
         self.pinned.remove(&pair);
+        self.workers.forget(pair);
     }
 
     /// What the kernel and the workers have counted.

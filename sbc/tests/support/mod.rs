@@ -7,6 +7,7 @@
     reason = "each test file uses a part of it, and nobody else does"
 )]
 
+use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
@@ -14,7 +15,7 @@ use std::time::Duration;
 
 use sbc::config::NetworkId;
 use sbc::engine::Input;
-use sbc::io::media::Workers;
+use sbc::io::media::{Driver, Workers, WorkersError};
 use sbc::media::{
     Fallback, FlowCommand, FlowKind, FlowPair, FlowReport, NetworkMedia, PairId, Path, Side,
 };
@@ -25,10 +26,48 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 /// A pair id that no test installs: removing it is answered at once, after all commands before it.
 const BARRIER: PairId = PairId(u64::MAX);
 
-/// A loopback address that only this process and this test use.
-pub fn own_address(test: u8) -> IpAddr {
+/// A loopback address that only this process and this test, on this driver, use. `test` is below 100.
+pub fn own_address(driver: Driver, test: u8) -> IpAddr {
     let [.., high, low] = std::process::id().to_be_bytes();
-    Ipv4Addr::new(127, 16 + high % 200, low, test).into()
+    let last = match driver {
+        Driver::IoUring => test,
+        Driver::Epoll => 100 + test,
+    };
+    Ipv4Addr::new(127, 16 + high % 200, low, last).into()
+}
+
+/// Whether this machine refuses a driver: then that has been said.
+pub fn is_refused(driver: Driver, test: &str) -> bool {
+    match Workers::start_on(driver, 1, 1, Arc::new(drop)) {
+        Err(WorkersError::Refused(refusal)) => {
+            let line = format!("skipped: {test} on {}: {refusal}\n", driver.label());
+            // Past the capture of the test harness. A closed stderr cannot be told anything.
+            let _ = std::io::stderr().lock().write_all(line.as_bytes());
+            true
+        }
+        _ => false,
+    }
+}
+
+/// Makes each of these functions two tests, one for each driver.
+#[macro_export]
+macro_rules! on_both {
+    ($($test:ident)+) => {
+        mod io_uring {
+            $(#[test]
+            fn $test() {
+                if !$crate::support::is_refused(sbc::io::media::Driver::IoUring, stringify!($test)) {
+                    super::$test(sbc::io::media::Driver::IoUring);
+                }
+            })+
+        }
+        mod epoll {
+            $(#[test]
+            fn $test() {
+                super::$test(sbc::io::media::Driver::Epoll);
+            })+
+        }
+    };
 }
 
 /// Workers, and what they report.
@@ -38,12 +77,12 @@ pub struct Sbc {
 }
 
 impl Sbc {
-    /// With so many workers, for two networks.
-    pub fn start(workers: usize) -> Sbc {
+    /// With so many workers on this driver, for two networks.
+    pub fn start(driver: Driver, workers: usize) -> Sbc {
         let (sender, reports) = channel();
         let report = Arc::new(move |input| sender.send(input).unwrap());
         Sbc {
-            workers: Workers::start(workers, 2, report).unwrap(),
+            workers: Workers::start_on(driver, workers, 2, report).unwrap(),
             reports,
         }
     }

@@ -18,7 +18,7 @@ use super::process::Process;
 /// Where metrics and health are, unless a config says otherwise.
 const ADMIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9960);
 /// How long a start may take; it takes a fraction of a second.
-const READY: Duration = Duration::from_secs(20);
+pub(super) const READY: Duration = Duration::from_secs(20);
 const HTTP: Duration = Duration::from_secs(5);
 
 /// Whose privileges the daemon has.
@@ -115,7 +115,7 @@ impl<'a> Daemon<'a> {
     /// # Errors
     /// Nobody answers.
     pub fn http(&self, path: &str) -> Result<(u16, String)> {
-        self.namespace.enter(|| get(path))?
+        self.namespace.enter(|| get(ADMIN, path))?
     }
 
     /// How often its BPF programs have run. See [`kernel::bpf_run_count`].
@@ -169,7 +169,10 @@ fn launch<S: AsRef<OsStr>>(
 }
 
 /// The daemon's binary: `SBC_BIN`, else built on first use with the profile of these tests.
-fn binary() -> Result<&'static Path> {
+///
+/// # Errors
+/// It cannot be built.
+pub fn binary() -> Result<&'static Path> {
     static BINARY: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     BINARY
         .get_or_init(|| find().map_err(|error| format!("{error:#}")))
@@ -204,10 +207,10 @@ fn find() -> Result<PathBuf> {
 }
 
 /// HTTP/1.0, so that the answer ends with the connection.
-fn get(path: &str) -> Result<(u16, String)> {
-    let mut stream = TcpStream::connect_timeout(&ADMIN, HTTP)?;
+pub(super) fn get(admin: SocketAddr, path: &str) -> Result<(u16, String)> {
+    let mut stream = TcpStream::connect_timeout(&admin, HTTP)?;
     stream.set_read_timeout(Some(HTTP))?;
-    write!(stream, "GET {path} HTTP/1.0\r\nHost: {ADMIN}\r\n\r\n")?;
+    write!(stream, "GET {path} HTTP/1.0\r\nHost: {admin}\r\n\r\n")?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
     let (head, body) = answer

@@ -3,6 +3,9 @@
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+use sbc::io::media::{Driver, Workers, WorkersError};
 
 /// Something that a machine may lack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,6 +14,8 @@ pub enum Need {
     Namespaces,
     /// A program in `PATH`.
     Program(&'static str),
+    /// io_uring, as the media workers want it.
+    IoUring,
 }
 
 impl Need {
@@ -25,6 +30,10 @@ impl Need {
                 "this root may not make network namespaces (a container without CAP_SYS_ADMIN?)"
                     .to_owned()
             }),
+            Need::IoUring => match Workers::start_on(Driver::IoUring, 1, 1, Arc::new(drop)) {
+                Err(WorkersError::Refused(refusal)) => Some(refusal.to_string()),
+                _ => None,
+            },
             Need::Program(name) => program(name)
                 .is_none()
                 .then(|| format!("{name} is not installed: `cargo xtask test` as root does that")),

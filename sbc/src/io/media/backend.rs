@@ -1,14 +1,7 @@
 //! The seam: how datagrams come and go, without a word about what happens to them.
 //!
 //! A [`Backend`] owns the sockets of one worker and moves datagrams; a [`Handler`] (the flow table, `relay.rs`) says of
-//! each one where it goes. [`super::ring`] is the backend on io_uring. Another one, on epoll for hosts that refuse io_uring,
-//! is one more file with one more `impl Backend`:
-//!
-//! - `open` binds a socket (`socket::open`, and here non-blocking), puts it into a slab and registers it; the key and a count of
-//!   how often that key was used make the [`SocketId`].
-//! - `turn` waits for readiness (the wake-up is one more file among them), then reads each ready socket until it would block, a
-//!   bounded number of datagrams at a time, calls [`Handler::packet`] for each and sends what it returns at once.
-//! - `close` closes at once and remembers the id; the next `turn` calls [`Handler::closed`].
+//! each one where it goes. [`super::ring`] is the backend on io_uring, [`super::epoll`] the one for hosts that refuse it.
 //!
 //! What every backend keeps: nothing is allocated and no lock is taken per datagram; after `close(id)` nothing more is
 //! reported of `id` but one `closed`; nobody waits but in `turn`.
@@ -82,11 +75,18 @@ pub(super) struct Turn {
 
 /// Moves the datagrams of one worker's sockets.
 pub(super) trait Backend {
-    /// Opens the two sockets of a pair, or none: receives from them, and sends from them as they are marked.
+    /// Opens the sockets of a pair's two sides, all that are wanted or none: receives from them, and sends from them as they
+    /// are marked.
     ///
     /// # Errors
     /// `AddrInUse`: someone else has a port. Anything else: the backend is full, or the system refuses.
-    fn open(&mut self, sockets: [Local; 2]) -> io::Result<[SocketId; 2]>;
+    fn open(&mut self, sockets: [Option<Local>; 2]) -> io::Result<[Option<SocketId>; 2]>;
+
+    /// What this socket sends from now on has this DSCP, 0 to 63.
+    ///
+    /// # Errors
+    /// The socket is not open, or the system refuses; it sends as before.
+    fn mark(&mut self, socket: SocketId, dscp: u8) -> io::Result<()>;
 
     /// Ends a socket: at once for the handler, and for the system by the time of [`Handler::closed`].
     fn close(&mut self, socket: SocketId);

@@ -9,19 +9,25 @@
 //! | `worker.rs` | one thread's loop: commands, reports, turns |
 //! | `relay.rs` | the flow table: what happens to a packet, by the very verdict that the XDP program has; no I/O |
 //! | `backend.rs` | the seam: which socket has what from whom, send that from there |
-//! | `ring.rs` | the seam's one implementation so far, on io_uring; the daemon's only unsafe code |
-//! | `socket.rs`, `counters.rs`, `reason.rs` | a media socket; what is counted; why a packet is dropped |
+//! | `ring.rs` | the seam on io_uring: the first choice; the daemon's only unsafe code |
+//! | `epoll.rs` | the seam on epoll (mio), where io_uring is refused |
+//! | `refusal.rs` | why it is |
+//! | `socket.rs`, `counters.rs`, `reason.rs`, `system.rs` | a media socket; what is counted; why a packet is dropped; limits and wake-ups |
 //!
 //! May import everything below `io`.
 
 mod backend;
 mod counters;
+mod epoll;
 mod reason;
+mod refusal;
 mod relay;
 mod ring;
 mod socket;
+mod system;
 mod worker;
 mod workers;
 
 pub use backend::MAX_PAYLOAD;
+pub use refusal::{Driver, Refusal};
 pub use workers::{MAX_SOCKETS, MAX_WAITING, Workers, WorkersError};

@@ -1,20 +1,29 @@
 //! The flow table: which pair a socket belongs to, what the verdict says of a packet, and what is counted. No I/O here.
 
-use std::cell::Cell;
 use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use sbc_ebpf::abi::MAX_EPOCH;
-use sbc_ebpf::{Datagram, Drop, FlowConfig, FlowState, Kind, Payload, Send, admit, whither};
+use sbc_ebpf::{Datagram, Drop, Kind, admit, whither};
 
 use crate::config::NetworkId;
-use crate::media::{FlowPair, FlowReport, PairId, Slot, flow_configs, flow_count, must_relearn};
+use crate::media::{FlowPair, FlowReport, PairId, flow_configs, must_relearn};
 
 use super::backend::{Departure, Handler, SendFailure, SocketId};
 use super::counters::Counters;
 use super::reason::Reason;
+use entry::{Companion, Entry, Flow, Life, Side};
+
+mod entry;
+#[cfg(test)]
+mod property;
+#[cfg(test)]
+pub(super) mod tests;
+
+/// Nanoseconds since whenever; never goes back.
+pub(super) type Clock = fn() -> u64;
 
 /// The pairs of one worker.
 pub(super) struct Relay {
@@ -25,6 +34,7 @@ pub(super) struct Relay {
     places: Box<[Option<Place>]>,
     ended: VecDeque<(PairId, FlowReport)>,
     counters: Arc<Counters>,
+    clock: Clock,
 }
 
 /// Where a socket's flow is.
@@ -34,36 +44,16 @@ struct Place {
     side: Side,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Side {
-    First,
-    Second,
-}
-
-struct Entry {
-    pair: FlowPair,
-    slots: [Slot; 2],
-    first: Flow,
-    second: Flow,
-    life: Life,
-}
-
-enum Life {
-    Up,
-    /// Its sockets are being closed; so many are left.
-    Ending(u8),
-}
-
-/// What arrives at one side.
-struct Flow {
-    config: FlowConfig,
-    state: Cell<FlowState>,
-    socket: SocketId,
+/// The way of a packet that was let in.
+struct Way {
+    departure: Departure,
+    kind: Kind,
+    out: NetworkId,
 }
 
 impl Relay {
     /// No pair yet; socket indices are below `capacity`.
-    pub(super) fn new(capacity: usize, counters: Arc<Counters>) -> Relay {
+    pub(super) fn new(capacity: usize, counters: Arc<Counters>, clock: Clock) -> Relay {
         Relay {
             pairs: HashMap::new(),
             entries: Vec::new(),
@@ -71,6 +61,7 @@ impl Relay {
             places: vec![None; capacity].into(),
             ended: VecDeque::new(),
             counters,
+            clock,
         }
     }
 
@@ -79,65 +70,70 @@ impl Relay {
         self.pairs.contains_key(&pair)
     }
 
-    /// Begins to relay a pair, with the sockets of its two sides.
-    pub(super) fn insert(&mut self, pair: &FlowPair, sockets: [SocketId; 2]) {
-        let slots = [Slot { row: 0, epoch: 1 }; 2];
-        let [first, second] = flow_configs(pair, slots, None);
-        let [at_first, at_second] = sockets;
-        let entry = Entry {
-            pair: pair.clone(),
-            slots,
-            first: Flow::new(first, at_first),
-            second: Flow::new(second, at_second),
-            life: Life::Up,
-        };
+    /// Begins to relay a pair, with the sockets of its two sides; none for a side whose RTCP comes and goes by the companion's.
+    pub(super) fn insert(&mut self, pair: &FlowPair, sockets: [Option<SocketId>; 2]) {
         let index = self.free.pop().unwrap_or(self.entries.len());
         if index == self.entries.len() {
             self.entries.push(None);
         }
-        for (socket, side) in [(at_first, Side::First), (at_second, Side::Second)] {
-            if let Some(place) = self.places.get_mut(usize::from(socket.index)) {
+        for (socket, side) in sockets.into_iter().zip([Side::First, Side::Second]) {
+            let place = socket.and_then(|id| self.places.get_mut(usize::from(id.index)));
+            if let Some(place) = place {
                 *place = Some(Place { entry: index, side });
             }
         }
         if let Some(place) = self.entries.get_mut(index) {
-            *place = Some(entry);
+            *place = Some(Entry::new(pair, sockets));
         }
         self.pairs.insert(pair.id, index);
+        self.configure_with_companion(index);
     }
 
-    /// What signalling has since named. Sockets stay as they are, their DSCP too. A pair that is not here is none of ours.
-    pub(super) fn update(&mut self, pair: &FlowPair) {
-        let index = self.pairs.get(&pair.id);
-        let Some(entry) = index.and_then(|&index| self.entries.get_mut(index)?.as_mut()) else {
-            return;
+    /// What signalling has since named. A pair that is not here is none of ours. Comes back: the sockets that are to send with
+    /// another DSCP from now on.
+    pub(super) fn update(&mut self, pair: &FlowPair) -> [Option<(SocketId, u8)>; 2] {
+        let Some(&index) = self.pairs.get(&pair.id) else {
+            return [None; 2];
         };
-        for ((slot, old), new) in entry
-            .slots
-            .iter_mut()
-            .zip(&entry.pair.sides)
-            .zip(&pair.sides)
-        {
+        let Some(entry) = self.entries.get_mut(index).and_then(Option::as_mut) else {
+            return [None; 2];
+        };
+        let sides = entry.pair.sides.iter().zip(&pair.sides);
+        for (slot, (old, new)) in entry.slots.iter_mut().zip(sides) {
             if must_relearn(old, new) {
                 slot.epoch = slot.epoch % MAX_EPOCH + 1;
             }
         }
-        [entry.first.config, entry.second.config] = flow_configs(pair, entry.slots, None);
+        let marks = [Side::First, Side::Second].map(|side| {
+            let dscp = side.of(&pair.sides).dscp;
+            let is_new = side.of(&entry.pair.sides).dscp != dscp;
+            let socket = side.of(&entry.flows).socket;
+            socket.filter(|_| is_new).map(|socket| (socket, dscp))
+        });
+        let before = entry.pair.companion;
         entry.pair = pair.clone();
+        self.configure_with_companion(index);
+        if let Some(before) = before.and_then(|before| self.pairs.get(&before).copied()) {
+            self.configure(before);
+        }
+        marks
     }
 
-    /// Ends a pair. Its sockets are to be closed; when both are, [`Relay::poll_ended`] has its report.
-    pub(super) fn remove(&mut self, pair: PairId) -> Option<[SocketId; 2]> {
+    /// Ends a pair. Its sockets are to be closed; when all are, [`Relay::poll_ended`] has its report.
+    pub(super) fn remove(&mut self, pair: PairId) -> Option<[Option<SocketId>; 2]> {
         let index = self.pairs.remove(&pair)?;
+        // Its companion goes on without it.
+        self.configure_with_companion(index);
         let entry = self.entries.get_mut(index)?.as_mut()?;
-        entry.life = Life::Ending(2);
-        Some([entry.first.socket, entry.second.socket])
+        let sockets = entry.flows.each_ref().map(|flow| flow.socket);
+        entry.life = Life::Ending(sockets.iter().flatten().count());
+        Some(sockets)
     }
 
     /// What a pair has done so far; nothing if it is not here.
     pub(super) fn report(&self, pair: PairId) -> Option<FlowReport> {
         let &index = self.pairs.get(&pair)?;
-        Some(self.entries.get(index)?.as_ref()?.report())
+        Some(self.entry(index)?.report())
     }
 
     /// A pair whose sockets are closed.
@@ -145,53 +141,122 @@ impl Relay {
         self.ended.pop_front()
     }
 
-    fn at(&mut self, socket: SocketId) -> Option<(&mut Entry, Side)> {
-        let place = (*self.places.get(usize::from(socket.index))?)?;
-        let entry = self.entries.get_mut(place.entry)?.as_mut()?;
-        (entry.flow(place.side).socket == socket).then_some((entry, place.side))
+    fn entry(&self, index: usize) -> Option<&Entry> {
+        self.entries.get(index)?.as_ref()
     }
 
-    /// The network of a socket.
-    fn network(&mut self, socket: SocketId) -> Option<NetworkId> {
-        let (entry, side) = self.at(socket)?;
-        Some(NetworkId(entry.flow(side).config.network))
+    fn configure_with_companion(&mut self, index: usize) {
+        self.configure(index);
+        let companion = self
+            .entry(index)
+            .and_then(|entry| self.index_of_companion(entry));
+        if let Some(companion) = companion {
+            self.configure(companion);
+        }
+    }
+
+    /// Works out what the verdict needs, whenever the pair or its companion has changed.
+    fn configure(&mut self, index: usize) {
+        let Some(entry) = self.entry(index) else {
+            return;
+        };
+        let link = self.index_of_companion(entry);
+        let slots = link.and_then(|link| Some(self.entry(link)?.slots));
+        let configs = flow_configs(&entry.pair, entry.slots, slots);
+        let companion = Companion::of(&entry.pair, link);
+        if let Some(entry) = self.entries.get_mut(index).and_then(Option::as_mut) {
+            for (flow, config) in entry.flows.iter_mut().zip(configs) {
+                flow.config = config;
+            }
+            entry.companion = companion;
+        }
+    }
+
+    fn index_of_companion(&self, entry: &Entry) -> Option<usize> {
+        self.pairs.get(&entry.pair.companion?).copied()
+    }
+
+    fn at(&self, socket: SocketId) -> Option<(&Entry, Side)> {
+        let place = (*self.places.get(usize::from(socket.index))?)?;
+        let entry = self.entry(place.entry)?;
+        (place.side.of(&entry.flows).socket == Some(socket)).then_some((entry, place.side))
+    }
+
+    fn judge(&self, entry: &Entry, side: Side, datagram: &Datagram) -> Result<Way, Drop> {
+        if let Life::Ending(_) = entry.life {
+            return Err(Drop::NoFlow);
+        }
+        let own = side.of(&entry.flows);
+        let kind = admit(&own.config, &own.state, datagram)?;
+        let (goes_as, twin) = self.onward(entry, side, kind).ok_or(Drop::NoPeer)?;
+        let send = whither(&goes_as.config, &twin.state)?;
+        Ok(Way {
+            departure: Departure {
+                socket: twin.socket.ok_or(Drop::NoPeer)?,
+                to: send.to(),
+                account: own.config.network,
+            },
+            kind,
+            out: NetworkId(goes_as.config.twin_network),
+        })
+    }
+
+    /// The companion, if it is (still) what is at that place and goes on.
+    fn companion(&self, entry: &Entry, place: Option<usize>) -> Option<&Entry> {
+        let companion = self.entry(place?)?;
+        let is_it = Some(companion.pair.id) == entry.pair.companion;
+        (is_it && matches!(companion.life, Life::Up)).then_some(companion)
+    }
+
+    /// The flow as which a packet goes on, and the one whose peer it goes to and whose socket it leaves from. `None`: it is
+    /// the companion's, and that is not there.
+    fn onward<'a>(
+        &'a self,
+        entry: &'a Entry,
+        side: Side,
+        kind: Kind,
+    ) -> Option<(&'a Flow, &'a Flow)> {
+        let other = side.other();
+        let (own, twin) = (side.of(&entry.flows), other.of(&entry.flows));
+        match entry.companion {
+            // RTCP that came in at the port of RTP, to one that has a port for it.
+            Companion::Rtcp(link) if kind == Kind::Rtcp => {
+                let rtcp = self.companion(entry, link)?;
+                Some((side.of(&rtcp.flows), other.of(&rtcp.flows)))
+            }
+            // The other way round.
+            Companion::Rtp(link) if other.of(&entry.pair.sides).multiplexed => {
+                let rtp = self.companion(entry, link)?;
+                Some((own, other.of(&rtp.flows)))
+            }
+            _ => Some((own, twin)),
+        }
     }
 }
 
 impl Handler for Relay {
     fn packet(&mut self, socket: SocketId, from: SocketAddr, payload: &[u8]) -> Option<Departure> {
         let (entry, side) = self.at(socket)?;
-        let (own, twin) = match side {
-            Side::First => (&mut entry.first, &entry.second),
-            Side::Second => (&mut entry.second, &entry.first),
-        };
-        let datagram = Datagram::received(from, payload);
+        let own = side.of(&entry.flows);
         let network = NetworkId(own.config.network);
-        let verdict = match entry.life {
-            Life::Up => verdict(own, twin, &datagram),
-            Life::Ending(_) => Err(Drop::NoFlow),
-        };
-        let (kind, send) = match verdict {
-            Ok(admitted) => admitted,
+        let datagram = Datagram::received(from, payload);
+        match self.judge(entry, side, &datagram) {
+            Ok(way) => {
+                own.count(way.kind, &datagram.payload, self.clock);
+                let bytes = payload.len() as u64;
+                self.counters.relayed(network, way.out, bytes);
+                Some(way.departure)
+            }
             Err(reason) => {
                 self.counters.dropped(network, Reason::Verdict(reason));
-                return None;
+                None
             }
-        };
-        let bytes = payload.len() as u64;
-        own.count(kind, &datagram.payload);
-        let departure = Departure {
-            socket: twin.socket,
-            to: send.to(),
-            account: network.0,
-        };
-        let out = NetworkId(own.config.twin_network);
-        self.counters.relayed(network, out, bytes);
-        Some(departure)
+        }
     }
 
     fn too_big(&mut self, socket: SocketId) {
-        if let Some(network) = self.network(socket) {
+        if let Some((entry, side)) = self.at(socket) {
+            let network = NetworkId(side.of(&entry.flows).config.network);
             self.counters
                 .dropped(network, Reason::Verdict(Drop::TooBig));
         }
@@ -203,276 +268,40 @@ impl Handler for Relay {
     }
 
     fn closed(&mut self, socket: SocketId) {
-        let Some((entry, _)) = self.at(socket) else {
+        if self.at(socket).is_none() {
+            return;
+        }
+        let Some(place) = self.places.get_mut(usize::from(socket.index)) else {
+            return;
+        };
+        let Some(Place { entry: index, .. }) = *place else {
+            return;
+        };
+        let Some(entry) = self.entries.get_mut(index).and_then(Option::as_mut) else {
             return;
         };
         let Life::Ending(left) = &mut entry.life else {
             return;
         };
+        *place = None;
         *left = left.saturating_sub(1);
-        let ended = (*left == 0).then(|| (entry.pair.id, entry.report()));
-        let place = self
-            .places
-            .get_mut(usize::from(socket.index))
-            .and_then(Option::take);
-        if let (Some(ended), Some(place)) = (ended, place) {
-            if let Some(entry) = self.entries.get_mut(place.entry) {
+        if *left == 0 {
+            self.ended.push_back((entry.pair.id, entry.last_report()));
+            if let Some(entry) = self.entries.get_mut(index) {
                 *entry = None;
-                self.free.push(place.entry);
             }
-            self.ended.push_back(ended);
+            self.free.push(index);
         }
     }
 
     fn broken(&mut self, socket: SocketId, error: &io::Error) {
         if let Some((entry, side)) = self.at(socket) {
-            let local = match side {
-                Side::First => entry.pair.sides[0].local,
-                Side::Second => entry.pair.sides[1].local,
-            };
+            let local = side.of(&entry.pair.sides).local;
             tracing::warn!(%local, %error, "a media socket receives no more");
         }
     }
 
     fn starved(&mut self) {
         self.counters.starved();
-    }
-}
-
-impl Entry {
-    fn flow(&self, side: Side) -> &Flow {
-        match side {
-            Side::First => &self.first,
-            Side::Second => &self.second,
-        }
-    }
-
-    fn report(&self) -> FlowReport {
-        FlowReport {
-            sides: [
-                self.first.report(&self.pair.sides[0]),
-                self.second.report(&self.pair.sides[1]),
-            ],
-        }
-    }
-}
-
-impl Flow {
-    fn new(config: FlowConfig, socket: SocketId) -> Flow {
-        Flow {
-            config,
-            state: Cell::default(),
-            socket,
-        }
-    }
-
-    fn count(&self, kind: Kind, payload: &Payload) {
-        let mut state = self.state.get();
-        state.count(&self.config, kind, payload, 0);
-        self.state.set(state);
-    }
-
-    fn report(&self, side: &crate::media::Side) -> crate::media::FlowCount {
-        flow_count(&self.config, side, &FlowState::default(), &self.state.get())
-    }
-}
-
-fn verdict(own: &Flow, twin: &Flow, datagram: &Datagram) -> Result<(Kind, Send), Drop> {
-    let kind = admit(&own.config, &own.state, datagram)?;
-    Ok((kind, whither(&own.config, &twin.state)?))
-}
-
-#[cfg(test)]
-pub(super) mod tests {
-    use std::net::IpAddr;
-
-    use crate::media::{Fallback, FlowCount, FlowKind, MediaStats, Path, Quality, Side, Traffic};
-
-    use super::*;
-
-    /// A pair between two IPv4 peers; payload type 0.
-    pub(in super::super) fn pair(id: u64) -> FlowPair {
-        let side = |network: u16| Side {
-            named: Some(SocketAddr::from(([198, 51, 100, network as u8], 4000))),
-            sources: [IpAddr::from([203, 0, 113, network as u8]).into()]
-                .into_iter()
-                .collect(),
-            payload_types: 1,
-            ..Side::new(
-                NetworkId(network),
-                SocketAddr::from(([192, 0, 2, network as u8], 20_000 + 2 * id as u16)),
-            )
-        };
-        FlowPair {
-            id: PairId(id),
-            kind: FlowKind::Rtp,
-            sides: [side(0), side(1)],
-            path: Path::User(Fallback::Off),
-            companion: None,
-        }
-    }
-
-    /// 20 ms of PCMU.
-    pub(in super::super) fn rtp(payload_type: u8) -> [u8; 172] {
-        let mut packet = [0; 172];
-        packet[..2].copy_from_slice(&[0x80, payload_type]);
-        packet
-    }
-
-    const FIRST: SocketId = SocketId {
-        index: 4,
-        generation: 9,
-    };
-    const SECOND: SocketId = SocketId {
-        index: 7,
-        generation: 2,
-    };
-    const NAMED: &str = "198.51.100.0:4000";
-    const OTHER: &str = "203.0.113.0:5555";
-
-    fn relay() -> Relay {
-        let mut relay = Relay::new(8, Arc::new(Counters::new(2)));
-        relay.insert(&pair(1), [FIRST, SECOND]);
-        relay
-    }
-
-    /// Where a packet that came to a socket goes.
-    fn goes(relay: &mut Relay, socket: SocketId, from: &str) -> Option<(SocketId, String)> {
-        let departure = relay.packet(socket, from.parse().unwrap(), &rtp(0))?;
-        Some((departure.socket, departure.to.to_string()))
-    }
-
-    fn stats(relay: &Relay) -> MediaStats {
-        let mut stats = MediaStats::default();
-        relay.counters.add_to(&mut stats);
-        stats
-    }
-
-    #[test]
-    fn answers_follow_the_latch() {
-        let mut relay = relay();
-        let peer = Some((SECOND, "198.51.100.1:4000".to_owned()));
-        assert_eq!(goes(&mut relay, FIRST, OTHER), peer);
-        let back = goes(&mut relay, SECOND, "198.51.100.1:4000");
-        assert_eq!(back, Some((FIRST, OTHER.to_owned())));
-        assert_eq!(goes(&mut relay, FIRST, NAMED), peer);
-        assert_eq!(goes(&mut relay, FIRST, OTHER), None);
-        let back = goes(&mut relay, SECOND, "198.51.100.1:4000");
-        assert_eq!(back, Some((FIRST, NAMED.to_owned())));
-        let stats = stats(&relay);
-        let first = &stats.networks[&NetworkId(0)];
-        assert_eq!(
-            first.received,
-            Traffic {
-                packets: 2,
-                bytes: 344
-            }
-        );
-        assert_eq!(
-            first.sent,
-            Traffic {
-                packets: 2,
-                bytes: 344
-            }
-        );
-        assert_eq!(first.dropped, [("wrong-source", 1)].into());
-    }
-
-    #[test]
-    fn a_packet_that_has_no_flow_goes_nowhere() {
-        let mut relay = relay();
-        // Another index, another generation, an index beyond the table.
-        for (index, generation) in [(3, 0), (4, 8), (4, 10), (7, 9), (8, 0), (u16::MAX, 0)] {
-            assert_eq!(
-                goes(&mut relay, SocketId { index, generation }, NAMED),
-                None
-            );
-        }
-        assert_eq!(
-            stats(&relay).networks[&NetworkId(0)].received,
-            Traffic::default()
-        );
-    }
-
-    #[test]
-    fn an_update_keeps_a_latch_unless_the_sources_change() {
-        let mut relay = relay();
-        goes(&mut relay, FIRST, OTHER);
-        let mut update = pair(1);
-        update.sides[0].payload_types = 3;
-        relay.update(&update);
-        // Still the latched one's: another port of the same source is a stranger.
-        assert_eq!(goes(&mut relay, FIRST, "203.0.113.0:6666"), None);
-        update.sides[0]
-            .sources
-            .push(IpAddr::from([203, 0, 113, 77]).into());
-        relay.update(&update);
-        let peer = Some((SECOND, "198.51.100.1:4000".to_owned()));
-        assert_eq!(goes(&mut relay, FIRST, "203.0.113.77:6666"), peer);
-        assert_eq!(goes(&mut relay, FIRST, OTHER), None);
-    }
-
-    #[test]
-    fn epochs_come_round() {
-        let mut relay = relay();
-        let mut update = pair(1);
-        for round in 0..=MAX_EPOCH {
-            update.sides[0].sources = [IpAddr::from([203, 0, 113, (round % 2) as u8 + 1]).into()]
-                .into_iter()
-                .collect();
-            relay.update(&update);
-            let (entry, _) = relay.at(FIRST).unwrap();
-            assert!((1..=MAX_EPOCH).contains(&entry.slots[0].epoch));
-            assert_eq!(entry.second.config.twin_latch, entry.first.config.latch);
-            assert_eq!(entry.slots[1].epoch, 1);
-        }
-    }
-
-    #[test]
-    fn a_pair_ends_when_both_its_sockets_are_closed() {
-        let mut relay = relay();
-        goes(&mut relay, FIRST, NAMED);
-        assert_eq!(relay.remove(PairId(1)), Some([FIRST, SECOND]));
-        assert_eq!(relay.remove(PairId(1)), None);
-        assert_eq!(goes(&mut relay, FIRST, NAMED), None);
-        relay.closed(FIRST);
-        assert_eq!(relay.poll_ended(), None);
-        // Nobody is ended by a socket that is not his.
-        relay.closed(SocketId {
-            index: 7,
-            generation: 1,
-        });
-        assert_eq!(relay.poll_ended(), None);
-        relay.closed(SECOND);
-        let (pair, report) = relay.poll_ended().unwrap();
-        assert_eq!(pair, PairId(1));
-        let latched = Some(NAMED.parse().unwrap());
-        assert_eq!(
-            report.sides[0],
-            FlowCount {
-                packets: 1,
-                bytes: 172,
-                latched,
-                quality: Quality::default()
-            }
-        );
-        assert_eq!(report.sides[1], FlowCount::default());
-        assert_eq!(relay.poll_ended(), None);
-        assert_eq!(
-            stats(&relay).networks[&NetworkId(0)].dropped,
-            [("no-flow", 1)].into()
-        );
-    }
-
-    #[test]
-    fn what_a_backend_could_not_do_is_counted() {
-        let mut relay = relay();
-        relay.too_big(FIRST);
-        relay.send_failed(0, SendFailure::Overload);
-        relay.send_failed(0, SendFailure::Refused);
-        relay.starved();
-        let expected = [("too-big", 1), ("overload", 1), ("send-failed", 1)].into();
-        assert_eq!(stats(&relay).networks[&NetworkId(0)].dropped, expected);
-        assert_eq!(relay.counters.times_starved(), 1);
     }
 }

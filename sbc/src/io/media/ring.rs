@@ -1,8 +1,8 @@
 //! The backend on io_uring: multishot receives into provided buffers, sockets in the ring's own file table, sends in batches.
 //!
 //! A turn is one system call: it submits the sends of the turn before and waits for what comes next. A datagram is never copied
-//! in user space: it leaves from the buffer it came in. A socket has no file descriptor, only its place in the file table,
-//! so that the limit on descriptors bounds each worker's table and not all sockets together.
+//! in user space: it leaves from the buffer it came in. Requests name a socket by its place in the file table; its descriptor
+//! is kept for what io_uring learnt only after Linux 6.1, setting options.
 //!
 //! Needs Linux 6.1. Architecture Invariant: this module, its children included, has all unsafe code of the daemon. What it rests on:
 //! - Memory that the kernel may read or write (buffers, the wake-up's counter, the message header) is on the heap, never
@@ -22,17 +22,16 @@ use io_uring::types::{CancelBuilder, Fd, Fixed, SubmitArgs, Timespec};
 use io_uring::{IoUring, Probe, cqueue, opcode, squeue};
 
 use super::backend::{Backend, Bell, Departure, Handler, Local, SendFailure, SocketId, Turn};
+use super::refusal::Refusal;
 use buffers::{Buffers, Held, Pages};
 use sockets::{Sockets, State};
-use system::unsupported;
+use system::refused;
 use tag::Tag;
 
 mod buffers;
 mod sockets;
 mod system;
 mod tag;
-
-pub(super) use system::{bell, raise_file_limit};
 
 /// Sends and other requests that are pushed before the ring is entered in any case.
 const SUBMISSIONS: u32 = 1024;
@@ -46,6 +45,8 @@ pub(super) struct Ring {
     io: ManuallyDrop<IoUring>,
     shared: ManuallyDrop<Shared>,
     sockets: Sockets,
+    /// Their descriptors, by place.
+    descriptors: Box<[Option<UdpSocket>]>,
     /// Sends under way.
     sending: u32,
     /// Requests under way that are not sends.
@@ -68,9 +69,8 @@ impl Ring {
     /// A ring with room for so many sockets. It belongs to the calling thread for good.
     ///
     /// # Errors
-    /// `Unsupported` if the kernel has no io_uring as it is needed here, or does not let us; anything else is a lack of memory
-    /// or descriptors.
-    pub(super) fn new(capacity: u16, bell: Bell) -> io::Result<Ring> {
+    /// The kernel has no io_uring as it is needed here, or does not let us, or is short of memory or descriptors.
+    pub(super) fn new(capacity: u16, bell: Bell) -> Result<Ring, Refusal> {
         let io: IoUring = IoUring::builder()
             .setup_single_issuer()
             .setup_defer_taskrun()
@@ -79,11 +79,9 @@ impl Ring {
             .setup_clamp()
             .setup_cqsize(COMPLETIONS)
             .build(SUBMISSIONS)
-            .map_err(unsupported)?;
+            .map_err(refused)?;
         let mut probe = Probe::new();
-        io.submitter()
-            .register_probe(&mut probe)
-            .map_err(unsupported)?;
+        io.submitter().register_probe(&mut probe).map_err(refused)?;
         let needed = [
             opcode::RecvMsgMulti::CODE,
             opcode::Send::CODE,
@@ -91,11 +89,11 @@ impl Ring {
             opcode::Read::CODE,
         ];
         if !needed.iter().all(|&code| probe.is_supported(code)) {
-            return Err(unsupported(io::Error::from_raw_os_error(libc::EINVAL)));
+            return Err(Refusal::Old);
         }
         io.submitter()
             .register_files_sparse(u32::from(capacity))
-            .map_err(unsupported)?;
+            .map_err(refused)?;
 
         // SAFETY: a msghdr of zeros is one without name, data and control data.
         let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
@@ -112,6 +110,7 @@ impl Ring {
             io: ManuallyDrop::new(io),
             shared: ManuallyDrop::new(shared),
             sockets: Sockets::new(capacity),
+            descriptors: (0..capacity).map(|_| None).collect(),
             sending: 0,
             pending: 0,
             bell,
@@ -125,8 +124,11 @@ impl Ring {
                 0,
             )
         }
-        .map_err(unsupported)?;
-        ring.listen()?;
+        .map_err(refused)?;
+        // Entering it may be refused too: that is to be known now.
+        ring.listen()
+            .and_then(|()| ring.submit())
+            .map_err(refused)?;
         Ok(ring)
     }
 
@@ -141,12 +143,15 @@ impl Ring {
     }
 
     /// Gives a socket a place in the file table.
-    fn enter(&mut self, socket: &UdpSocket) -> io::Result<SocketId> {
+    fn enter(&mut self, socket: UdpSocket) -> io::Result<SocketId> {
         let id = self.sockets.take().ok_or_else(sockets::full)?;
         let submitter = self.io.submitter();
         submitter
             .register_files_update(id.index.into(), &[socket.as_raw_fd()])
             .inspect_err(|_| self.sockets.give_back(id))?;
+        if let Some(place) = self.descriptors.get_mut(usize::from(id.index)) {
+            *place = Some(socket);
+        }
         Ok(id)
     }
 
@@ -214,6 +219,9 @@ impl Ring {
         self.submit()?;
         let submitter = self.io.submitter();
         submitter.register_files_update(id.index.into(), &[-1])?;
+        if let Some(place) = self.descriptors.get_mut(usize::from(id.index)) {
+            *place = None;
+        }
         self.sockets.give_back(id);
         handler.closed(id);
         Ok(())
@@ -369,21 +377,32 @@ impl Ring {
 }
 
 impl Backend for Ring {
-    fn open(&mut self, sockets: [Local; 2]) -> io::Result<[SocketId; 2]> {
-        let [first, second] = sockets.map(super::socket::open);
+    fn open(&mut self, sockets: [Option<Local>; 2]) -> io::Result<[Option<SocketId>; 2]> {
+        let [first, second] = sockets.map(|local| local.map(super::socket::open).transpose());
         let [first, second] = [first?, second?];
         if self.sockets.free() < 2 {
             return Err(sockets::full());
         }
-        let opened = self.enter(&first)?;
-        match self.enter(&second) {
+        let opened = first.map(|socket| self.enter(socket)).transpose()?;
+        match second.map(|socket| self.enter(socket)).transpose() {
             Ok(other) => Ok([opened, other]),
             Err(error) => {
-                self.close(opened);
+                opened.into_iter().for_each(|opened| self.close(opened));
                 Err(error)
             }
         }
-        // The descriptors go here: the file table keeps the sockets open.
+    }
+
+    fn mark(&mut self, id: SocketId, dscp: u8) -> io::Result<()> {
+        let is_open = matches!(
+            self.sockets.state(id),
+            State::Armed | State::Unarmed | State::Broken
+        );
+        let descriptor = self.descriptors.get(usize::from(id.index));
+        match descriptor.and_then(Option::as_ref) {
+            Some(socket) if is_open => super::socket::mark(socket, dscp),
+            _ => Err(io::ErrorKind::NotFound.into()),
+        }
     }
 
     fn close(&mut self, id: SocketId) {

@@ -6,7 +6,7 @@ use std::net::UdpSocket;
 use crate::media;
 
 use super::backend::Local;
-use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use socket2::{Domain, Protocol, SockAddr, SockRef, Socket, Type};
 
 /// What a socket holds of packets that nobody has read yet, in bytes of kernel memory (the kernel doubles it for its own needs):
 /// seconds of one voice stream, milliseconds of a burst.
@@ -25,19 +25,35 @@ pub(super) fn open(
     }: Local,
 ) -> io::Result<UdpSocket> {
     let socket = Socket::new(Domain::for_address(local), Type::DGRAM, Some(Protocol::UDP))?;
-    let class = u32::from(dscp) << 2;
     if local.is_ipv4() {
         socket.set_ttl_v4(TTL)?;
-        socket.set_tos_v4(class)?;
     } else {
         socket.set_only_v6(true)?;
         socket.set_unicast_hops_v6(TTL)?;
-        socket.set_tclass_v6(class)?;
     }
+    set_dscp(&socket, local.is_ipv4(), dscp)?;
     // As much of it as `net.core.rmem_max` allows.
     socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
     socket.bind(&SockAddr::from(local))?;
     Ok(socket.into())
+}
+
+/// Has an open socket send with this DSCP.
+///
+/// # Errors
+/// Those of the system.
+pub(super) fn mark(socket: &UdpSocket, dscp: u8) -> io::Result<()> {
+    let is_ipv4 = socket.local_addr()?.is_ipv4();
+    set_dscp(&SockRef::from(socket), is_ipv4, dscp)
+}
+
+fn set_dscp(socket: &Socket, is_ipv4: bool, dscp: u8) -> io::Result<()> {
+    let class = u32::from(dscp) << 2;
+    if is_ipv4 {
+        socket.set_tos_v4(class)
+    } else {
+        socket.set_tclass_v6(class)
+    }
 }
 
 #[cfg(test)]
@@ -56,16 +72,18 @@ mod tests {
             })
             .unwrap();
             assert_eq!(socket.local_addr().unwrap().ip(), local.ip());
-            let socket = Socket::from(socket);
-            if local.is_ipv4() {
-                assert_eq!(
-                    (socket.tos_v4().unwrap(), socket.ttl_v4().unwrap()),
-                    (46 << 2, 64)
-                );
-            } else {
-                assert_eq!(socket.tclass_v6().unwrap(), 46 << 2);
-                assert_eq!(socket.unicast_hops_v6().unwrap(), 64);
-            }
+            let class_and_hops = || {
+                let socket = SockRef::from(&socket);
+                if local.is_ipv4() {
+                    (socket.tos_v4().unwrap(), socket.ttl_v4().unwrap())
+                } else {
+                    let hops = socket.unicast_hops_v6().unwrap();
+                    (socket.tclass_v6().unwrap(), hops)
+                }
+            };
+            assert_eq!(class_and_hops(), (46 << 2, 64));
+            mark(&socket, 26).unwrap();
+            assert_eq!(class_and_hops(), (26 << 2, 64));
         }
     }
 

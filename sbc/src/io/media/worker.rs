@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crossbeam_channel::{Receiver, TryRecvError};
 
 use crate::engine::{FlowFailure, Input};
-use crate::media::{FlowCommand, FlowPair, FlowReport, PairId, Side};
+use crate::media::{FlowCommand, FlowKind, FlowPair, FlowReport, PairId, Side};
 
 use super::backend::{Backend, Local, SocketId};
 use super::relay::Relay;
@@ -79,7 +79,7 @@ impl<B: Backend> Worker<B> {
         for _ in 0..COMMANDS_A_TURN {
             match self.commands.try_recv() {
                 Ok(FlowCommand::Install(pair)) => self.install(&pair),
-                Ok(FlowCommand::Update(pair)) => self.relay.update(&pair),
+                Ok(FlowCommand::Update(pair)) => self.update(&pair),
                 Ok(FlowCommand::Read(pair)) => self.read(pair),
                 Ok(FlowCommand::Remove(pair)) => self.remove(pair),
                 Err(TryRecvError::Empty) => return Queue::Empty,
@@ -106,13 +106,14 @@ impl<B: Backend> Worker<B> {
         }
     }
 
-    fn open(&mut self, pair: &FlowPair) -> Result<[SocketId; 2], FlowFailure> {
+    fn open(&mut self, pair: &FlowPair) -> Result<[Option<SocketId>; 2], FlowFailure> {
         let [first, second] = &pair.sides;
-        let local = |side: &Side| Local {
-            address: side.local,
-            dscp: side.dscp,
-        };
-        self.backend.open([local(first), local(second)]).map_err(|error| {
+        let locals = [first, second].map(|side| local(pair, side));
+        if locals == [None, None] {
+            tracing::warn!(pair = pair.id.0, "a flow pair has no port of its own");
+            return Err(FlowFailure::Overloaded);
+        }
+        self.backend.open(locals).map_err(|error| {
             let failure = if error.kind() == io::ErrorKind::AddrInUse {
                 FlowFailure::PortTaken
             } else {
@@ -123,6 +124,14 @@ impl<B: Backend> Worker<B> {
         })
     }
 
+    fn update(&mut self, pair: &FlowPair) {
+        for (socket, dscp) in self.relay.update(pair).into_iter().flatten() {
+            if let Err(error) = self.backend.mark(socket, dscp) {
+                tracing::warn!(pair = pair.id.0, dscp, %error, "a media socket keeps the DSCP that it had");
+            }
+        }
+    }
+
     fn read(&self, pair: PairId) {
         if let Some(report) = self.relay.report(pair) {
             (self.report)(Input::FlowRead { pair, report });
@@ -131,10 +140,11 @@ impl<B: Backend> Worker<B> {
 
     fn remove(&mut self, pair: PairId) {
         match self.relay.remove(pair) {
-            Some(sockets) => sockets
-                .map(|socket| self.backend.close(socket))
-                .into_iter()
-                .collect(),
+            Some(sockets) => {
+                for socket in sockets.into_iter().flatten() {
+                    self.backend.close(socket);
+                }
+            }
             // It could not be installed: whoever waits for its end is not kept waiting.
             None => (self.report)(Input::FlowEnded {
                 pair,
@@ -142,6 +152,15 @@ impl<B: Backend> Worker<B> {
             }),
         }
     }
+}
+
+/// Where a side's packets arrive; `None` for RTCP that comes and goes at the port of its companion.
+fn local(pair: &FlowPair, side: &Side) -> Option<Local> {
+    let leans = pair.kind == FlowKind::Rtcp && pair.companion.is_some() && side.multiplexed;
+    (!leans).then_some(Local {
+        address: side.local,
+        dscp: side.dscp,
+    })
 }
 
 #[cfg(test)]
@@ -163,6 +182,7 @@ mod tests {
         locals: Vec<SocketAddr>,
         taken: Vec<SocketAddr>,
         closing: Vec<SocketId>,
+        marks: Vec<(SocketId, u8)>,
         arrivals: VecDeque<(SocketId, SocketAddr)>,
         departures: Vec<(SocketId, SocketAddr)>,
         blocked: Vec<bool>,
@@ -170,9 +190,10 @@ mod tests {
     }
 
     impl Backend for Fake {
-        fn open(&mut self, sockets: [Local; 2]) -> io::Result<[SocketId; 2]> {
+        fn open(&mut self, sockets: [Option<Local>; 2]) -> io::Result<[Option<SocketId>; 2]> {
             if sockets
                 .iter()
+                .flatten()
                 .any(|local| self.taken.contains(&local.address))
             {
                 return Err(io::ErrorKind::AddrInUse.into());
@@ -181,9 +202,14 @@ mod tests {
                 return Err(io::ErrorKind::StorageFull.into());
             }
             Ok(sockets.map(|local| {
-                self.locals.push(local.address);
-                id(self.locals.len() as u16 - 1)
+                self.locals.push(local?.address);
+                Some(id(self.locals.len() as u16 - 1))
             }))
+        }
+
+        fn mark(&mut self, socket: SocketId, dscp: u8) -> io::Result<()> {
+            self.marks.push((socket, dscp));
+            Ok(())
         }
 
         fn close(&mut self, socket: SocketId) {
@@ -220,7 +246,7 @@ mod tests {
         let reports = Arc::new(Mutex::new(Vec::new()));
         let log = reports.clone();
         let report = Arc::new(move |input| log.lock().unwrap().push(format!("{input:?}")));
-        let relay = Relay::new(100, Arc::new(Counters::new(2)));
+        let relay = Relay::new(100, Arc::new(Counters::new(2)), || 0);
         (
             Worker::new(Fake::default(), relay, receiver, report),
             sender,
@@ -289,6 +315,25 @@ mod tests {
         worker.step().unwrap();
         assert_eq!(worker.backend.locals.len(), 2);
         assert_eq!(*reports.lock().unwrap(), [""; 0]);
+    }
+
+    #[test]
+    fn an_update_marks_the_sockets_whose_dscp_it_changes() {
+        let (mut worker, commands, _) = worker();
+        commands.send(install(1)).unwrap();
+        let mut update = pair(1);
+        commands
+            .send(FlowCommand::Update(update.clone().into()))
+            .unwrap();
+        worker.step().unwrap();
+        assert_eq!(worker.backend.marks, []);
+        update.sides[1].dscp = 26;
+        for _ in 0..2 {
+            let update = FlowCommand::Update(update.clone().into());
+            commands.send(update).unwrap();
+        }
+        worker.step().unwrap();
+        assert_eq!(worker.backend.marks, [(id(1), 26)]);
     }
 
     #[test]

@@ -1,22 +1,28 @@
 //! All workers of the daemon, as the rest of it sees them.
 
+use std::collections::HashMap;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use crossbeam_channel::{Sender, TrySendError, bounded};
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
 use crate::engine::{FlowFailure, Input};
-use crate::media::{FlowCommand, MediaStats, PairId};
+use crate::media::{FlowCommand, FlowKind, MediaStats, PairId};
 
-use super::backend::Bell;
+use super::backend::{Backend, Bell};
 use super::counters::Counters;
+use super::epoll::Epoll;
+use super::refusal::{Driver, Refusal};
 use super::relay::Relay;
-use super::ring::{self, Ring};
+use super::ring::Ring;
+use super::system;
 use super::worker::{Report, Worker};
 
 /// Sockets of all workers together, if the limit on open files allows as many. A call has four a stream.
 pub const MAX_SOCKETS: usize = 32_768;
+/// Descriptors that are left to everyone else, where the limit allows at least as many for media.
+const OTHER_FILES: usize = 512;
 /// Installations and updates that may wait for one worker.
 pub const MAX_WAITING: usize = 4096;
 
@@ -24,22 +30,22 @@ pub const MAX_WAITING: usize = 4096;
 #[derive(Debug)]
 pub struct Workers {
     workers: Vec<Handle>,
+    driver: Driver,
+    /// RTCP pairs that share a socket with their companion, and so its worker.
+    leaning: Mutex<HashMap<PairId, PairId>>,
 }
 
 /// Why there are no workers.
 #[derive(Debug, thiserror::Error)]
 pub enum WorkersError {
-    /// The system has no io_uring for us.
-    #[error(
-        "media cannot be relayed in user space: {0}; that needs io_uring as of Linux 6.1, allowed by sysctl \
-         kernel.io_uring_disabled and by the container's seccomp profile"
-    )]
-    Unsupported(String),
     /// Memory, descriptors or threads are short.
     #[error(
-        "cannot start a media worker: {0}; raise the limits on open files and locked memory (ulimit -n, ulimit -l)"
+        "cannot start a media worker: {0}; raise the limits on open files, threads and memory (ulimit -n, ulimit -u, ulimit -v)"
     )]
     Start(#[from] io::Error),
+    /// Asked for by name, by a test or a measurement, and not to be had.
+    #[error("no media worker on io_uring: {0}")]
+    Refused(#[from] Refusal),
 }
 
 #[derive(Debug)]
@@ -52,26 +58,65 @@ struct Handle {
 }
 
 impl Workers {
-    /// Starts `count` workers (one at least) for that many networks. `report` is called on a worker's thread and must not block.
+    /// Starts `count` workers (one at least) for that many networks: on io_uring, and where that is refused on epoll, with a
+    /// line in the log that says why. `report` is called on a worker's thread and must not block.
     ///
     /// Raises the soft limit on open files to the hard one.
     ///
     /// # Errors
-    /// [`WorkersError`]: no worker is left running then.
+    /// [`WorkersError::Start`]: no worker is left running then.
     pub fn start(
         count: usize,
         networks: usize,
         report: Arc<dyn Fn(Input) + Send + Sync>,
     ) -> Result<Workers, WorkersError> {
+        match Workers::start_on(Driver::IoUring, count, networks, report.clone()) {
+            Err(WorkersError::Refused(refusal)) => {
+                tracing::warn!(
+                    reason = refusal.label(),
+                    "media workers run on epoll instead of io_uring, which costs more time per packet: {refusal}"
+                );
+                Workers::start_on(Driver::Epoll, count, networks, report)
+            }
+            started => started,
+        }
+    }
+
+    /// [`Workers::start`], on this and nothing else.
+    ///
+    /// # Errors
+    /// [`WorkersError`]: no worker is left running then.
+    pub fn start_on(
+        driver: Driver,
+        count: usize,
+        networks: usize,
+        report: Arc<dyn Fn(Input) + Send + Sync>,
+    ) -> Result<Workers, WorkersError> {
         let count = count.max(1);
-        let limit = usize::try_from(ring::raise_file_limit()?).unwrap_or(usize::MAX);
-        // A ring's file table may be as long as the limit.
-        let capacity = (MAX_SOCKETS / count).min(limit).max(2);
+        let limit = usize::try_from(system::raise_file_limit()?).unwrap_or(usize::MAX);
+        let limit = limit.saturating_sub(OTHER_FILES).max(limit / 2);
+        let capacity = (MAX_SOCKETS.min(limit) / count).max(2);
         let capacity = u16::try_from(capacity).unwrap_or(u16::MAX);
         let workers = (0..count)
-            .map(|number| Handle::start(number, capacity, networks, report.clone()))
+            .map(|number| {
+                let seat = Seat::new(number, capacity, networks, report.clone())?;
+                match driver {
+                    Driver::IoUring => seat.take(move |bell| Ok(Ring::new(capacity, bell)?)),
+                    Driver::Epoll => seat.take(move |bell| Ok(Epoll::new(capacity, bell)?)),
+                }
+            })
             .collect::<Result<_, _>>()?;
-        Ok(Workers { workers })
+        Ok(Workers {
+            workers,
+            driver,
+            leaning: Mutex::default(),
+        })
+    }
+
+    /// What they run on.
+    #[must_use]
+    pub fn driver(&self) -> Driver {
+        self.driver
     }
 
     /// Passes a command to the worker that the pair belongs to; never waits. Commands for a pair are carried out in order.
@@ -79,13 +124,32 @@ impl Workers {
     /// # Errors
     /// `Overloaded`: too many commands wait, or the worker is gone. There is always room to remove a pair that was installed.
     pub fn command(&self, command: FlowCommand) -> Result<(), FlowFailure> {
-        let pair = match &command {
-            FlowCommand::Install(pair) | FlowCommand::Update(pair) => pair.id,
-            FlowCommand::Read(pair) | FlowCommand::Remove(pair) => *pair,
+        let mut leaning = self.leaning.lock().unwrap_or_else(PoisonError::into_inner);
+        let (pair, leans_on, ends) = match &command {
+            FlowCommand::Install(pair) => {
+                let leans_on = pair.companion.filter(|_| pair.kind == FlowKind::Rtcp);
+                (pair.id, leans_on, false)
+            }
+            FlowCommand::Update(pair) => (pair.id, None, false),
+            FlowCommand::Read(pair) => (*pair, None, false),
+            FlowCommand::Remove(pair) => (*pair, None, true),
         };
-        self.worker_of(pair)
+        let at = leans_on.or_else(|| leaning.get(&pair).copied());
+        self.worker_of(at.unwrap_or(pair))
             .ok_or(FlowFailure::Overloaded)?
-            .command(command)
+            .command(command)?;
+        if let Some(companion) = leans_on {
+            leaning.insert(pair, companion);
+        } else if ends {
+            leaning.remove(&pair);
+        }
+        Ok(())
+    }
+
+    /// Forgets a pair that a worker has reported as failed, and that nobody will remove.
+    pub fn forget(&self, pair: PairId) {
+        let mut leaning = self.leaning.lock().unwrap_or_else(PoisonError::into_inner);
+        leaning.remove(&pair);
     }
 
     /// Totals of all workers since the start.
@@ -121,47 +185,72 @@ impl Workers {
     }
 }
 
-impl Handle {
-    fn start(
-        number: usize,
-        capacity: u16,
-        networks: usize,
-        report: Report,
-    ) -> Result<Handle, WorkersError> {
+/// A worker that is about to start.
+struct Seat {
+    number: usize,
+    handle: Handle,
+    receiver: Receiver<FlowCommand>,
+    listener: Bell,
+    relay: Relay,
+    report: Report,
+}
+
+impl Seat {
+    fn new(number: usize, capacity: u16, networks: usize, report: Report) -> io::Result<Seat> {
         let counters = Arc::new(Counters::new(networks));
         // Each pair can be removed once: such commands always find room.
         let (commands, receiver) = bounded(MAX_WAITING + usize::from(capacity) / 2);
-        let bell = ring::bell()?;
-        let listener = bell.try_clone()?;
-        let relay = Relay::new(usize::from(capacity), counters.clone());
+        let bell = system::bell()?;
+        Ok(Seat {
+            number,
+            receiver,
+            listener: bell.try_clone()?,
+            relay: Relay::new(usize::from(capacity), counters.clone(), system::nanoseconds),
+            report,
+            handle: Handle {
+                commands: Some(commands),
+                bell,
+                counters,
+                thread: None,
+            },
+        })
+    }
+
+    /// Starts its thread, with the backend that `make` makes there.
+    fn take<B: Backend>(
+        self,
+        make: impl FnOnce(Bell) -> Result<B, WorkersError> + Send + 'static,
+    ) -> Result<Handle, WorkersError> {
+        let Seat {
+            number,
+            mut handle,
+            receiver,
+            listener,
+            relay,
+            report,
+        } = self;
         let (started, outcome) = bounded(1);
         let thread = std::thread::Builder::new().name(format!("media-{number}")).spawn(move || {
-            // The ring belongs to the thread that makes it.
-            let ring = match Ring::new(capacity, listener) {
-                Ok(ring) => ring,
+            // A backend belongs to the thread that makes it.
+            let backend = match make(listener) {
+                Ok(backend) => backend,
                 Err(error) => return drop(started.send(Err(error))),
             };
             drop(started.send(Ok(())));
-            if let Err(error) = Worker::new(ring, relay, receiver, report).run() {
+            if let Err(error) = Worker::new(backend, relay, receiver, report).run() {
                 tracing::error!(worker = number, %error, "a media worker has ended; its calls have no media, restart the daemon");
             }
         })?;
-        let handle = Handle {
-            commands: Some(commands),
-            bell,
-            counters,
-            thread: Some(thread),
-        };
+        handle.thread = Some(thread);
         match outcome.recv() {
             Ok(Ok(())) => Ok(handle),
-            Ok(Err(error)) if error.kind() == io::ErrorKind::Unsupported => {
-                Err(WorkersError::Unsupported(error.to_string()))
-            }
-            Ok(Err(error)) => Err(WorkersError::Start(error)),
+            Ok(Err(error)) => Err(error),
             Err(_) => Err(WorkersError::Start(io::ErrorKind::BrokenPipe.into())),
         }
     }
+}
 
+impl Handle {
     fn command(&self, command: FlowCommand) -> Result<(), FlowFailure> {
         let commands = self.commands.as_ref().ok_or(FlowFailure::Overloaded)?;
         if commands.len() >= MAX_WAITING && !matches!(command, FlowCommand::Remove(_)) {

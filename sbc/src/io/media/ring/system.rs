@@ -1,52 +1,42 @@
-//! What the system is asked for around a ring.
+//! What a kernel means that does not do io_uring for us.
 
 use std::io;
-use std::os::fd::{FromRawFd, OwnedFd};
 
-use super::super::backend::Bell;
+use super::super::refusal::Refusal;
 
-/// Tells a kernel that will not from one that cannot at the moment.
-pub(super) fn unsupported(error: io::Error) -> io::Error {
-    let why = match error.raw_os_error() {
-        Some(libc::ENOSYS) => "this kernel has no io_uring",
-        Some(libc::EPERM | libc::EACCES) => "io_uring is refused here",
-        Some(libc::EINVAL | libc::EOPNOTSUPP) => "this kernel's io_uring is older than Linux 6.1",
-        _ => return error,
-    };
-    io::Error::new(io::ErrorKind::Unsupported, why)
+/// Why io_uring is not to be had, by the error that a step of its making ended with.
+pub(super) fn refused(error: io::Error) -> Refusal {
+    match error.raw_os_error() {
+        Some(libc::ENOSYS) => Refusal::Absent,
+        Some(libc::EPERM | libc::EACCES) => match disabled() {
+            0 => Refusal::Forbidden,
+            level => Refusal::Sysctl(level),
+        },
+        Some(libc::EINVAL | libc::EOPNOTSUPP) => Refusal::Old,
+        _ => Refusal::Failed(error),
+    }
 }
 
-/// A bell: the ringing end and the listening end are the same.
-///
-/// # Errors
-/// No more file descriptors.
-pub(in super::super) fn bell() -> io::Result<Bell> {
-    // SAFETY: eventfd takes no pointer.
-    let descriptor = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC) };
-    if descriptor < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: a new descriptor that nobody else has.
-    Ok(Bell::new(unsafe { OwnedFd::from_raw_fd(descriptor) }))
+/// `kernel.io_uring_disabled`: 0 for everyone allowed, or no such setting (before Linux 6.6).
+fn disabled() -> u8 {
+    let text = std::fs::read_to_string("/proc/sys/kernel/io_uring_disabled");
+    text.ok()
+        .and_then(|text| text.trim().parse().ok())
+        .unwrap_or(0)
 }
 
-/// Raises the soft limit on file descriptors to the hard one, and returns it.
-///
-/// # Errors
-/// Those of getrlimit and setrlimit.
-pub(in super::super) fn raise_file_limit() -> io::Result<u64> {
-    let mut limit = libc::rlimit {
-        rlim_cur: 0,
-        rlim_max: 0,
-    };
-    // SAFETY: the pointer is to an rlimit of ours, for the time of the call.
-    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } != 0 {
-        return Err(io::Error::last_os_error());
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_has_its_reason() {
+        let label = |error| refused(io::Error::from_raw_os_error(error)).label();
+        assert_eq!(label(libc::ENOSYS), "absent");
+        assert_eq!(label(libc::EINVAL), "old");
+        assert_eq!(label(libc::EOPNOTSUPP), "old");
+        assert_eq!(label(libc::ENOMEM), "failed");
+        // Which of the two depends on this machine's setting.
+        assert!(["forbidden", "sysctl"].contains(&label(libc::EPERM)));
     }
-    limit.rlim_cur = limit.rlim_max;
-    // SAFETY: as above.
-    if unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) } != 0 {
-        return Err(io::Error::last_os_error());
-    }
-    Ok(limit.rlim_cur)
 }

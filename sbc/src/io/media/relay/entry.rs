@@ -1,0 +1,135 @@
+//! A pair in the flow table, and what arrives at each of its sides.
+
+use std::cell::Cell;
+
+use sbc_ebpf::{FlowConfig, FlowState, Kind, Payload, Stream};
+
+use crate::media::{FlowKind, FlowPair, FlowReport, Slot, flow_count, lost_at_end};
+
+use super::super::backend::SocketId;
+use super::Clock;
+
+/// One side of a pair.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Side {
+    First,
+    Second,
+}
+
+impl Side {
+    /// This side's of two.
+    pub(super) fn of<T>(self, [first, second]: &[T; 2]) -> &T {
+        match self {
+            Side::First => first,
+            Side::Second => second,
+        }
+    }
+
+    /// The one that it talks to.
+    pub(super) fn other(self) -> Side {
+        match self {
+            Side::First => Side::Second,
+            Side::Second => Side::First,
+        }
+    }
+}
+
+/// A pair.
+pub(super) struct Entry {
+    pub(super) pair: FlowPair,
+    pub(super) slots: [Slot; 2],
+    pub(super) flows: [Flow; 2],
+    pub(super) companion: Companion,
+    pub(super) life: Life,
+}
+
+pub(super) enum Life {
+    Up,
+    /// Its sockets are being closed; so many are left.
+    Ending(usize),
+}
+
+/// The pair that RTCP shares sockets with, where one side multiplexes; its place in the table, if it is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Companion {
+    /// Nobody multiplexes, or both sides do.
+    None,
+    /// This one is RTP, and that its RTCP.
+    Rtcp(Option<usize>),
+    /// The other way round.
+    Rtp(Option<usize>),
+}
+
+/// What arrives at one side.
+pub(super) struct Flow {
+    pub(super) config: FlowConfig,
+    pub(super) state: Cell<FlowState>,
+    /// `None`: the companion's.
+    pub(super) socket: Option<SocketId>,
+}
+
+impl Entry {
+    /// Not configured yet.
+    pub(super) fn new(pair: &FlowPair, sockets: [Option<SocketId>; 2]) -> Entry {
+        Entry {
+            pair: pair.clone(),
+            slots: [Slot { row: 0, epoch: 1 }; 2],
+            flows: sockets.map(|socket| Flow {
+                config: FlowConfig::default(),
+                state: Cell::default(),
+                socket,
+            }),
+            companion: Companion::None,
+            life: Life::Up,
+        }
+    }
+
+    /// What it has done so far.
+    pub(super) fn report(&self) -> FlowReport {
+        let none = FlowState::default();
+        let [first, second] = [Side::First, Side::Second].map(|side| {
+            let flow = side.of(&self.flows);
+            flow_count(
+                &flow.config,
+                side.of(&self.pair.sides),
+                &none,
+                &flow.state.get(),
+            )
+        });
+        FlowReport {
+            sides: [first, second],
+        }
+    }
+
+    /// What it has done, now that nothing comes any more.
+    pub(super) fn last_report(&self) -> FlowReport {
+        let mut report = self.report();
+        for (count, flow) in report.sides.iter_mut().zip(&self.flows) {
+            count.quality.lost += lost_at_end(&flow.config, &flow.state.get());
+        }
+        report
+    }
+}
+
+impl Companion {
+    pub(super) fn of(pair: &FlowPair, place: Option<usize>) -> Companion {
+        match (pair.companion, pair.kind) {
+            (Some(_), FlowKind::Rtp) => Companion::Rtcp(place),
+            (Some(_), FlowKind::Rtcp) => Companion::Rtp(place),
+            _ => Companion::None,
+        }
+    }
+}
+
+impl Flow {
+    /// Notes a packet that goes on: as the XDP program does.
+    pub(super) fn count(&self, kind: Kind, payload: &Payload, clock: Clock) {
+        let mut state = self.state.get();
+        state.packets = state.packets.wrapping_add(1);
+        state.bytes = state.bytes.wrapping_add(payload.length.into());
+        state
+            .stream
+            .follow(&self.config, kind, payload, clock, Stream::odd);
+        self.state.set(state);
+    }
+}
