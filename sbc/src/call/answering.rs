@@ -12,7 +12,7 @@ use super::machine::{Attempt, Branch, Call, Early, LEG_A, State};
 use super::side::{T2, Unacked, Why, contact, via};
 use crate::dialog::Dialog;
 use crate::engine::{Event, Outcome};
-use crate::media::LegId;
+use crate::media::{LegId, Refused};
 use crate::sip::{Message, Method, Name, Start, reason_phrase, response_to};
 
 /// How many early dialogs a B leg may have; what further ones say is not heard.
@@ -93,6 +93,7 @@ impl Call {
         branch.early.push(Early {
             theirs: theirs.to_owned(),
             ours: ours.clone(),
+            answer: None,
         });
         self.open_tag(&ours);
         Some(ours)
@@ -114,11 +115,33 @@ impl Call {
     ) -> Option<Bytes> {
         let body = sdp_of(answer)?;
         self.a.side.received.as_ref()?;
+        let theirs = answer.to().tag().unwrap_or_default();
+        let sdp = self.take_answer(now, cx, index, theirs, body).ok()?;
+        let body = Bytes::copy_from_slice(body);
         let branch = self.branches.get_mut(index)?;
-        let sdp = self.media.answer(now, cx.ports, branch.leg, body).ok()?;
-        branch.side.received = Some(Bytes::copy_from_slice(body));
+        if let Some(early) = branch.early.iter_mut().find(|early| early.theirs == theirs) {
+            early.answer = Some(body.clone());
+        }
+        branch.side.received = Some(body);
         branch.answer = Some(sdp.clone());
         Some(sdp)
+    }
+
+    /// The caller's SDP for an answer of a B leg. Another To tag is another peer, whose media is not the one's before.
+    fn take_answer(
+        &mut self,
+        now: Instant,
+        cx: &mut Context<'_>,
+        index: usize,
+        theirs: &str,
+        body: &[u8],
+    ) -> Result<Bytes, Refused> {
+        let branch = self.branches.get_mut(index).ok_or(Refused::NoOffer)?;
+        let before = branch.speaker.replace(theirs.to_owned());
+        if before.is_some_and(|tag| !tag.is_empty() && tag != theirs) {
+            self.media.another_peer(branch.leg);
+        }
+        self.media.answer(now, cx.ports, branch.leg, body)
     }
 
     fn on_success(&mut self, now: Instant, cx: &mut Context<'_>, index: usize, answer: &Message) {
@@ -160,15 +183,18 @@ impl Call {
         let Some(branch) = self.branches.get_mut(index) else {
             return Err(broken("no such leg"));
         };
-        let body = sdp_of(answer);
+        let theirs = answer.to().tag().unwrap_or_default();
+        // What this dialog has said in a provisional answer holds.
+        let said = branch.early.iter().find(|early| early.theirs == theirs);
+        let said = said.and_then(|early| early.answer.clone());
+        let body = sdp_of(answer).or(said.as_deref());
         let sdp = if self.a.side.received.is_some() {
-            match (body, &branch.answer) {
+            match (body, branch.answer.clone()) {
                 (Some(body), _) => self
-                    .media
-                    .answer(now, cx.ports, branch.leg, body)
+                    .take_answer(now, cx, index, theirs, body)
                     .map_err(|refused| broken(&refused.to_string()))?,
-                // It was in a provisional answer.
-                (None, Some(answer)) => answer.clone(),
+                // Another dialog of that leg has.
+                (None, Some(answer)) => answer,
                 (None, None) => return Err(broken("the far side answered without SDP")),
             }
         } else {
@@ -186,7 +212,7 @@ impl Call {
                 )
                 .map_err(|refused| Failure::media(&refused))?
         };
-        if let Some(body) = body {
+        if let (Some(body), Some(branch)) = (body, self.branches.get_mut(index)) {
             branch.side.received = Some(Bytes::copy_from_slice(body));
         }
         Ok(sdp)

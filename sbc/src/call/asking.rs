@@ -187,7 +187,8 @@ impl Call {
             return Err(Failure::own(503, Outcome::Failed, "too many B legs"));
         }
         let leg = LegId(self.branches.len() as u32 + 1);
-        let end = cx.host.end(&target.hop, target.codecs);
+        let trunk = target.trunk.map(|id| cx.config.trunk(id));
+        let end = cx.host.end(&target.hop, trunk, target.codecs);
         let offer = match &self.a.side.received {
             Some(sdp) => Some(
                 self.media
@@ -216,6 +217,7 @@ impl Call {
             early: Vec::new(),
             end,
             answer: None,
+            speaker: None,
             owes_ack: false,
         });
         self.actions.push_back(Action::Open(tag));

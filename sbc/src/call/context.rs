@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 
-use crate::config::{Codec, Config, NetworkId};
+use crate::config::{Codec, Config, NetworkId, Trunk};
 use crate::dialog::Tokens;
 use crate::media::{End, Fallback, NetworkPath, Ports};
 use crate::registrar::Registrar;
@@ -40,21 +40,29 @@ pub struct Host {
 }
 
 impl Host {
-    /// Where a leg's media is: behind the other end of its signalling.
+    /// Where a leg's media is: behind the other end of its signalling. Without a trunk it is a phone.
     #[must_use]
-    pub fn end(&self, hop: &Hop, codecs: &[Codec]) -> End {
+    pub fn end(&self, hop: &Hop, trunk: Option<&Trunk>, codecs: &[Codec]) -> End {
         End {
             network: hop.network,
             address: hop.local.ip(),
             signalling: hop.remote.ip(),
+            media_from: trunk.map_or_else(Vec::new, |trunk| trunk.media_from.clone()),
+            rebinds: trunk.is_none(),
             codecs: codecs.to_vec(),
             path: self
                 .paths
                 .get(&hop.network)
                 .copied()
                 .unwrap_or(NetworkPath::User(Fallback::Off)),
-            local: self.addresses.contains(&hop.remote.ip()) || hop.remote.ip().is_loopback(),
+            local: self.is_local(hop.remote.ip()),
         }
+    }
+
+    /// Whether a peer is on this host.
+    #[must_use]
+    pub fn is_local(&self, peer: IpAddr) -> bool {
+        self.addresses.contains(&peer) || peer.is_loopback()
     }
 }
 

@@ -68,7 +68,7 @@ impl Call {
         pair: PairId,
         failure: FlowFailure,
     ) {
-        let after = self.media.failed(pair, failure);
+        let after = self.media.failed(cx.ports, pair, failure);
         self.order_flows();
         match after {
             AfterFailure::Retry => {

@@ -80,6 +80,8 @@ pub(super) struct Branch {
     pub(super) end: End,
     /// What its SDP was for the caller.
     pub(super) answer: Option<Bytes>,
+    /// The tag of who said that.
+    pub(super) speaker: Option<String>,
     /// Its 2xx made an offer; its ACK waits for the caller's answer.
     pub(super) owes_ack: bool,
 }
@@ -88,6 +90,8 @@ pub(super) struct Branch {
 pub(super) struct Early {
     pub(super) theirs: String,
     pub(super) ours: String,
+    /// The answer that it has made.
+    pub(super) answer: Option<Bytes>,
 }
 
 /// How far the INVITE of a B leg is.
@@ -167,7 +171,9 @@ impl Call {
                 side,
                 phone,
                 id: server,
-                end: cx.host.end(&hop, codecs),
+                end: cx
+                    .host
+                    .end(&hop, trunk.map(|id| cx.config.trunk(id)), codecs),
                 invite: message,
                 tags: Vec::new(),
             },

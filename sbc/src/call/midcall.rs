@@ -1,5 +1,6 @@
 //! What comes inside the dialogs of a call: ACK, BYE, re-INVITE, UPDATE, OPTIONS.
 
+use std::net::IpAddr;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -48,6 +49,7 @@ impl Call {
                 local: side.hop.local,
                 ..hop
             };
+            self.follow(cx, leg, hop.remote.ip());
         }
         match request.method() {
             Method::Bye => {
@@ -59,6 +61,23 @@ impl Call {
                 self.reply(id, hop, request, 200, None);
             }
             _ => self.refuse(id, hop, request, 405),
+        }
+    }
+
+    /// Media of a leg may come from where its signalling now comes from.
+    fn follow(&mut self, cx: &Context<'_>, leg: LegId, signalling: IpAddr) {
+        let end = match leg {
+            LEG_A => Some(&mut self.a.end),
+            _ => self.branch(leg).map(|branch| &mut branch.end),
+        };
+        if let Some(end) = end
+            && end.signalling != signalling
+            && end.signalling.is_ipv4() == signalling.is_ipv4()
+        {
+            end.signalling = signalling;
+            end.local = cx.host.is_local(signalling);
+            self.media.moved(leg, signalling);
+            self.order_flows();
         }
     }
 

@@ -1,5 +1,7 @@
 //! What `sbc check` prints about a good file.
 
+use ipnet::IpNet;
+
 use super::check::range;
 use super::model::{
     Bind, Codec, Config, FastPath, From, Network, PhoneId, Route, Server, Target, TrunkId,
@@ -25,6 +27,15 @@ pub fn describe(config: &Config) -> String {
     part(&mut out, &networks(config).render());
     if !config.trunks.is_empty() {
         part(&mut out, &trunks(config).render());
+        for trunk in config.trunks.iter().filter(|t| !t.media_from.is_empty()) {
+            let sources: Vec<_> = trunk.media_from.iter().map(prefix).collect();
+            let text = format!(
+                "  Media of trunk:{} may also come from {}, whatever its SDP says.",
+                trunk.name,
+                joined(&sources, " or ")
+            );
+            out.push_str(&wrapped(&text, 2));
+        }
     }
     if !config.phones.is_empty() {
         part(&mut out, &phones(config).render());
@@ -90,13 +101,7 @@ fn fast_path(fast_path: FastPath) -> &'static str {
 fn trunks(config: &Config) -> Table {
     let mut table = Table::new(&["TRUNK", "NETWORK", "SERVER", "RECOGNISED BY", "OFFERED"]);
     for trunk in &config.trunks {
-        let sources = trunk.accept_from.iter().map(|net| {
-            if net.prefix_len() == net.max_prefix_len() {
-                net.addr().to_string()
-            } else {
-                net.to_string()
-            }
-        });
+        let sources = trunk.accept_from.iter().map(prefix);
         table.row(vec![
             vec![trunk.name.clone()],
             vec![config.network(trunk.network).name.clone()],
@@ -106,6 +111,15 @@ fn trunks(config: &Config) -> Table {
         ]);
     }
     table
+}
+
+/// `10.0.0.0/24`; a single address without its length.
+fn prefix(net: &IpNet) -> String {
+    if net.prefix_len() == net.max_prefix_len() {
+        net.addr().to_string()
+    } else {
+        net.to_string()
+    }
 }
 
 fn server(server: Server) -> String {

@@ -134,9 +134,15 @@ pub struct Trunk {
     pub server: Server,
     /// Which sources are this trunk; by default the address of `server`.
     pub accept_from: Vec<IpNet>,
+    /// Where its media may come from whatever its SDP says; at most [`MAX_MEDIA_FROM`] of each address family.
+    pub media_from: Vec<IpNet>,
     /// Offered to and accepted from that side, in our order of preference; never empty.
     pub codecs: Vec<Codec>,
 }
+
+/// How many prefixes of an address family `media_from` may have: a flow has room for three, and one is for where signalling
+/// comes from.
+pub const MAX_MEDIA_FROM: usize = 2;
 
 /// `server = "sip:10.0.0.10:5060;transport=tcp"`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -30,7 +30,7 @@ const MAX_IDS: usize = u16::MAX as usize;
 const ROOT: [&str; 5] = ["sbc", "network", "trunk", "phone", "route"];
 const SBC: [&str; 3] = ["name", "state_dir", "admin"];
 const NETWORK: [&str; 5] = ["interface", "address", "sip", "media_ports", "fast_path"];
-const TRUNK: [&str; 4] = ["network", "server", "accept_from", "codecs"];
+const TRUNK: [&str; 5] = ["network", "server", "accept_from", "media_from", "codecs"];
 const PHONE: [&str; 3] = ["password", "name", "codecs"];
 const ROUTE: [&str; 4] = ["name", "from", "number", "to"];
 
@@ -283,6 +283,9 @@ fn read_trunk(
     let accept_from = section
         .texts("accept_from", "address or prefix", report)
         .map(|texts| values::each(&texts, report, values::prefix));
+    let media_from = section
+        .texts("media_from", "address or prefix", report)
+        .map(|texts| values::media_from(&texts, report));
     let codecs = read_codecs(section, report);
     let server = server?;
     Some(Trunk {
@@ -290,6 +293,7 @@ fn read_trunk(
         network: NetworkId(network?),
         server,
         accept_from: accept_from.unwrap_or_else(|| vec![IpNet::from(server.address.ip())]),
+        media_from: media_from.unwrap_or_default(),
         codecs,
     })
 }

@@ -12,7 +12,7 @@ const MASK: &str = "***";
 const WIDTH: usize = 100;
 
 /// Keys whose values may be shown. Any other key's value may be a password, perhaps under a misspelt key.
-const PUBLIC_KEYS: [&str; 17] = [
+const PUBLIC_KEYS: [&str; 18] = [
     "accept_from",
     "address",
     "admin",
@@ -22,6 +22,7 @@ const PUBLIC_KEYS: [&str; 17] = [
     "file",
     "from",
     "interface",
+    "media_from",
     "media_ports",
     "name",
     "network",

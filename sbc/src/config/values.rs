@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use toml::de::DeValue;
 
 use super::error::{Fault, Report, nearest, shown};
-use super::model::{Codec, FastPath, Listener, Secret, Server};
+use super::model::{Codec, FastPath, Listener, MAX_MEDIA_FROM, Secret, Server};
 use super::reader::{Section, Text, Value, alternatives};
 use super::secrets::{NoSecret, Secrets};
 use crate::sip::Transport;
@@ -334,6 +334,34 @@ pub(super) fn prefix(text: &str) -> Result<IpNet, Expected> {
             ),
         )
     }
+}
+
+/// Prefixes that media may come from: no more of a family than a flow has room for.
+pub(super) fn media_from(texts: &[Text<'_>], report: &mut Report) -> Vec<IpNet> {
+    let mut nets = Vec::new();
+    for text in texts {
+        let Some(net) = one(text, report, prefix) else {
+            continue;
+        };
+        nets.push(net);
+        let is_v4 = net.addr().is_ipv4();
+        let before = nets
+            .iter()
+            .filter(|net| net.addr().is_ipv4() == is_v4)
+            .count()
+            - 1;
+        if before == MAX_MEDIA_FROM {
+            let family = if is_v4 { "IPv4" } else { "IPv6" };
+            let fault = Fault::Value {
+                key: text.key,
+                found: shown(text.text),
+                expected: format!("at most {MAX_MEDIA_FROM} {family} prefixes"),
+            };
+            let help = "join them into wider prefixes";
+            report.add_with(text.at.clone(), fault, Some(help.to_owned()));
+        }
+    }
+    nets
 }
 
 /// `G722`, in whatever case.

@@ -1,16 +1,18 @@
 //! Media of one call: offers and answers in, bodies for the other side and flow commands out.
 
+use std::net::IpAddr;
 use std::time::Instant;
 
 use bytes::Bytes;
 use smallvec::SmallVec;
 
 use super::described::Described;
-use super::exchange::{answered, offered, plans};
-use super::flows::{Flows, wanted};
+use super::exchange::{answered, offered, to_answer, to_offer};
+use super::flows::Flows;
 use super::leg::{End, Leg, LegId};
 use super::ports::{Exhausted, PortPair, Ports};
 use super::refused::Refused;
+use super::wanted::wanted;
 use super::{FlowCommand, FlowPair, PairId};
 use crate::engine::FlowFailure;
 use crate::sdp::{Limits, Sdp};
@@ -85,7 +87,7 @@ impl CallMedia {
             }
         }
         let leg = self.leg_mut(to).ok_or(Refused::NoOffer)?;
-        let plans = plans(leg, &streams, |_, stream| stream.carried());
+        let plans = to_offer(leg, &streams);
         let body = leg.render(&sdp, &plans);
         self.offers.retain(|offer| offer.to != to);
         self.offers.push(Offer { from, to, streams });
@@ -116,6 +118,28 @@ impl CallMedia {
         result
     }
 
+    /// Someone else speaks for a leg from now on (another To tag): with his answer, its flows learn anew whose media it is,
+    /// also when it names the same address.
+    pub fn another_peer(&mut self, leg: LegId) {
+        if let Some(leg) = self.leg_mut(leg) {
+            leg.peer = leg.peer.wrapping_add(1);
+        }
+    }
+
+    /// Signalling of a leg's peer comes from another address now (a phone that went to another network): its media may
+    /// come from there, and no longer from the old one.
+    pub fn moved(&mut self, leg: LegId, signalling: IpAddr) {
+        let Some(index) = self.legs.iter().position(|l| l.id == leg) else {
+            return;
+        };
+        if let Some(leg) = self.legs.get_mut(index)
+            && leg.end.signalling != signalling
+        {
+            leg.end.signalling = signalling;
+            self.flows.moved(leg);
+        }
+    }
+
     /// A leg is gone: its flows end, its ports rest.
     pub fn end_leg(&mut self, now: Instant, ports: &mut Ports, leg: LegId) {
         self.flows.end_leg(leg);
@@ -138,10 +162,15 @@ impl CallMedia {
 
     /// A flow pair could not be installed or updated: it is not installed. What the kernel refused is asked of user
     /// space, under the same id.
-    pub fn failed(&mut self, pair: PairId, failure: FlowFailure) -> AfterFailure {
+    pub fn failed(
+        &mut self,
+        ports: &mut Ports,
+        pair: PairId,
+        failure: FlowFailure,
+    ) -> AfterFailure {
         match failure {
             _ if !self.flows.pairs().any(|known| known.id == pair) => AfterFailure::Retry,
-            FlowFailure::Kernel(reason) if self.flows.fall_back(pair, reason) => {
+            FlowFailure::Kernel(reason) if self.flows.fall_back(ports, pair, reason) => {
                 AfterFailure::Retry
             }
             FlowFailure::PortTaken => {
@@ -171,9 +200,7 @@ impl CallMedia {
         let end = &self.leg(offer.to).ok_or(Refused::NoOffer)?.end;
         let streams = answered(sdp, end, ports, &offer.streams)?;
         let leg = self.leg_mut(offer.from).ok_or(Refused::NoOffer)?;
-        let plans = plans(leg, &offer.streams, |number, _| {
-            streams.get(number).and_then(Option::as_ref)
-        });
+        let plans = to_answer(leg, &offer.streams, &streams);
         let body = leg.render(sdp, &plans);
         if let (Some(from), Some(to)) = (self.leg(offer.from), self.leg(offer.to)) {
             let wanted = wanted(from, to, &offer.streams, &streams);

@@ -4,17 +4,23 @@ use std::net::{IpAddr, SocketAddr};
 
 use smallvec::SmallVec;
 
-use super::End;
 use super::ports::Ports;
 use super::refused::Unsupported;
+use super::{End, MAX_SSRCS};
 use crate::config::Codec;
-use crate::sdp::{Attribute, Encoding, Host, Sdp, Stream, formats};
+use crate::sdp::{Attribute, Encoding, Format, Formats, Host, Media, Sdp, Stream, formats};
 
 /// How many streams of a call are carried; further ones are refused.
 pub const MAX_STREAMS: usize = 8;
 
 /// RFC 3551: comfort noise.
 const COMFORT_NOISE: u8 = 13;
+
+/// Hz: the clock that payload type 13 goes with.
+const NARROWBAND_CLOCK: u32 = 8_000;
+
+/// Hz: the clock of all video (RFC 3551 5).
+const VIDEO_CLOCK: u32 = 90_000;
 
 /// One m= line.
 #[derive(Clone, Debug)]
@@ -39,24 +45,59 @@ pub(super) enum State {
 /// A stream that can be carried.
 #[derive(Clone, Debug)]
 pub(super) struct Carried {
-    /// Where RTP is wanted; `None` when the address is unspecified (hold as of RFC 2543).
-    pub(super) rtp: Option<SocketAddr>,
+    pub(super) class: Class,
+    /// Where it is wanted; `None` when the address is unspecified (hold as of RFC 2543).
+    pub(super) place: Option<SocketAddr>,
+    /// Where RTCP is wanted by a peer that has a port for it.
     pub(super) rtcp: Option<SocketAddr>,
-    pub(super) formats: SmallVec<[Coded; 8]>,
+    /// The peer can do, or wants, RTCP on the port of RTP (RFC 5761).
+    pub(super) multiplexes: bool,
+    /// What a=ssrc names (RFC 5576); empty where it names none, or more than a side can be held to.
+    pub(super) ssrcs: SmallVec<[u32; 1]>,
+    /// Empty where it is not RTP.
+    pub(super) formats: Vec<Coded>,
+}
+
+/// How much of a stream is our business.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Class {
+    /// RTP, of codecs that the config allows.
+    Audio,
+    /// RTP of video.
+    Video,
+    /// RTP of anything else.
+    OtherRtp,
+    /// Over UDP, not RTP: T.38 in UDPTL.
+    Opaque,
 }
 
 /// A payload type and what it stands for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Coded {
     pub(super) payload_type: u8,
+    /// Hz; 0 where nothing says so.
+    clock: u32,
     pub(super) meaning: Meaning,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Meaning {
     Codec(Codec),
     ComfortNoise,
     TelephoneEvent,
+    /// Not audio: passed as it is. The name in lower case and the clock, or else the static number.
+    Passed(String),
+}
+
+/// What may come from one side as RTP.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Numbers {
+    /// Bit n for payload type n.
+    pub(super) payload_types: u128,
+    /// Those that jitter is measured on.
+    pub(super) timed: u128,
+    /// Their clock in Hz.
+    pub(super) clock_rate: u32,
 }
 
 impl Described {
@@ -68,18 +109,33 @@ impl Described {
     }
 }
 
+impl Class {
+    pub(super) fn is_rtp(self) -> bool {
+        self != Class::Opaque
+    }
+}
+
 impl Carried {
-    pub(super) fn has_codec(&self) -> bool {
-        self.formats
-            .iter()
-            .any(|f| matches!(f.meaning, Meaning::Codec(_)))
+    /// Whether anything is left of it that could be sent.
+    pub(super) fn is_usable(&self) -> bool {
+        match self.class {
+            Class::Audio => self
+                .formats
+                .iter()
+                .any(|f| matches!(f.meaning, Meaning::Codec(_))),
+            Class::Video | Class::OtherRtp => !self.formats.is_empty(),
+            Class::Opaque => true,
+        }
     }
 
-    /// Leaves the codecs that are among `allowed`, in that order, and comfort noise and telephone-event behind them.
+    /// Leaves the audio codecs that are among `allowed`, in that order, and comfort noise and telephone-event behind them.
     pub(super) fn restrict(&mut self, allowed: &[Codec]) {
+        if self.class != Class::Audio {
+            return;
+        }
         let rank = |format: &Coded| match format.meaning {
             Meaning::Codec(codec) => allowed.iter().position(|&c| c == codec),
-            Meaning::ComfortNoise | Meaning::TelephoneEvent => Some(allowed.len()),
+            _ => Some(allowed.len()),
         };
         self.formats.retain(|format| rank(format).is_some());
         self.formats.sort_by_key(|format| rank(format));
@@ -88,27 +144,53 @@ impl Carried {
     /// Leaves what stands for something that `offered` has too. The numbers are those of `self`: each side sends with
     /// the numbers that the other has named (RFC 3264 6.1).
     pub(super) fn keep_offered(&mut self, offered: &Carried) {
-        self.formats
-            .retain(|f| offered.formats.iter().any(|o| o.meaning == f.meaning));
+        self.formats.retain(|format| offered.means(&format.meaning));
     }
 
-    /// The payload types, in order.
-    pub(super) fn payload_types(&self) -> SmallVec<[u8; 8]> {
-        self.formats.iter().map(|f| f.payload_type).collect()
+    /// What the new m= line lists.
+    pub(super) fn listed(&self) -> Formats {
+        match self.class {
+            Class::Opaque => Formats::AsWritten,
+            _ => Formats::Types(self.formats.iter().map(|f| f.payload_type).collect()),
+        }
+    }
+
+    fn means(&self, meaning: &Meaning) -> bool {
+        self.formats.iter().any(|format| format.meaning == *meaning)
     }
 }
 
-/// The payload types that may come from either side once `answer` has answered `offer`: bit n for n.
-pub(super) fn negotiated(offer: &Carried, answer: &Carried) -> u128 {
-    let agreed = |format: &&Coded| answer.formats.iter().any(|a| a.meaning == format.meaning);
-    offer
-        .formats
+/// What may be sent to the writer of `named` by the one of `other`, once both have been said: with the numbers of the first
+/// what both have.
+pub(super) fn numbers(named: &Carried, other: &Carried) -> Numbers {
+    let bit = |payload_type: u8| 1_u128 << (payload_type & 0x7f);
+    let mut numbers = Numbers::default();
+    for format in named.formats.iter().filter(|f| other.means(&f.meaning)) {
+        numbers.payload_types |= bit(format.payload_type);
+        let clock = match &format.meaning {
+            Meaning::Codec(_) => format.clock,
+            Meaning::Passed(name) if named.class == Class::Video && !is_repair(name) => VIDEO_CLOCK,
+            Meaning::ComfortNoise | Meaning::TelephoneEvent | Meaning::Passed(_) => continue,
+        };
+        if numbers.timed == 0 {
+            numbers.clock_rate = clock;
+        }
+        if clock == numbers.clock_rate {
+            numbers.timed |= bit(format.payload_type);
+        }
+        // Phones send it unasked.
+        if clock == NARROWBAND_CLOCK {
+            numbers.payload_types |= bit(COMFORT_NOISE);
+        }
+    }
+    numbers
+}
+
+/// Packets that stand beside those of the picture, with sequence numbers and times of their own (RFC 4588, 5109, 8627).
+fn is_repair(name: &str) -> bool {
+    ["rtx/", "ulpfec/", "flexfec/", "parityfec/"]
         .iter()
-        .filter(agreed)
-        .chain(&answer.formats)
-        .fold(1 << COMFORT_NOISE, |bits, f| {
-            bits | (1_u128 << f.payload_type)
-        })
+        .any(|kind| name.starts_with(kind))
 }
 
 /// Reads every stream of a body that `end` sent.
@@ -142,26 +224,11 @@ pub(super) fn describe(sdp: &Sdp<'_>, end: &End, ports: &Ports) -> Vec<Described
 
 fn carry(stream: &Stream<'_, '_>, end: &End, ports: &Ports) -> Result<Carried, Unsupported> {
     let media = stream.media();
-    if !media.kind.eq_ignore_ascii_case("audio") {
-        return Err(Unsupported::Kind);
-    }
-    let protocol = media.protocol.to_ascii_uppercase();
-    if protocol.contains("SAVP") || protocol.contains("TLS") {
-        return Err(Unsupported::Secure);
-    }
-    if protocol != "RTP/AVP" {
-        return Err(Unsupported::Protocol);
-    }
+    let class = class(&media)?;
     if media.ports != 1 {
         return Err(Unsupported::PortCount);
     }
     let host = stream.connection().ok_or(Unsupported::NoAddress)?.host;
-    let rtcp = stream.attributes().find_map(|attribute| match attribute {
-        Attribute::Rtcp(rtcp) => Some(rtcp),
-        _ => None,
-    });
-    let rtcp_port = rtcp.map_or(media.port.checked_add(1), |rtcp| Some(rtcp.port));
-    let rtcp_host = rtcp.and_then(|rtcp| rtcp.host).unwrap_or(host);
     let place = |host, port: Option<u16>| {
         let place = address(host, end)?.zip(port).map(SocketAddr::from);
         match place {
@@ -169,19 +236,78 @@ fn carry(stream: &Stream<'_, '_>, end: &End, ports: &Ports) -> Result<Carried, U
             _ => Ok(place),
         }
     };
-    Ok(Carried {
-        rtp: place(host, Some(media.port))?,
-        rtcp: place(rtcp_host, rtcp_port)?,
-        formats: formats(stream)
-            .iter()
-            .filter_map(|format| {
-                Some(Coded {
-                    payload_type: format.payload_type,
-                    meaning: meaning(&format.encoding?)?,
-                })
+    let mut carried = Carried {
+        class,
+        place: place(host, Some(media.port))?,
+        rtcp: None,
+        multiplexes: false,
+        ssrcs: SmallVec::new(),
+        formats: Vec::new(),
+    };
+    if !class.is_rtp() {
+        return Ok(carried);
+    }
+    let mut rtcp = None;
+    for attribute in stream.attributes() {
+        match attribute {
+            Attribute::Rtcp(said) => {
+                rtcp.get_or_insert(said);
+            }
+            Attribute::RtcpMux => carried.multiplexes = true,
+            // One too many is kept, so that it shows.
+            Attribute::Ssrc(ssrc)
+                if carried.ssrcs.len() <= MAX_SSRCS && !carried.ssrcs.contains(&ssrc) =>
+            {
+                carried.ssrcs.push(ssrc);
+            }
+            _ => {}
+        }
+    }
+    if carried.ssrcs.len() > MAX_SSRCS {
+        carried.ssrcs.clear();
+    }
+    let port = rtcp.map_or(media.port.checked_add(1), |rtcp| Some(rtcp.port));
+    carried.rtcp = match place(rtcp.and_then(|rtcp| rtcp.host).unwrap_or(host), port) {
+        // It is not going to be used.
+        Err(_) if carried.multiplexes => None,
+        place => place?,
+    };
+    carried.formats = formats(stream)
+        .iter()
+        .filter_map(|format| {
+            Some(Coded {
+                payload_type: format.payload_type,
+                clock: format.encoding.map_or(0, |encoding| encoding.clock),
+                meaning: match class {
+                    Class::Audio => meaning(&format.encoding?)?,
+                    _ => passed(format),
+                },
             })
-            .collect(),
-    })
+        })
+        .collect();
+    Ok(carried)
+}
+
+fn class(media: &Media<'_>) -> Result<Class, Unsupported> {
+    let protocol = media.protocol.to_ascii_uppercase();
+    if protocol.contains("SAVP") || protocol.contains("TLS") {
+        return Err(Unsupported::Secure);
+    }
+    // Both are written into the other side's body as they are: nothing may hide in them.
+    let is_word = |text: &str| {
+        text.bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+    };
+    if !is_word(media.kind) {
+        return Err(Unsupported::Kind);
+    }
+    match protocol.as_str() {
+        "RTP/AVP" | "RTP/AVPF" if media.kind.eq_ignore_ascii_case("audio") => Ok(Class::Audio),
+        "RTP/AVP" | "RTP/AVPF" if media.kind.eq_ignore_ascii_case("video") => Ok(Class::Video),
+        "RTP/AVP" | "RTP/AVPF" => Ok(Class::OtherRtp),
+        "UDPTL" | "UDP" if media.formats.split(' ').all(is_word) => Ok(Class::Opaque),
+        _ => Err(Unsupported::Protocol),
+    }
 }
 
 /// Where a peer wants its media; `None` for the unspecified address.
@@ -204,7 +330,7 @@ fn address(host: Host<'_>, end: &End) -> Result<Option<IpAddr>, Unsupported> {
 }
 
 fn meaning(encoding: &Encoding<'_>) -> Option<Meaning> {
-    if encoding.clock != 8_000 || encoding.channels != 1 {
+    if encoding.clock != NARROWBAND_CLOCK || encoding.channels != 1 {
         return None;
     }
     if encoding.is_comfort_noise() {
@@ -217,4 +343,11 @@ fn meaning(encoding: &Encoding<'_>) -> Option<Meaning> {
         .into_iter()
         .find(|codec| encoding.name.eq_ignore_ascii_case(codec.name()))
         .map(Meaning::Codec)
+}
+
+fn passed(format: &Format<'_>) -> Meaning {
+    Meaning::Passed(match format.encoding {
+        Some(encoding) => format!("{}/{}", encoding.name.to_ascii_lowercase(), encoding.clock),
+        None => format.payload_type.to_string(),
+    })
 }

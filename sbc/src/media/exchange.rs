@@ -4,7 +4,7 @@ use super::described::{Carried, Described, State, describe};
 use super::leg::{End, Leg};
 use super::ports::Ports;
 use super::refused::{Misfit, Refused, Unsupported};
-use crate::sdp::{Sdp, StreamPlan};
+use crate::sdp::{RtcpPlan, Sdp, StreamPlan};
 
 /// What of an offer goes to the other side.
 pub(super) fn offered(
@@ -19,7 +19,7 @@ pub(super) fn offered(
         if let State::Carried(carried) = &mut stream.state {
             carried.restrict(&from.codecs);
             carried.restrict(&to.codecs);
-            if !carried.has_codec() {
+            if !carried.is_usable() {
                 stream.state = State::Unsupported(Unsupported::Codec);
             }
         }
@@ -56,7 +56,7 @@ pub(super) fn answered(
             State::Unsupported(why) => Err(Misfit::Stream(why)),
             State::Carried(mut carried) => {
                 carried.keep_offered(offer);
-                if carried.has_codec() {
+                if carried.is_usable() {
                     Ok(Some(carried))
                 } else {
                     Err(Misfit::Codec)
@@ -68,22 +68,62 @@ pub(super) fn answered(
     streams.map_err(Refused::Answer)
 }
 
-/// How each stream of the offer appears to a leg; `said` tells what of a stream is carried.
-pub(super) fn plans<'d>(
+/// The offer for a leg: what of each stream is carried.
+pub(super) fn to_offer(leg: &Leg, streams: &[Described]) -> Vec<StreamPlan> {
+    let plan = |(number, stream): (usize, &Described)| {
+        let carried = stream.carried();
+        plan(leg, number, stream, carried, |offer| {
+            match offer.multiplexes {
+                true => RtcpPlan::Offered,
+                false => RtcpPlan::Next,
+            }
+        })
+    };
+    streams.iter().enumerate().map(plan).collect()
+}
+
+/// The answer for the leg that made the offer. A peer that wants its RTCP multiplexed has it so, whatever the other side can do.
+pub(super) fn to_answer(
     leg: &Leg,
-    offered: &'d [Described],
-    said: impl Fn(usize, &'d Described) -> Option<&'d Carried>,
+    offered: &[Described],
+    answers: &[Option<Carried>],
 ) -> Vec<StreamPlan> {
-    let plan = |(number, stream)| match (said(number, stream), leg.port(number)) {
+    let plan = |(number, (stream, answer)): (usize, (&Described, &Option<Carried>))| {
+        let multiplexes = stream.carried().is_some_and(|offer| offer.multiplexes);
+        plan(
+            leg,
+            number,
+            stream,
+            answer.as_ref(),
+            |_| match multiplexes {
+                true => RtcpPlan::Multiplexed,
+                false => RtcpPlan::Next,
+            },
+        )
+    };
+    offered.iter().zip(answers).enumerate().map(plan).collect()
+}
+
+fn plan(
+    leg: &Leg,
+    number: usize,
+    offered: &Described,
+    said: Option<&Carried>,
+    rtcp: impl Fn(&Carried) -> RtcpPlan,
+) -> StreamPlan {
+    match (said, leg.port(number)) {
         (Some(carried), Some(port)) => StreamPlan::Carry {
             port: port.rtp().port(),
-            formats: carried.payload_types(),
-            held: carried.rtp.is_none(),
+            formats: carried.listed(),
+            rtcp: match carried.class.is_rtp() {
+                true => rtcp(carried),
+                false => RtcpPlan::None,
+            },
+            held: carried.place.is_none(),
         },
         _ => StreamPlan::Refuse {
-            kind: stream.kind.clone(),
-            rest: format!("{} {}", stream.protocol, stream.formats),
+            kind: offered.kind.clone(),
+            rest: format!("{} {}", offered.protocol, offered.formats),
         },
-    };
-    offered.iter().enumerate().map(plan).collect()
+    }
 }

@@ -68,6 +68,9 @@ pub struct Side {
     /// A phone, whose NAT may rebind: its packets may go on from another port of the same address, with the same SSRC and a
     /// sequence number that continues.
     pub rebinds: bool,
+    /// Who the peer is. Another number: signalling has put someone else in its place, perhaps at the same address (an announcement,
+    /// then who answers), and what was learnt of the one before does not hold.
+    pub peer: u32,
     /// DSCP of what is sent to this side, 0 to 63.
     pub dscp: u8,
 }
@@ -87,6 +90,7 @@ impl Side {
             ssrcs: SmallVec::new(),
             multiplexed: false,
             rebinds: false,
+            peer: 0,
             dscp: DSCP_MEDIA,
         }
     }

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use bytes::Bytes;
+use ipnet::IpNet;
 use smallvec::SmallVec;
 
 use super::{NetworkPath, PortPair, Ports};
@@ -22,6 +23,10 @@ pub struct End {
     pub address: IpAddr,
     /// Where the peer's signalling comes from: its media may come from there too (a NAT before it).
     pub signalling: IpAddr,
+    /// Where else its media may come from, whatever its SDP says: at most [`crate::config::MAX_MEDIA_FROM`] of a family.
+    pub media_from: Vec<IpNet>,
+    /// A phone: its NAT may give it another port at any time.
+    pub rebinds: bool,
     /// Accepted from it and offered to it, in our order of preference.
     pub codecs: Vec<Codec>,
     /// How media is forwarded on that network.
@@ -34,6 +39,8 @@ pub struct End {
 pub(super) struct Leg {
     pub(super) id: LegId,
     pub(super) end: End,
+    /// Who is there: another number, another peer.
+    pub(super) peer: u32,
     /// By stream.
     pub(super) ports: SmallVec<[Option<PortPair>; 1]>,
     session: u64,
@@ -46,6 +53,7 @@ impl Leg {
         Leg {
             id,
             end: end.clone(),
+            peer: 0,
             ports: SmallVec::new(),
             session: ports.next_session(),
             version: 1,

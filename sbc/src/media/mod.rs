@@ -11,6 +11,7 @@ mod ports;
 mod refused;
 mod stats;
 mod verdict;
+mod wanted;
 
 #[cfg(test)]
 mod tests;

@@ -34,14 +34,14 @@ pub enum Refused {
 /// Why a stream is not carried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Error)]
 pub enum Unsupported {
-    /// `m=video`, `m=image`, …
-    #[error("only audio is carried")]
+    /// `m=a.b`: of no kind that a body of ours could repeat.
+    #[error("its kind is not a plain word such as audio or video")]
     Kind,
     /// `RTP/SAVP`, `RTP/SAVPF`, DTLS.
     #[error("encrypted media is not carried: offer RTP/AVP")]
     Secure,
-    /// Neither RTP/AVP nor encrypted.
-    #[error("the transport is not RTP/AVP")]
+    /// Over TCP, or another transport that is not carried.
+    #[error("the transport is neither RTP/AVP, RTP/AVPF, udptl nor udp")]
     Protocol,
     /// `m=audio 5000/2`.
     #[error("a stream of several port pairs is not carried")]
@@ -64,7 +64,7 @@ pub enum Unsupported {
     /// Its port is one of our own media ports.
     #[error("it wants media at a port of ours")]
     Ours,
-    /// No codec that both sides may use.
+    /// No audio codec that both sides may use, or no payload type at all.
     #[error("no codec of it is allowed on both sides")]
     Codec,
 }

@@ -47,10 +47,14 @@ pub fn flow_configs(
     ]
 }
 
-/// Whether the sources that may send to this side have changed, so that it has to learn anew.
+/// Whether signalling has changed who may send to this side, so that it has to learn anew.
 #[must_use]
 pub fn must_relearn(old: &Side, new: &Side) -> bool {
-    old.named != new.named || old.sources != new.sources
+    old.named != new.named
+        || old.sources != new.sources
+        || old.ssrcs != new.ssrcs
+        || old.multiplexed != new.multiplexed
+        || old.peer != new.peer
 }
 
 /// Single addresses that a side's packets may come from, and go to, in the order of candidates; `None` for a prefix.

@@ -25,10 +25,12 @@ pub struct Anchor {
 pub enum StreamPlan {
     /// It is carried.
     Carry {
-        /// Ours, for RTP; RTCP is on the next.
+        /// Ours.
         port: u16,
-        /// Payload types, in the order of the new m= line.
-        formats: SmallVec<[u8; 8]>,
+        /// What the new m= line lists.
+        formats: Formats,
+        /// Where our RTCP is.
+        rtcp: RtcpPlan,
         /// The writer named the unspecified address (hold as of RFC 2543): since ours stands in its place, the
         /// direction has to say that nothing is wanted.
         held: bool,
@@ -40,6 +42,28 @@ pub enum StreamPlan {
         /// Protocol and formats, which stay as they were offered: `RTP/AVP 0 8`.
         rest: String,
     },
+}
+
+/// The formats of a stream that is carried.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Formats {
+    /// Payload types, in this order; attributes of others go.
+    Types(SmallVec<[u8; 8]>),
+    /// As they came: not RTP.
+    AsWritten,
+}
+
+/// Where RTCP of a stream is, on our side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RtcpPlan {
+    /// There is none: not RTP.
+    None,
+    /// On the port after that of RTP.
+    Next,
+    /// An offer: on the port of RTP for a peer that knows RFC 5761, else on the next.
+    Offered,
+    /// An answer: on the port of RTP (RFC 5761).
+    Multiplexed,
 }
 
 /// Rewrites a body for the other side. A stream without a plan is refused.
@@ -61,9 +85,13 @@ pub fn anchor(sdp: &Sdp<'_>, anchor: &Anchor, plans: &[StreamPlan]) -> Vec<u8> {
             Some(StreamPlan::Carry {
                 port,
                 formats,
+                rtcp,
                 held,
             }) => {
-                rewrite.carry(sdp, &stream, *port, formats, *held);
+                rewrite.carry(&stream, *port, formats, *rtcp);
+                if *held {
+                    rewrite.hold(sdp, &stream);
+                }
             }
             Some(StreamPlan::Refuse { kind, rest }) => rewrite.refuse(&stream, kind, rest),
             None => {
@@ -107,24 +135,22 @@ impl Rewrite<'_, '_> {
         }
     }
 
-    fn carry(
-        &mut self,
-        sdp: &Sdp<'_>,
-        stream: &Stream<'_, '_>,
-        port: u16,
-        formats: &[u8],
-        held: bool,
-    ) {
+    fn carry(&mut self, stream: &Stream<'_, '_>, port: u16, formats: &Formats, rtcp: RtcpPlan) {
         let first = stream.first_line();
         let media = stream.media();
         let mut value = format!("{} {port} {}", media.kind, media.protocol);
-        for format in formats {
-            // Writing to a string does not fail.
-            let _ = write!(value, " {format}");
+        match formats {
+            Formats::AsWritten => value = format!("{value} {}", media.formats),
+            Formats::Types(types) => {
+                for payload_type in types {
+                    // Writing to a string does not fail.
+                    let _ = write!(value, " {payload_type}");
+                }
+            }
         }
         self.editor.replace(first, value);
         let mut seen_connection = false;
-        let mut seen_direction = false;
+        let mut says_mux = matches!(rtcp, RtcpPlan::Offered | RtcpPlan::Multiplexed);
         for (index, line) in stream.lines().iter().enumerate().skip(1) {
             let index = first + index;
             match (line.kind, line.attribute()) {
@@ -132,33 +158,48 @@ impl Rewrite<'_, '_> {
                     seen_connection = true;
                     self.editor.replace(index, self.connection.clone());
                 }
-                (_, Some(Attribute::Rtcp(_))) => {
+                (_, Some(Attribute::Rtcp(_)))
+                    if matches!(rtcp, RtcpPlan::Next | RtcpPlan::Offered) =>
+                {
                     self.editor
                         .replace(index, format!("rtcp:{}", port.saturating_add(1)));
                 }
-                (_, Some(Attribute::Direction(direction))) if held => {
-                    seen_direction = true;
-                    self.editor
-                        .replace(index, direction.without_receiving().name().into());
-                }
+                (_, Some(Attribute::RtcpMux)) if says_mux => says_mux = false,
                 (_, Some(attribute)) if !is_of(&attribute, formats) => self.editor.remove(index),
                 _ if stays(line, &self.hidden) => {}
                 _ => self.editor.remove(index),
             }
         }
-        if held && !seen_direction {
-            let said = sdp
-                .session_lines()
-                .iter()
-                .find_map(|line| match line.attribute() {
-                    Some(Attribute::Direction(direction)) => Some(direction),
-                    _ => None,
-                });
-            let direction = said.unwrap_or(Direction::SendRecv).without_receiving();
-            let last = first + stream.lines().len().saturating_sub(1);
-            self.editor
-                .insert_after(last, format!("a={}", direction.name()));
+        if says_mux {
+            self.append(stream, "a=rtcp-mux");
         }
+    }
+
+    /// Says that the writer wants to receive nothing.
+    fn hold(&mut self, sdp: &Sdp<'_>, stream: &Stream<'_, '_>) {
+        let direction = |line: &Line<'_>| match line.attribute() {
+            Some(Attribute::Direction(direction)) => Some(direction.without_receiving()),
+            _ => None,
+        };
+        let mut seen = false;
+        for (index, line) in stream.lines().iter().enumerate() {
+            if let Some(direction) = direction(line) {
+                seen = true;
+                self.editor
+                    .replace(stream.first_line() + index, direction.name().into());
+            }
+        }
+        if !seen {
+            let said = sdp.session_lines().iter().find_map(direction);
+            let direction = said.unwrap_or(Direction::SendOnly);
+            self.append(stream, &format!("a={}", direction.name()));
+        }
+    }
+
+    /// Puts a line at the end of a stream.
+    fn append(&mut self, stream: &Stream<'_, '_>, line: &str) {
+        let last = stream.first_line() + stream.lines().len().saturating_sub(1);
+        self.editor.insert_after(last, line.to_owned());
     }
 
     fn refuse(&mut self, stream: &Stream<'_, '_>, kind: &str, rest: &str) {
@@ -229,6 +270,8 @@ fn stays(line: &Line<'_>, hidden: &[&str]) -> bool {
                         | Attribute::OfFormat { .. }
                         | Attribute::Ptime(_)
                         | Attribute::Direction(_)
+                        | Attribute::Ssrc(_)
+                        | Attribute::SsrcGroup
                         | Attribute::Other
                 ),
             };
@@ -237,10 +280,13 @@ fn stays(line: &Line<'_>, hidden: &[&str]) -> bool {
     }
 }
 
-fn is_of(attribute: &Attribute<'_>, formats: &[u8]) -> bool {
+fn is_of(attribute: &Attribute<'_>, formats: &Formats) -> bool {
+    let Formats::Types(types) = formats else {
+        return true;
+    };
     match attribute {
-        Attribute::RtpMap(map) => formats.contains(&map.payload_type),
-        Attribute::OfFormat { payload_type, .. } => formats.contains(payload_type),
+        Attribute::RtpMap(map) => types.contains(&map.payload_type),
+        Attribute::OfFormat { payload_type, .. } => types.contains(payload_type),
         _ => true,
     }
 }

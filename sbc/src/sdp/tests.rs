@@ -49,7 +49,8 @@ fn anchored(text: &str, address: &str, plans: &[StreamPlan]) -> String {
 fn carry(port: u16, formats: &[u8]) -> StreamPlan {
     StreamPlan::Carry {
         port,
-        formats: formats.into(),
+        formats: Formats::Types(formats.into()),
+        rtcp: RtcpPlan::Next,
         held: false,
     }
 }
@@ -57,7 +58,8 @@ fn carry(port: u16, formats: &[u8]) -> StreamPlan {
 fn held(port: u16, formats: &[u8]) -> StreamPlan {
     StreamPlan::Carry {
         port,
-        formats: formats.into(),
+        formats: Formats::Types(formats.into()),
+        rtcp: RtcpPlan::Next,
         held: true,
     }
 }
@@ -122,6 +124,7 @@ fn anchoring_leaves_nothing_of_the_writer() {
         a=fmtp:101 0-16\r\n\
         a=ptime:20\r\n\
         a=rtcp:30001\r\n\
+        a=ssrc:1 cname:alice@host\r\n\
         a=sendrecv\r\n\
         m=video 0 RTP/AVP 99\r\n\
         c=IN IP4 10.0.0.1\r\n";
@@ -183,6 +186,93 @@ fn hold_by_the_unspecified_address_becomes_a_direction() {
         let anchored = anchored(&body(session, stream), "10.0.0.1", &[held(30_000, &[0])]);
         assert_eq!(anchored, expected(session, becomes));
     }
+}
+
+#[test]
+fn rtcp_is_where_the_plan_says() {
+    let head = "v=0\r\no=- 7 3 IN IP4 10.0.0.1\r\nm=audio 30000 RTP/AVP 0\r\n";
+    let own = "a=rtcp:9 IN IP4 192.168.1.7\r\n";
+    let mux = "a=rtcp-mux\r\n";
+    let next = "a=rtcp:30001\r\n";
+    for (rtcp, written, becomes) in [
+        (RtcpPlan::Next, "", ""),
+        (RtcpPlan::Next, own, next),
+        (
+            RtcpPlan::Next,
+            "a=rtcp-mux\r\na=ptime:20\r\n",
+            "a=ptime:20\r\n",
+        ),
+        (RtcpPlan::Offered, "", mux),
+        (
+            RtcpPlan::Offered,
+            "a=ptime:20",
+            "a=ptime:20\r\na=rtcp-mux\r\n",
+        ),
+        // Said once, where it stands, and nothing of one that could not do otherwise.
+        (
+            RtcpPlan::Offered,
+            "a=rtcp-mux\r\na=rtcp:9 IN IP4 192.168.1.7\r\na=RTCP-MUX\r\na=rtcp-mux-only\r\n",
+            "a=rtcp-mux\r\na=rtcp:30001\r\n",
+        ),
+        (RtcpPlan::Multiplexed, own, mux),
+        (RtcpPlan::Multiplexed, mux, mux),
+        (RtcpPlan::None, "a=rtcp:9\r\na=rtcp-mux\r\n", ""),
+    ] {
+        let text = format!("v=0\r\no=- 1 1 IN IP4 192.168.1.7\r\nm=audio 4 RTP/AVP 0\r\n{written}");
+        let plan = StreamPlan::Carry {
+            port: 30_000,
+            formats: Formats::Types([0_u8][..].into()),
+            rtcp,
+            held: false,
+        };
+        let expected = format!("{head}{becomes}");
+        assert_eq!(anchored(&text, "10.0.0.1", &[plan]), expected, "{rtcp:?}");
+    }
+}
+
+#[test]
+fn what_is_not_rtp_passes_as_it_is_written() {
+    let lines = "a=T38FaxVersion:0\r\na=fmtp:98 x\r\na=T38FaxUdpEC:t38UDPRedundancy\r\n";
+    let text = format!(
+        "v=0\r\no=- 1 1 IN IP4 192.168.1.7\r\nm=image 4 udptl t38 98\r\nc=IN IP4 192.168.1.7\r\n{lines}a=x:192.168.1.7\r\n"
+    );
+    let plan = StreamPlan::Carry {
+        port: 30_000,
+        formats: Formats::AsWritten,
+        rtcp: RtcpPlan::None,
+        held: false,
+    };
+    let expected = format!(
+        "v=0\r\no=- 7 3 IN IP4 10.0.0.1\r\nm=image 30000 udptl t38 98\r\nc=IN IP4 10.0.0.1\r\n{lines}"
+    );
+    assert_eq!(anchored(&text, "10.0.0.1", &[plan]), expected);
+}
+
+#[test]
+fn sources_are_read_and_pass_unless_they_tell_an_address() {
+    let read = |line: &'static str| Attribute::parse(line.as_bytes());
+    assert_eq!(read("ssrc:4294967295 cname:x"), Attribute::Ssrc(u32::MAX));
+    assert_eq!(read("SSRC:0"), Attribute::Ssrc(0));
+    assert_eq!(read("ssrc-group:FID 1 2"), Attribute::SsrcGroup);
+    for odd in [
+        "ssrc",
+        "ssrc:",
+        "ssrc:-1 x",
+        "ssrc:+1 x",
+        "ssrc:4294967296 x",
+    ] {
+        assert_eq!(read(odd), Attribute::Malformed, "{odd}");
+    }
+    let kept = "a=ssrc-group:FID 1 2\r\na=ssrc:1 cname:u\r\na=ssrc:2 cname:u\r\n";
+    let text = format!(
+        "v=0\r\no=- 1 1 IN IP4 pbx.example.org\r\nm=audio 4 RTP/AVP 0\r\n{kept}\
+         a=ssrc:1 cname:u@192.168.1.7\r\na=ssrc:2 cname:u@pbx.example.org\r\na=ssrc:x cname:u\r\na=msid:s t\r\n"
+    );
+    let expected = format!("v=0\r\no=- 7 3 IN IP4 10.0.0.1\r\nm=audio 30000 RTP/AVP 0\r\n{kept}");
+    assert_eq!(
+        anchored(&text, "10.0.0.1", &[carry(30_000, &[0])]),
+        expected
+    );
 }
 
 #[test]
@@ -305,12 +395,17 @@ proptest! {
     }
 
     #[test]
-    fn what_is_anchored_is_well_formed_and_shows_no_address_but_ours(text in body(), port in 1_u16..65_535) {
+    fn what_is_anchored_is_well_formed_and_shows_no_address_but_ours(text in body(), port in 1_u16..65_535, way in 0..4_usize) {
         if let Ok(sdp) = parse(&text) {
             let plans: Vec<_> = sdp.streams().map(|s| carry(port, &formats(&s).iter().map(|f| f.payload_type).collect::<Vec<_>>()))
                 .enumerate().map(|(n, plan)| if n % 2 == 0 { plan } else { StreamPlan::Refuse { kind: "audio".into(), rest: "RTP/AVP 0".into() } }).collect();
+            let rtcp_plan = [RtcpPlan::None, RtcpPlan::Next, RtcpPlan::Offered, RtcpPlan::Multiplexed][way];
+            let plans: Vec<_> = plans.into_iter().map(|plan| match plan {
+                StreamPlan::Carry { port, formats, .. } => StreamPlan::Carry { port, formats, rtcp: rtcp_plan, held: way == 2 },
+                refused => refused,
+            }).collect();
             // A stream of no payload type could not be carried.
-            prop_assume!(plans.iter().all(|p| !matches!(p, StreamPlan::Carry { formats, .. } if formats.is_empty())));
+            prop_assume!(plans.iter().all(|p| !matches!(p, StreamPlan::Carry { formats: Formats::Types(types), .. } if types.is_empty())));
             let out = anchored(&text, "203.0.113.77", &plans);
             let again = parse(&out);
             prop_assert!(again.is_ok(), "{:?}\n{}", again, out);
@@ -318,6 +413,12 @@ proptest! {
             let rest = out.replace("203.0.113.77", "");
             for line in rest.lines().filter(|l| !l.starts_with(['v', 't', 'b', 'r', 'z', 'm'])) {
                 prop_assert!(!holds_address(line.as_bytes()), "{}", line);
+            }
+            let says_mux = matches!(rtcp_plan, RtcpPlan::Offered | RtcpPlan::Multiplexed);
+            for (stream, plan) in parse(&out).unwrap().streams().zip(&plans) {
+                let is_carried = matches!(plan, StreamPlan::Carry { .. });
+                let said = stream.attributes().filter(|a| *a == Attribute::RtcpMux).count();
+                prop_assert_eq!(said, usize::from(says_mux && is_carried));
             }
         }
     }

@@ -143,15 +143,21 @@ pub enum Attribute<'a> {
     Ptime(u32),
     /// `rtcp` (RFC 3605).
     Rtcp(Rtcp<'a>),
-    /// `rtcp-mux` (RFC 5761), `rtcp-mux-only`.
+    /// `rtcp-mux` (RFC 5761): RTCP on the port of RTP.
     RtcpMux,
+    /// `rtcp-mux-only` (RFC 8858).
+    RtcpMuxOnly,
     /// `sendrecv`, `sendonly`, `recvonly`, `inactive`.
     Direction(Direction),
     /// `candidate`, `ice-*`, `end-of-candidates`, `remote-candidates` (RFC 8839), and `group:BUNDLE` (RFC 9143).
     Ice,
     /// `crypto` (RFC 4568), `fingerprint`, `setup`, `tls-id`, and the like.
     Security,
-    /// `ssrc`, `ssrc-group`, `msid`, `cname` (RFC 5576, 8830): names of one side's sources.
+    /// `ssrc` (RFC 5576): one of the writer's sources.
+    Ssrc(u32),
+    /// `ssrc-group` (RFC 5576): how these belong together.
+    SsrcGroup,
+    /// `msid`, `cname` (RFC 8830): names of one side's sources.
     Source,
     /// One of the above that cannot be read.
     Malformed,
@@ -175,7 +181,8 @@ impl<'a> Attribute<'a> {
             "rtcp-fb" => of_format(name, value).or(Some(Attribute::Other)),
             "ptime" => number_of(value).map(Attribute::Ptime),
             "rtcp" => Rtcp::parse(value).map(Attribute::Rtcp),
-            "rtcp-mux" | "rtcp-mux-only" => Some(Attribute::RtcpMux),
+            "rtcp-mux" => Some(Attribute::RtcpMux),
+            "rtcp-mux-only" => Some(Attribute::RtcpMuxOnly),
             "sendrecv" => Some(Attribute::Direction(Direction::SendRecv)),
             "sendonly" => Some(Attribute::Direction(Direction::SendOnly)),
             "recvonly" => Some(Attribute::Direction(Direction::RecvOnly)),
@@ -186,7 +193,13 @@ impl<'a> Attribute<'a> {
             "group" if value.to_ascii_uppercase().starts_with("BUNDLE") => Some(Attribute::Ice),
             "crypto" | "fingerprint" | "setup" | "tls-id" | "dtls-id" | "identity" | "key-mgmt"
             | "zrtp-hash" => Some(Attribute::Security),
-            "ssrc" | "ssrc-group" | "msid" | "msid-semantic" | "cname" => Some(Attribute::Source),
+            "ssrc" => value
+                .split(' ')
+                .next()
+                .and_then(number_of)
+                .map(Attribute::Ssrc),
+            "ssrc-group" => Some(Attribute::SsrcGroup),
+            "msid" | "msid-semantic" | "cname" => Some(Attribute::Source),
             _ if lower.starts_with("ice-") => Some(Attribute::Ice),
             _ => Some(Attribute::Other),
         };

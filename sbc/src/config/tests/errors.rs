@@ -217,6 +217,24 @@ fn one_thing_wrong_in_each() {
         (
             at(
                 "",
+                &format!(
+                    "[trunk.t]\n{trunk}media_from = [\"10.0.0.1\", \"fd00::/8\", \"10.0.1.0/24\", \"10.0.2.0/24\"]\n"
+                ),
+            ),
+            "f:6:54: error: media_from: found `10.0.2.0/24`, expected at most 2 IPv4 prefixes",
+            "join them into wider prefixes",
+        ),
+        (
+            at(
+                "",
+                &format!("[trunk.t]\n{trunk}media_from = \"10.0.0.5/24\"\n"),
+            ),
+            "f:6:14: error: media_from: found `10.0.0.5/24`, expected a prefix without host bits",
+            "`10.0.0.0/24` for all of it, `10.0.0.5` for the one host",
+        ),
+        (
+            at(
+                "",
                 &format!("[trunk.t]\n{trunk}codecs = [\"PCMU\", \"G72\"]\n"),
             ),
             "f:6:19: error: codecs: found `G72`, expected `G722`, `PCMU` or `PCMA`",
@@ -224,7 +242,7 @@ fn one_thing_wrong_in_each() {
         ),
         (
             at("", &format!("[trunk.t]\n{trunk}register = true\n")),
-            "f:6:1: error: unknown key `register` in [trunk.t], expected `network`, `server`, `accept_from` or `codecs`",
+            "f:6:1: error: unknown key `register` in [trunk.t], expected `network`, `server`, `accept_from`, `media_from` or `codecs`",
             "",
         ),
         (

@@ -18,6 +18,7 @@ fast_path = "off"
 network = "a"
 server = "sip:10.0.0.2:5060;transport=tcp"
 accept_from = ["10.0.0.0/24"]
+media_from = ["10.0.1.0/24", "fd00::/8"]
 codecs = ["G722"]
 [phone.6001]
 password = { env = "GOOD" }

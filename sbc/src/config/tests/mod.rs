@@ -86,6 +86,7 @@ fn who_is_silent_gets_the_usual() {
     assert_eq!(trunk.server.address.to_string(), "[2001:db8::1]:5060");
     assert_eq!(trunk.server.transport, crate::sip::Transport::Udp);
     assert_eq!(trunk.accept_from[0].to_string(), "2001:db8::1/128");
+    assert!(trunk.media_from.is_empty());
     assert_eq!(trunk.codecs, Codec::ALL);
     assert_eq!(config.phones[0].codecs, Codec::ALL);
     assert_eq!(config.phones[0].display_name, None);
@@ -184,5 +185,27 @@ ROUTES, the first that matches decides
  1. extensions: calls from any phone to any number go to the phone that was
     dialled (6001 or 6002)
 "
+    );
+}
+
+#[test]
+fn where_media_may_come_from_is_read_and_told() {
+    let text = format!(
+        "{NETWORK}[trunk.carrier]\nnetwork = \"a\"\nserver = \"sip:10.0.0.2\"\n\
+         media_from = [\"198.51.100.0/24\", \"203.0.113.7\"]\n"
+    );
+    let config = Config::parse(&text, "f", &Vault).unwrap();
+    let sources: Vec<_> = config.trunks[0]
+        .media_from
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(sources, ["198.51.100.0/24", "203.0.113.7/32"]);
+    let told = describe(&config);
+    assert!(
+        told.contains(
+            "  Media of trunk:carrier may also come from 198.51.100.0/24 or 203.0.113.7,\n  whatever its SDP says.\n"
+        ),
+        "{told}"
     );
 }

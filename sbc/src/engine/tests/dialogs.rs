@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn in_dialog(method: &str, number: u32, tag: &str, body: &str) -> String {
+pub(super) fn in_dialog(method: &str, number: u32, tag: &str, body: &str) -> String {
     let to = format!("To: <sip:100@10.71.1.1>;tag={tag}\r\n");
     let text = request(method, "sip:10.71.1.1:5060", &to, body);
     let old = text

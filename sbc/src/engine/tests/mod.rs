@@ -5,6 +5,7 @@ mod calls;
 mod dialogs;
 mod limits;
 mod phones;
+mod relearn;
 mod torture;
 
 use std::net::SocketAddr;
@@ -49,6 +50,7 @@ codecs = ["PCMU", "PCMA"]
 network = "right"
 server = "sip:10.71.2.3:5060"
 codecs = ["PCMU"]
+media_from = ["203.0.113.0/24", "2001:db8::/32"]
 
 [phone.6001]
 password = "secret1"

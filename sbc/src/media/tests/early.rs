@@ -90,7 +90,7 @@ fn what_the_kernel_refuses_goes_to_user_space_and_stays_there() {
     let mut call = up();
     let mut commands = call.commands();
     let failure = FlowFailure::Kernel(Fallback::Full);
-    assert_eq!(call.media.failed(PairId(1), failure), AfterFailure::Retry);
+    assert_eq!(call.failed(PairId(1), failure), AfterFailure::Retry);
     let FlowCommand::Install(mut expected) = commands.remove(0) else {
         panic!("an install was expected");
     };
@@ -109,7 +109,7 @@ fn what_the_kernel_refuses_goes_to_user_space_and_stays_there() {
     ];
     assert_eq!(paths, expected);
     // There is no third way.
-    assert_eq!(call.media.failed(PairId(1), failure), AfterFailure::Fatal);
+    assert_eq!(call.failed(PairId(1), failure), AfterFailure::Fatal);
     call.end();
     assert_eq!(call.commands(), [FlowCommand::Remove(PairId(2))]);
 }
@@ -119,9 +119,9 @@ fn a_port_that_someone_else_has_ends_the_call_and_rests_longer() {
     let mut call = up();
     call.commands();
     let taken = FlowFailure::PortTaken;
-    assert_eq!(call.media.failed(PairId(2), taken), AfterFailure::Fatal);
+    assert_eq!(call.failed(PairId(2), taken), AfterFailure::Fatal);
     // It is known no more, and a report that comes late is no reason to end anything.
-    assert_eq!(call.media.failed(PairId(2), taken), AfterFailure::Retry);
+    assert_eq!(call.failed(PairId(2), taken), AfterFailure::Retry);
     call.end();
     assert_eq!(call.commands(), [FlowCommand::Remove(PairId(1))]);
     assert_eq!(call.free_after(30), [198, 98]);
@@ -132,7 +132,7 @@ fn a_port_that_someone_else_has_ends_the_call_and_rests_longer() {
 fn workers_that_are_gone_end_the_call() {
     let mut call = up();
     assert_eq!(
-        call.media.failed(PairId(1), FlowFailure::Overloaded),
+        call.failed(PairId(1), FlowFailure::Overloaded),
         AfterFailure::Fatal
     );
 }

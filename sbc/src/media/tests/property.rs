@@ -1,6 +1,6 @@
 //! Whatever happens to a call: commands make sense in their order, and every port comes back.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::support::*;
 use crate::engine::FlowFailure;
-use crate::media::{AfterFailure, Fallback, FlowCommand, FlowPair, LegId, PairId};
+use crate::media::{AfterFailure, Fallback, FlowCommand, FlowKind, FlowPair, LegId, PairId};
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -17,6 +17,8 @@ enum Step {
     EndLeg(u32),
     Fail { which: usize, failure: FlowFailure },
     Wait(u64),
+    Move { leg: u32, host: u8 },
+    AnotherPeer(u32),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -26,13 +28,17 @@ fn step() -> impl Strategy<Value = Step> {
         Just(FlowFailure::Overloaded),
     ];
     prop_oneof![
-        6 => (0..4_u32, 0..4_u32, 0..6_usize).prop_map(|(from, to, sdp)| Step::Offer { from, to, sdp }),
-        6 => (0..4_u32, 0..6_usize).prop_map(|(from, sdp)| Step::Answer { from, sdp }),
+        6 => (0..4_u32, 0..4_u32, 0..SDPS).prop_map(|(from, to, sdp)| Step::Offer { from, to, sdp }),
+        6 => (0..4_u32, 0..SDPS).prop_map(|(from, sdp)| Step::Answer { from, sdp }),
         1 => (0..4_u32).prop_map(Step::EndLeg),
         1 => (0..8_usize, failure).prop_map(|(which, failure)| Step::Fail { which, failure }),
         1 => (0..40_u64).prop_map(Step::Wait),
+        1 => (0..4_u32, 1..4_u8).prop_map(|(leg, host)| Step::Move { leg, host }),
+        1 => (0..4_u32).prop_map(Step::AnotherPeer),
     ]
 }
+
+const SDPS: usize = 12;
 
 fn sdp(which: usize) -> String {
     match which {
@@ -41,6 +47,24 @@ fn sdp(which: usize) -> String {
         2 => body("0.0.0.0", 4000, "0 8", ""),
         3 => body("192.0.2.3", 0, "0", "m=audio 6002 RTP/AVP 0\r\n"),
         4 => body("192.0.2.4", 7000, "0", "m=video 7002 RTP/AVP 99\r\n"),
+        5 => body("192.0.2.1", 4000, "0 8", "a=rtcp-mux\r\n"),
+        6 => body(
+            "192.0.2.2",
+            5000,
+            "8 0",
+            "a=rtcp-mux\r\na=ssrc:7 cname:x\r\nm=audio 5002 RTP/AVP 0\r\na=rtcp-mux\r\n",
+        ),
+        7 => body("0.0.0.0", 4000, "0 8", "a=rtcp-mux\r\n"),
+        8 => body(
+            "192.0.2.4",
+            7000,
+            "0",
+            "m=video 7002 RTP/AVP 99\r\na=rtcp-mux\r\n",
+        ),
+        9 => body("192.0.2.5", 0, "0", "m=image 8002 udptl t38\r\n"),
+        10 => {
+            body("192.0.2.6", 1, "0", "").replace("m=audio 1 RTP/AVP 0", "m=image 8002 udptl t38")
+        }
         _ => "v=0\r\nwhat\r\n".to_owned(),
     }
 }
@@ -49,6 +73,10 @@ fn sdp(which: usize) -> String {
 #[derive(Default)]
 struct Shell {
     installed: HashMap<PairId, FlowPair>,
+    /// Names that were used.
+    named: HashSet<PairId>,
+    /// Those that could not be installed, and may be again.
+    failed: HashSet<PairId>,
 }
 
 impl Shell {
@@ -56,9 +84,10 @@ impl Shell {
         for command in commands {
             match command {
                 FlowCommand::Install(pair) => {
-                    let locals = |pair: &FlowPair| pair.sides.clone().map(|side| side.local);
-                    let used: Vec<SocketAddr> = self.installed.values().flat_map(locals).collect();
-                    assert!(locals(&pair).iter().all(|local| !used.contains(local)));
+                    let used: Vec<_> = self.installed.values().flat_map(own).collect();
+                    assert!(own(&pair).all(|local| !used.contains(&local)));
+                    assert!(!self.named.contains(&pair.id) || self.failed.remove(&pair.id));
+                    self.named.insert(pair.id);
                     assert!(self.installed.insert(pair.id, *pair).is_none());
                 }
                 FlowCommand::Update(pair) => {
@@ -70,10 +99,52 @@ impl Shell {
                     assert_ne!(before, *pair);
                 }
                 FlowCommand::Read(id) => assert!(self.installed.contains_key(&id)),
-                FlowCommand::Remove(id) => assert!(self.installed.remove(&id).is_some()),
+                FlowCommand::Remove(id) => {
+                    let gone = self.installed.remove(&id).unwrap();
+                    // RTP stays for as long as there is RTCP that leans on it.
+                    let leans = |p: &FlowPair| p.companion == Some(id) && p.kind == FlowKind::Rtcp;
+                    assert!(gone.kind != FlowKind::Rtp || !self.installed.values().any(leans));
+                }
             }
         }
     }
+
+    /// Companions know each other and are at one place.
+    fn check(&self) {
+        for pair in self.installed.values() {
+            let multiplexed = pair.sides.iter().filter(|side| side.multiplexed).count();
+            match pair.kind {
+                FlowKind::Opaque => assert_eq!((multiplexed, pair.companion), (0, None)),
+                FlowKind::Rtp => assert_eq!(multiplexed == 1, pair.companion.is_some()),
+                FlowKind::Rtcp => {
+                    assert!(multiplexed < 2);
+                    assert_eq!(multiplexed == 1, pair.companion.is_some());
+                }
+            }
+            let Some(companion) = pair.companion else {
+                continue;
+            };
+            let other = &self.installed[&companion];
+            assert_eq!((other.companion, other.path), (Some(pair.id), pair.path));
+            assert_ne!(other.kind, pair.kind);
+            for (one, other) in pair.sides.iter().zip(&other.sides) {
+                assert_eq!(one.multiplexed, other.multiplexed);
+                if one.multiplexed {
+                    assert_eq!((one.local, one.named), (other.local, other.named));
+                    assert_eq!(one.sources, other.sources);
+                }
+            }
+        }
+    }
+}
+
+/// The ports that are a pair's own: a side that multiplexes has that of its RTP.
+fn own(pair: &FlowPair) -> impl Iterator<Item = SocketAddr> {
+    let borrows = pair.kind == FlowKind::Rtcp;
+    let sides = pair.sides.clone().into_iter();
+    sides
+        .filter(move |side| !(borrows && side.multiplexed))
+        .map(|side| side.local)
 }
 
 proptest! {
@@ -103,15 +174,21 @@ proptest! {
                     ids.sort();
                     if let Some(&id) = ids.get(which) {
                         shell.installed.remove(&id);
+                        shell.failed.insert(id);
                         taken |= failure == FlowFailure::PortTaken;
-                        if call.media.failed(id, failure) == AfterFailure::Fatal {
+                        if call.failed(id, failure) == AfterFailure::Fatal {
                             break;
                         }
                     }
                 }
+                Step::Move { leg, host } => {
+                    call.media.moved(LegId(leg), [198, 51, 100, host].into());
+                }
+                Step::AnotherPeer(leg) => call.media.another_peer(LegId(leg)),
                 Step::Wait(seconds) => call.now += Duration::from_secs(seconds),
             }
             shell.carry_out(call.commands());
+            shell.check();
             let held: Vec<_> = call.media.pairs().map(|pair| pair.id).collect();
             prop_assert_eq!(held.len(), shell.installed.len());
             prop_assert!(held.iter().all(|id| shell.installed.contains_key(id)));

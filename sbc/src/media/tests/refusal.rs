@@ -26,10 +26,14 @@ fn stream(line: &str) -> String {
 #[test]
 fn an_offer_of_which_nothing_remains() {
     let cases = [
-        (stream("m=video 4 RTP/AVP 0"), Unsupported::Kind),
+        (stream("m=192.0.2.1 4 RTP/AVP 0"), Unsupported::Kind),
         (stream("m=audio 4 RTP/SAVP 0"), Unsupported::Secure),
+        (stream("m=audio 4 RTP/SAVPF 0"), Unsupported::Secure),
         (stream("m=audio 4 UDP/TLS/RTP/SAVPF 0"), Unsupported::Secure),
-        (stream("m=audio 4 RTP/AVPF 0"), Unsupported::Protocol),
+        (stream("m=audio 4 TCP/RTP/AVP 0"), Unsupported::Protocol),
+        (stream("m=image 4 TCP t38"), Unsupported::Protocol),
+        (stream("m=image 4 udptl 192.0.2.1"), Unsupported::Protocol),
+        (stream("m=video 4 RTP/AVP x"), Unsupported::Codec),
         (stream("m=audio 4/2 RTP/AVP 0"), Unsupported::PortCount),
         (stream("m=audio 4 RTP/AVP 18 101"), Unsupported::Codec),
         // The carrier has no G.722.
@@ -60,13 +64,13 @@ fn an_offer_of_which_nothing_remains() {
 fn what_is_not_carried_keeps_its_place_with_port_0() {
     let mut call = Call::new();
     let (a, b) = (phone("198.51.100.9"), carrier("10.71.2.2"));
-    let video = "m=video 9 RTP/AVP 99\r\na=rtpmap:99 H264/90000\r\n";
-    let fax = "m=image 11 udptl t38\r\n";
+    let slides = "m=application 9 TCP/BFCP *\r\na=setup:active\r\n";
+    let locked = "m=video 11 RTP/SAVP 99\r\na=rtpmap:99 H264/90000\r\n";
     let offer = body(
         "198.51.100.9",
         4,
         "0",
-        &format!("{video}m=audio 8 RTP/AVP 8\r\n{fax}"),
+        &format!("{slides}m=audio 8 RTP/AVP 8\r\n{locked}"),
     );
     let lines = |body: &str| -> Vec<String> {
         let streams = body
@@ -79,21 +83,24 @@ fn what_is_not_carried_keeps_its_place_with_port_0() {
     assert!(to_b[2].starts_with("m=audio 30") && to_b[2].ends_with(" RTP/AVP 8"));
     assert_eq!(
         [&to_b[1], &to_b[3]],
-        ["m=video 0 RTP/AVP 99", "m=image 0 udptl t38"]
+        ["m=application 0 TCP/BFCP *", "m=video 0 RTP/SAVP 99"]
     );
     assert_eq!(to_b.len(), 4);
-    // Two streams a leg; an answer that takes the second alone, and the video that it was not offered.
+    // Two streams a leg; an answer that takes the second alone, and the one that it was not offered.
     assert_eq!(call.free_after(0), [196, 96]);
     let answer = body(
         "10.71.2.2",
         0,
         "0",
-        "m=video 66 RTP/AVP 99\r\nm=audio 88 RTP/AVP 8\r\nm=image 0 udptl t38\r\n",
+        "m=application 66 TCP/BFCP *\r\nm=audio 88 RTP/AVP 8\r\nm=video 0 RTP/SAVP 99\r\n",
     );
     let to_a = lines(&call.answer(B, &answer).unwrap());
-    assert_eq!(to_a[..2], ["m=audio 0 RTP/AVP 0", "m=video 0 RTP/AVP 99"]);
+    assert_eq!(
+        to_a[..2],
+        ["m=audio 0 RTP/AVP 0", "m=application 0 TCP/BFCP *"]
+    );
     assert!(to_a[2].starts_with("m=audio 20") && to_a[2].ends_with(" RTP/AVP 8"));
-    assert_eq!(to_a[3..], ["m=image 0 udptl t38"]);
+    assert_eq!(to_a[3..], ["m=video 0 RTP/SAVP 99"]);
     assert_eq!(call.commands().len(), 2);
 }
 

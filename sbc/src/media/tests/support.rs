@@ -4,9 +4,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use crate::config::{Bind, Codec, Config, FastPath, Network, NetworkId, Sbc};
+use crate::engine::FlowFailure;
 use crate::media::{
-    CallMedia, End, FlowCommand, FlowKind, FlowPair, LegId, NetworkPath, PairId, Path, Ports,
-    Refused, Side, XdpMode,
+    AfterFailure, CallMedia, End, FlowCommand, FlowKind, FlowPair, LegId, NetworkPath, PairId,
+    Path, Ports, Refused, Side, XdpMode,
 };
 
 pub(in crate::media) const A: LegId = LegId(0);
@@ -60,6 +61,8 @@ pub(in crate::media) fn phone(signalling: &str) -> End {
         network: OUTSIDE,
         address: ip("10.71.1.1"),
         signalling: ip(signalling),
+        media_from: Vec::new(),
+        rebinds: true,
         codecs: Codec::ALL.to_vec(),
         path: KERNEL,
         local: false,
@@ -72,6 +75,8 @@ pub(in crate::media) fn carrier(signalling: &str) -> End {
         network: INSIDE,
         address: ip("10.71.2.1"),
         signalling: ip(signalling),
+        media_from: Vec::new(),
+        rebinds: false,
         codecs: vec![Codec::Pcma, Codec::Pcmu],
         path: KERNEL,
         local: false,
@@ -119,6 +124,10 @@ impl Call {
         Ok(String::from_utf8(body.to_vec()).unwrap())
     }
 
+    pub(in crate::media) fn failed(&mut self, pair: PairId, failure: FlowFailure) -> AfterFailure {
+        self.media.failed(&mut self.ports, pair, failure)
+    }
+
     pub(in crate::media) fn commands(&mut self) -> Vec<FlowCommand> {
         std::iter::from_fn(|| self.media.poll_action()).collect()
     }
@@ -147,7 +156,7 @@ pub(in crate::media) fn named(body: &str) -> (u16, String, u64) {
     (port, session, origin.next().unwrap().parse().unwrap())
 }
 
-/// One side as the tests expect it.
+/// One side as the tests expect it; RTCP has no `types`.
 pub(in crate::media) fn side(
     network: NetworkId,
     local: &str,
@@ -159,6 +168,9 @@ pub(in crate::media) fn side(
         named: (!named.is_empty()).then(|| at(named)),
         sources: sources.iter().map(|s| ip(s).into()).collect(),
         payload_types: types,
+        timed: types & (1 | 1 << 8 | 1 << 9),
+        clock_rate: if types == 0 { 0 } else { 8_000 },
+        rebinds: network == OUTSIDE,
         ..Side::new(network, at(local))
     }
 }

@@ -54,7 +54,15 @@ enum Todo {
     Ring(u16),
     Answer(u16),
     HangUp,
+    Offer(Turn),
+}
+
+/// What a re-INVITE is for.
+#[derive(Clone, Copy)]
+enum Turn {
     Hold,
+    Fax,
+    Voice,
 }
 
 /// A user agent.
@@ -81,6 +89,8 @@ pub struct Agent {
     cancels: bool,
     media: u16,
     version: u32,
+    /// What our last re-INVITE was for.
+    turn: Turn,
     out: Vec<Vec<u8>>,
 }
 
@@ -109,6 +119,7 @@ impl Agent {
             cancels: false,
             media: 4000,
             version: 1,
+            turn: Turn::Hold,
             out: Vec::new(),
         }
     }
@@ -227,7 +238,10 @@ impl Agent {
             "INVITE" if heard.to_tag.is_none() => self.on_invite(now, heard, request),
             "INVITE" => {
                 self.facts.push(Fact::WasHeld);
-                let body = self.sdp("a=recvonly\r\n");
+                let body = match String::from_utf8_lossy(&request.body).contains("m=image") {
+                    true => self.described(self.plan.fax.unwrap_or_default()),
+                    false => self.sdp("a=recvonly\r\n"),
+                };
                 let bytes = self.reply(heard, &request, 200, Some(body));
                 self.wait_for_ack(now, heard.cseq, bytes);
             }
@@ -379,7 +393,7 @@ impl Agent {
             // The other side was faster: again in a while (RFC 3261 14.1).
             491 | 500 if self.is_up && !self.is_over => {
                 self.todo
-                    .push((now + Duration::from_millis(2100), Todo::Hold));
+                    .push((now + Duration::from_millis(2100), Todo::Offer(self.turn)));
             }
             _ => {
                 self.facts.push(Fact::Refused(code));
@@ -398,8 +412,13 @@ impl Agent {
         if let Some(after) = self.plan.hangs_up_after {
             self.todo.push((now + after, Todo::HangUp));
         }
-        if let Some(after) = self.plan.holds_after {
-            self.todo.push((now + after, Todo::Hold));
+        for (after, turn) in [
+            (self.plan.holds_after, Turn::Hold),
+            (self.plan.faxes_after, Turn::Fax),
+            (self.plan.talks_after, Turn::Voice),
+        ] {
+            self.todo
+                .extend(after.map(|after| (now + after, Todo::Offer(turn))));
         }
     }
 
@@ -430,10 +449,15 @@ impl Agent {
                 self.todo.clear();
                 self.request(now, "BYE", None);
             }
-            Todo::Hold if self.is_over => {}
-            Todo::Hold => {
+            Todo::Offer(_) if self.is_over => {}
+            Todo::Offer(turn) => {
                 self.version += 1;
-                let body = self.sdp("a=sendonly\r\n");
+                self.turn = turn;
+                let body = match turn {
+                    Turn::Hold => self.sdp("a=sendonly\r\n"),
+                    Turn::Fax => self.described(self.plan.fax.unwrap_or_default()),
+                    Turn::Voice => self.sdp(""),
+                };
                 self.request(now, "INVITE", Some(body));
             }
         }

@@ -19,6 +19,15 @@ pub struct Plan {
     pub hangs_up_after: Option<Duration>,
     /// Puts the call on hold so long after it is up.
     pub holds_after: Option<Duration>,
+    /// The m= lines of its SDP and what stands behind them; one audio stream of G.711 if there are none. To an offer with
+    /// `m=image`, and in its own while it faxes, those of `fax`.
+    pub streams: Option<&'static str>,
+    /// The same for a fax.
+    pub fax: Option<&'static str>,
+    /// Offers the fax so long after the call is up.
+    pub faxes_after: Option<Duration>,
+    /// Goes back to voice so long after the call is up.
+    pub talks_after: Option<Duration>,
 }
 
 /// What an agent does when it is called.

@@ -106,10 +106,17 @@ impl Agent {
     }
 
     pub(super) fn sdp(&self, extra: &str) -> String {
-        let (ip, port, version) = (self.address.ip(), self.media, self.version);
-        format!(
-            "v=0\r\no=- 1 {version} IN IP4 {ip}\r\ns=-\r\nc=IN IP4 {ip}\r\nt=0 0\r\n\
-             m=audio {port} RTP/AVP 0 8\r\na=rtpmap:0 PCMU/8000\r\n{extra}"
-        )
+        if let Some(streams) = self.plan.streams {
+            return self.described(streams);
+        }
+        let port = self.media;
+        self.described(&format!(
+            "m=audio {port} RTP/AVP 0 8\r\na=rtpmap:0 PCMU/8000\r\n{extra}"
+        ))
+    }
+
+    pub(super) fn described(&self, streams: &str) -> String {
+        let (ip, version) = (self.address.ip(), self.version);
+        format!("v=0\r\no=- 1 {version} IN IP4 {ip}\r\ns=-\r\nc=IN IP4 {ip}\r\nt=0 0\r\n{streams}")
     }
 }

@@ -1,0 +1,217 @@
+//! The flow pairs that two legs should have, once both have said what they want.
+
+use std::net::SocketAddr;
+
+use ipnet::IpNet;
+use smallvec::SmallVec;
+
+use super::described::{Carried, Described, Numbers, numbers};
+use super::flows::Installed;
+use super::leg::{End, Leg, LegId};
+use super::ports::PortPair;
+use super::{Fallback, FlowKind, MAX_SOURCES, NetworkPath, Path, Side};
+use crate::config::MAX_MEDIA_FROM;
+
+const _: () = assert!(
+    MAX_MEDIA_FROM < MAX_SOURCES,
+    "the signalling address has no room"
+);
+
+/// A flow pair that there should be.
+#[derive(Debug)]
+pub(super) struct Wanted {
+    pub(super) stream: usize,
+    pub(super) kind: FlowKind,
+    pub(super) legs: [LegId; 2],
+    pub(super) sides: [Side; 2],
+    pub(super) path: Path,
+    /// What the kernel refused before.
+    pub(super) fallback: Option<Fallback>,
+    /// One side multiplexes, the other does not.
+    has_companion: bool,
+}
+
+impl Wanted {
+    /// This flow can become it.
+    pub(super) fn is(&self, flow: &Installed) -> bool {
+        let mut sides = self.sides.iter().zip(&flow.pair.sides);
+        self.succeeds(flow)
+            && self.path == flow.pair.path
+            && sides.all(|(new, old)| (new.network, new.local) == (old.network, old.local))
+    }
+
+    /// This flow was for the same before.
+    pub(super) fn succeeds(&self, flow: &Installed) -> bool {
+        (self.stream, self.kind, self.legs) == (flow.stream, flow.pair.kind, flow.legs)
+    }
+
+    /// RTCP of the same stream's RTP, or the other way round, where each needs the other.
+    pub(super) fn accompanies(&self, other: &Wanted) -> bool {
+        self.has_companion
+            && self.kind != other.kind
+            && (self.stream, self.legs) == (other.stream, other.legs)
+    }
+
+    /// What the flow before it has and signalling leaves open: the kernel's refusal, and where a peer was before it named
+    /// the unspecified address to be put on hold.
+    pub(super) fn keep(&mut self, flow: &Installed) {
+        if let (Path::Kernel, Some(reason)) = (self.path, flow.fallback) {
+            self.path = Path::User(reason);
+            self.fallback = flow.fallback;
+        }
+        for (side, before) in self.sides.iter_mut().zip(&flow.pair.sides) {
+            if side.named.is_none() && side.local == before.local {
+                side.named = before.named;
+                side.sources.clone_from(&before.sources);
+            }
+        }
+    }
+}
+
+/// Companions go the same path, and a side that multiplexes is the same in both.
+pub(super) fn agree(wanted: &mut [Wanted]) {
+    for both in wanted.chunk_by_mut(|one, next| one.accompanies(next)) {
+        let [rtp, rtcp] = both else { continue };
+        match (rtp.path, rtcp.path) {
+            (Path::Kernel, Path::User(_)) => {
+                (rtp.path, rtp.fallback) = (rtcp.path, rtcp.fallback);
+            }
+            (Path::User(_), _) => (rtcp.path, rtcp.fallback) = (rtp.path, rtp.fallback),
+            (Path::Kernel, Path::Kernel) => {}
+        }
+        for (own, side) in rtp.sides.iter().zip(&mut rtcp.sides) {
+            if side.multiplexed {
+                side.named = own.named;
+                side.sources.clone_from(&own.sources);
+            }
+        }
+    }
+}
+
+/// The flow pairs that two legs should have, once `to` has answered `from`; RTCP behind the RTP of its stream.
+pub(super) fn wanted(
+    from: &Leg,
+    to: &Leg,
+    offered: &[Described],
+    answers: &[Option<Carried>],
+) -> Vec<Wanted> {
+    let mut wanted = Vec::new();
+    for (stream, (described, answer)) in offered.iter().zip(answers).enumerate() {
+        let (Some(offer), Some(answer)) = (described.carried(), answer) else {
+            continue;
+        };
+        let (Some(from_port), Some(to_port)) = (from.port(stream), to.port(stream)) else {
+            continue;
+        };
+        let mut ways = [
+            Way {
+                leg: from,
+                port: from_port,
+                said: offer,
+                multiplexed: offer.multiplexes,
+                numbers: numbers(answer, offer),
+            },
+            Way {
+                leg: to,
+                port: to_port,
+                said: answer,
+                // What it was not offered it cannot have agreed to.
+                multiplexed: offer.multiplexes && answer.multiplexes,
+                numbers: numbers(offer, answer),
+            },
+        ];
+        // The side that called comes first, whoever offers this time.
+        if from.id > to.id {
+            ways.reverse();
+        }
+        let [a, b] = &ways;
+        let kinds: &[FlowKind] = match (offer.class.is_rtp(), a.multiplexed && b.multiplexed) {
+            (false, _) => &[FlowKind::Opaque],
+            (true, true) => &[FlowKind::Rtp],
+            (true, false) => &[FlowKind::Rtp, FlowKind::Rtcp],
+        };
+        for &kind in kinds {
+            let sides = [a.side(kind), b.side(kind)];
+            wanted.push(Wanted {
+                stream,
+                kind,
+                legs: [a.leg.id, b.leg.id],
+                path: path([&a.leg.end, &b.leg.end], &sides),
+                sides,
+                fallback: None,
+                has_companion: a.multiplexed != b.multiplexed,
+            });
+        }
+    }
+    wanted
+}
+
+/// One side of a stream, once both have said what they want.
+struct Way<'a> {
+    leg: &'a Leg,
+    port: &'a PortPair,
+    said: &'a Carried,
+    multiplexed: bool,
+    /// What comes from there.
+    numbers: Numbers,
+}
+
+impl Way<'_> {
+    fn side(&self, kind: FlowKind) -> Side {
+        let end = &self.leg.end;
+        let (local, named) = match kind {
+            FlowKind::Rtcp if !self.multiplexed => (self.port.rtcp(), self.said.rtcp),
+            FlowKind::Rtp | FlowKind::Rtcp | FlowKind::Opaque => (self.port.rtp(), self.said.place),
+        };
+        let mut side = Side {
+            named,
+            sources: sources(end, named, local),
+            multiplexed: self.multiplexed,
+            rebinds: end.rebinds,
+            peer: self.leg.peer,
+            ..Side::new(end.network, local)
+        };
+        if kind == FlowKind::Rtp {
+            side.payload_types = self.numbers.payload_types;
+            side.timed = self.numbers.timed;
+            side.clock_rate = self.numbers.clock_rate;
+            side.ssrcs.clone_from(&self.said.ssrcs);
+        }
+        side
+    }
+}
+
+/// Where media of an end may come from beside what its SDP names: where its signalling comes from, and `media_from`.
+pub(super) fn sources(
+    end: &End,
+    named: Option<SocketAddr>,
+    local: SocketAddr,
+) -> SmallVec<[IpNet; 1]> {
+    let signalling = end.signalling.to_canonical();
+    let is_told = named.is_some_and(|named| named.ip() == signalling)
+        || end.media_from.iter().any(|net| net.contains(&signalling));
+    let elsewhere = (!is_told).then(|| IpNet::from(signalling));
+    let reachable = |net: &IpNet| net.addr().is_ipv4() == local.is_ipv4();
+    let permitted = end.media_from.iter().copied().filter(reachable);
+    elsewhere
+        .into_iter()
+        .chain(permitted)
+        .take(MAX_SOURCES)
+        .collect()
+}
+
+/// The kernel, if it forwards for both networks and neither peer is on this host.
+fn path(ends: [&End; 2], sides: &[Side; 2]) -> Path {
+    for (end, side) in ends.iter().zip(sides) {
+        if let NetworkPath::User(reason) = end.path {
+            return Path::User(reason);
+        }
+        let ours = side.named.is_some_and(|named| {
+            named.ip().is_loopback() || ends.iter().any(|end| end.address == named.ip())
+        });
+        if end.local || ours {
+            return Path::User(Fallback::LocalPeer);
+        }
+    }
+    Path::Kernel
+}
