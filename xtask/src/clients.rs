@@ -16,6 +16,22 @@ const CLIENTS: [(&str, &str); 4] = [
 /// With this, package scripts start no daemon.
 const POLICY: &str = "/usr/sbin/policy-rc.d";
 
+/// Installs qemu if it is missing and this is root on a machine with apt.
+///
+/// # Errors
+/// Not root, or apt says why not.
+pub(crate) fn provide_machine() -> Result<()> {
+    let (program, package) = ("qemu-system-x86_64", "qemu-system-x86");
+    if is_installed(program) {
+        return Ok(());
+    }
+    if !is_root() {
+        bail!("{program} is not installed: root can");
+    }
+    println!("installing {package}");
+    install(&[package])
+}
+
 /// Installs what is missing if this is root on a machine with apt; otherwise says what is missing.
 /// Whatever is missing afterwards, its tests are skipped with that reason: no error here.
 pub(crate) fn provide() {
@@ -51,10 +67,16 @@ pub(crate) fn is_root() -> bool {
 
 /// Whether a program is where this user or root would find it.
 pub(crate) fn is_installed(program: &str) -> bool {
+    find(program).is_some()
+}
+
+/// Where a program is.
+pub(crate) fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
         .chain(["/usr/sbin", "/sbin"].map(PathBuf::from))
-        .any(|dir| dir.join(program).is_file())
+        .map(|dir| dir.join(program))
+        .find(|file| file.is_file())
 }
 
 fn install(packages: &[&str]) -> Result<()> {

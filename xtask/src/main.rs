@@ -2,6 +2,7 @@
 
 mod clients;
 mod ebpf;
+mod kernel;
 mod run;
 mod tidy;
 
@@ -44,6 +45,8 @@ enum Chore {
         #[arg(long)]
         check: bool,
     },
+    /// The tests of the kernel path and of io_uring under Debian's Linux 6.1, in a virtual machine (qemu)
+    Kernel,
     /// Layering and house rules
     Tidy,
     /// Measures: prints a table, writes target/bench.json
@@ -70,6 +73,7 @@ fn perform(chore: Chore) -> Result<()> {
         Chore::Demo { seconds, fast_path } => run::demo(seconds, &fast_path),
         Chore::Ci => run::ci(),
         Chore::Ebpf { check } => ebpf::run(check),
+        Chore::Kernel => kernel::run(),
         Chore::Tidy => tidy::run(),
         Chore::Bench { filter } => run::bench(filter.as_deref()),
     }

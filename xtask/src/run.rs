@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
-use crate::{clients, ebpf, tidy};
+use crate::{clients, ebpf, kernel, tidy};
 
 /// The line by which a test says that it could not run.
 const SKIPPED: &str = "skipped: ";
@@ -49,7 +49,12 @@ pub(crate) fn ci() -> Result<()> {
             "warnings",
         ])
     })?;
-    step("tests", test)
+    step("tests", test)?;
+    if let Err(reason) = kernel::provided() {
+        println!("skipped: Debian's own kernel: {reason}");
+        return Ok(());
+    }
+    step("Debian's own kernel", kernel::run)
 }
 
 /// Two phones, live.

@@ -3,6 +3,8 @@
 //! A message goes through `receive` (is it one, who sent it, may he), the transaction layer, and then either to the call whose
 //! dialog it names (`calls`) or to `requests`, which opens calls and answers the rest.
 //!
+//! Tables are trees: a hash table keeps the places of what was deleted, doubles when they fill it up, and never gives them back.
+//!
 //! L1: imports L0 and L1; no clock, socket, task or random source.
 
 mod action;
@@ -16,7 +18,7 @@ mod stats;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -82,17 +84,17 @@ pub struct Engine {
     next_call: u64,
     timers: BTreeSet<(Instant, CallId)>,
     /// Calls by our tags.
-    dialogs: HashMap<String, CallId>,
+    dialogs: BTreeMap<String, CallId>,
     /// Whose requests these are.
-    clients: HashMap<ClientId, (CallId, Purpose)>,
+    clients: BTreeMap<ClientId, (CallId, Purpose)>,
     /// Calls by the transactions of the INVITEs that came in.
-    invites: HashMap<ServerId, CallId>,
+    invites: BTreeMap<ServerId, CallId>,
     /// Calls by what makes copies of an INVITE alike that came another way (RFC 3261 8.2.2.2).
-    requests: HashMap<String, CallId>,
+    requests: BTreeMap<String, CallId>,
     /// ACKs to be sent again when the 2xx that they answer is.
-    acks: HashMap<ClientId, Vec<Ack>>,
+    acks: BTreeMap<ClientId, Vec<Ack>>,
     /// When each answered INVITE is forgotten, in order.
-    answered: VecDeque<(Instant, ClientId)>,
+    answered: BTreeSet<(Instant, ClientId)>,
     flows: BTreeMap<PairId, Flow>,
     draining: bool,
     counters: Counters,
@@ -148,12 +150,12 @@ impl Engine {
             calls: BTreeMap::new(),
             next_call: 1,
             timers: BTreeSet::new(),
-            dialogs: HashMap::new(),
-            clients: HashMap::new(),
-            invites: HashMap::new(),
-            requests: HashMap::new(),
-            acks: HashMap::new(),
-            answered: VecDeque::new(),
+            dialogs: BTreeMap::new(),
+            clients: BTreeMap::new(),
+            invites: BTreeMap::new(),
+            requests: BTreeMap::new(),
+            acks: BTreeMap::new(),
+            answered: BTreeSet::new(),
             flows: BTreeMap::new(),
             draining: false,
             counters: Counters::default(),
@@ -222,7 +224,7 @@ impl Engine {
             self.timers.first().map(|(at, _)| *at),
             self.registrar.poll_timeout(),
             self.ports.poll_timeout(),
-            self.answered.front().map(|(at, _)| *at),
+            self.answered.first().map(|(at, _)| *at),
         ]
         .into_iter()
         .flatten()
@@ -231,8 +233,8 @@ impl Engine {
 
     /// Does what is due by now.
     pub fn handle_timeout(&mut self, now: Instant) {
-        while self.answered.front().is_some_and(|(at, _)| *at <= now) {
-            if let Some((_, id)) = self.answered.pop_front() {
+        while self.answered.first().is_some_and(|(at, _)| *at <= now) {
+            if let Some((_, id)) = self.answered.pop_first() {
                 self.acks.remove(&id);
                 self.clients.remove(&id);
             }

@@ -206,7 +206,7 @@ impl Engine {
                 return;
             }
             self.acks.entry(id).or_insert_with(|| {
-                self.answered.push_back((now + super::REPEATS, id));
+                self.answered.insert((now + super::REPEATS, id));
                 Vec::new()
             });
         } else if code >= 200 {

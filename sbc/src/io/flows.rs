@@ -1,6 +1,6 @@
 //! Flow commands, carried out by the XDP programs or by the media workers.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tracing::{info, warn};
@@ -20,7 +20,7 @@ pub(super) struct Flows {
     fast_path: Option<FastPath>,
     workers: Workers,
     /// The pairs that the kernel forwards; all others are the workers'.
-    pinned: HashSet<PairId>,
+    pinned: BTreeSet<PairId>,
 }
 
 impl Flows {
@@ -46,7 +46,7 @@ impl Flows {
         let flows = Flows {
             fast_path: opened.fast_path,
             workers,
-            pinned: HashSet::new(),
+            pinned: BTreeSet::new(),
         };
         Ok((flows, opened.paths))
     }

@@ -1,6 +1,6 @@
 //! Where phones are: what a REGISTER binds, for how long, and what is left of it (RFC 3261 10.3).
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -37,7 +37,7 @@ pub struct Binding {
 #[derive(Debug)]
 pub struct Registrar {
     phones: BTreeMap<PhoneId, Vec<Binding>>,
-    sources: HashMap<(NetworkId, SocketAddr), usize>,
+    sources: BTreeMap<(NetworkId, SocketAddr), usize>,
     total: usize,
     limit: usize,
     full: u64,
@@ -64,7 +64,7 @@ impl Registrar {
     pub fn new(limit: usize) -> Self {
         Registrar {
             phones: BTreeMap::new(),
-            sources: HashMap::new(),
+            sources: BTreeMap::new(),
             total: 0,
             limit,
             full: 0,

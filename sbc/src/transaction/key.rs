@@ -10,7 +10,7 @@ const COOKIE: &str = "z9hG4bK";
 
 /// What a response has in common with the request it answers: the branch and CSeq's method. And the network: a response
 /// that comes in on another side of the box answers nothing.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct ClientKey {
     network: NetworkId,
     branch: Box<str>,
@@ -34,7 +34,7 @@ impl ClientKey {
 }
 
 /// What a repeated request, an ACK or a CANCEL has in common with the request that came first.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct ServerKey {
     network: NetworkId,
     text: Box<str>,

@@ -1,6 +1,6 @@
 //! The table of transactions.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -11,14 +11,15 @@ use super::timers::{Owner, Queue};
 use super::{Action, ClientId, Full, Hop, Input, Limits, ServerId};
 use crate::sip::{self, Message, Method, reason_phrase, response_to};
 
-/// All transactions of the box, client and server.
+/// All transactions of the box, client and server. In trees: with so much coming and going a hash table fills up with the places
+/// of what was deleted, and doubles.
 #[derive(Debug)]
 pub struct Layer {
     limits: Limits,
-    clients: HashMap<ClientId, ClientEntry>,
-    client_ids: HashMap<ClientKey, ClientId>,
-    servers: HashMap<ServerId, ServerEntry>,
-    server_ids: HashMap<ServerKey, ServerId>,
+    clients: BTreeMap<ClientId, ClientEntry>,
+    client_ids: BTreeMap<ClientKey, ClientId>,
+    servers: BTreeMap<ServerId, ServerEntry>,
+    server_ids: BTreeMap<ServerKey, ServerId>,
     queue: Queue,
     actions: VecDeque<Action>,
     next: u64,
@@ -47,10 +48,10 @@ impl Layer {
     pub fn new(limits: Limits) -> Layer {
         Layer {
             limits,
-            clients: HashMap::new(),
-            client_ids: HashMap::new(),
-            servers: HashMap::new(),
-            server_ids: HashMap::new(),
+            clients: BTreeMap::new(),
+            client_ids: BTreeMap::new(),
+            servers: BTreeMap::new(),
+            server_ids: BTreeMap::new(),
             queue: Queue::default(),
             actions: VecDeque::new(),
             next: 0,

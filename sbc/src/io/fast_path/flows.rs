@@ -1,6 +1,6 @@
 //! The flow pairs that are installed, and their rows in the kernel's tables.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use sbc_ebpf::abi::{FlowConfig, FlowState, MAX_CANDIDATES};
@@ -16,7 +16,7 @@ use crate::media::{
 
 /// What the owner of flows keeps.
 pub(super) struct Flows {
-    pairs: HashMap<PairId, Installed>,
+    pairs: BTreeMap<PairId, Installed>,
     slots: Slots,
     rows: Rows,
     places: Places,
@@ -50,7 +50,7 @@ struct Tables<'a> {
 impl Flows {
     pub(super) fn new(program: &Program) -> Flows {
         Flows {
-            pairs: HashMap::new(),
+            pairs: BTreeMap::new(),
             slots: Slots::new(program.states()),
             rows: Rows::new(program.rows()),
             places: Places::new(program.places()),

@@ -8,7 +8,11 @@ use sbc_ebpf::abi::MAX_EPOCH;
 
 use crate::media::Slot;
 
-/// Rows of the state table, two for each pair. Those that were given back are the last to be given out again, and in another epoch.
+/// A row that was given back waits until so many more have been: a packet may still be on its way through it. Those that were never
+/// given out are no reserve beyond that, or what waits would grow with every call until there are none.
+const RESTING: usize = 1024;
+
+/// Rows of the state table, two for each pair. Those that were given back rest, and are given out again in another epoch.
 pub(super) struct Slots {
     free: VecDeque<[Slot; 2]>,
     unused: u32,
@@ -25,7 +29,7 @@ impl Slots {
     }
 
     pub(super) fn take(&mut self) -> Option<[Slot; 2]> {
-        if self.unused + 1 < self.total {
+        if self.free.len() <= RESTING && self.unused + 1 < self.total {
             let first = self.unused;
             self.unused += 2;
             return Some([first, first + 1].map(|row| Slot { row, epoch: 1 }));
@@ -46,7 +50,7 @@ pub(super) fn next_epoch(epoch: u16) -> u16 {
     if epoch >= MAX_EPOCH { 1 } else { epoch + 1 }
 }
 
-/// Rows of the table of configs. One that was given back is the last to be given out again: a packet may still be on its way through it. Row 0 is none.
+/// Rows of the table of configs. One that was given back rests. Row 0 is none.
 pub(super) struct Rows {
     free: VecDeque<u32>,
     unused: u32,
@@ -63,7 +67,7 @@ impl Rows {
     }
 
     pub(super) fn take(&mut self) -> Option<u32> {
-        if self.unused < self.total {
+        if self.free.len() <= RESTING && self.unused < self.total {
             self.unused += 1;
             return Some(self.unused - 1);
         }
@@ -142,6 +146,25 @@ mod tests {
         assert_eq!(slots.take().unwrap(), [slot(4, 1), slot(5, 1)]);
         assert_eq!(slots.take().unwrap(), [slot(0, 2), slot(1, 2)]);
         assert_eq!(slots.take(), None);
+    }
+
+    #[test]
+    fn what_rests_does_not_grow_with_the_calls() {
+        let (mut slots, mut rows) = (Slots::new(1 << 18), Rows::new(1 << 18));
+        for _ in 0..100_000 {
+            let (slot, row) = (slots.take().unwrap(), rows.take().unwrap());
+            slots.give_back(slot);
+            rows.give_back(row);
+        }
+        assert_eq!(
+            (slots.free.len(), rows.free.len()),
+            (RESTING + 1, RESTING + 1)
+        );
+        // One rests until so many others have been given back.
+        let row = rows.take().unwrap();
+        rows.give_back(row);
+        let others: Vec<_> = (0..RESTING).filter_map(|_| rows.take()).collect();
+        assert!(!others.contains(&row));
     }
 
     #[test]

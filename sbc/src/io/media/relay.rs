@@ -1,6 +1,6 @@
 //! The flow table: which pair a socket belongs to, what the verdict says of a packet, and what is counted. No I/O here.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -27,7 +27,7 @@ pub(super) type Clock = fn() -> u64;
 
 /// The pairs of one worker.
 pub(super) struct Relay {
-    pairs: HashMap<PairId, usize>,
+    pairs: BTreeMap<PairId, usize>,
     entries: Vec<Option<Entry>>,
     free: Vec<usize>,
     /// By a socket's index.
@@ -55,7 +55,7 @@ impl Relay {
     /// No pair yet; socket indices are below `capacity`.
     pub(super) fn new(capacity: usize, counters: Arc<Counters>, clock: Clock) -> Relay {
         Relay {
-            pairs: HashMap::new(),
+            pairs: BTreeMap::new(),
             entries: Vec::new(),
             free: Vec::new(),
             places: vec![None; capacity].into(),

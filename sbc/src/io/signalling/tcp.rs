@@ -1,6 +1,6 @@
 //! All TCP connections: taken in within limits, opened on demand, used again for the same far end.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
@@ -48,9 +48,9 @@ pub(super) struct Connections {
     limits: Limits,
     inbox: Inbox,
     next: u64,
-    open: HashMap<ConnectionId, Connection>,
-    by_remote: HashMap<(NetworkId, IpAddr, SocketAddr), ConnectionId>,
-    by_source: HashMap<IpAddr, usize>,
+    open: BTreeMap<ConnectionId, Connection>,
+    by_remote: BTreeMap<(NetworkId, IpAddr, SocketAddr), ConnectionId>,
+    by_source: BTreeMap<IpAddr, usize>,
     writers: JoinSet<()>,
 }
 
@@ -68,9 +68,9 @@ impl Connections {
             limits,
             inbox,
             next: 0,
-            open: HashMap::new(),
-            by_remote: HashMap::new(),
-            by_source: HashMap::new(),
+            open: BTreeMap::new(),
+            by_remote: BTreeMap::new(),
+            by_source: BTreeMap::new(),
             writers: JoinSet::new(),
         }
     }
