@@ -13,7 +13,12 @@
 #![cfg_attr(not(feature = "user"), forbid(unsafe_code))]
 #![cfg_attr(feature = "user", deny(unsafe_code))]
 
+#[cfg(feature = "user")]
+extern crate std;
+
 pub mod abi;
+#[cfg(feature = "user")]
+pub mod batch;
 pub mod frame;
 #[cfg(feature = "user")]
 mod pod;

@@ -138,6 +138,7 @@ fn network(name: &str, addresses: &[&str], fast_path: Wanted) -> Network {
         sip: Vec::new(),
         media_ports: 30000..=31999,
         fast_path,
+        media_timeout: None,
     }
 }
 

@@ -259,6 +259,9 @@ impl Call {
                 since: now,
             };
         }
+        if let State::Up { leg, .. } = self.state {
+            self.watch(now, leg);
+        }
         for other in 0..self.branches.len() {
             if other != index {
                 self.cancel(other, &Why::cause(200, "Call completed elsewhere"));

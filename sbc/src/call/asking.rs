@@ -12,7 +12,7 @@ use super::io::{Action, Purpose};
 use super::machine::{Attempt, Branch, Call, LEG_A, State};
 use super::relay::cancel_of;
 use super::side::{Side, Why, contact, via};
-use crate::config::{Codec, TrunkId};
+use crate::config::{Codec, MediaTimeout, TrunkId};
 use crate::engine::{Outcome, Party};
 use crate::media::LegId;
 use crate::routing::Destination;
@@ -29,6 +29,7 @@ const MAX_BRANCHES: usize = 16;
 struct Target<'a> {
     party: Party,
     trunk: Option<TrunkId>,
+    media_timeout: MediaTimeout,
     hop: Hop,
     /// The Request-URI.
     uri: String,
@@ -145,6 +146,7 @@ impl Call {
                 targets.push(Target {
                     party: Party::Trunk(id),
                     trunk: Some(id),
+                    media_timeout: config.trunk_media_timeout(id),
                     hop: Hop {
                         network: trunk.network,
                         transport,
@@ -163,6 +165,7 @@ impl Call {
                     targets.push(Target {
                         party: Party::Phones(binding.hop.network),
                         trunk: None,
+                        media_timeout: config.phone_media_timeout(id, binding.hop.network),
                         hop: binding.hop,
                         uri: binding.contact.clone(),
                         to: format!("sip:{}@{}", phone.name, binding.hop.local),
@@ -206,7 +209,7 @@ impl Call {
             let reason = "the INVITE is too large once it is ours";
             return Err(Failure::own(513, Outcome::Failed, reason));
         };
-        let mut side = Side::new(target.party, target.trunk, target.hop);
+        let mut side = Side::new(target.party, target.trunk, target.media_timeout, target.hop);
         side.sent = offer;
         self.branches.push(Branch {
             leg,

@@ -8,8 +8,9 @@ use super::hiding::Hidden;
 use super::io::{Action, Purpose};
 use super::machine::{Attempt, Call, LEG_A, State};
 use super::side::{Side, Why, via};
+use super::silence::{Watch, is_hold};
 use crate::engine::{Event, FlowFailure, Outcome};
-use crate::media::{AfterFailure, LegId, PairId};
+use crate::media::{AfterFailure, FlowCommand, FlowReport, LegId, PairId};
 use crate::sip::{Message, Method, Name};
 use crate::transaction::ServerId;
 
@@ -84,6 +85,72 @@ impl Call {
                 self.stop(now, cx, "its media cannot be forwarded", "No media path");
             }
         }
+    }
+
+    /// From now on silence may end it: someone took it.
+    pub(super) fn watch(&mut self, now: Instant, leg: LegId) {
+        let Some(called) = self.side(leg).map(|side| side.media_timeout) else {
+            return;
+        };
+        self.watch = Watch::new(now, [self.a.side.media_timeout, called]);
+        self.note_hold(now);
+    }
+
+    /// The two have agreed on something: perhaps to hold, or to go on.
+    pub(super) fn note_hold(&mut self, now: Instant) {
+        let State::Up { leg, .. } = self.state else {
+            return;
+        };
+        let is_held = [LEG_A, leg].into_iter().any(|leg| {
+            let said = self.side(leg).and_then(|side| side.received.as_deref());
+            said.is_some_and(is_hold)
+        });
+        if let Some(watch) = &mut self.watch {
+            watch.hold(now, is_held);
+        }
+    }
+
+    /// Has the counters of its media read, if that is due.
+    pub(super) fn listen(&mut self, now: Instant) {
+        if let Some(watch) = &mut self.watch {
+            let pairs = self.media.pairs().map(|pair| pair.id);
+            for pair in watch.handle_timeout(now, pairs) {
+                self.actions
+                    .push_back(Action::Flow(FlowCommand::Read(pair)));
+            }
+        }
+    }
+
+    /// What a pair has done so far: nothing comes any more, or something does.
+    pub(super) fn on_flow_read(
+        &mut self,
+        now: Instant,
+        cx: &mut Context<'_>,
+        pair: PairId,
+        report: &FlowReport,
+    ) {
+        let watch = self.watch.as_mut();
+        let Some(silence) = watch.and_then(|watch| watch.read(now, pair, report)) else {
+            return;
+        };
+        self.actions.push_back(Action::Event(Event::MediaStopped {
+            call: self.id,
+            from: self.a.side.party,
+            to: self.to(),
+            silent: silence.who,
+            time: silence.time,
+        }));
+        let (who, seconds) = (silence.who.name(), silence.time.as_secs());
+        self.close(
+            now,
+            cx,
+            None,
+            (
+                Outcome::MediaTimeout,
+                format!("nothing came from {who} for {seconds} s"),
+            ),
+            &Why::cause(408, "Media timeout"),
+        );
     }
 
     /// The box stops.

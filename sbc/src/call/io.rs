@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::engine::{Event, FlowFailure};
-use crate::media::{FlowCommand, LegId, PairId};
+use crate::media::{FlowCommand, FlowReport, LegId, PairId};
 use crate::sip::Message;
 use crate::transaction::{ClientId, Failure, Hop, ServerId};
 
@@ -79,6 +79,13 @@ pub enum Input {
         pair: PairId,
         /// Why.
         failure: FlowFailure,
+    },
+    /// What a flow pair of its media has done so far.
+    FlowRead {
+        /// The pair.
+        pair: PairId,
+        /// What it did.
+        report: FlowReport,
     },
     /// The box stops: end it.
     Stop,

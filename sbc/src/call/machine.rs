@@ -10,6 +10,7 @@ use super::failure::Failure;
 use super::io::{Action, Input, Purpose};
 use super::relay::Relay;
 use super::side::{Side, Why};
+use super::silence::Watch;
 use crate::config::PhoneId;
 use crate::engine::{CallId, Event, Outcome, Party};
 use crate::media::{CallMedia, End, LegId};
@@ -28,6 +29,8 @@ pub struct Call {
     pub(super) branches: Vec<Branch>,
     pub(super) media: CallMedia,
     pub(super) relay: Option<Relay>,
+    /// While it is up, if silence may end it.
+    pub(super) watch: Option<Watch>,
     pub(super) state: State,
     pub(super) started: Instant,
     /// BYEs of ours that have no final answer yet.
@@ -150,17 +153,20 @@ impl Call {
             number,
             decision,
         } = invitation;
-        let (party, trunk, phone, codecs) = match caller {
+        let (party, trunk, phone, codecs, media_timeout) = match caller {
             Caller::Trunk(id) => {
                 let trunk = cx.config.trunk(id);
-                (Party::Trunk(id), Some(id), None, &trunk.codecs)
+                let timeout = cx.config.trunk_media_timeout(id);
+                (Party::Trunk(id), Some(id), None, &trunk.codecs, timeout)
             }
             Caller::Phone(id) => {
                 let phone = cx.config.phone(id);
-                (Party::Phones(hop.network), None, Some(id), &phone.codecs)
+                let timeout = cx.config.phone_media_timeout(id, hop.network);
+                let party = Party::Phones(hop.network);
+                (party, None, Some(id), &phone.codecs, timeout)
             }
         };
-        let mut side = Side::new(party, trunk, hop);
+        let mut side = Side::new(party, trunk, media_timeout, hop);
         if !message.body().is_empty() {
             side.received = Some(Bytes::copy_from_slice(message.body()));
         }
@@ -180,6 +186,7 @@ impl Call {
             branches: Vec::new(),
             media: CallMedia::new(),
             relay: None,
+            watch: None,
             state: State::Ringing {
                 destinations: decision.destinations.iter().copied().collect(),
                 deadline: now,
@@ -267,6 +274,7 @@ impl Call {
             Input::Ack { message, .. } => self.on_ack(now, cx, &message),
             Input::Request { id, hop, message } => self.on_request(now, cx, id, hop, &message),
             Input::FlowFailed { pair, failure } => self.on_flow_failed(now, cx, pair, failure),
+            Input::FlowRead { pair, report } => self.on_flow_read(now, cx, pair, &report),
             Input::Stop => self.on_stop(now, cx),
         }
     }
@@ -285,7 +293,11 @@ impl Call {
         };
         let branches = self.branches.iter().map(|b| b.side.poll_timeout());
         branches
-            .chain([ringing, self.a.side.poll_timeout()])
+            .chain([
+                ringing,
+                self.a.side.poll_timeout(),
+                self.watch.as_ref().map(Watch::poll_timeout),
+            ])
             .flatten()
             .min()
     }
@@ -298,6 +310,7 @@ impl Call {
         {
             self.on_ring_limit(now, cx);
         }
+        self.listen(now);
     }
 
     /// Nothing is left to do: it may be dropped once its actions are drained.
@@ -383,6 +396,7 @@ impl Call {
             State::Over => return,
         };
         self.drop_relay();
+        self.watch = None;
         self.media.end(now, cx.ports);
         self.order_flows();
         if from == Some(LEG_A) {
@@ -400,6 +414,8 @@ impl Call {
             outcome: how.0,
             reason: how.1,
             duration,
+            // The engine knows.
+            media: Default::default(),
         }));
     }
 }

@@ -126,6 +126,7 @@ impl Call {
                 if let Some(side) = self.side(offerer) {
                     side.sent = Some(sdp);
                 }
+                self.note_hold(now);
             }
             Err(refused) => self.close(
                 now,

@@ -1,6 +1,6 @@
 //! The B2BUA: a call is one A leg and many B legs, each a SIP user agent of its own (RFC 3261 6): nothing of one side's
 //! addresses shows on the other. `machine` has the call and its verbs; `asking` opens B legs, `answering` takes what they
-//! say, `midcall` what comes inside dialogs, `relay` what of it changes media, `ending` the ends; `hiding` decides which headers pass.
+//! say, `midcall` what comes inside dialogs, `relay` what of it changes media, `ending` the ends, `silence` that of media; `hiding` decides which headers pass.
 //!
 //! L1: imports L0, and of L1 [`crate::dialog`], [`crate::media`], [`crate::registrar`], [`crate::routing`], and the plain
 //! data of [`crate::transaction`] and [`crate::engine`].
@@ -16,6 +16,7 @@ mod machine;
 mod midcall;
 mod relay;
 mod side;
+mod silence;
 
 pub use context::{AGENT, ALLOW, Context, Host, local_address};
 pub use io::{Action, Input, Purpose};

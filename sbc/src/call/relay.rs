@@ -187,6 +187,7 @@ impl Call {
                 side.unacked = Some(Unacked::new(now, relay.id, cseq, message));
             }
         }
+        self.note_hold(now);
     }
 
     fn write_reinvite(

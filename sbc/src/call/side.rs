@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::context::{Context, local_address};
-use crate::config::TrunkId;
+use crate::config::{MediaTimeout, TrunkId};
 use crate::dialog::Dialog;
 use crate::engine::Party;
 use crate::media::LegId;
@@ -25,6 +25,8 @@ pub(super) struct Side {
     pub(super) party: Party,
     /// The trunk, if it is one.
     pub(super) trunk: Option<TrunkId>,
+    /// How long its media may stop.
+    pub(super) media_timeout: MediaTimeout,
     /// Our end and theirs, as of the last request.
     pub(super) hop: Hop,
     /// Once there is one.
@@ -84,10 +86,16 @@ impl Why {
 }
 
 impl Side {
-    pub(super) fn new(party: Party, trunk: Option<TrunkId>, hop: Hop) -> Side {
+    pub(super) fn new(
+        party: Party,
+        trunk: Option<TrunkId>,
+        media_timeout: MediaTimeout,
+        hop: Hop,
+    ) -> Side {
         Side {
             party,
             trunk,
+            media_timeout,
             hop,
             dialog: None,
             received: None,

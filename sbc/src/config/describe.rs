@@ -6,6 +6,7 @@ use super::check::range;
 use super::model::{
     Bind, Codec, Config, FastPath, From, Network, PhoneId, Route, Server, Target, TrunkId,
 };
+use super::silence::MediaTimeout;
 use super::table::{Cell, Table, wrapped};
 
 /// How many names a sentence lists.
@@ -39,6 +40,9 @@ pub fn describe(config: &Config) -> String {
     }
     if !config.phones.is_empty() {
         part(&mut out, &phones(config).render());
+    }
+    if !(config.trunks.is_empty() && config.phones.is_empty()) {
+        part(&mut out, &silence(config).render());
     }
     let mut routes = String::from("ROUTES, the first that matches decides\n");
     for (number, route) in (1..).zip(&config.routes) {
@@ -135,6 +139,36 @@ fn phones(config: &Config) -> Table {
             vec![shown_as.to_owned()],
             codecs(&phone.codecs),
         ]);
+    }
+    table
+}
+
+/// What `media_timeout` comes to: for each trunk, for phones by network, and for each phone that has its own.
+fn silence(config: &Config) -> Table {
+    let mut table = Table::new(&[
+        "NO RTP OR RTCP FROM",
+        "AND NOBODY ON HOLD: AN ANSWERED CALL ENDS",
+    ]);
+    let mut row = |who: String, timeout: MediaTimeout| {
+        table.row(vec![vec![who], vec![timeout.shown()]]);
+    };
+    for id in (0..).map(TrunkId).take(config.trunks.len()) {
+        row(trunk(config, id), config.trunk_media_timeout(id));
+    }
+    if config
+        .phones
+        .iter()
+        .any(|phone| phone.media_timeout.is_none())
+    {
+        for network in &config.networks {
+            let timeout = network.media_timeout.unwrap_or(MediaTimeout::PHONE);
+            row(format!("phones on {}", network.name), timeout);
+        }
+    }
+    for (id, account) in (0..).map(PhoneId).zip(&config.phones) {
+        if let Some(timeout) = account.media_timeout {
+            row(phone(config, id), timeout);
+        }
     }
     table
 }

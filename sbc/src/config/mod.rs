@@ -8,6 +8,7 @@
 mod bind;
 mod check;
 mod describe;
+mod duration;
 mod embedded;
 mod error;
 mod model;
@@ -18,6 +19,7 @@ mod reader;
 mod render;
 mod routes;
 mod secrets;
+mod silence;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -25,9 +27,11 @@ mod values;
 
 pub use bind::{BindError, BindErrors, HostInterface};
 pub use describe::describe;
+pub use duration::{NoDuration, duration, shown_duration};
 pub use embedded::embedded;
 pub use error::{Conflict, Errors, Fault, Problem};
 pub use model::*;
 pub use pattern::PatternFault;
 pub use ports::{EphemeralOverlap, check_ephemeral, port_ranges};
 pub use secrets::{NoSecret, NoSecrets, Secrets};
+pub use silence::MediaTimeout;

@@ -6,6 +6,7 @@ use std::ops::RangeInclusive;
 
 use ipnet::IpNet;
 
+use super::silence::MediaTimeout;
 use crate::sip::Transport;
 
 macro_rules! id {
@@ -83,6 +84,8 @@ pub struct Network {
     pub media_ports: RangeInclusive<u16>,
     /// Whether the kernel may forward media here.
     pub fast_path: FastPath,
+    /// For its trunks and phones that have none of their own.
+    pub media_timeout: Option<MediaTimeout>,
 }
 
 /// Where a network's addresses come from.
@@ -138,6 +141,8 @@ pub struct Trunk {
     pub media_from: Vec<IpNet>,
     /// Offered to and accepted from that side, in our order of preference; never empty.
     pub codecs: Vec<Codec>,
+    /// What the file says here; [`Config::trunk_media_timeout`] is what holds.
+    pub media_timeout: Option<MediaTimeout>,
 }
 
 /// How many prefixes of an address family `media_from` may have: a flow has room for three, and one is for where signalling
@@ -164,6 +169,8 @@ pub struct Phone {
     pub display_name: Option<String>,
     /// Offered to and accepted from it, in our order of preference; never empty.
     pub codecs: Vec<Codec>,
+    /// What the file says here; [`Config::phone_media_timeout`] is what holds.
+    pub media_timeout: Option<MediaTimeout>,
 }
 
 /// `[[route]]`.

@@ -14,6 +14,7 @@ use super::model::{
 use super::reader::{Named, Section, Value, listed, named};
 use super::routes::{self, Names};
 use super::secrets::Secrets;
+use super::silence;
 use super::values;
 use crate::sip::Transport;
 
@@ -29,9 +30,23 @@ const MAX_IDS: usize = u16::MAX as usize;
 // The keys of each section.
 const ROOT: [&str; 5] = ["sbc", "network", "trunk", "phone", "route"];
 const SBC: [&str; 3] = ["name", "state_dir", "admin"];
-const NETWORK: [&str; 5] = ["interface", "address", "sip", "media_ports", "fast_path"];
-const TRUNK: [&str; 5] = ["network", "server", "accept_from", "media_from", "codecs"];
-const PHONE: [&str; 3] = ["password", "name", "codecs"];
+const NETWORK: [&str; 6] = [
+    "interface",
+    "address",
+    "sip",
+    "media_ports",
+    "fast_path",
+    "media_timeout",
+];
+const TRUNK: [&str; 6] = [
+    "network",
+    "server",
+    "accept_from",
+    "media_from",
+    "codecs",
+    "media_timeout",
+];
+const PHONE: [&str; 4] = ["password", "name", "codecs", "media_timeout"];
 const ROUTE: [&str; 4] = ["name", "from", "number", "to"];
 
 impl Config {
@@ -246,6 +261,7 @@ fn read_network(
         Some(text) => values::one(&text, report, values::fast_path),
         None => Some(FastPath::default()),
     };
+    let media_timeout = silence::read(section, report);
     let bind = bind?;
     Some(Network {
         name: name.to_owned(),
@@ -257,6 +273,7 @@ fn read_network(
         sip,
         media_ports: media_ports?,
         fast_path: fast_path?,
+        media_timeout: media_timeout?,
     })
 }
 
@@ -287,6 +304,7 @@ fn read_trunk(
         .texts("media_from", "address or prefix", report)
         .map(|texts| values::media_from(&texts, report));
     let codecs = read_codecs(section, report);
+    let media_timeout = silence::read(section, report);
     let server = server?;
     Some(Trunk {
         name: name.to_owned(),
@@ -295,6 +313,7 @@ fn read_trunk(
         accept_from: accept_from.unwrap_or_else(|| vec![IpNet::from(server.address.ip())]),
         media_from: media_from.unwrap_or_default(),
         codecs,
+        media_timeout: media_timeout?,
     })
 }
 
@@ -311,11 +330,13 @@ fn read_phone(
         .text("name", report)
         .and_then(|text| values::one(&text, report, values::display_name));
     let codecs = read_codecs(section, report);
+    let media_timeout = silence::read(section, report);
     Some(Phone {
         name: name.to_owned(),
         password: password?,
         display_name,
         codecs,
+        media_timeout: media_timeout?,
     })
 }
 

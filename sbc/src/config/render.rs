@@ -12,7 +12,7 @@ const MASK: &str = "***";
 const WIDTH: usize = 100;
 
 /// Keys whose values may be shown. Any other key's value may be a password, perhaps under a misspelt key.
-const PUBLIC_KEYS: [&str; 18] = [
+const PUBLIC_KEYS: [&str; 19] = [
     "accept_from",
     "address",
     "admin",
@@ -24,6 +24,7 @@ const PUBLIC_KEYS: [&str; 18] = [
     "interface",
     "media_from",
     "media_ports",
+    "media_timeout",
     "name",
     "network",
     "number",

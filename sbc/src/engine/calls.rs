@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::{Ack, Action, CallId, Engine, Event, Flow, Slot};
+use super::{Ack, Action, CallId, Engine, Event, Flow, Slot, Subject};
 use crate::call::{self, Call, Context, Invitation};
 use crate::media::{FlowCommand, Path};
 use crate::sip::Message;
@@ -102,15 +102,14 @@ impl Engine {
             call::Action::Open(tag) => {
                 self.dialogs.insert(tag, call.id());
             }
-            call::Action::Flow(command) => self.order(call.id(), command),
+            call::Action::Flow(command) => self.order(now, call.id(), command),
             call::Action::Event(event) => self.on_call_event(event),
         }
     }
 
-    fn order(&mut self, call: CallId, command: FlowCommand) {
+    fn order(&mut self, now: Instant, call: CallId, command: FlowCommand) {
         match &command {
             FlowCommand::Install(pair) => {
-                let [a, b] = &pair.sides;
                 if let Path::User(reason) = pair.path {
                     *self
                         .counters
@@ -119,15 +118,21 @@ impl Engine {
                         .or_default() += 1;
                 }
                 let flow = Flow {
-                    call,
-                    networks: [a.network, b.network],
+                    subject: Subject::new(call, pair),
                     path: pair.path.label(),
                 };
                 self.flows.insert(pair.id, flow);
             }
-            FlowCommand::Update(_) | FlowCommand::Read(_) => {}
+            FlowCommand::Update(pair) => {
+                if let Some(flow) = self.flows.get_mut(&pair.id) {
+                    flow.subject.update(pair);
+                }
+            }
+            FlowCommand::Read(_) => {}
             FlowCommand::Remove(id) => {
-                self.flows.remove(id);
+                if let Some(flow) = self.flows.remove(id) {
+                    self.reports.expect(now, *id, flow.subject);
+                }
             }
         }
         self.actions.push_back(Action::Flow(command));
@@ -137,6 +142,7 @@ impl Engine {
         match &event {
             Event::CallAnswered { setup, .. } => self.counters.call_setup.observe(*setup),
             Event::CallEnded {
+                call,
                 from,
                 to,
                 outcome,
@@ -147,6 +153,11 @@ impl Engine {
                 if !duration.is_zero() {
                     self.counters.call_duration.observe(*duration);
                 }
+                let call = *call;
+                if let Some(event) = self.reports.call_ended(call, event) {
+                    self.tell(event);
+                }
+                return;
             }
             _ => {}
         }

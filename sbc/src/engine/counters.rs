@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::stats::{Histogram, MessageLabels, Outcome, Party, Stats};
+use super::stats::{Histogram, JitterHistogram, MessageLabels, Outcome, Party, Stats};
 use crate::config::NetworkId;
+use crate::media::Quality;
 use crate::sip::{Message, Method, Start};
 use crate::transaction::Hop;
 
@@ -13,6 +14,8 @@ pub(super) struct Counters {
     pub(super) calls_total: BTreeMap<(Party, Party, Outcome), u64>,
     pub(super) call_setup: Histogram,
     pub(super) call_duration: Histogram,
+    pub(super) media_jitter: JitterHistogram,
+    media_quality: BTreeMap<NetworkId, Quality>,
     pub(super) flow_fallbacks: BTreeMap<&'static str, u64>,
     messages: BTreeMap<MessageLabels, u64>,
     malformed: BTreeMap<(NetworkId, &'static str), u64>,
@@ -46,10 +49,21 @@ impl Counters {
         *self.calls_total.entry((from, to, outcome)).or_default() += 1;
     }
 
+    /// Adds what is new of a flow.
+    pub(super) fn quality(&mut self, network: NetworkId, new: &Quality) {
+        let total = self.media_quality.entry(network).or_default();
+        total.lost += new.lost;
+        total.reordered += new.reordered;
+        total.duplicate += new.duplicate;
+        total.ssrc_changes += new.ssrc_changes;
+    }
+
     pub(super) fn copy_to(&self, stats: &mut Stats) {
         stats.calls_total.clone_from(&self.calls_total);
         stats.call_setup = self.call_setup.clone();
         stats.call_duration = self.call_duration.clone();
+        stats.media_jitter = self.media_jitter.clone();
+        stats.media_quality.clone_from(&self.media_quality);
         stats.flow_fallbacks.clone_from(&self.flow_fallbacks);
         stats.sip_messages.clone_from(&self.messages);
         stats.sip_malformed.clone_from(&self.malformed);

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{Outcome, Party};
 use crate::config::{NetworkId, PhoneId};
-use crate::media::{Fallback, FlowReport, PairId};
+use crate::media::{Fallback, FlowReport, LegMedia, PairId};
 
 /// A call, for as long as the engine lives; never used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -15,6 +15,29 @@ pub struct CallId(pub u64);
 impl fmt::Display for CallId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:016x}", self.0)
+    }
+}
+
+/// From which leg of a call no media came any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Silent {
+    /// The leg of who called.
+    Caller,
+    /// That of who took the call.
+    Called,
+    /// Neither.
+    Both,
+}
+
+impl Silent {
+    /// In the words of the log.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Silent::Caller => "the caller",
+            Silent::Called => "the callee",
+            Silent::Both => "both legs",
+        }
     }
 }
 
@@ -94,7 +117,20 @@ pub enum Event {
         /// Since the INVITE.
         setup: Duration,
     },
-    /// A call is over.
+    /// The media of a call has stopped for as long as `media_timeout` allows: it is being ended.
+    MediaStopped {
+        /// The call.
+        call: CallId,
+        /// Who called.
+        from: Party,
+        /// Who took it.
+        to: Party,
+        /// Whose media it is.
+        silent: Silent,
+        /// No packet came for at least so long.
+        time: Duration,
+    },
+    /// A call is over, and its flows have reported.
     CallEnded {
         /// The call.
         call: CallId,
@@ -108,6 +144,8 @@ pub enum Event {
         reason: String,
         /// Since the answer; zero if there was none.
         duration: Duration,
+        /// What came from the caller, and from who was called. A flow that does not report in time is not in it.
+        media: [LegMedia; 2],
     },
     /// A flow pair goes through user space although the kernel was asked for.
     FlowFellBack {

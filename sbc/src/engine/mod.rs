@@ -13,6 +13,7 @@ mod counters;
 mod event;
 mod input;
 mod receive;
+mod reports;
 mod requests;
 mod stats;
 #[cfg(test)]
@@ -27,9 +28,9 @@ use rand_chacha::ChaCha12Rng;
 use rand_core::{RngCore as _, SeedableRng as _};
 
 pub use action::Action;
-pub use event::{CallId, Event};
+pub use event::{CallId, Event, Silent};
 pub use input::{FlowFailure, Input};
-pub use stats::{Histogram, MessageLabels, Outcome, Party, Stats};
+pub use stats::{Histogram, JitterHistogram, MessageLabels, Outcome, Party, Stats};
 
 use crate::call::{self, Call, Host, Purpose};
 use crate::config::{Config, NetworkId};
@@ -39,6 +40,7 @@ use crate::registrar::{Nonces, Registrar};
 use crate::transaction::{self, ClientId, Hop, Layer, ServerId};
 
 use counters::Counters;
+use reports::{Reports, Subject};
 
 /// How many events wait for someone to read them; the oldest make room.
 const MAX_EVENTS: usize = 4096;
@@ -96,6 +98,7 @@ pub struct Engine {
     /// When each answered INVITE is forgotten, in order.
     answered: BTreeSet<(Instant, ClientId)>,
     flows: BTreeMap<PairId, Flow>,
+    reports: Reports,
     draining: bool,
     counters: Counters,
     actions: VecDeque<Action>,
@@ -117,8 +120,7 @@ struct Ack {
 
 /// A flow pair that the shells have.
 struct Flow {
-    call: CallId,
-    networks: [NetworkId; 2],
+    subject: Subject,
     path: &'static str,
 }
 
@@ -157,6 +159,7 @@ impl Engine {
             acks: BTreeMap::new(),
             answered: BTreeSet::new(),
             flows: BTreeMap::new(),
+            reports: Reports::default(),
             draining: false,
             counters: Counters::default(),
             actions: VecDeque::new(),
@@ -184,12 +187,22 @@ impl Engine {
             Input::FlowFailed { pair, failure } => {
                 if let Some(flow) = self.flows.remove(&pair) {
                     let input = call::Input::FlowFailed { pair, failure };
-                    self.tell_call(now, flow.call, input);
+                    self.tell_call(now, flow.subject.call, input);
                 }
             }
-            // Nobody asks yet.
-            Input::FlowRead { .. } => {}
-            Input::FlowEnded { pair, report } => self.tell(Event::FlowEnded { pair, report }),
+            Input::FlowRead { pair, report } => {
+                if let Some(flow) = self.flows.get_mut(&pair) {
+                    flow.subject.count(&report, &mut self.counters);
+                    let call = flow.subject.call;
+                    self.tell_call(now, call, call::Input::FlowRead { pair, report });
+                }
+            }
+            Input::FlowEnded { pair, report } => {
+                self.tell(Event::FlowEnded { pair, report });
+                if let Some(event) = self.reports.ended(pair, &report, &mut self.counters) {
+                    self.tell(event);
+                }
+            }
             Input::Drain => {
                 if !std::mem::replace(&mut self.draining, true) {
                     self.tell(Event::Draining);
@@ -225,6 +238,7 @@ impl Engine {
             self.registrar.poll_timeout(),
             self.ports.poll_timeout(),
             self.answered.first().map(|(at, _)| *at),
+            self.reports.poll_timeout(),
         ]
         .into_iter()
         .flatten()
@@ -238,6 +252,9 @@ impl Engine {
                 self.acks.remove(&id);
                 self.clients.remove(&id);
             }
+        }
+        for event in self.reports.give_up(now) {
+            self.tell(event);
         }
         self.ports.handle_timeout(now);
         self.registrar.handle_timeout(now);
@@ -272,7 +289,7 @@ impl Engine {
             }
         }
         for flow in self.flows.values() {
-            for network in flow.networks {
+            for network in flow.subject.networks() {
                 *stats.flows.entry((network, flow.path)).or_default() += 1;
             }
         }
@@ -289,14 +306,14 @@ impl Engine {
     /// No call, transaction or flow is alive: a stopped or drained engine may be dropped.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.calls.is_empty() && self.flows.is_empty() && self.layer.is_empty()
+        !self.has_calls() && self.layer.is_empty()
     }
 
-    /// A call or a flow is alive. Without any, those transactions that are still there only wait for repeats of what has
+    /// A call or a flow is alive, or a flow has yet to say what it did. Without any, those transactions that are still there only wait for repeats of what has
     /// been said: a stopped engine need not wait for them.
     #[must_use]
     pub fn has_calls(&self) -> bool {
-        !(self.calls.is_empty() && self.flows.is_empty())
+        !(self.calls.is_empty() && self.flows.is_empty() && self.reports.is_empty())
     }
 
     /// The config in force.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::config::{NetworkId, TrunkId};
+use crate::media::Quality;
 use crate::sip::Transport;
 
 /// Everything that is counted, as of now. Label sets are bounded by the config and by the enums here.
@@ -30,6 +31,10 @@ pub struct Stats {
     pub flows: BTreeMap<(NetworkId, &'static str), u64>,
     /// Flow pairs that could not be pinned, by reason.
     pub flow_fallbacks: BTreeMap<&'static str, u64>,
+    /// How RTP came in, by network, of flows that have ended and, as far as they have been read, of those that run. Jitter is not in it.
+    pub media_quality: BTreeMap<NetworkId, Quality>,
+    /// Jitter of each stream of RTP at its end.
+    pub media_jitter: JitterHistogram,
     /// Transactions that are alive.
     pub transactions: u64,
     /// Dialogs that are alive.
@@ -64,6 +69,8 @@ pub enum Outcome {
     Rejected,
     /// Something broke: no path, no ports, 5xx, no ACK, time-out.
     Failed,
+    /// Answered, and ended by us as media had stopped.
+    MediaTimeout,
 }
 
 impl Outcome {
@@ -77,6 +84,7 @@ impl Outcome {
             Outcome::NoAnswer => "no-answer",
             Outcome::Rejected => "rejected",
             Outcome::Failed => "failed",
+            Outcome::MediaTimeout => "media-timeout",
         }
     }
 }
@@ -99,33 +107,57 @@ pub struct MessageLabels {
 /// Seconds in buckets.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Histogram {
-    counts: [u64; Histogram::BOUNDS.len() + 1],
+    bounds: &'static [f64],
+    /// One more than there are bounds.
+    counts: Vec<u64>,
     sum: f64,
 }
 
 impl Default for Histogram {
+    /// From a set-up to a day.
     fn default() -> Self {
-        Histogram {
-            counts: [0; Histogram::BOUNDS.len() + 1],
-            sum: 0.0,
-        }
+        Histogram::new(&[
+            0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 180.0,
+            600.0, 1800.0, 7200.0, 86400.0,
+        ])
+    }
+}
+
+/// Jitter in buckets: from what a clock alone does to what no buffer takes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct JitterHistogram(pub Histogram);
+
+impl Default for JitterHistogram {
+    fn default() -> Self {
+        JitterHistogram(Histogram::new(&[
+            0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5,
+        ]))
     }
 }
 
 impl Histogram {
-    /// Upper bounds of the buckets, in seconds; one more bucket is for all above. From a set-up to a day.
-    pub const BOUNDS: [f64; 18] = [
-        0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 180.0, 600.0,
-        1800.0, 7200.0, 86400.0,
-    ];
+    fn new(bounds: &'static [f64]) -> Self {
+        Histogram {
+            bounds,
+            counts: vec![0; bounds.len() + 1],
+            sum: 0.0,
+        }
+    }
+
+    /// Upper bounds of the buckets, in seconds; one more bucket is for all above.
+    #[must_use]
+    pub fn bounds(&self) -> &'static [f64] {
+        self.bounds
+    }
 
     /// Counts one duration.
     pub fn observe(&mut self, duration: std::time::Duration) {
         let seconds = duration.as_secs_f64();
-        let bucket = Self::BOUNDS
+        let bucket = self
+            .bounds
             .iter()
             .position(|&bound| seconds <= bound)
-            .unwrap_or(Self::BOUNDS.len());
+            .unwrap_or(self.bounds.len());
         if let Some(count) = self.counts.get_mut(bucket) {
             *count += 1;
         }

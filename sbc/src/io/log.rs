@@ -15,6 +15,7 @@ use tracing_subscriber::filter::ParseError;
 use super::metrics::party_label;
 use crate::config::{Config, NetworkId, PhoneId};
 use crate::engine::{Event, Party};
+use crate::media::LegMedia;
 
 /// What a log line looks like.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -188,6 +189,16 @@ impl Journal {
             } => {
                 info!(%call, ?sip_call_id, to = self.party(to), setup_ms = milliseconds(setup), "call answered");
             }
+            Event::MediaStopped {
+                call,
+                from,
+                to,
+                silent,
+                time,
+            } => {
+                let (from, to, silent) = (self.party(from), self.party(to), silent.name());
+                info!(%call, from, to, silent, time_ms = milliseconds(time), "media has stopped");
+            }
             Event::CallEnded {
                 call,
                 from,
@@ -195,9 +206,11 @@ impl Journal {
                 outcome,
                 reason,
                 duration,
+                media: [caller, callee],
             } => {
                 let (from, to, outcome) = (self.party(from), self.party(to), outcome.label());
-                info!(%call, from, to, outcome, ?reason, duration_ms = milliseconds(duration), "call ended");
+                let (caller, callee) = (heard(&caller), heard(&callee));
+                info!(%call, from, to, outcome, ?reason, duration_ms = milliseconds(duration), caller, callee, "call ended");
             }
             Event::FlowFellBack { call, pair, reason } => {
                 let reason = reason.label();
@@ -241,6 +254,26 @@ impl Journal {
     }
 }
 
+/// What came from a leg, if anything did.
+fn heard(leg: &LegMedia) -> Option<String> {
+    let LegMedia {
+        packets,
+        bytes: _,
+        lost,
+        reordered,
+        duplicate,
+        ssrc_changes,
+        jitter,
+    } = *leg;
+    let jitter = jitter.as_secs_f64() * 1e3;
+    (packets > 0).then(|| {
+        format!(
+            "packets={packets} lost={lost} reordered={reordered} duplicate={duplicate} jitter_ms={jitter:.1} \
+             ssrc_changes={ssrc_changes}"
+        )
+    })
+}
+
 fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
@@ -260,6 +293,22 @@ mod tests {
         assert_eq!(throttle.pass(at(999), "stranger"), None);
         assert_eq!(throttle.pass(at(1000), "stranger"), Some(2));
         assert_eq!(throttle.pass(at(2000), "stranger"), Some(0));
+    }
+
+    #[test]
+    fn what_came_from_a_leg_is_said_if_anything_did() {
+        assert_eq!(heard(&LegMedia::default()), None);
+        let leg = LegMedia {
+            packets: 1500,
+            bytes: 258_000,
+            lost: 3,
+            reordered: 2,
+            duplicate: 1,
+            ssrc_changes: 4,
+            jitter: Duration::from_micros(1260),
+        };
+        let text = "packets=1500 lost=3 reordered=2 duplicate=1 jitter_ms=1.3 ssrc_changes=4";
+        assert_eq!(heard(&leg).as_deref(), Some(text));
     }
 
     #[test]

@@ -22,7 +22,7 @@ pub use flow::*;
 pub use leg::{End, LegId};
 pub use ports::{Exhausted, PortPair, Ports, REST, REST_TAKEN};
 pub use refused::{Misfit, Refused, Unsupported};
-pub use stats::{MediaStats, NetworkMedia, Traffic};
+pub use stats::{LegMedia, MediaStats, NetworkMedia, Traffic};
 pub use verdict::{
     Slot, TTL, candidates, flow_configs, flow_count, latched, lost_at_end, must_relearn,
 };

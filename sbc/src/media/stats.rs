@@ -1,7 +1,9 @@
 //! What was forwarded and dropped: plain data, read by the metrics shell at scrape.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
+use super::FlowCount;
 use crate::config::NetworkId;
 
 /// Totals since the start, of one path (kernel or user); flows that have ended are in them.
@@ -29,4 +31,37 @@ pub struct Traffic {
     pub packets: u64,
     /// Bytes of UDP payload.
     pub bytes: u64,
+}
+
+/// What came from one leg of a call: all its streams together, RTP and what is opaque, without RTCP.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LegMedia {
+    /// Packets that were let in.
+    pub packets: u64,
+    /// Bytes of UDP payload.
+    pub bytes: u64,
+    /// As in [`super::Quality`].
+    pub lost: u64,
+    /// As in [`super::Quality`].
+    pub reordered: u64,
+    /// As in [`super::Quality`].
+    pub duplicate: u64,
+    /// As in [`super::Quality`].
+    pub ssrc_changes: u64,
+    /// At the end of the stream that had most of it; zero where none is measured.
+    pub jitter: Duration,
+}
+
+impl LegMedia {
+    /// Adds a stream that has ended.
+    pub fn add(&mut self, stream: &FlowCount) {
+        let quality = &stream.quality;
+        self.packets += stream.packets;
+        self.bytes += stream.bytes;
+        self.lost += quality.lost;
+        self.reordered += quality.reordered;
+        self.duplicate += quality.duplicate;
+        self.ssrc_changes += quality.ssrc_changes;
+        self.jitter = self.jitter.max(quality.jitter);
+    }
 }

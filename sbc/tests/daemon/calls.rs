@@ -1,3 +1,4 @@
+use sbc::config::MediaTimeout;
 use sbc::sip::{Message, Name};
 use tokio::net::UdpSocket;
 
@@ -194,6 +195,54 @@ async fn a_stop_ends_every_call_first() {
         .await
         .unwrap()
         .unwrap();
+}
+
+#[tokio::test]
+async fn a_phone_that_falls_silent_is_hung_up() {
+    let limit = Duration::from_secs(1);
+    let sbc = Sbc::start_with(9, |config| {
+        config.phones[0].media_timeout = Some(MediaTimeout::Alone(limit));
+        config.phones[1].media_timeout = Some(MediaTimeout::Off);
+    })
+    .await;
+    let mut up = call(&sbc).await;
+    hear_the_first(&up).await;
+    let silent_since = tokio::time::Instant::now();
+    let [caller, callee] = &up.media;
+    let speaks = async {
+        for sequence in (1..=255).cycle() {
+            callee
+                .send_to(&voice(sequence, 2), up.towards[1])
+                .await
+                .unwrap();
+            hears(caller, &voice(sequence, 2), up.towards[0]).await;
+        }
+    };
+    let bye = tokio::select! {
+        () = speaks => unreachable!("it goes on for ever"),
+        bye = up.caller.asked("BYE") => bye,
+    };
+    assert!(
+        silent_since.elapsed() >= limit,
+        "{:?}",
+        silent_since.elapsed()
+    );
+    let reason = Some("SIP;cause=408;text=\"Media timeout\"");
+    assert_eq!(bye.header(Name::Reason), reason);
+    up.caller.reply(&bye, 200, "", "").await;
+    let bye = up.callee.asked("BYE").await;
+    assert_eq!(bye.header(Name::Reason), reason);
+    up.callee.reply(&bye, 200, "", "").await;
+    let metrics = until(&sbc, |metrics| {
+        metrics.sum("sbc_flows", "") + metrics.sum("sbc_dialogs", "")
+    })
+    .await;
+    let ended = metrics.sum(
+        "sbc_calls_total",
+        "from=phones:lan to=phones:lan outcome=media-timeout",
+    );
+    assert_eq!(ended, 1.0);
+    sbc.stop().await;
 }
 
 /// The first scrape in which this is zero.

@@ -79,8 +79,14 @@ struct Sbc {
 
 impl Sbc {
     async fn start(test: u8) -> Sbc {
+        Sbc::start_with(test, |_| ()).await
+    }
+
+    /// The same with something else in its config.
+    async fn start_with(test: u8, change: impl FnOnce(&mut Config)) -> Sbc {
         let first = test * 4 + 1;
-        let config = config(own_address(first), own_address(first + 1));
+        let mut config = config(own_address(first), own_address(first + 1));
+        change(Arc::make_mut(&mut config));
         let running = start(config, options())
             .await
             .unwrap_or_else(|e| panic!("{e}"));

@@ -5,5 +5,6 @@ mod first_call;
 mod harness;
 mod load;
 mod registered;
+mod silence;
 mod start;
 mod support;

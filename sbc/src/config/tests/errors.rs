@@ -19,7 +19,7 @@ fn a_misspelt_key() {
     assert_eq!(
         errors("[network.a]\n  adress = [\"10.0.0.1\"]\n"),
         "sbc.toml:2:3: error: unknown key `adress` in [network.a], expected `interface`, `address`, `sip`, \
-         `media_ports` or `fast_path`\n\
+         `media_ports`, `fast_path` or `media_timeout`\n\
          2 |   adress = [\"10.0.0.1\"]\n  \
          |   ^^^^^^\n\
          help: did you mean `address`?"
@@ -242,7 +242,7 @@ fn one_thing_wrong_in_each() {
         ),
         (
             at("", &format!("[trunk.t]\n{trunk}register = true\n")),
-            "f:6:1: error: unknown key `register` in [trunk.t], expected `network`, `server`, `accept_from`, `media_from` or `codecs`",
+            "f:6:1: error: unknown key `register` in [trunk.t], expected `network`, `server`, `accept_from`, `media_from`, `codecs` or `media_timeout`",
             "",
         ),
         (

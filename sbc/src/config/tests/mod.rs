@@ -155,6 +155,10 @@ TRUNK  NETWORK  SERVER              RECOGNISED BY  OFFERED
 a      left     udp:10.71.1.2:5060  10.71.1.2      G722, PCMU, PCMA
 b      right    udp:10.71.2.2:5060  10.71.2.2      PCMU, G722, PCMA
 
+NO RTP OR RTCP FROM  AND NOBODY ON HOLD: AN ANSWERED CALL ENDS
+trunk:a              after 1m, if the other leg is silent too
+trunk:b              after 1m, if the other leg is silent too
+
 ROUTES, the first that matches decides
  1. a-to-b: calls from trunk:a to any number go to trunk:b
  2. b-to-a: calls from trunk:b to any number go to trunk:a
@@ -180,6 +184,9 @@ lan      127.0.0.1    udp:5060, tcp:5060  20000-29999  auto
 PHONE  SHOWN AS  OFFERED
 6001   -         G722, PCMU, PCMA
 6002   -         G722, PCMU, PCMA
+
+NO RTP OR RTCP FROM  AND NOBODY ON HOLD: AN ANSWERED CALL ENDS
+phones on lan        after 1m
 
 ROUTES, the first that matches decides
  1. extensions: calls from any phone to any number go to the phone that was

@@ -6,6 +6,7 @@ mod dialogs;
 mod limits;
 mod phones;
 mod relearn;
+mod silence;
 mod torture;
 
 use std::net::SocketAddr;
@@ -92,7 +93,11 @@ fn bench() -> Bench {
 }
 
 fn bench_with(limits: Limits) -> Bench {
-    let config = Config::parse(CONFIG, "test.toml", &NoSecrets).unwrap();
+    bench_of(CONFIG, limits)
+}
+
+fn bench_of(config: &str, limits: Limits) -> Bench {
+    let config = Config::parse(config, "test.toml", &NoSecrets).unwrap();
     let now = Instant::now();
     Bench {
         engine: Engine::with_limits(Arc::new(config), [9; 32], now, limits),

@@ -148,10 +148,16 @@ impl Flows {
     /// Traffic of all flows, ended ones included.
     pub(super) fn traffic(&self, program: &Program) -> MediaStats {
         let mut stats = self.ended.clone();
-        for installed in self.pairs.values() {
-            if installed.pair.path == Path::Kernel {
-                add(&mut stats, &installed.pair, &installed.report(program));
-            }
+        let pinned = self.pairs.values();
+        let mut pinned: Vec<_> = pinned.filter(|i| i.pair.path == Path::Kernel).collect();
+        pinned.sort_unstable_by_key(|installed| installed.slots[0].row);
+        let rows: Vec<u32> = pinned.iter().map(|i| i.slots[0].row).collect();
+        for (installed, states) in pinned.into_iter().zip(program.pair_states(&rows)) {
+            let states = states.unwrap_or(installed.baseline);
+            let report = FlowReport {
+                sides: [0, 1].map(|index| installed.count(index, &states[index])),
+            };
+            add(&mut stats, &installed.pair, &report);
         }
         stats
     }

@@ -7,13 +7,14 @@ use super::{network_name, networks};
 use crate::config::{Config, From, Route, Target};
 use crate::engine::{Outcome, Party, Stats};
 
-const OUTCOMES: [Outcome; 6] = [
+const OUTCOMES: [Outcome; 7] = [
     Outcome::Answered,
     Outcome::Cancelled,
     Outcome::Busy,
     Outcome::NoAnswer,
     Outcome::Rejected,
     Outcome::Failed,
+    Outcome::MediaTimeout,
 ];
 
 pub(super) fn families(config: &Config, stats: &Stats) -> Vec<Family> {

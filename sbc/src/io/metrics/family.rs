@@ -60,7 +60,7 @@ impl Family {
         // The bucket for all above is not among them: the encoder adds it, from the sample count.
         let mut cumulated = 0;
         let mut buckets = Vec::new();
-        for (bound, &count) in engine::Histogram::BOUNDS.into_iter().zip(from.counts()) {
+        for (&bound, &count) in from.bounds().iter().zip(from.counts()) {
             cumulated += count;
             let mut bucket = Bucket::default();
             bucket.set_upper_bound(bound);

@@ -3,7 +3,7 @@
 use super::family::Family;
 use super::{Reading, network_name, networks};
 use crate::config::Config;
-use crate::media::{Fallback, Traffic};
+use crate::media::{Fallback, Quality, Traffic};
 
 const KERNEL: &str = "kernel";
 const USER: &str = "user";
@@ -40,6 +40,51 @@ pub(super) fn families(config: &Config, reading: &Reading) -> Vec<Family> {
             |traffic| traffic.bytes,
         ),
         dropped(config, reading),
+        quality(
+            Family::counter(
+                "sbc_media_lost_packets_total",
+                "RTP packets that sequence numbers say were sent to the box and that never came, or came late; read while calls run and at their end.",
+                &["network"],
+            ),
+            config,
+            reading,
+            |quality| quality.lost,
+        ),
+        quality(
+            Family::counter(
+                "sbc_media_reordered_packets_total",
+                "RTP packets that came after a later one.",
+                &["network"],
+            ),
+            config,
+            reading,
+            |quality| quality.reordered,
+        ),
+        quality(
+            Family::counter(
+                "sbc_media_duplicate_packets_total",
+                "RTP packets that came again.",
+                &["network"],
+            ),
+            config,
+            reading,
+            |quality| quality.duplicate,
+        ),
+        quality(
+            Family::counter(
+                "sbc_media_ssrc_changes_total",
+                "How often another SSRC took over in a stream of RTP.",
+                &["network"],
+            ),
+            config,
+            reading,
+            |quality| quality.ssrc_changes,
+        ),
+        Family::histogram(
+            "sbc_media_jitter_seconds",
+            "Interarrival jitter (RFC 3550) of each stream of RTP that came in, at its end.",
+            &reading.engine.media_jitter.0,
+        ),
         flows(config, reading),
         fallbacks(reading),
         ports(config, reading),
@@ -62,6 +107,19 @@ fn traffic(
             family.add([name, path, "in"], of(&network.received));
             family.add([name, path, "out"], of(&network.sent));
         }
+    }
+    family
+}
+
+fn quality(
+    mut family: Family,
+    config: &Config,
+    reading: &Reading,
+    of: fn(&Quality) -> u64,
+) -> Family {
+    for (id, name) in networks(config) {
+        let quality = reading.engine.media_quality.get(&id);
+        family.add([name], quality.map_or(0, of));
     }
     family
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 use super::*;
 use crate::config::{NoSecrets, TrunkId};
 use crate::engine::{MessageLabels, Outcome, Party};
-use crate::media::{NetworkMedia, Traffic};
+use crate::media::{NetworkMedia, Quality, Traffic};
 use crate::sip::Transport;
 
 const TWO_SIDES: &str = r#"
@@ -55,6 +55,12 @@ fn what_the_config_names_is_there_from_the_start() {
         r#"sbc_media_packets_total{network="left",path="kernel",direction="in"}"#,
         r#"sbc_media_bytes_total{network="right",path="user",direction="out"}"#,
         r#"sbc_media_dropped_packets_total{network="right",reason="no-flow"}"#,
+        r#"sbc_media_lost_packets_total{network="left"}"#,
+        r#"sbc_media_reordered_packets_total{network="right"}"#,
+        r#"sbc_media_duplicate_packets_total{network="left"}"#,
+        r#"sbc_media_ssrc_changes_total{network="left"}"#,
+        r#"sbc_media_jitter_seconds_bucket{le="0.0005"}"#,
+        r#"sbc_calls_total{from="trunk:a",to="phones:left",outcome="media-timeout"}"#,
         r#"sbc_flows{network="left",path="kernel"}"#,
         r#"sbc_flow_fallbacks_total{reason="local-peer"}"#,
         r#"sbc_calls{from="trunk:a",to="phones:right"}"#,
@@ -106,6 +112,15 @@ fn readings_become_series() {
             .insert((caller, Party::Nobody, Outcome::Rejected), 7);
         stats.call_setup.observe(Duration::from_millis(30));
         stats.call_setup.observe(Duration::from_secs(100_000));
+        let quality = Quality {
+            lost: 6,
+            reordered: 4,
+            duplicate: 2,
+            ssrc_changes: 1,
+            jitter: Duration::ZERO,
+        };
+        stats.media_quality.insert(left, quality);
+        stats.media_jitter.0.observe(Duration::from_millis(3));
         stats.full.insert("transactions", 1);
         let labels = MessageLabels {
             network: left,
@@ -134,6 +149,14 @@ fn readings_become_series() {
             r#"sbc_calls_total{from="trunk:a",to="none",outcome="rejected"}"#,
             7.0,
         ),
+        (r#"sbc_media_lost_packets_total{network="left"}"#, 6.0),
+        (r#"sbc_media_lost_packets_total{network="right"}"#, 0.0),
+        (r#"sbc_media_reordered_packets_total{network="left"}"#, 4.0),
+        (r#"sbc_media_duplicate_packets_total{network="left"}"#, 2.0),
+        (r#"sbc_media_ssrc_changes_total{network="left"}"#, 1.0),
+        (r#"sbc_media_jitter_seconds_bucket{le="0.002"}"#, 0.0),
+        (r#"sbc_media_jitter_seconds_bucket{le="0.005"}"#, 1.0),
+        ("sbc_media_jitter_seconds_sum", 0.003),
         (r#"sbc_call_setup_seconds_bucket{le="0.025"}"#, 0.0),
         (r#"sbc_call_setup_seconds_bucket{le="0.05"}"#, 1.0),
         (r#"sbc_call_setup_seconds_bucket{le="86400"}"#, 1.0),

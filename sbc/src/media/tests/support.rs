@@ -38,6 +38,7 @@ pub(in crate::media) fn config() -> Config {
         sip: Vec::new(),
         media_ports: first..=first + 99,
         fast_path: FastPath::Auto,
+        media_timeout: None,
     };
     Config {
         sbc: Sbc {

@@ -1,0 +1,332 @@
+//! What the flows of calls did: each call's end waits for the reports of its flows, but not for long.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use super::counters::Counters;
+use super::{CallId, Event};
+use crate::config::NetworkId;
+use crate::media::{FlowKind, FlowPair, FlowReport, LegMedia, PairId, Quality};
+
+/// How long a flow that was removed may take to report. A media worker that is gone never does.
+const WAIT: Duration = Duration::from_secs(2);
+
+/// What a report of a flow pair is about.
+#[derive(Debug)]
+pub(super) struct Subject {
+    pub(super) call: CallId,
+    kind: FlowKind,
+    networks: [NetworkId; 2],
+    /// Jitter is measured there.
+    is_timed: [bool; 2],
+    /// What of each side is in the counters.
+    counted: [Quality; 2],
+}
+
+impl Subject {
+    pub(super) fn new(call: CallId, pair: &FlowPair) -> Subject {
+        let [a, b] = &pair.sides;
+        Subject {
+            call,
+            kind: pair.kind,
+            networks: [a.network, b.network],
+            is_timed: [a, b].map(|side| pair.kind == FlowKind::Rtp && side.clock_rate > 0),
+            counted: Default::default(),
+        }
+    }
+
+    pub(super) fn networks(&self) -> [NetworkId; 2] {
+        self.networks
+    }
+
+    /// What signalling has since named.
+    pub(super) fn update(&mut self, pair: &FlowPair) {
+        let counted = self.counted;
+        *self = Subject::new(self.call, pair);
+        self.counted = counted;
+    }
+
+    /// Counts what is new since the last report. A loss that was none after all, as the packet came late, stays counted: counters never
+    /// go back.
+    pub(super) fn count(&mut self, report: &FlowReport, counters: &mut Counters) {
+        let sides = self.networks.into_iter().zip(&report.sides);
+        for ((network, side), counted) in sides.zip(&mut self.counted) {
+            let (now, before) = (side.quality, *counted);
+            let new = Quality {
+                lost: now.lost.saturating_sub(before.lost),
+                reordered: now.reordered.saturating_sub(before.reordered),
+                duplicate: now.duplicate.saturating_sub(before.duplicate),
+                ssrc_changes: now.ssrc_changes.saturating_sub(before.ssrc_changes),
+                jitter: Duration::ZERO,
+            };
+            counters.quality(network, &new);
+            *counted = Quality {
+                lost: before.lost.max(now.lost),
+                reordered: before.reordered.max(now.reordered),
+                duplicate: before.duplicate.max(now.duplicate),
+                ssrc_changes: before.ssrc_changes.max(now.ssrc_changes),
+                jitter: now.jitter,
+            };
+        }
+    }
+}
+
+/// The reports that are still to come, and what those that came say of their calls.
+#[derive(Debug, Default)]
+pub(super) struct Reports {
+    removed: HashMap<PairId, Subject>,
+    /// When each of them is given up, in order; those that have reported may still be there.
+    due: VecDeque<(Instant, PairId)>,
+    calls: HashMap<CallId, OfCall>,
+}
+
+#[derive(Debug, Default)]
+struct OfCall {
+    legs: [LegMedia; 2],
+    awaited: usize,
+    /// Its [`Event::CallEnded`], once it is over.
+    ended: Option<Event>,
+}
+
+impl Reports {
+    /// A pair was removed: its report is to come.
+    pub(super) fn expect(&mut self, now: Instant, pair: PairId, subject: Subject) {
+        self.calls.entry(subject.call).or_default().awaited += 1;
+        self.due.push_back((now + WAIT, pair));
+        self.removed.insert(pair, subject);
+    }
+
+    /// A pair has reported for the last time. Gives the end of its call, if that waited for nothing else.
+    pub(super) fn ended(
+        &mut self,
+        pair: PairId,
+        report: &FlowReport,
+        counters: &mut Counters,
+    ) -> Option<Event> {
+        let mut subject = self.removed.remove(&pair)?;
+        while self
+            .due
+            .front()
+            .is_some_and(|(_, pair)| !self.removed.contains_key(pair))
+        {
+            self.due.pop_front();
+        }
+        subject.count(report, counters);
+        let of_call = self.calls.get_mut(&subject.call)?;
+        of_call.awaited = of_call.awaited.saturating_sub(1);
+        if subject.kind != FlowKind::Rtcp {
+            for (leg, side) in of_call.legs.iter_mut().zip(&report.sides) {
+                leg.add(side);
+            }
+        }
+        for (side, is_timed) in report.sides.iter().zip(subject.is_timed) {
+            if is_timed && side.packets > 0 {
+                counters.media_jitter.0.observe(side.quality.jitter);
+            }
+        }
+        self.settled(subject.call)
+    }
+
+    /// A call is over: its [`Event::CallEnded`] comes back with what its legs' media was, now or later.
+    pub(super) fn call_ended(&mut self, call: CallId, event: Event) -> Option<Event> {
+        let Some(of_call) = self.calls.get_mut(&call) else {
+            return Some(event);
+        };
+        of_call.ended = Some(event);
+        self.settled(call)
+    }
+
+    /// When [`Reports::give_up`] is due.
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.due.front().map(|(at, _)| *at)
+    }
+
+    /// The ends of calls whose flows will not report any more; with what the others said.
+    pub(super) fn give_up(&mut self, now: Instant) -> Vec<Event> {
+        let mut events = Vec::new();
+        while let Some((_, pair)) = self.due.pop_front_if(|(at, _)| *at <= now) {
+            let Some(subject) = self.removed.remove(&pair) else {
+                continue;
+            };
+            if let Some(of_call) = self.calls.get_mut(&subject.call) {
+                of_call.awaited = of_call.awaited.saturating_sub(1);
+            }
+            events.extend(self.settled(subject.call));
+        }
+        events
+    }
+
+    /// Whether nothing is awaited.
+    pub(super) fn is_empty(&self) -> bool {
+        self.removed.is_empty()
+    }
+
+    fn settled(&mut self, call: CallId) -> Option<Event> {
+        self.calls
+            .get(&call)
+            .filter(|of_call| of_call.awaited == 0 && of_call.ended.is_some())?;
+        let OfCall { legs, ended, .. } = self.calls.remove(&call)?;
+        let mut event = ended?;
+        if let Event::CallEnded { media, .. } = &mut event {
+            *media = legs;
+        }
+        Some(event)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::stats::{Outcome, Party, Stats};
+    use super::*;
+    use crate::media::{Fallback, FlowCount, Path, Side};
+
+    const CALL: CallId = CallId(1);
+    const LEFT: NetworkId = NetworkId(0);
+    const RIGHT: NetworkId = NetworkId(1);
+
+    fn subject(kind: FlowKind, clock_rates: [u32; 2]) -> Subject {
+        let side = |network, clock_rate| Side {
+            clock_rate,
+            ..Side::new(network, "192.0.2.1:20000".parse().unwrap())
+        };
+        let pair = FlowPair {
+            id: PairId(0),
+            kind,
+            sides: [side(LEFT, clock_rates[0]), side(RIGHT, clock_rates[1])],
+            path: Path::User(Fallback::Off),
+            companion: None,
+        };
+        Subject::new(CALL, &pair)
+    }
+
+    fn count(packets: u64, lost: u64, jitter: u64) -> FlowCount {
+        FlowCount {
+            packets,
+            bytes: 172 * packets,
+            latched: None,
+            quality: Quality {
+                lost,
+                reordered: 1,
+                duplicate: 2,
+                ssrc_changes: 3,
+                jitter: Duration::from_millis(jitter),
+            },
+        }
+    }
+
+    fn end() -> Event {
+        Event::CallEnded {
+            call: CALL,
+            from: Party::Nobody,
+            to: Party::Nobody,
+            outcome: Outcome::Answered,
+            reason: String::new(),
+            duration: Duration::ZERO,
+            media: Default::default(),
+        }
+    }
+
+    fn media(event: Option<Event>) -> Option<[LegMedia; 2]> {
+        match event? {
+            Event::CallEnded { media, .. } => Some(media),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn leg(packets: u64, lost: u64, jitter: u64, streams: u64) -> LegMedia {
+        LegMedia {
+            packets,
+            bytes: 172 * packets,
+            lost,
+            reordered: streams,
+            duplicate: 2 * streams,
+            ssrc_changes: 3 * streams,
+            jitter: Duration::from_millis(jitter),
+        }
+    }
+
+    #[test]
+    fn the_end_of_a_call_has_all_its_streams_and_waits_for_them() {
+        let now = Instant::now();
+        let (mut reports, mut counters) = (Reports::default(), Counters::default());
+        let kinds = [FlowKind::Rtp, FlowKind::Rtcp, FlowKind::Opaque];
+        for (id, kind) in (1..).map(PairId).zip(kinds) {
+            reports.expect(now, id, subject(kind, [8000, 0]));
+        }
+        let report = |a, b| FlowReport { sides: [a, b] };
+        // While the call goes on, a stream ends.
+        let first = report(count(100, 7, 4), count(50, 1, 9));
+        assert_eq!(reports.ended(PairId(1), &first, &mut counters), None);
+        assert_eq!(reports.call_ended(CALL, end()), None);
+        let rtcp = report(count(10, 0, 0), count(10, 0, 0));
+        assert_eq!(reports.ended(PairId(2), &rtcp, &mut counters), None);
+        assert!(!reports.is_empty());
+        let last = report(count(3, 0, 2), count(0, 0, 0));
+        let ended = reports.ended(PairId(3), &last, &mut counters);
+        assert_eq!(media(ended), Some([leg(103, 7, 4, 2), leg(50, 1, 9, 2)]));
+        assert!(reports.is_empty());
+        assert_eq!(reports.poll_timeout(), None);
+        // Nobody waits for this one.
+        assert_eq!(reports.ended(PairId(3), &last, &mut counters), None);
+        let mut stats = Stats::default();
+        counters.copy_to(&mut stats);
+        // The caller's RTP is the only stream whose clock is known.
+        assert_eq!(stats.media_jitter.0.counts().iter().sum::<u64>(), 1);
+        assert_eq!(stats.media_jitter.0.sum(), 0.004);
+    }
+
+    #[test]
+    fn a_call_without_flows_waits_for_nothing() {
+        let mut reports = Reports::default();
+        let ended = reports.call_ended(CALL, end());
+        assert_eq!(media(ended), Some(Default::default()));
+    }
+
+    #[test]
+    fn what_does_not_report_is_given_up() {
+        let now = Instant::now();
+        let (mut reports, mut counters) = (Reports::default(), Counters::default());
+        reports.expect(now, PairId(1), subject(FlowKind::Rtp, [8000; 2]));
+        reports.expect(now + WAIT / 2, PairId(2), subject(FlowKind::Rtp, [8000; 2]));
+        reports.call_ended(CALL, end());
+        assert_eq!(reports.poll_timeout(), Some(now + WAIT));
+        assert_eq!(reports.give_up(now + WAIT), []);
+        let report = FlowReport {
+            sides: [count(5, 0, 1), count(6, 0, 1)],
+        };
+        let ended = reports.ended(PairId(2), &report, &mut counters);
+        assert_eq!(media(ended), Some([leg(5, 0, 1, 1), leg(6, 0, 1, 1)]));
+        reports.expect(now, PairId(3), subject(FlowKind::Rtp, [8000; 2]));
+        reports.call_ended(CALL, end());
+        let given_up = reports.give_up(now + WAIT);
+        assert_eq!(given_up, [end()]);
+        assert!(reports.is_empty());
+        assert_eq!(reports.poll_timeout(), None);
+    }
+
+    #[test]
+    fn counters_have_what_is_new_and_never_go_back() {
+        let mut counters = Counters::default();
+        let mut subject = subject(FlowKind::Rtp, [8000; 2]);
+        let mut total = |lost: [u64; 2]| {
+            let report = FlowReport {
+                sides: lost.map(|lost| count(1, lost, 0)),
+            };
+            subject.count(&report, &mut counters);
+            let mut stats = Stats::default();
+            counters.copy_to(&mut stats);
+            [LEFT, RIGHT].map(|network| {
+                let quality = stats.media_quality[&network];
+                assert_eq!((quality.reordered, quality.duplicate), (1, 2));
+                assert_eq!((quality.ssrc_changes, quality.jitter), (3, Duration::ZERO));
+                quality.lost
+            })
+        };
+        assert_eq!(total([3, 0]), [3, 0]);
+        assert_eq!(total([3, 1]), [3, 1]);
+        // Two of the three were only late; two others are lost since.
+        assert_eq!(total([1, 1]), [3, 1]);
+        assert_eq!(total([3, 1]), [3, 1]);
+        assert_eq!(total([4, 9]), [4, 9]);
+    }
+}
