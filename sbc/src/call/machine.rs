@@ -13,7 +13,7 @@ use super::side::{Side, Why};
 use super::silence::Watch;
 use crate::config::PhoneId;
 use crate::engine::{CallId, Event, Outcome, Party};
-use crate::media::{CallMedia, End, LegId};
+use crate::media::{CallMedia, End, FlowPair, LegId};
 use crate::routing::{Caller, Decision, Destination};
 use crate::sip::Message;
 use crate::transaction::{ClientId, Hop, ServerId};
@@ -344,6 +344,29 @@ impl Call {
     #[must_use]
     pub fn server(&self) -> ServerId {
         self.a.id
+    }
+
+    /// The caller's Call-ID, then ours towards those who are or were asked.
+    pub fn sip_call_ids(&self) -> impl Iterator<Item = &str> {
+        let ours = self.branches.iter().map(|b| b.invite.call_id());
+        std::iter::once(self.a.invite.call_id()).chain(ours)
+    }
+
+    /// The account that calls, if a phone does.
+    #[must_use]
+    pub fn phone(&self) -> Option<PhoneId> {
+        self.a.phone
+    }
+
+    /// The user part that was dialled.
+    #[must_use]
+    pub fn number(&self) -> &str {
+        &self.number
+    }
+
+    /// Its flow pairs that are installed, or being so.
+    pub fn flow_pairs(&self) -> impl Iterator<Item = &FlowPair> {
+        self.media.pairs()
     }
 
     /// Our tags in all its dialogs.

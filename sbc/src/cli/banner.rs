@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
 use sbc::config::{Config, FastPath, Network, NetworkId};
-use sbc::media::{Fallback, NetworkPath, XdpMode};
+use sbc::media::{NetworkPath, XdpMode};
 
 use super::source::Origin;
 
@@ -133,8 +133,8 @@ fn host_and_port(address: IpAddr, port: u16) -> String {
     }
 }
 
-fn path_text(path: NetworkPath, wanted: FastPath) -> &'static str {
-    match path {
+fn path_text(path: NetworkPath, wanted: FastPath) -> String {
+    let text = match path {
         NetworkPath::Kernel {
             mode: XdpMode::Native,
         } => "forwarded in the kernel (XDP, native mode)",
@@ -144,21 +144,9 @@ fn path_text(path: NetworkPath, wanted: FastPath) -> &'static str {
         NetworkPath::Kernel {
             mode: XdpMode::Generic,
         } => "forwarded in the kernel (XDP, generic mode; the log says why not native)",
-        NetworkPath::User(Fallback::Off) => "forwarded in user space: fast_path is \"off\"",
-        NetworkPath::User(Fallback::Unprivileged) => {
-            "forwarded in user space: the kernel's fast path needs root, or CAP_NET_ADMIN, CAP_BPF and CAP_PERFMON"
+        NetworkPath::User(reason) => {
+            return format!("forwarded in user space: {}", reason.words());
         }
-        NetworkPath::User(Fallback::Unsupported) => {
-            "forwarded in user space: no XDP program could be attached; the log says why"
-        }
-        NetworkPath::User(Fallback::Interface) => {
-            "forwarded in user space: an address of it is on no Ethernet interface"
-        }
-        NetworkPath::User(Fallback::LocalPeer) => {
-            "forwarded in user space: its peers are on this host"
-        }
-        NetworkPath::User(Fallback::Full) => {
-            "forwarded in user space: the kernel's tables are full"
-        }
-    }
+    };
+    text.to_owned()
 }

@@ -1,16 +1,39 @@
 //! `sbc check`.
 
 use std::io::{self, Write};
-use std::path::Path;
 
+use clap::Args;
 use sbc::config;
 
-use super::{Failure, source};
+use super::firewall::Firewall;
+use super::source::{self, Origin};
+use super::{Failure, FileArgs};
+
+/// Which config, and what to say of it.
+#[derive(Debug, Args)]
+pub(super) struct CheckArgs {
+    #[command(flatten)]
+    file: FileArgs,
+    /// Print the nftables rules that are left to write for this config on this host, ready for `nft -f -`, instead of what it
+    /// means
+    #[arg(long)]
+    firewall: bool,
+}
 
 /// Says what a config means, or what is wrong with it.
-pub(super) fn check(file: Option<&Path>) -> Result<(), Failure> {
-    let source = source::load(file)?;
+pub(super) fn check(args: &CheckArgs) -> Result<(), Failure> {
+    let source = source::load(args.file.config.as_deref())?;
+    let text = match args.firewall {
+        false => config::describe(&source.config),
+        true => {
+            let origin = match &source.origin {
+                Origin::File(file) => file.display().to_string(),
+                Origin::BuiltIn(_) => "the built-in settings".to_owned(),
+            };
+            Firewall::of_host(&source.config, origin).to_string()
+        }
+    };
     // A reader that has seen enough is no failure.
-    let _ = io::stdout().write_all(config::describe(&source.config).as_bytes());
+    let _ = io::stdout().write_all(text.as_bytes());
     Ok(())
 }

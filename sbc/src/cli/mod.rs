@@ -3,6 +3,10 @@
 mod accounts;
 mod banner;
 mod check;
+mod client;
+mod columns;
+mod firewall;
+mod flows;
 mod run;
 mod source;
 
@@ -38,7 +42,9 @@ enum Command {
     /// Run until SIGTERM or Ctrl-C, which end every call first [what `sbc` alone does too]
     Run(RunArgs),
     /// Check a config file and say what it means; exit code 1 and what to change if it is wrong
-    Check(FileArgs),
+    Check(check::CheckArgs),
+    /// Show the media flows of a running daemon: who, which way, from where, how well
+    Flows(flows::FlowsArgs),
 }
 
 #[derive(Debug, Args)]
@@ -99,8 +105,22 @@ enum Failure {
     },
     #[error(transparent)]
     Crashed(#[from] daemon::Crashed),
+    #[error(transparent)]
+    Daemon(#[from] client::DaemonError),
     #[error("cannot start: {0}")]
     Host(io::Error),
+}
+
+/// Nobody answers where a daemon was expected (as `systemctl status` says it).
+const NOT_RUNNING: u8 = 3;
+
+impl Failure {
+    fn exit_code(&self) -> ExitCode {
+        match self {
+            Failure::Daemon(error) if error.is_absence() => ExitCode::from(NOT_RUNNING),
+            _ => ExitCode::FAILURE,
+        }
+    }
 }
 
 pub(crate) fn main() -> ExitCode {
@@ -108,14 +128,15 @@ pub(crate) fn main() -> ExitCode {
     let done = match cli.command {
         None => run::run(&cli.run),
         Some(Command::Run(args)) => run::run(&args),
-        Some(Command::Check(args)) => check::check(args.config.as_deref()),
+        Some(Command::Check(args)) => check::check(&args),
+        Some(Command::Flows(args)) => flows::flows(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             // When nobody reads standard error there is no one to tell.
             let _ = writeln!(io::stderr(), "sbc: {failure}");
-            ExitCode::FAILURE
+            failure.exit_code()
         }
     }
 }

@@ -18,6 +18,7 @@ mod requests;
 mod stats;
 #[cfg(test)]
 mod tests;
+mod view;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -31,6 +32,7 @@ pub use action::Action;
 pub use event::{CallId, Event, Silent};
 pub use input::{FlowFailure, Input};
 pub use stats::{Histogram, JitterHistogram, MessageLabels, Outcome, Party, Stats};
+pub use view::{FlowOwner, FlowView};
 
 use crate::call::{self, Call, Host, Purpose};
 use crate::config::{Config, NetworkId};

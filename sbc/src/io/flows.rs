@@ -3,16 +3,33 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use tokio::sync::oneshot;
 use tracing::{info, warn};
 
 use super::fast_path::FastPath;
 use super::media::{Workers, WorkersError};
 use super::signalling::Inbox;
 use crate::config::{Config, NetworkId};
-use crate::engine::{FlowFailure, Input};
+use crate::engine::{Engine, FlowFailure, FlowView, Input};
 use crate::media::{
     Fallback, FlowCommand, FlowPair, FlowReport, MediaStats, NetworkPath, PairId, Path,
 };
+
+/// Flow pairs in one [`Part`].
+const ROWS: usize = 250;
+/// Flow pairs that are looked at for one [`Part`], those of other calls included.
+const LOOKED_AT: usize = 4 * ROWS;
+
+/// What some flow pairs are and have done: as much as can be told without keeping traffic waiting.
+#[derive(Debug)]
+pub(super) struct Part {
+    /// In the order of their ids. Those that workers forward have no report yet.
+    pub(super) rows: Vec<(FlowView, Option<FlowReport>)>,
+    /// What the workers will say, each about its own.
+    pub(super) pending: Vec<oneshot::Receiver<Vec<(PairId, FlowReport)>>>,
+    /// Where to go on, if there may be more.
+    pub(super) last: Option<PairId>,
+}
 
 /// Everyone who forwards media.
 pub(super) struct Flows {
@@ -98,6 +115,38 @@ impl Flows {
     pub(super) fn stats(&self) -> (MediaStats, MediaStats) {
         let kernel = self.fast_path.as_ref().map(FastPath::stats);
         (kernel.unwrap_or_default(), self.workers.stats())
+    }
+
+    /// The flow pairs that come after `after`, a bounded number of them; of this call only, if one is given.
+    pub(super) fn part(&self, engine: &Engine, after: Option<PairId>, call: Option<&str>) -> Part {
+        let mut rows = Vec::new();
+        let mut asked = Vec::new();
+        let mut last = None;
+        for (looked_at, (pair, of_call)) in engine.flows(after).enumerate() {
+            if looked_at == LOOKED_AT || rows.len() == ROWS {
+                break;
+            }
+            last = Some(pair);
+            if !call.is_none_or(|call| of_call.is_named(call)) {
+                continue;
+            }
+            let Some(view) = of_call.view(pair) else {
+                continue;
+            };
+            let report = match &self.fast_path {
+                Some(fast_path) if self.pinned.contains(&pair) => fast_path.report(pair),
+                _ => {
+                    asked.push(pair);
+                    None
+                }
+            };
+            rows.push((view, report));
+        }
+        Part {
+            rows,
+            pending: self.workers.read(asked),
+            last,
+        }
     }
 
     fn install(&mut self, pair: Box<FlowPair>) -> Result<(), FlowFailure> {

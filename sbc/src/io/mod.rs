@@ -4,8 +4,9 @@
 //! passes flow commands to whoever forwards media (`media` in user space), `metrics` and `admin` show what was counted, `log`
 //! what happened, `host` what this machine is.
 
-mod admin;
+pub mod admin;
 pub mod bind;
+mod control;
 pub mod fast_path;
 mod flows;
 pub mod host;

@@ -4,16 +4,17 @@ use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
 use thiserror::Error;
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tracing::{debug, info, warn};
 
 use super::bind::{self, ListenError, Purpose};
+use super::control::Request;
+pub use super::control::{Control, Phase};
 use super::flows::Flows;
 use super::log::Journal;
 use super::media::WorkersError;
@@ -26,12 +27,8 @@ use crate::media::NetworkPath;
 
 /// Events taken before timers and requests get their turn.
 const BATCH: usize = 64;
-/// Requests that may wait for the engine's task.
-const REQUESTS: usize = 64;
 /// More threads than this for media in user space are not started unasked.
 const MAX_WORKERS: usize = 8;
-/// How long the admin address waits for the engine.
-const ANSWER: Duration = Duration::from_secs(2);
 /// How often the addresses of the host are looked at.
 const ADDRESSES: Duration = Duration::from_secs(15);
 /// How long the last messages have to leave.
@@ -135,82 +132,6 @@ impl Running {
     }
 }
 
-/// Where in its life the daemon is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Phase {
-    /// Not listening yet.
-    Starting,
-    /// Takes calls.
-    Ready,
-    /// Takes no more calls.
-    Stopping,
-}
-
-/// The way to ask the engine's task things.
-#[derive(Clone, Debug)]
-pub struct Control {
-    requests: mpsc::Sender<Request>,
-    phase: Arc<AtomicU8>,
-}
-
-#[derive(Debug)]
-enum Request {
-    Read(oneshot::Sender<Reading>),
-    Ping(oneshot::Sender<()>),
-    Stop,
-}
-
-impl Control {
-    /// Ends all calls, then the daemon; asked a second time, at once.
-    pub async fn stop(&self) {
-        // Without a task it has stopped.
-        let _ = self.requests.send(Request::Stop).await;
-    }
-
-    /// All counters; `None` if the engine does not answer in time.
-    pub async fn reading(&self) -> Option<Reading> {
-        self.ask(Request::Read).await
-    }
-
-    /// Whether the engine answers in time.
-    pub async fn is_alive(&self) -> bool {
-        self.ask(Request::Ping).await.is_some()
-    }
-
-    async fn ask<T>(&self, request: impl FnOnce(oneshot::Sender<T>) -> Request) -> Option<T> {
-        let (answer, answered) = oneshot::channel();
-        let asked = async {
-            self.requests.send(request(answer)).await.ok()?;
-            answered.await.ok()
-        };
-        tokio::time::timeout(ANSWER, asked).await.ok().flatten()
-    }
-
-    /// Where in its life the daemon is.
-    #[must_use]
-    pub fn phase(&self) -> Phase {
-        match self.phase.load(Ordering::Relaxed) {
-            0 => Phase::Starting,
-            1 => Phase::Ready,
-            _ => Phase::Stopping,
-        }
-    }
-
-    /// Waits until the engine's task is gone.
-    pub(super) async fn ended(&self) {
-        self.requests.closed().await;
-    }
-
-    fn enter(&self, phase: Phase) {
-        let number = match phase {
-            Phase::Starting => 0,
-            Phase::Ready => 1,
-            Phase::Stopping => 2,
-        };
-        self.phase.store(number, Ordering::Relaxed);
-    }
-}
-
 /// Starts the daemon on a config whose networks have their addresses. Must be called within a runtime.
 ///
 /// # Errors
@@ -232,11 +153,7 @@ pub async fn start(config: Arc<Config>, options: Options) -> Result<Running, Sta
     let admin_listener = TcpListener::from_std(admin_listener).map_err(StartError::Runtime)?;
     let admin = admin_listener.local_addr().unwrap_or(config.sbc.admin);
 
-    let (requests, asked) = mpsc::channel(REQUESTS);
-    let control = Control {
-        requests,
-        phase: Arc::new(AtomicU8::new(0)),
-    };
+    let (control, asked) = Control::new();
     let locals = signalling.locals().to_vec();
     let mut shell = Shell {
         engine: Engine::new(Arc::clone(&config), options.seed, Instant::now()),
@@ -245,7 +162,7 @@ pub async fn start(config: Arc<Config>, options: Options) -> Result<Running, Sta
         events,
         asked,
         counters,
-        journal: Journal::new(config),
+        journal: Journal::new(Arc::clone(&config)),
         control: control.clone(),
         addresses: Vec::new(),
         farewell: options.farewell,
@@ -256,7 +173,12 @@ pub async fn start(config: Arc<Config>, options: Options) -> Result<Running, Sta
         shell.input(Instant::now(), Input::NetworkPath { network, path });
     }
     shell.addresses(addresses);
-    tokio::spawn(admin::serve(admin_listener, control.clone(), metrics));
+    tokio::spawn(admin::serve(
+        admin_listener,
+        config,
+        control.clone(),
+        metrics,
+    ));
     let task = tokio::spawn(shell.run());
     control.enter(Phase::Ready);
     Ok(Running {
@@ -303,8 +225,8 @@ impl Shell {
         while !self.is_over() {
             let due = [self.engine.poll_timeout(), self.stopping];
             let due = due.into_iter().flatten().min();
+            // Whoever is ready takes turns: questions do not keep traffic waiting, nor traffic questions.
             tokio::select! {
-                biased;
                 Some(request) = self.asked.recv() => self.answer(request),
                 () = self.events.receive(&mut batch, BATCH) => {}
                 _ = look.tick() => self.look_at_addresses(),
@@ -349,6 +271,14 @@ impl Shell {
                 let _ = answer.send(reading);
             }
             Request::Ping(answer) => drop(answer.send(())),
+            Request::Flows {
+                after,
+                call,
+                answer,
+            } => {
+                let part = self.flows.part(&self.engine, after, call.as_deref());
+                let _ = answer.send(part);
+            }
             Request::Stop if self.stopping.is_some() => self.stopping = Some(now),
             Request::Stop => {
                 info!("stopping: no new calls, those that are up are ended");

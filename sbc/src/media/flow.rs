@@ -157,6 +157,23 @@ impl Fallback {
     }
 }
 
+impl Fallback {
+    /// In words, after "in user space:".
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Fallback::Off => "fast_path is \"off\"",
+            Fallback::Unprivileged => {
+                "the kernel's fast path needs root, or CAP_NET_ADMIN, CAP_BPF and CAP_PERFMON"
+            }
+            Fallback::Unsupported => "no XDP program could be attached; the log says why",
+            Fallback::Interface => "an address is on no Ethernet interface",
+            Fallback::LocalPeer => "its peers are on this host",
+            Fallback::Full => "the kernel's tables are full",
+        }
+    }
+}
+
 /// How a network's media is forwarded, as the shell found out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum NetworkPath {

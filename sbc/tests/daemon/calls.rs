@@ -2,11 +2,11 @@ use sbc::config::MediaTimeout;
 use sbc::sip::{Message, Name};
 use tokio::net::UdpSocket;
 
-use super::agent::{Agent, Request};
+use super::agent::{Agent, Request, unique};
 use super::*;
 
 /// A voice packet: version 2, PCMU, 20 ms.
-fn voice(sequence: u8, ssrc: u8) -> Vec<u8> {
+pub(crate) fn voice(sequence: u8, ssrc: u8) -> Vec<u8> {
     let mut packet = vec![0x80, 0, 0, sequence, 0, 0, 0, sequence, 0, 0, 0, ssrc];
     packet.extend([0xd5; 160]);
     packet
@@ -33,18 +33,18 @@ fn media_of(message: &Message) -> SocketAddr {
     format!("{}:{port}", line("c=IN IP4 ")).parse().unwrap()
 }
 
-struct CallUp {
-    caller: Agent,
-    callee: Agent,
+pub(crate) struct CallUp {
+    pub(crate) caller: Agent,
+    pub(crate) callee: Agent,
     /// The caller's request, as a template for what follows in the dialog.
-    dialog: Request,
-    media: [UdpSocket; 2],
+    pub(crate) dialog: Request,
+    pub(crate) media: [UdpSocket; 2],
     /// Where each end sends its media.
-    towards: [SocketAddr; 2],
+    pub(crate) towards: [SocketAddr; 2],
 }
 
 /// Two registered phones in a call.
-async fn call(sbc: &Sbc) -> CallUp {
+pub(crate) async fn call(sbc: &Sbc) -> CallUp {
     let mut caller = Agent::udp(sbc.peer(2), sbc.sip()).await;
     let mut callee = Agent::udp(sbc.peer(3), sbc.sip()).await;
     caller.register("6001", "one", 200).await;
@@ -53,8 +53,25 @@ async fn call(sbc: &Sbc) -> CallUp {
         UdpSocket::bind((sbc.peer(2), 0)).await.unwrap(),
         UdpSocket::bind((sbc.peer(3), 0)).await.unwrap(),
     ];
+    let (dialog, towards) = connect(sbc, &mut caller, &mut callee, &media).await;
+    CallUp {
+        caller,
+        callee,
+        dialog,
+        media,
+        towards,
+    }
+}
+
+/// A call between two registered phones, with media there: its dialog, and where each end sends its media.
+pub(crate) async fn connect(
+    sbc: &Sbc,
+    caller: &mut Agent,
+    callee: &mut Agent,
+    media: &[UdpSocket; 2],
+) -> (Request, [SocketAddr; 2]) {
     let mut invite = caller.request("INVITE", "6002");
-    invite.from = format!("<sip:6001@{}>;tag=caller", sbc.sip().ip());
+    invite.from = format!("<sip:6001@{}>;tag={}", sbc.sip().ip(), unique());
     invite.body = sdp(&media[0]);
     caller.ask_as("6001", "one", &mut invite).await;
     let asked = callee.asked("INVITE").await;
@@ -76,17 +93,11 @@ async fn call(sbc: &Sbc) -> CallUp {
     let ack = caller.text(&ack);
     caller.send(ack.as_bytes()).await;
     callee.asked("ACK").await;
-    CallUp {
-        caller,
-        callee,
-        dialog,
-        media,
-        towards,
-    }
+    (dialog, towards)
 }
 
 /// The next packet that is no first one.
-async fn hears(socket: &UdpSocket, packet: &[u8], from: SocketAddr) {
+pub(crate) async fn hears(socket: &UdpSocket, packet: &[u8], from: SocketAddr) {
     let mut buffer = [0; 2000];
     loop {
         let heard = tokio::time::timeout(PATIENCE, socket.recv_from(&mut buffer)).await;
@@ -100,7 +111,7 @@ async fn hears(socket: &UdpSocket, packet: &[u8], from: SocketAddr) {
 
 /// Phones speak at once, while the box is still opening its ports: sends the first packet of each side until it is heard.
 /// How many were sent.
-async fn hear_the_first(up: &CallUp) -> u32 {
+pub(crate) async fn hear_the_first(up: &CallUp) -> u32 {
     let mut sent = 0;
     for (from, to) in [(0, 1), (1, 0)] {
         let mut buffer = [0; 2000];

@@ -10,6 +10,7 @@
 mod agent;
 mod bad_input;
 mod calls;
+mod flows;
 mod life;
 mod options;
 
@@ -103,7 +104,13 @@ impl Sbc {
     }
 
     async fn page(&self, path: &str) -> (u16, String) {
-        fetch(self.running.admin(), path).await
+        fetch(self.running.admin(), "sbc", path).await
+    }
+
+    /// A page that only this host gets.
+    async fn api(&self, path: &str) -> (u16, String) {
+        let admin = self.running.admin();
+        fetch(admin, &admin.to_string(), path).await
     }
 
     async fn metrics(&self) -> Metrics {
@@ -157,9 +164,9 @@ impl Metrics {
     }
 }
 
-async fn fetch(admin: SocketAddr, path: &str) -> (u16, String) {
+async fn fetch(admin: SocketAddr, host: &str, path: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(admin).await.unwrap();
-    let request = format!("GET {path} HTTP/1.1\r\nHost: sbc\r\nConnection: close\r\n\r\n");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut text = String::new();
     stream.read_to_string(&mut text).await.unwrap();

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus};
+use std::process::{Command, ExitStatus, Output, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
@@ -72,6 +72,19 @@ impl<'a> Daemon<'a> {
         let mut process = launch(namespace, scratch, RunAs::Root, arguments)?;
         let status = process.wait_end(READY)?;
         Ok((status, process.printed()))
+    }
+
+    /// Runs the same program with these arguments in `namespace`, to its end.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn cli<S: AsRef<OsStr>>(
+        namespace: &Namespace,
+        arguments: impl IntoIterator<Item = S>,
+    ) -> Result<Output> {
+        let mut command = namespace.command(binary()?);
+        command.args(arguments).stdin(Stdio::null());
+        command.output().context("cannot run sbc")
     }
 
     /// One scrape of `/metrics`.

@@ -8,6 +8,7 @@ mod interfaces;
 mod netlink;
 mod next_hops;
 mod privileges;
+mod probe;
 mod program;
 mod tables;
 
@@ -15,6 +16,7 @@ use std::collections::BTreeMap;
 
 use sbc_ebpf::abi::{Local, MAX_NETWORKS};
 
+pub use probe::{Foreseen, foresee};
 pub use program::{HopMap, Program, ProgramFailure};
 
 use self::flows::Flows;

@@ -17,11 +17,23 @@ pub(super) type Report = Arc<dyn Fn(Input) + Send + Sync>;
 /// Commands that are carried out before packets have their turn again: a socket takes some ten microseconds to open.
 const COMMANDS_A_TURN: usize = 32;
 
+/// What a worker is asked.
+#[derive(Debug)]
+pub(super) enum Command {
+    /// By the engine.
+    Flow(FlowCommand),
+    /// What these pairs have done so far, those that it has. The engine hears nothing of it.
+    Reports { pairs: Vec<PairId>, answer: Answer },
+}
+
+/// Where the reports go. Whoever asked may have given up.
+pub(super) type Answer = tokio::sync::oneshot::Sender<Vec<(PairId, FlowReport)>>;
+
 /// One thread's work: flows, and the backend that their sockets belong to.
 pub(super) struct Worker<B> {
     backend: B,
     relay: Relay,
-    commands: Receiver<FlowCommand>,
+    commands: Receiver<Command>,
     report: Report,
     queue: Queue,
 }
@@ -39,7 +51,7 @@ impl<B: Backend> Worker<B> {
     pub(super) fn new(
         backend: B,
         relay: Relay,
-        commands: Receiver<FlowCommand>,
+        commands: Receiver<Command>,
         report: Report,
     ) -> Worker<B> {
         Worker {
@@ -78,15 +90,25 @@ impl<B: Backend> Worker<B> {
     fn carry_out_commands(&mut self) -> Queue {
         for _ in 0..COMMANDS_A_TURN {
             match self.commands.try_recv() {
-                Ok(FlowCommand::Install(pair)) => self.install(&pair),
-                Ok(FlowCommand::Update(pair)) => self.update(&pair),
-                Ok(FlowCommand::Read(pair)) => self.read(pair),
-                Ok(FlowCommand::Remove(pair)) => self.remove(pair),
+                Ok(Command::Flow(command)) => self.carry_out(command),
+                Ok(Command::Reports { pairs, answer }) => {
+                    let report = |pair: PairId| Some((pair, self.relay.report(pair)?));
+                    let _ = answer.send(pairs.into_iter().filter_map(report).collect());
+                }
                 Err(TryRecvError::Empty) => return Queue::Empty,
                 Err(TryRecvError::Disconnected) => return Queue::Gone,
             }
         }
         Queue::More
+    }
+
+    fn carry_out(&mut self, command: FlowCommand) {
+        match command {
+            FlowCommand::Install(pair) => self.install(&pair),
+            FlowCommand::Update(pair) => self.update(&pair),
+            FlowCommand::Read(pair) => self.read(pair),
+            FlowCommand::Remove(pair) => self.remove(pair),
+        }
     }
 
     fn install(&mut self, pair: &FlowPair) {
@@ -241,7 +263,7 @@ mod tests {
     }
 
     /// A worker, how to command it, and what it has reported, as text.
-    fn worker() -> (Worker<Fake>, Sender<FlowCommand>, Arc<Mutex<Vec<String>>>) {
+    fn worker() -> (Worker<Fake>, Sender<Command>, Arc<Mutex<Vec<String>>>) {
         let (sender, receiver) = unbounded();
         let reports = Arc::new(Mutex::new(Vec::new()));
         let log = reports.clone();
@@ -254,8 +276,8 @@ mod tests {
         )
     }
 
-    fn install(id: u64) -> FlowCommand {
-        FlowCommand::Install(pair(id).into())
+    fn install(id: u64) -> Command {
+        Command::Flow(FlowCommand::Install(pair(id).into()))
     }
 
     #[test]
@@ -268,7 +290,9 @@ mod tests {
         worker.backend.arrivals.extend([(id(0), a), (id(1), b)]);
         worker.step().unwrap();
         assert_eq!(worker.backend.departures, [(id(1), b), (id(0), a)]);
-        commands.send(FlowCommand::Remove(PairId(1))).unwrap();
+        commands
+            .send(Command::Flow(FlowCommand::Remove(PairId(1))))
+            .unwrap();
         worker.step().unwrap();
         assert_eq!(worker.backend.closing, [id(0), id(1)]);
         // The report comes when the sockets are closed, not before; packets that still come are not relayed.
@@ -293,7 +317,9 @@ mod tests {
         for number in 10..61 {
             commands.send(install(number)).unwrap();
         }
-        commands.send(FlowCommand::Remove(PairId(2))).unwrap();
+        commands
+            .send(Command::Flow(FlowCommand::Remove(PairId(2))))
+            .unwrap();
         worker.step().unwrap();
         worker.step().unwrap();
         let ended = FlowReport::default();
@@ -323,14 +349,14 @@ mod tests {
         commands.send(install(1)).unwrap();
         let mut update = pair(1);
         commands
-            .send(FlowCommand::Update(update.clone().into()))
+            .send(Command::Flow(FlowCommand::Update(update.clone().into())))
             .unwrap();
         worker.step().unwrap();
         assert_eq!(worker.backend.marks, []);
         update.sides[1].dscp = 26;
         for _ in 0..2 {
             let update = FlowCommand::Update(update.clone().into());
-            commands.send(update).unwrap();
+            commands.send(Command::Flow(update)).unwrap();
         }
         worker.step().unwrap();
         assert_eq!(worker.backend.marks, [(id(1), 26)]);
@@ -340,7 +366,9 @@ mod tests {
     fn packets_have_their_turn_between_many_commands() {
         let (mut worker, commands, _) = worker();
         for _ in 0..COMMANDS_A_TURN + 1 {
-            commands.send(FlowCommand::Update(pair(1).into())).unwrap();
+            commands
+                .send(Command::Flow(FlowCommand::Update(pair(1).into())))
+                .unwrap();
         }
         for _ in 0..3 {
             worker.step().unwrap();

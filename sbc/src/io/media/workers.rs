@@ -6,9 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use tokio::sync::oneshot;
 
 use crate::engine::{FlowFailure, Input};
-use crate::media::{FlowCommand, FlowKind, MediaStats, PairId};
+use crate::media::{FlowCommand, FlowKind, FlowReport, MediaStats, PairId};
 
 use super::backend::{Backend, Bell};
 use super::counters::Counters;
@@ -17,7 +18,7 @@ use super::refusal::{Driver, Refusal};
 use super::relay::Relay;
 use super::ring::Ring;
 use super::system;
-use super::worker::{Report, Worker};
+use super::worker::{Command, Report, Worker};
 
 /// Sockets of all workers together, if the limit on open files allows as many. A call has four a stream.
 pub const MAX_SOCKETS: usize = 32_768;
@@ -51,7 +52,7 @@ pub enum WorkersError {
 #[derive(Debug)]
 struct Handle {
     /// `None` once it shall end.
-    commands: Option<Sender<FlowCommand>>,
+    commands: Option<Sender<Command>>,
     bell: Bell,
     counters: Arc<Counters>,
     thread: Option<JoinHandle<()>>,
@@ -135,9 +136,10 @@ impl Workers {
             FlowCommand::Remove(pair) => (*pair, None, true),
         };
         let at = leans_on.or_else(|| leaning.get(&pair).copied());
-        self.worker_of(at.unwrap_or(pair))
+        self.workers
+            .get(self.index_of(at.unwrap_or(pair)))
             .ok_or(FlowFailure::Overloaded)?
-            .command(command)?;
+            .command(Command::Flow(command))?;
         if let Some(companion) = leans_on {
             leaning.insert(pair, companion);
         } else if ends {
@@ -150,6 +152,31 @@ impl Workers {
     pub fn forget(&self, pair: PairId) {
         let mut leaning = self.leaning.lock().unwrap_or_else(PoisonError::into_inner);
         leaning.remove(&pair);
+    }
+
+    /// What these pairs have done so far: each worker answers for those that it has, soon, and without the engine's hearing of it.
+    /// One that is gone or has too much to do does not answer.
+    #[must_use]
+    pub fn read(&self, pairs: Vec<PairId>) -> Vec<oneshot::Receiver<Vec<(PairId, FlowReport)>>> {
+        let mut shares = vec![Vec::new(); self.workers.len()];
+        let leaning = self.leaning.lock().unwrap_or_else(PoisonError::into_inner);
+        for pair in pairs {
+            let at = leaning.get(&pair).copied().unwrap_or(pair);
+            if let Some(share) = shares.get_mut(self.index_of(at)) {
+                share.push(pair);
+            }
+        }
+        drop(leaning);
+        let asked = self.workers.iter().zip(shares);
+        asked
+            .filter(|(_, pairs)| !pairs.is_empty())
+            .map(|(worker, pairs)| {
+                let (answer, answered) = oneshot::channel();
+                // Refused, the answer's sender is dropped, which says so.
+                let _ = worker.command(Command::Reports { pairs, answer });
+                answered
+            })
+            .collect()
     }
 
     /// Totals of all workers since the start.
@@ -178,10 +205,9 @@ impl Workers {
     }
 
     /// Spreads pairs whose ids differ by little, and those of one stream.
-    fn worker_of(&self, pair: PairId) -> Option<&Handle> {
+    fn index_of(&self, pair: PairId) -> usize {
         let spread = pair.0.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
-        let index = (spread * self.workers.len() as u64) >> 32;
-        self.workers.get(index as usize)
+        ((spread * self.workers.len() as u64) >> 32) as usize
     }
 }
 
@@ -189,7 +215,7 @@ impl Workers {
 struct Seat {
     number: usize,
     handle: Handle,
-    receiver: Receiver<FlowCommand>,
+    receiver: Receiver<Command>,
     listener: Bell,
     relay: Relay,
     report: Report,
@@ -251,9 +277,11 @@ impl Seat {
 }
 
 impl Handle {
-    fn command(&self, command: FlowCommand) -> Result<(), FlowFailure> {
+    fn command(&self, command: Command) -> Result<(), FlowFailure> {
         let commands = self.commands.as_ref().ok_or(FlowFailure::Overloaded)?;
-        if commands.len() >= MAX_WAITING && !matches!(command, FlowCommand::Remove(_)) {
+        if commands.len() >= MAX_WAITING
+            && !matches!(command, Command::Flow(FlowCommand::Remove(_)))
+        {
             return Err(FlowFailure::Overloaded);
         }
         match commands.try_send(command) {

@@ -117,7 +117,7 @@ fn networks(config: &Config) -> impl Iterator<Item = (NetworkId, &str)> {
 }
 
 /// The name of a network, whatever the id.
-fn network_name(config: &Config, id: NetworkId) -> &str {
+pub(super) fn network_name(config: &Config, id: NetworkId) -> &str {
     config
         .networks
         .get(id.index())

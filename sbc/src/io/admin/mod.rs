@@ -1,4 +1,13 @@
-//! The admin address: metrics and health over HTTP.
+//! The admin address: metrics, health and the API, over HTTP.
+//!
+//! `api` has the API's pages, `guard` says who may have them, `types` what they hold: the command line reads these too.
+
+mod api;
+mod flows;
+mod guard;
+pub mod types;
+
+use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::State;
@@ -6,10 +15,13 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tracing::warn;
 
+use self::guard::{AT_ONCE, Peer};
+use super::control::{Control, Phase};
 use super::metrics::Metrics;
-use super::run::{Control, Phase};
+use crate::config::Config;
 
 /// Content type of the text exposition format.
 const EXPOSITION: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -17,20 +29,36 @@ const JSON: &str = "application/json";
 
 #[derive(Clone)]
 struct Admin {
+    config: Arc<Config>,
     control: Control,
     metrics: Metrics,
+    /// For the API.
+    turns: Arc<Semaphore>,
 }
 
 /// Answers until the other end of `control` is gone.
-pub(super) async fn serve(listener: TcpListener, control: Control, metrics: Metrics) {
+pub(super) async fn serve(
+    listener: TcpListener,
+    config: Arc<Config>,
+    control: Control,
+    metrics: Metrics,
+) {
     let gone = control.clone();
+    let admin = Admin {
+        config,
+        control,
+        metrics,
+        turns: Arc::new(Semaphore::new(AT_ONCE)),
+    };
     let router = Router::new()
+        .nest("/api", api::router(&admin))
         .route("/", get(index))
         .route("/metrics", get(exposition))
         .route("/healthz", get(health))
         .route("/readyz", get(readiness))
         .fallback(nothing)
-        .with_state(Admin { control, metrics });
+        .with_state(admin)
+        .into_make_service_with_connect_info::<Peer>();
     let served =
         axum::serve(listener, router).with_graceful_shutdown(async move { gone.ended().await });
     if let Err(error) = served.await {
@@ -42,7 +70,8 @@ async fn index() -> &'static str {
     concat!(
         "sbc ",
         env!("CARGO_PKG_VERSION"),
-        "\n\n/metrics  what was counted, for Prometheus\n/healthz  200 while the engine answers\n/readyz   200 while new calls are taken\n"
+        "\n\n/metrics  what was counted, for Prometheus\n/healthz  200 while the engine answers\n/readyz   200 while new calls are taken\n",
+        "/api      what `sbc flows` shows, as JSON, for this host only\n"
     )
 }
 
@@ -74,7 +103,7 @@ async fn readiness(State(admin): State<Admin>) -> Response {
 }
 
 async fn nothing() -> Response {
-    let body = "{\"error\":\"no such page\",\"pages\":[\"/metrics\",\"/healthz\",\"/readyz\"]}\n";
+    let body = "{\"error\":\"no such page\",\"pages\":[\"/metrics\",\"/healthz\",\"/readyz\",\"/api/flows\"]}\n";
     (StatusCode::NOT_FOUND, [(header::CONTENT_TYPE, JSON)], body).into_response()
 }
 

@@ -1,0 +1,233 @@
+//! Talks to a running daemon: its admin address, found by the config it runs on.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Args;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Bytes;
+use hyper::{Method, Request, StatusCode, header};
+use hyper_util::rt::TokioIo;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use thiserror::Error;
+use tokio::net::TcpStream;
+use tokio::runtime::{Builder, Runtime};
+
+use sbc::config::{Config, Errors, NoSecret, Secrets};
+use sbc::io::admin::types::Refusal;
+
+/// Where it is unless a config says otherwise.
+const USUAL: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9960);
+/// How long one request may take in all.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// Bytes of an answer.
+const LONGEST: usize = 64 << 20;
+
+/// Which daemon.
+#[derive(Debug, Args)]
+pub(super) struct Whom {
+    /// The config file that the daemon runs on: its `admin` says where it answers [default: 127.0.0.1:9960]
+    #[arg(short, long, value_name = "FILE", conflicts_with = "admin")]
+    config: Option<PathBuf>,
+    /// Where the daemon answers, as in 127.0.0.1:9960
+    #[arg(long, value_name = "ADDRESS")]
+    admin: Option<SocketAddr>,
+}
+
+/// A daemon that is hoped to run.
+#[derive(Debug)]
+pub(super) struct Daemon {
+    address: SocketAddr,
+    runtime: Runtime,
+}
+
+/// Why a daemon could not be asked, or did not do what it was asked.
+#[derive(Debug, Error)]
+pub(super) enum DaemonError {
+    #[error("cannot read {}: {source}", file.display())]
+    Unreadable { file: PathBuf, source: io::Error },
+    #[error("{0}")]
+    Config(Errors),
+    #[error(
+        "no daemon answers at {address} ({source}): is it running? --config FILE or --admin ADDRESS says where it is"
+    )]
+    Absent {
+        address: SocketAddr,
+        source: io::Error,
+    },
+    #[error("the daemon at {address} has not answered in {} s: it has too much to do, or hangs", PATIENCE.as_secs())]
+    Late { address: SocketAddr },
+    #[error("{0}")]
+    Refused(String),
+    #[error("what answers at {address} is no sbc, or one of another version: {what}")]
+    Foreign { address: SocketAddr, what: String },
+    #[error("cannot start: {0}")]
+    Host(io::Error),
+}
+
+impl DaemonError {
+    /// There is none: scripts may want to tell that from a refusal.
+    pub(super) fn is_absence(&self) -> bool {
+        matches!(self, DaemonError::Absent { .. })
+    }
+}
+
+impl Daemon {
+    /// Finds out where it would be.
+    ///
+    /// # Errors
+    /// The config cannot be read.
+    pub(super) fn find(whom: &Whom) -> Result<Daemon, DaemonError> {
+        let address = match (&whom.admin, &whom.config) {
+            (Some(address), _) => *address,
+            (None, Some(file)) => admin_of(file)?,
+            (None, None) => USUAL,
+        };
+        let runtime = Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(DaemonError::Host)?;
+        Ok(Daemon {
+            address: reachable(address),
+            runtime,
+        })
+    }
+
+    /// Reads a page of the API: `/api/flows`, with its query.
+    ///
+    /// # Errors
+    /// See [`DaemonError`].
+    pub(super) fn read<T: DeserializeOwned>(&self, page: &str) -> Result<T, DaemonError> {
+        self.ask(Method::GET, page, Bytes::new())
+    }
+
+    /// Has it do something.
+    ///
+    /// # Errors
+    /// See [`DaemonError`].
+    #[expect(dead_code, reason = "reading is all that there is so far")]
+    pub(super) fn act<B: Serialize, T: DeserializeOwned>(
+        &self,
+        method: Method,
+        page: &str,
+        body: &B,
+    ) -> Result<T, DaemonError> {
+        let body = serde_json::to_vec(body).map_err(|error| self.foreign(error))?;
+        self.ask(method, page, body.into())
+    }
+
+    fn ask<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        page: &str,
+        body: Bytes,
+    ) -> Result<T, DaemonError> {
+        let answered = async {
+            let asked = self.exchange(method, page, body);
+            match tokio::time::timeout(PATIENCE, asked).await {
+                Ok(answer) => answer,
+                Err(_) => Err(DaemonError::Late {
+                    address: self.address,
+                }),
+            }
+        };
+        let (status, body) = self.runtime.block_on(answered)?;
+        if status.is_success() {
+            return serde_json::from_slice(&body).map_err(|error| self.foreign(error));
+        }
+        match serde_json::from_slice::<Refusal>(&body) {
+            Ok(refusal) => Err(DaemonError::Refused(refusal.error)),
+            Err(_) => Err(self.foreign(status)),
+        }
+    }
+
+    async fn exchange(
+        &self,
+        method: Method,
+        page: &str,
+        body: Bytes,
+    ) -> Result<(StatusCode, Bytes), DaemonError> {
+        let stream = TcpStream::connect(self.address).await;
+        let stream = stream.map_err(|source| DaemonError::Absent {
+            address: self.address,
+            source,
+        })?;
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| self.foreign(error))?;
+        // What breaks the connection shows in the answer.
+        tokio::spawn(connection);
+        let request = Request::builder()
+            .method(method)
+            .uri(page)
+            .header(header::HOST, self.address.to_string())
+            .header(header::CONTENT_TYPE, "application/json")
+            .body(Full::new(body))
+            .map_err(|error| self.foreign(error))?;
+        let answer = sender
+            .send_request(request)
+            .await
+            .map_err(|error| self.foreign(error))?;
+        let status = answer.status();
+        let body = Limited::new(answer.into_body(), LONGEST).collect().await;
+        let body = body.map_err(|error| self.foreign(error))?;
+        Ok((status, body.to_bytes()))
+    }
+
+    fn foreign(&self, what: impl ToString) -> DaemonError {
+        DaemonError::Foreign {
+            address: self.address,
+            what: what.to_string(),
+        }
+    }
+}
+
+/// Only the address matters: passwords that this user may not read do not.
+fn admin_of(file: &Path) -> Result<SocketAddr, DaemonError> {
+    let text = std::fs::read_to_string(file).map_err(|source| DaemonError::Unreadable {
+        file: file.to_owned(),
+        source,
+    })?;
+    let config =
+        Config::parse(&text, &file.display().to_string(), &Blind).map_err(DaemonError::Config)?;
+    Ok(config.sbc.admin)
+}
+
+/// A daemon on all addresses is on this host's own, too.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let ip = match address.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, address.port())
+}
+
+/// Has something for every secret, and reads none.
+struct Blind;
+
+impl Secrets for Blind {
+    fn env(&self, _name: &str) -> Result<String, NoSecret> {
+        Ok("unread".to_owned())
+    }
+
+    fn file(&self, _path: &Path) -> Result<String, NoSecret> {
+        Ok("unread".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_daemon_on_all_addresses_is_reached_on_loopback() {
+        let at = |text: &str| reachable(text.parse().unwrap()).to_string();
+        assert_eq!(at("0.0.0.0:1"), "127.0.0.1:1");
+        assert_eq!(at("[::]:2"), "[::1]:2");
+        assert_eq!(at("192.0.2.1:3"), "192.0.2.1:3");
+    }
+}

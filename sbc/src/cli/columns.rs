@@ -1,0 +1,142 @@
+//! Aligned columns for a terminal.
+
+use std::fmt::Write as _;
+
+/// Between two columns.
+const GAP: usize = 2;
+
+/// How a column is aligned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Align {
+    Left,
+    Right,
+}
+
+/// Rows under a header, each column as wide as its widest cell.
+#[derive(Clone, Debug)]
+pub(super) struct Columns<const N: usize> {
+    titles: [&'static str; N],
+    align: [Align; N],
+    lines: Vec<Line<N>>,
+}
+
+#[derive(Clone, Debug)]
+enum Line<const N: usize> {
+    Cells([String; N]),
+    /// Over the whole width.
+    Text(String),
+}
+
+impl<const N: usize> Columns<N> {
+    /// No row yet.
+    pub(super) fn new(titles: [(&'static str, Align); N]) -> Self {
+        Columns {
+            titles: titles.map(|(title, _)| title),
+            align: titles.map(|(_, align)| align),
+            lines: Vec::new(),
+        }
+    }
+
+    pub(super) fn row(&mut self, cells: [String; N]) {
+        self.lines.push(Line::Cells(cells));
+    }
+
+    /// A line that is not in columns.
+    pub(super) fn text(&mut self, text: impl Into<String>) {
+        self.lines.push(Line::Text(text.into()));
+    }
+
+    /// The header, then all rows; no blanks at the end of a line.
+    pub(super) fn render(&self) -> String {
+        let mut widths = self.titles.map(width);
+        for line in &self.lines {
+            if let Line::Cells(cells) = line {
+                for (widest, cell) in widths.iter_mut().zip(cells) {
+                    *widest = width(cell).max(*widest);
+                }
+            }
+        }
+        let mut out = String::new();
+        self.line(&mut out, widths, self.titles);
+        for line in &self.lines {
+            match line {
+                Line::Cells(cells) => self.line(&mut out, widths, cells.each_ref().map(|c| &**c)),
+                Line::Text(text) => {
+                    let _ = writeln!(out, "{}", text.trim_end());
+                }
+            }
+        }
+        out
+    }
+
+    fn line(&self, out: &mut String, widths: [usize; N], cells: [&str; N]) {
+        let mut line = String::new();
+        for ((width, align), cell) in widths.into_iter().zip(self.align).zip(cells) {
+            let _ = match align {
+                Align::Left => write!(line, "{cell:<width$}{:GAP$}", ""),
+                Align::Right => write!(line, "{cell:>width$}{:GAP$}", ""),
+            };
+        }
+        let _ = writeln!(out, "{}", line.trim_end());
+    }
+}
+
+fn width(text: &str) -> usize {
+    text.chars().count()
+}
+
+/// `999 B`, `1.2 kB`, `34 MB`: three digits at most, powers of 1000.
+pub(super) fn bytes(count: u64) -> String {
+    const UNITS: [&str; 6] = ["kB", "MB", "GB", "TB", "PB", "EB"];
+    if count < 1000 {
+        return format!("{count} B");
+    }
+    let mut value = count as f64 / 1000.0;
+    let mut unit = UNITS[0];
+    for larger in &UNITS[1..] {
+        if value < 999.5 {
+            break;
+        }
+        value /= 1000.0;
+        unit = larger;
+    }
+    match value < 9.95 {
+        true => format!("{value:.1} {unit}"),
+        false => format!("{value:.0} {unit}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_are_as_wide_as_their_widest_cell() {
+        let mut columns = Columns::new([("NAME", Align::Left), ("COUNT", Align::Right)]);
+        columns.row(["é".to_owned(), "1".to_owned()]);
+        columns.text("a line that is longer than all columns");
+        columns.row(["longer".to_owned(), "1234567".to_owned()]);
+        columns.row(["last".to_owned(), String::new()]);
+        assert_eq!(
+            columns.render(),
+            "NAME      COUNT\né             1\na line that is longer than all columns\nlonger  1234567\nlast\n"
+        );
+    }
+
+    #[test]
+    fn bytes_have_three_digits() {
+        for (count, text) in [
+            (0, "0 B"),
+            (999, "999 B"),
+            (1000, "1.0 kB"),
+            (9_949, "9.9 kB"),
+            (9_950, "10 kB"),
+            (999_499, "999 kB"),
+            (999_500, "1.0 MB"),
+            (258_172, "258 kB"),
+            (u64::MAX, "18 EB"),
+        ] {
+            assert_eq!(bytes(count), text, "{count}");
+        }
+    }
+}

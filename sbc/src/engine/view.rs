@@ -1,0 +1,69 @@
+//! What is there now, for whoever looks at it. Reading changes nothing.
+
+use std::ops::Bound;
+
+use super::{CallId, Engine, Party};
+use crate::call::Call;
+use crate::config::PhoneId;
+use crate::media::{FlowPair, PairId};
+
+/// The call that a flow pair belongs to.
+#[derive(Clone, Copy)]
+pub struct FlowOwner<'e>(&'e Call);
+
+/// A flow pair and whose it is.
+#[derive(Clone, Debug)]
+pub struct FlowView {
+    /// The call.
+    pub call: CallId,
+    /// The caller's Call-ID.
+    pub sip_call_id: String,
+    /// Who calls.
+    pub from: Party,
+    /// The account, if a phone calls.
+    pub from_phone: Option<PhoneId>,
+    /// Who took it, else who is being asked.
+    pub to: Party,
+    /// The user part that was dialled.
+    pub number: String,
+    /// The pair.
+    pub pair: FlowPair,
+}
+
+impl Engine {
+    /// The flow pairs that the shells have, in the order of their ids, after this one; each with its call.
+    pub fn flows(&self, after: Option<PairId>) -> impl Iterator<Item = (PairId, FlowOwner<'_>)> {
+        let after = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let flows = self.flows.range((after, Bound::Unbounded));
+        flows.filter_map(|(&pair, flow)| {
+            let slot = self.calls.get(&flow.subject.call)?;
+            Some((pair, FlowOwner(&slot.call)))
+        })
+    }
+}
+
+impl FlowOwner<'_> {
+    /// Whether the call goes by this name: its id as the log has it (leading zeros may be left out), or the Call-ID of one of its legs.
+    #[must_use]
+    pub fn is_named(&self, name: &str) -> bool {
+        u64::from_str_radix(name, 16).is_ok_and(|id| CallId(id) == self.0.id())
+            || self.0.sip_call_ids().any(|id| id == name)
+    }
+
+    /// The pair of this id, if it is one of the call's.
+    #[must_use]
+    pub fn view(&self, pair: PairId) -> Option<FlowView> {
+        let call = self.0;
+        let pair = call.flow_pairs().find(|known| known.id == pair)?;
+        let (from, to) = call.parties().unwrap_or((Party::Nobody, Party::Nobody));
+        Some(FlowView {
+            call: call.id(),
+            sip_call_id: call.sip_call_ids().next().unwrap_or_default().to_owned(),
+            from,
+            from_phone: call.phone(),
+            to,
+            number: call.number().to_owned(),
+            pair: pair.clone(),
+        })
+    }
+}

@@ -1,0 +1,148 @@
+//! `/api/flows`.
+
+use std::collections::HashMap;
+
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde::Deserialize;
+use tokio::time::{Instant, timeout_at};
+
+use super::Admin;
+use super::api::{json, refused, unanswered};
+use super::types::{Flow, FlowPage, Received, Side};
+use crate::config::Config;
+use crate::engine::{FlowView, Party};
+use crate::io::control::{ANSWER, Request};
+use crate::io::flows::Part;
+use crate::io::metrics::{network_name, party_label};
+use crate::media::{self, FlowCount, FlowKind, FlowReport, PairId, Path};
+
+/// Flow pairs on one page, or somewhat more.
+const ROWS: usize = 1000;
+
+/// What can be asked for.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Asked {
+    after: Option<u64>,
+    call: Option<String>,
+}
+
+/// Some flow pairs. The engine is asked for few at a time, so that traffic has its turn in between.
+pub(super) async fn page(
+    State(admin): State<Admin>,
+    asked: Result<Query<Asked>, QueryRejection>,
+) -> Response {
+    let Query(asked) = match asked {
+        Ok(asked) => asked,
+        Err(error) => return refused(StatusCode::BAD_REQUEST, error.body_text()),
+    };
+    let mut flows = Vec::new();
+    let mut after = asked.after.map(PairId);
+    while flows.len() < ROWS {
+        let request = |answer| Request::Flows {
+            after,
+            call: asked.call.clone(),
+            answer,
+        };
+        let part = match admin.control.ask(request).await {
+            Ok(part) => part,
+            Err(why) => return unanswered(why),
+        };
+        let last = part.last;
+        flows.extend(rows(&admin.config, part).await);
+        if last.is_none() {
+            after = None;
+            break;
+        }
+        after = last;
+    }
+    let next = after.map(|PairId(id)| id);
+    // A page is a megabyte of text: not written on the thread that owns the engine.
+    let page = FlowPage { flows, next };
+    let written = tokio::task::spawn_blocking(move || json(StatusCode::OK, &page));
+    match written.await {
+        Ok(response) => response,
+        Err(error) => refused(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
+    }
+}
+
+/// With what the workers have to say.
+async fn rows(config: &Config, part: Part) -> Vec<Flow> {
+    let deadline = Instant::now() + ANSWER;
+    let mut reports: HashMap<PairId, FlowReport> = HashMap::new();
+    for pending in part.pending {
+        // A worker that does not answer leaves its flows without counters.
+        if let Ok(Ok(told)) = timeout_at(deadline, pending).await {
+            reports.extend(told);
+        }
+    }
+    let row = |(view, report): (FlowView, Option<FlowReport>)| {
+        let report = report.or_else(|| reports.remove(&view.pair.id));
+        flow(config, view, report)
+    };
+    part.rows.into_iter().map(row).collect()
+}
+
+fn flow(config: &Config, view: FlowView, report: Option<FlowReport>) -> Flow {
+    let pair = view.pair;
+    let reason = match pair.path {
+        Path::Kernel => None,
+        Path::User(reason) => Some(reason),
+    };
+    let phone = view.from_phone.and_then(|id| config.phones.get(id.index()));
+    let party = |party: Party| party_label(config, party);
+    let [first, second] = &pair.sides;
+    let [at_first, at_second] = [0, 1].map(|side| report.and_then(|r| r.sides.get(side).copied()));
+    Flow {
+        pair: pair.id.0,
+        call: view.call.to_string(),
+        sip_call_id: view.sip_call_id,
+        from: phone.map_or_else(|| party(view.from), |phone| format!("phone:{}", phone.name)),
+        to: party(view.to),
+        number: view.number,
+        kind: kind(pair.kind, &pair.sides).to_owned(),
+        path: pair.path.label().to_owned(),
+        reason: reason.map(|reason| reason.label().to_owned()),
+        why: reason.map(|reason| reason.words().to_owned()),
+        sides: [
+            side(config, first, at_first),
+            side(config, second, at_second),
+        ],
+    }
+}
+
+fn kind(kind: FlowKind, sides: &[media::Side; 2]) -> &'static str {
+    match kind {
+        FlowKind::Rtp if sides.iter().any(|side| side.multiplexed) => "rtp+rtcp",
+        FlowKind::Rtp => "rtp",
+        FlowKind::Rtcp => "rtcp",
+        FlowKind::Opaque => "opaque",
+    }
+}
+
+fn side(config: &Config, side: &media::Side, count: Option<FlowCount>) -> Side {
+    Side {
+        network: network_name(config, side.network).to_owned(),
+        local: side.local,
+        named: side.named,
+        sources: side.sources.iter().map(ToString::to_string).collect(),
+        latched: count.and_then(|count| count.latched),
+        received: count.map(received),
+    }
+}
+
+fn received(count: FlowCount) -> Received {
+    Received {
+        packets: count.packets,
+        bytes: count.bytes,
+        packets_per_second: None,
+        lost: count.quality.lost,
+        reordered: count.quality.reordered,
+        duplicate: count.quality.duplicate,
+        ssrc_changes: count.quality.ssrc_changes,
+        jitter_ms: count.quality.jitter.as_secs_f64() * 1000.0,
+    }
+}

@@ -1,0 +1,155 @@
+//! The way to the engine's task for everyone else: bounded, and answered within a time limit.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
+
+use thiserror::Error;
+use tokio::sync::{mpsc, oneshot};
+
+use super::flows::Part;
+use super::metrics::Reading;
+use crate::media::PairId;
+
+/// Requests that may wait for the engine's task.
+const REQUESTS: usize = 64;
+/// How long whoever asks waits for an answer.
+pub(super) const ANSWER: Duration = Duration::from_secs(2);
+
+/// Where in its life the daemon is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Not listening yet.
+    Starting,
+    /// Takes calls.
+    Ready,
+    /// Takes no more calls.
+    Stopping,
+}
+
+/// The way to ask the engine's task things.
+#[derive(Clone, Debug)]
+pub struct Control {
+    requests: mpsc::Sender<Request>,
+    phase: Arc<AtomicU8>,
+}
+
+/// What the engine's task is asked. Its answers take little time: media and signalling wait meanwhile.
+#[derive(Debug)]
+pub(super) enum Request {
+    Read(oneshot::Sender<Reading>),
+    Ping(oneshot::Sender<()>),
+    /// The next flow pairs after that one, if it belongs to a call of this name.
+    Flows {
+        after: Option<PairId>,
+        call: Option<String>,
+        answer: oneshot::Sender<Part>,
+    },
+    Stop,
+}
+
+/// Why there is no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub(super) enum Unanswered {
+    #[error("too many requests wait for the engine: ask again later")]
+    Full,
+    #[error("the engine does not answer within {} s: it has too much to do", ANSWER.as_secs())]
+    Late,
+    #[error("the engine has ended")]
+    Gone,
+}
+
+impl Control {
+    /// The way, and its other end.
+    pub(super) fn new() -> (Control, mpsc::Receiver<Request>) {
+        let (requests, asked) = mpsc::channel(REQUESTS);
+        let control = Control {
+            requests,
+            phase: Arc::new(AtomicU8::new(0)),
+        };
+        (control, asked)
+    }
+
+    /// Ends all calls, then the daemon; asked a second time, at once.
+    pub async fn stop(&self) {
+        // Without a task it has stopped.
+        let _ = self.requests.send(Request::Stop).await;
+    }
+
+    /// All counters; `None` if the engine does not answer in time.
+    pub async fn reading(&self) -> Option<Reading> {
+        self.ask(Request::Read).await.ok()
+    }
+
+    /// Whether the engine answers in time.
+    pub async fn is_alive(&self) -> bool {
+        self.ask(Request::Ping).await.is_ok()
+    }
+
+    /// Asks the engine's task. Where too many wait already it is not asked at all.
+    pub(super) async fn ask<T>(
+        &self,
+        request: impl FnOnce(oneshot::Sender<T>) -> Request,
+    ) -> Result<T, Unanswered> {
+        let (answer, answered) = oneshot::channel();
+        self.requests
+            .try_send(request(answer))
+            .map_err(|refused| match refused {
+                mpsc::error::TrySendError::Full(_) => Unanswered::Full,
+                mpsc::error::TrySendError::Closed(_) => Unanswered::Gone,
+            })?;
+        match tokio::time::timeout(ANSWER, answered).await {
+            Ok(answer) => answer.map_err(|_| Unanswered::Gone),
+            Err(_) => Err(Unanswered::Late),
+        }
+    }
+
+    /// Where in its life the daemon is.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        match self.phase.load(Ordering::Relaxed) {
+            0 => Phase::Starting,
+            1 => Phase::Ready,
+            _ => Phase::Stopping,
+        }
+    }
+
+    /// Waits until the engine's task is gone.
+    pub(super) async fn ended(&self) {
+        self.requests.closed().await;
+    }
+
+    pub(super) fn enter(&self, phase: Phase) {
+        let number = match phase {
+            Phase::Starting => 0,
+            Phase::Ready => 1,
+            Phase::Stopping => 2,
+        };
+        self.phase.store(number, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn where_too_many_wait_nobody_else_does() {
+        let (control, asked) = Control::new();
+        let waiting: Vec<_> = (0..REQUESTS)
+            .map(|_| {
+                let control = control.clone();
+                tokio::spawn(async move { control.ask(Request::Ping).await })
+            })
+            .collect();
+        while control.requests.capacity() > 0 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(control.ask(Request::Ping).await, Err(Unanswered::Full));
+        drop(asked);
+        for one in waiting {
+            assert_eq!(one.await.unwrap(), Err(Unanswered::Gone));
+        }
+        assert_eq!(control.ask(Request::Ping).await, Err(Unanswered::Gone));
+    }
+}
