@@ -4,6 +4,7 @@ use std::io::{self, Write};
 
 use clap::Args;
 use sbc::config;
+use sbc::io::host;
 
 use super::firewall::Firewall;
 use super::source::{self, Origin};
@@ -34,6 +35,10 @@ pub(super) fn check(args: &CheckArgs) -> Result<(), Failure> {
         }
     };
     // A reader that has seen enough is no failure.
-    let _ = io::stdout().write_all(text.as_bytes());
+    let mut out = io::stdout().lock();
+    let _ = out.write_all(text.as_bytes());
+    if let Some(note) = host::forwarding_note(&source.config).filter(|_| !args.firewall) {
+        let _ = writeln!(out, "\nNote: {note}");
+    }
     Ok(())
 }

@@ -171,7 +171,8 @@ impl fmt::Display for Listing<'_> {
 }
 
 /// The addresses that hold beyond the link, each once.
-pub(super) fn usable(addresses: &[IpAddr]) -> Vec<IpAddr> {
+#[must_use]
+pub fn usable(addresses: &[IpAddr]) -> Vec<IpAddr> {
     let mut usable = Vec::new();
     for ip in addresses {
         let holds = match ip {

@@ -25,7 +25,7 @@ mod table;
 mod tests;
 mod values;
 
-pub use bind::{BindError, BindErrors, HostInterface};
+pub use bind::{BindError, BindErrors, HostInterface, usable};
 pub use describe::describe;
 pub use duration::{NoDuration, duration, shown_duration};
 pub use embedded::embedded;

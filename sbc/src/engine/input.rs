@@ -41,6 +41,13 @@ pub enum Input {
         /// Kernel, or user space and why.
         path: NetworkPath,
     },
+    /// A network has these addresses from now on: new calls use them, those that are up keep what they have.
+    NetworkAddresses {
+        /// The side of the box.
+        network: NetworkId,
+        /// Never empty.
+        addresses: Vec<IpAddr>,
+    },
     /// All addresses of this host: a peer that has one of them is a local peer.
     HostAddresses(Vec<IpAddr>),
     /// A flow pair could not be installed or updated.

@@ -21,6 +21,7 @@ mod tests;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -182,6 +183,9 @@ impl Engine {
             Input::NetworkPath { network, path } => {
                 self.host.paths.insert(network, path);
             }
+            Input::NetworkAddresses { network, addresses } => {
+                self.readdress(network, addresses);
+            }
             Input::HostAddresses(addresses) => {
                 self.host.addresses = addresses.iter().copied().collect();
                 self.tell(Event::HostAddresses { addresses });
@@ -322,6 +326,15 @@ impl Engine {
     #[must_use]
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    fn readdress(&mut self, network: NetworkId, addresses: Vec<IpAddr>) {
+        let config = Arc::make_mut(&mut self.config);
+        if let Some(known) = config.networks.get_mut(network.index()) {
+            self.ports
+                .readdress(network, &addresses, &known.media_ports);
+            known.addresses = addresses;
+        }
     }
 
     fn tell(&mut self, event: Event) {

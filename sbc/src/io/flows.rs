@@ -1,12 +1,14 @@
 //! Flow commands, carried out by the XDP programs or by the media workers.
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::sync::Arc;
 
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 use tracing::{info, warn};
 
 use super::fast_path::FastPath;
+use super::host;
 use super::media::{Workers, WorkersError};
 use super::signalling::Inbox;
 use crate::config::{Config, NetworkId};
@@ -38,6 +40,8 @@ pub(super) struct Flows {
     workers: Workers,
     /// The pairs that the kernel forwards; all others are the workers'.
     pinned: BTreeSet<PairId>,
+    /// The kernel path has something to say.
+    doubt: Arc<Notify>,
 }
 
 impl Flows {
@@ -57,13 +61,21 @@ impl Flows {
         });
         let workers = Workers::start(workers, config.networks.len(), report)?;
         let opened = FastPath::open(config);
-        for note in opened.notes {
+        let is_open = opened.fast_path.is_some();
+        let about_routes = host::forwarding_note(config).filter(|_| is_open);
+        for note in opened.notes.into_iter().chain(about_routes) {
             info!("fast path: {note}");
+        }
+        let doubt = Arc::new(Notify::new());
+        if let Some(fast_path) = &opened.fast_path {
+            let doubt = Arc::clone(&doubt);
+            fast_path.set_wake(move || doubt.notify_one());
         }
         let flows = Flows {
             fast_path: opened.fast_path,
             workers,
             pinned: BTreeSet::new(),
+            doubt,
         };
         Ok((flows, opened.paths))
     }
@@ -109,6 +121,57 @@ impl Flows {
         }
         self.pinned.remove(&pair);
         self.workers.forget(pair);
+    }
+
+    /// Wakes whoever waits for it when [`Flows::refused`] has something to say.
+    pub(super) fn doubt(&self) -> Arc<Notify> {
+        Arc::clone(&self.doubt)
+    }
+
+    /// Pairs that the kernel can forward no more, since their way has changed: the engine has user space take them. What they did in the kernel
+    /// is in the totals, not in the pair's own report.
+    pub(super) fn refused(&mut self) -> Vec<Input> {
+        let refused = self.fast_path.as_mut().map(FastPath::refused);
+        self.failed(refused.into_iter().flatten().collect())
+    }
+
+    /// Whether [`Flows::tend`] is due a few times a second.
+    pub(super) fn has_prefixes(&self) -> bool {
+        self.fast_path.as_ref().is_some_and(FastPath::has_prefixes)
+    }
+
+    /// Finds the ways to peers that were let in out of a prefix. What comes back is for the engine.
+    pub(super) fn tend(&mut self) -> Vec<Input> {
+        let refused = self.fast_path.as_mut().map(FastPath::tend);
+        self.failed(refused.into_iter().flatten().collect())
+    }
+
+    fn failed(&mut self, refused: Vec<(PairId, Fallback)>) -> Vec<Input> {
+        let failed = |(pair, reason)| {
+            self.forget(pair);
+            let failure = FlowFailure::Kernel(reason);
+            Input::FlowFailed { pair, failure }
+        };
+        refused.into_iter().map(failed).collect()
+    }
+
+    /// Interfaces or addresses have changed; `moved` are the networks that have other addresses now. What comes back is for the engine.
+    pub(super) fn readdress(&mut self, moved: &[(NetworkId, Vec<IpAddr>)]) -> Vec<Input> {
+        let Some(fast_path) = &mut self.fast_path else {
+            return Vec::new();
+        };
+        let changes = fast_path.refresh(moved);
+        for note in changes.notes {
+            info!("fast path: {note}");
+        }
+        let announce = |(network, path)| Input::NetworkPath { network, path };
+        changes.paths.into_iter().map(announce).collect()
+    }
+
+    /// How many pairs the kernel knows at this address of ours.
+    pub(super) fn pairs_at(&self, address: IpAddr) -> usize {
+        let fast_path = self.fast_path.as_ref();
+        fast_path.map_or(0, |fast_path| fast_path.pairs_at(address))
     }
 
     /// What the kernel and the workers have counted.

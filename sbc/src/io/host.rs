@@ -11,6 +11,7 @@ use nix::ifaddrs::getifaddrs;
 use nix::net::if_::InterfaceFlags;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
+use crate::config::{Config, FastPath, Network};
 use crate::sip::Transport;
 
 /// One address of an interface that is up.
@@ -95,6 +96,40 @@ pub struct EphemeralPorts {
     pub range: RangeInclusive<u16>,
     /// `net.ipv4.ip_local_reserved_ports`.
     pub reserved: Vec<RangeInclusive<u16>>,
+}
+
+/// The settings that are off and that kernel flows need to follow routes while no daemon is there: the kernel answers the program's questions about
+/// the way only where `lo` forwards. It says nothing of what the host forwards otherwise. Empty where no network wants the kernel to forward.
+#[must_use]
+pub fn lacking_forwarding(config: &Config) -> Vec<&'static str> {
+    let wanted = |network: &&Network| network.fast_path != FastPath::Off;
+    let addresses = config.networks.iter().filter(wanted);
+    let addresses: Vec<IpAddr> = addresses.flat_map(|n| n.addresses.clone()).collect();
+    let is_off = |family: &str| {
+        let path = format!("/proc/sys/net/{family}/conf/lo/forwarding");
+        fs::read_to_string(path).is_ok_and(|value| value.trim() == "0")
+    };
+    let mut lacking = Vec::new();
+    if addresses.iter().any(IpAddr::is_ipv4) && is_off("ipv4") {
+        lacking.push("net.ipv4.conf.lo.forwarding");
+    }
+    if addresses.iter().any(IpAddr::is_ipv6) && is_off("ipv6") {
+        lacking.push("net.ipv6.conf.lo.forwarding");
+    }
+    lacking
+}
+
+/// What is to be said of [`lacking_forwarding`], if anything.
+#[must_use]
+pub fn forwarding_note(config: &Config) -> Option<String> {
+    let lacking = lacking_forwarding(config);
+    let settings: Vec<String> = lacking.iter().map(|name| format!("{name}=1")).collect();
+    (!settings.is_empty()).then(|| {
+        format!(
+            "while the daemon is away, kernel flows keep to the last next hop that it knew: `sysctl -w {}` has them follow routes",
+            settings.join(" ")
+        )
+    })
 }
 
 /// Reads the two settings; `None` where the kernel does not show them.

@@ -2,10 +2,13 @@
 //!
 //! [`run::start`] opens sockets and media paths and gives the engine to one task. `signalling` is SIP on the wire, `flows`
 //! passes flow commands to whoever forwards media (`media` in user space), `metrics` and `admin` show what was counted, `log`
-//! what happened, `host` what this machine is.
+//! what happened, `host` what this machine is,
+//! `changes` and `addresses` when that changes and what follows from it.
 
+mod addresses;
 pub mod admin;
 pub mod bind;
+mod changes;
 mod control;
 pub mod fast_path;
 mod flows;

@@ -10,12 +10,15 @@ use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
+use super::addresses::{Addresses, Change};
 use super::bind::{self, ListenError, Purpose};
+use super::changes::Changes;
 use super::control::Request;
 pub use super::control::{Control, Phase};
 use super::flows::Flows;
+use super::host::HostAddress;
 use super::log::Journal;
 use super::media::WorkersError;
 use super::metrics::{Metrics, Reading};
@@ -29,8 +32,8 @@ use crate::media::NetworkPath;
 const BATCH: usize = 64;
 /// More threads than this for media in user space are not started unasked.
 const MAX_WORKERS: usize = 8;
-/// How often the addresses of the host are looked at.
-const ADDRESSES: Duration = Duration::from_secs(15);
+/// How often next hops are found for peers that were let in out of a prefix.
+const TEND: Duration = Duration::from_millis(250);
 /// How long the last messages have to leave.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
@@ -144,7 +147,9 @@ pub async fn start(config: Arc<Config>, options: Options) -> Result<Running, Sta
     }
     let listening = signalling::listen(&config)?;
     let admin_listener = bind::tcp(&Purpose::Admin, config.sbc.admin)?;
-    let addresses = host_addresses().map_err(StartError::Addresses)?;
+    // Before they are read: no change is missed.
+    let changes = Changes::watch();
+    let found = host::addresses().map_err(StartError::Addresses)?;
     let metrics = Metrics::new(Arc::clone(&config))?;
     let (flows, paths) = Flows::open(&config, options.workers, inbox.clone())?;
     // From here on there are tasks: what is refused now is a mistake of ours.
@@ -162,9 +167,10 @@ pub async fn start(config: Arc<Config>, options: Options) -> Result<Running, Sta
         events,
         asked,
         counters,
+        changes,
+        addresses: Addresses::new(&config),
         journal: Journal::new(Arc::clone(&config)),
         control: control.clone(),
-        addresses: Vec::new(),
         farewell: options.farewell,
         stopping: None,
         inputs: VecDeque::new(),
@@ -172,7 +178,7 @@ pub async fn start(config: Arc<Config>, options: Options) -> Result<Running, Sta
     for &(network, path) in &paths {
         shell.input(Instant::now(), Input::NetworkPath { network, path });
     }
-    shell.addresses(addresses);
+    shell.addressed(&found);
     tokio::spawn(admin::serve(
         admin_listener,
         config,
@@ -190,16 +196,6 @@ pub async fn start(config: Arc<Config>, options: Options) -> Result<Running, Sta
     })
 }
 
-fn host_addresses() -> io::Result<Vec<IpAddr>> {
-    let mut all: Vec<IpAddr> = host::addresses()?
-        .into_iter()
-        .map(|one| one.address)
-        .collect();
-    all.sort_unstable();
-    all.dedup();
-    Ok(all)
-}
-
 /// What the engine's task owns.
 struct Shell {
     engine: Engine,
@@ -210,7 +206,8 @@ struct Shell {
     counters: Arc<Counters>,
     journal: Journal,
     control: Control,
-    addresses: Vec<IpAddr>,
+    changes: Changes,
+    addresses: Addresses,
     farewell: Duration,
     /// When it ends, whatever is still up.
     stopping: Option<Instant>,
@@ -221,7 +218,9 @@ struct Shell {
 impl Shell {
     async fn run(mut self) {
         let mut batch: Vec<Event> = Vec::with_capacity(BATCH);
-        let mut look = tokio::time::interval(ADDRESSES);
+        let doubt = self.flows.doubt();
+        let mut tend = tokio::time::interval(TEND);
+        tend.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
         while !self.is_over() {
             let due = [self.engine.poll_timeout(), self.stopping];
             let due = due.into_iter().flatten().min();
@@ -229,7 +228,9 @@ impl Shell {
             tokio::select! {
                 Some(request) = self.asked.recv() => self.answer(request),
                 () = self.events.receive(&mut batch, BATCH) => {}
-                _ = look.tick() => self.look_at_addresses(),
+                () = self.changes.next() => self.look_at_addresses(),
+                () = doubt.notified() => self.take_back_refused(),
+                _ = tend.tick(), if self.flows.has_prefixes() => self.tend(),
                 () = sleep_until(due) => {}
             }
             let now = Instant::now();
@@ -290,18 +291,78 @@ impl Shell {
     }
 
     fn look_at_addresses(&mut self) {
-        match host_addresses() {
-            Ok(addresses) => self.addresses(addresses),
+        match host::addresses() {
+            Ok(found) => self.addressed(&found),
             Err(error) => warn!(%error, "cannot list the addresses of this host"),
         }
     }
 
-    fn addresses(&mut self, addresses: Vec<IpAddr>) {
-        if addresses != self.addresses {
-            debug!(?addresses, "addresses of this host");
-            self.addresses.clone_from(&addresses);
-            self.input(Instant::now(), Input::HostAddresses(addresses));
+    /// Sockets, media ranges and the engine follow the addresses that this host has now.
+    fn addressed(&mut self, found: &[HostAddress]) {
+        let mut moved = Vec::new();
+        for change in self.addresses.look(found) {
+            match change {
+                Change::Host(addresses) => self.inputs.push_back(Input::HostAddresses(addresses)),
+                Change::Gone(network, address) => {
+                    let (network, calls) = (self.name(network), self.flows.pairs_at(address));
+                    warn!(network, %address, calls, "the address is gone: nothing comes or leaves there until it is back");
+                }
+                Change::Back(network, address) => {
+                    info!(network = self.name(network), %address, "the address is back");
+                }
+                Change::Moved(network, addresses) => moved.extend(self.move_to(network, addresses)),
+            }
         }
+        self.inputs.extend(self.flows.readdress(&moved));
+        let readdressed = moved.into_iter();
+        self.inputs.extend(
+            readdressed.map(|(network, addresses)| Input::NetworkAddresses { network, addresses }),
+        );
+        self.turn(Instant::now());
+    }
+
+    /// Listens at the new addresses of a network and no more at the old ones. None if nothing has come of it.
+    fn move_to(&mut self, id: NetworkId, wanted: Vec<IpAddr>) -> Option<(NetworkId, Vec<IpAddr>)> {
+        let network = self.engine.config().network(id).clone();
+        let name = network.name.as_str();
+        let (old, mut had) = (&network.addresses, Vec::new());
+        for address in wanted {
+            if !old.contains(&address) {
+                if let Err(error) = self.signalling.add(id, &network, address) {
+                    // One that the kernel still probes for (IPv6) can be had in a moment.
+                    info!(network = name, %address, %error, "the new address is not used yet");
+                    continue;
+                }
+                info!(network = name, %address, "new address");
+            }
+            had.push(address);
+        }
+        if had.is_empty() || had == *old {
+            return None;
+        }
+        for &address in old.iter().filter(|address| !had.contains(address)) {
+            let pairs = self.flows.pairs_at(address);
+            warn!(network = name, %address, pairs, "the address is another one now: media of calls at the old one has ended");
+            self.inputs.extend(self.signalling.remove(id, address));
+        }
+        self.addresses.adopt(id, had.clone());
+        Some((id, had))
+    }
+
+    fn take_back_refused(&mut self) {
+        self.inputs.extend(self.flows.refused());
+        self.turn(Instant::now());
+    }
+
+    fn tend(&mut self) {
+        self.inputs.extend(self.flows.tend());
+        if !self.inputs.is_empty() {
+            self.turn(Instant::now());
+        }
+    }
+
+    fn name(&self, network: NetworkId) -> &str {
+        &self.engine.config().network(network).name
     }
 
     fn input(&mut self, now: Instant, input: Input) {

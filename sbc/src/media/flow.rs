@@ -138,6 +138,9 @@ pub enum Fallback {
     Interface,
     /// The peer is on this host: its packets pass no interface.
     LocalPeer,
+    /// The way to the peer leads out of a device that takes no Ethernet frames from XDP (a tunnel, a modem, a bridge), so that only the
+    /// stack can send there.
+    Route,
     /// The kernel's tables are full.
     Full,
 }
@@ -152,6 +155,7 @@ impl Fallback {
             Fallback::Unsupported => "unsupported",
             Fallback::Interface => "interface",
             Fallback::LocalPeer => "local-peer",
+            Fallback::Route => "route",
             Fallback::Full => "full",
         }
     }
@@ -169,6 +173,7 @@ impl Fallback {
             Fallback::Unsupported => "no XDP program could be attached; the log says why",
             Fallback::Interface => "an address is on no Ethernet interface",
             Fallback::LocalPeer => "its peers are on this host",
+            Fallback::Route => "its peers are behind a device that takes nothing from XDP",
             Fallback::Full => "the kernel's tables are full",
         }
     }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
 use rand_chacha::ChaCha12Rng;
@@ -34,6 +35,8 @@ struct Pool {
     taken: VecDeque<(Instant, u16)>,
     /// Those of calls that are up.
     leased: BTreeSet<u16>,
+    /// The address is the network's no more: the pool goes with its last call.
+    retired: bool,
 }
 
 /// No pair is free.
@@ -83,18 +86,33 @@ impl Ports {
             };
             let (first, last) = (*network.media_ports.start(), *network.media_ports.end());
             for &address in &network.addresses {
-                let free = (first..last).filter(|port| port % 2 == 0).collect();
-                let pool = Pool {
-                    free,
-                    ..Pool::default()
-                };
-                pools.insert((id, address), pool);
+                pools.insert((id, address), Pool::of(first..=last));
             }
         }
         Ports {
             pools,
             random: ChaCha12Rng::from_seed(seed),
             next_pair: 1,
+        }
+    }
+
+    /// The network has these addresses from now on. Ports of others are for the calls alone that have them.
+    pub fn readdress(
+        &mut self,
+        network: NetworkId,
+        addresses: &[IpAddr],
+        media_ports: &RangeInclusive<u16>,
+    ) {
+        self.pools.retain(|(id, address), pool| {
+            if *id == network {
+                pool.retired = !addresses.contains(address);
+            }
+            !(pool.retired && pool.leased.is_empty())
+        });
+        for &address in addresses {
+            self.pools
+                .entry((network, address))
+                .or_insert_with(|| Pool::of(media_ports.clone()));
         }
     }
 
@@ -138,6 +156,9 @@ impl Ports {
             pool.taken.push_back((now + REST_TAKEN, pair.rtp));
         } else {
             pool.resting.push_back((now + REST, pair.rtp));
+        }
+        if pool.retired && pool.leased.is_empty() {
+            self.pools.remove(&(pair.network, pair.address));
         }
     }
 
@@ -208,12 +229,20 @@ impl Ports {
     fn of(&self, network: NetworkId) -> impl Iterator<Item = &Pool> {
         self.pools
             .iter()
-            .filter(move |((id, _), _)| *id == network)
+            .filter(move |((id, _), pool)| *id == network && !pool.retired)
             .map(|(_, pool)| pool)
     }
 }
 
 impl Pool {
+    fn of(ports: RangeInclusive<u16>) -> Pool {
+        let (first, last) = ports.into_inner();
+        Pool {
+            free: (first..last).filter(|port| port % 2 == 0).collect(),
+            ..Pool::default()
+        }
+    }
+
     fn wake(&mut self, now: Instant) {
         for queue in [&mut self.resting, &mut self.taken] {
             while let Some(&(at, port)) = queue.front()
@@ -232,6 +261,27 @@ mod tests {
 
     use super::*;
     use crate::media::tests::support::{INSIDE, OUTSIDE, config, ip};
+
+    #[test]
+    fn a_pool_outlives_its_address_until_its_last_call_has_ended() {
+        let now = Instant::now();
+        let (old, new) = (ip("10.71.2.1"), ip("10.71.2.7"));
+        let mut ports = Ports::new(&config(), [1; 32]);
+        let before = ports.free(INSIDE);
+        let pair = ports.take(now, INSIDE, old).unwrap();
+        let place = pair.rtp();
+        ports.readdress(INSIDE, &[new], &(20000..=20009));
+        assert_eq!(ports.free(INSIDE), 10);
+        assert!(ports.take(now, INSIDE, new).is_ok());
+        assert!(ports.is_ours(place));
+        // It is back before the call has ended: its port is still the call's.
+        ports.readdress(INSIDE, &[old, new], &(20000..=20009));
+        assert_eq!(ports.free(INSIDE), before - 2 + 8);
+        ports.readdress(INSIDE, &[new], &(20000..=20009));
+        ports.give_back(now, pair);
+        assert!(!ports.is_ours(place));
+        assert!(ports.take(now, INSIDE, old).is_err());
+    }
 
     #[test]
     fn pairs_are_even_distinct_random_and_rest() {

@@ -1,11 +1,11 @@
 //! The flow pairs that are installed, and their rows in the kernel's tables.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 
-use sbc_ebpf::abi::{FlowConfig, FlowState, MAX_CANDIDATES};
+use sbc_ebpf::abi::{Address, FlowConfig, FlowState, Latched, MAX_CANDIDATES};
 
-use super::next_hops::NextHops;
+use super::next_hops::{NextHops, Way};
 use super::program::Program;
 use super::tables::{Places, Rows, Slots, next_epoch};
 use crate::engine::FlowFailure;
@@ -20,6 +20,8 @@ pub(super) struct Flows {
     slots: Slots,
     rows: Rows,
     places: Places,
+    /// Pairs that let in whole prefixes.
+    prefixed: BTreeSet<PairId>,
     /// Traffic of flows that have ended.
     ended: MediaStats,
 }
@@ -39,7 +41,12 @@ struct Written {
     rows: [u32; 2],
     places: [u32; 2],
     ways: Vec<(IpAddr, IpAddr)>,
+    /// Where peers are that were let in out of a prefix, as far as there is a way to them in `ways`.
+    strays: [Option<Stray>; 2],
 }
+
+/// A peer that was let in out of a prefix: which candidate, and its address.
+type Stray = (usize, IpAddr);
 
 /// The tables that a pair is written to.
 struct Tables<'a> {
@@ -54,6 +61,7 @@ impl Flows {
             slots: Slots::new(program.states()),
             rows: Rows::new(program.rows()),
             places: Places::new(program.places()),
+            prefixed: BTreeSet::new(),
             ended: MediaStats::default(),
         }
     }
@@ -74,7 +82,7 @@ impl Flows {
         }
         let slots = self.slots.take().ok_or(FULL)?;
         let baseline = slots.map(|slot| program.state(slot.row).unwrap_or_default());
-        match self.put(Tables { program, hops }, pair, slots) {
+        match self.put(Tables { program, hops }, pair, slots, [None; 2]) {
             Ok(written) => {
                 let installed = Installed {
                     pair: pair.clone(),
@@ -83,6 +91,7 @@ impl Flows {
                     written,
                 };
                 self.pairs.insert(pair.id, installed);
+                self.note_prefixes(pair);
                 self.follow(program, hops, pair)
             }
             Err(failure) => {
@@ -121,6 +130,7 @@ impl Flows {
         id: PairId,
     ) -> Option<FlowReport> {
         let installed = self.pairs.remove(&id)?;
+        self.prefixed.remove(&id);
         for place in installed.written.places {
             program.unpoint(place);
         }
@@ -137,6 +147,26 @@ impl Flows {
         }
         add(&mut self.ended, &installed.pair, &report);
         Some(report)
+    }
+
+    /// The pairs forwarded here that use one of these ways, each with a reason.
+    pub(super) fn using(&self, ways: &HashMap<Way, Fallback>) -> Vec<(PairId, Fallback)> {
+        let found = self.pairs.iter().filter_map(|(&id, installed)| {
+            let reason = installed
+                .written
+                .ways
+                .iter()
+                .find_map(|way| ways.get(way))?;
+            Some((id, *reason))
+        });
+        found.collect()
+    }
+
+    /// How many pairs have this address of ours.
+    pub(super) fn at(&self, address: IpAddr) -> usize {
+        let has = |side: &crate::media::Side| side.local.ip() == address;
+        let pairs = self.pairs.values();
+        pairs.filter(|one| one.pair.sides.iter().any(has)).count()
     }
 
     /// What a pair that is installed and forwarded here has done so far.
@@ -162,6 +192,43 @@ impl Flows {
         stats
     }
 
+    /// Whether any pair here lets in whole prefixes: then [`Flows::tend`] is due a few times a second.
+    pub(super) fn has_prefixes(&self) -> bool {
+        !self.prefixed.is_empty()
+    }
+
+    /// Finds the next hop to each peer that was let in out of a prefix, once it is known which one it is. Until then, and for a moment after, the
+    /// program asks the kernel for each packet. What comes back are the pairs whose way is one that XDP cannot go.
+    pub(super) fn tend(
+        &mut self,
+        program: &mut Program,
+        hops: &NextHops,
+    ) -> Vec<(PairId, Fallback)> {
+        let mut moved = Vec::new();
+        for id in &self.prefixed {
+            let Some(installed) = self.pairs.get(id) else {
+                continue;
+            };
+            let [a, b] = &installed.pair.sides;
+            let [from_a, from_b] = &installed.written.configs;
+            let strays = [stray(program, from_a, b), stray(program, from_b, a)];
+            if strays != installed.written.strays {
+                moved.push((installed.pair.clone(), installed.slots, strays));
+            }
+        }
+        let mut refused = Vec::new();
+        for (pair, slots, strays) in moved {
+            match self.rewrite(program, hops, &pair, slots, strays) {
+                Err(FlowFailure::Kernel(reason)) if reason != Fallback::Full => {
+                    refused.push((pair.id, reason));
+                }
+                // A full table is no reason to end anything: the kernel is asked for each packet.
+                _ => {}
+            }
+        }
+        refused
+    }
+
     /// The companion's tables name the pair's slots and places: they follow.
     fn follow(
         &mut self,
@@ -184,7 +251,27 @@ impl Flows {
         pair: &FlowPair,
         slots: [Slot; 2],
     ) -> Result<(), FlowFailure> {
-        let written = self.put(Tables { program, hops }, pair, slots)?;
+        self.rewrite(program, hops, pair, slots, [None; 2])
+    }
+
+    fn note_prefixes(&mut self, pair: &FlowPair) {
+        if pair.path == Path::Kernel && pair.sides.iter().any(has_prefix) {
+            self.prefixed.insert(pair.id);
+        } else {
+            self.prefixed.remove(&pair.id);
+        }
+    }
+
+    fn rewrite(
+        &mut self,
+        program: &mut Program,
+        hops: &NextHops,
+        pair: &FlowPair,
+        slots: [Slot; 2],
+        strays: [Option<Stray>; 2],
+    ) -> Result<(), FlowFailure> {
+        let written = self.put(Tables { program, hops }, pair, slots, strays)?;
+        self.note_prefixes(pair);
         let Some(installed) = self.pairs.get_mut(&pair.id) else {
             return Ok(());
         };
@@ -206,17 +293,23 @@ impl Flows {
         tables: Tables<'_>,
         pair: &FlowPair,
         slots: [Slot; 2],
+        strays: [Option<Stray>; 2],
     ) -> Result<Written, FlowFailure> {
         let Tables { program, hops } = tables;
-        let mut written = Written::default();
+        let mut written = Written {
+            strays,
+            ..Written::default()
+        };
         let result = self.write(program, hops, pair, slots, &mut written);
         if let Err(failure) = result {
             self.release(hops, &written);
             return Err(failure);
         }
         for (place, row) in written.places.into_iter().zip(written.rows) {
-            // The place is one of the table's.
-            program.point(place, row).map_err(|_| FULL)?;
+            // The place is one of the table's; 0 is none.
+            if place != 0 {
+                program.point(place, row).map_err(|_| FULL)?;
+            }
         }
         Ok(written)
     }
@@ -234,13 +327,21 @@ impl Flows {
         for (index, side) in pair.sides.iter().enumerate() {
             let other = &pair.sides[1 - index];
             let config = &mut written.configs[index];
-            written.places[index] = self.places.of(own_port(pair.kind, side)).ok_or(NO_PLACE)?;
+            written.places[index] = match self.places.of(own_port(pair.kind, side)) {
+                Some(place) => place,
+                // What the program does not guard it lets through.
+                None if pair.path != Path::Kernel => continue,
+                None => return Err(NO_PLACE),
+            };
             if pair.kind == FlowKind::Rtp && side.multiplexed && companion.is_some() {
                 config.rtcp = self.places.of(next_port(side)).ok_or(NO_PLACE)?;
             }
             match pair.path {
                 Path::User(_) => config.flags |= sbc_ebpf::abi::LOCAL,
-                Path::Kernel => find_next_hops(hops, config, other, &mut written.ways)?,
+                Path::Kernel => {
+                    let stray = written.strays[index];
+                    find_next_hops(hops, config, other, stray, &mut written.ways)?;
+                }
             }
             let row = self.rows.take().ok_or(FULL)?;
             written.rows[index] = row;
@@ -294,18 +395,46 @@ fn next_port(side: &Side) -> std::net::SocketAddr {
     std::net::SocketAddr::new(side.local.ip(), port)
 }
 
+/// Where the packets of a flow go, if its peer was let in out of a prefix.
+fn stray(program: &Program, config: &FlowConfig, to: &Side) -> Option<Stray> {
+    let state = program.state(config.twin).ok()?;
+    let latched = Latched::unpack(state.latch, config.twin_latch)?;
+    let candidate = usize::from(latched.candidate);
+    if candidates(to).get(candidate)?.is_some() {
+        return None;
+    }
+    let address = match to.local.is_ipv4() {
+        true => Address::from_v4_word(latched.mark),
+        // Beside the latch; of another latch for a moment.
+        false => state.source,
+    };
+    (address.mark() == latched.mark).then(|| (candidate, address.ip()))
+}
+
+/// Whether a side's peer may be anywhere in a prefix.
+fn has_prefix(side: &Side) -> bool {
+    let whole = |net: &ipnet::IpNet| net.prefix_len() < net.max_prefix_len();
+    side.sources.iter().any(whole)
+}
+
 /// A row for the way to each single address that the other side's peer may have; to one out of a prefix there is none.
 fn find_next_hops(
     hops: &NextHops,
     config: &mut FlowConfig,
     to: &Side,
+    stray: Option<Stray>,
     ways: &mut Vec<(IpAddr, IpAddr)>,
 ) -> Result<(), FlowFailure> {
     let local = to.local.ip();
-    let peers: [Option<IpAddr>; MAX_CANDIDATES] = candidates(to);
+    let mut peers: [Option<IpAddr>; MAX_CANDIDATES] = candidates(to);
+    if let Some((candidate, peer)) = stray
+        && let Some(place) = peers.get_mut(candidate)
+    {
+        *place = Some(peer);
+    }
     for (row, peer) in config.next_hops.iter_mut().zip(peers) {
         if let Some(peer) = peer {
-            *row = hops.acquire(local, peer).map_err(|_| FULL)?;
+            *row = hops.acquire(local, peer).map_err(FlowFailure::Kernel)?;
             ways.push((local, peer));
         }
     }

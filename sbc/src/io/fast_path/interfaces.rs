@@ -8,9 +8,10 @@ use aya::programs::links::FdLink;
 use nix::ifaddrs::getifaddrs;
 use nix::net::if_::if_nametoindex;
 
-use super::netlink::{Link, Netlink, takes_redirects};
+use super::link::Link;
+use super::netlink::{Netlink, takes_redirects};
 use super::program::{Program, ProgramFailure};
-use crate::config::{FastPath as Wanted, Network};
+use crate::config::FastPath as Wanted;
 use crate::media::{Fallback, XdpMode};
 
 /// The interfaces that have addresses, by address.
@@ -25,44 +26,83 @@ pub(super) struct Attached {
     pub(super) name: String,
     /// How.
     pub(super) mode: XdpMode,
+    /// Frames may pass.
+    pub(super) is_up: bool,
     _link: FdLink,
+}
+
+/// Where an address of ours is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// On an interface that XDP can be attached to; of a VLAN, the one that carries it.
+    Ethernet(u32, Link),
+    /// On an interface without Ethernet, of this name.
+    Other(String),
+    /// On none.
+    Missing,
 }
 
 impl Interfaces {
     pub(super) fn read() -> io::Result<Interfaces> {
-        let mut by_address = BTreeMap::new();
-        for entry in getifaddrs()? {
-            let Some(storage) = entry.address else {
-                continue;
-            };
-            let v4 = storage.as_sockaddr_in().map(|v4| IpAddr::V4(v4.ip()));
-            let v6 = || storage.as_sockaddr_in6().map(|v6| IpAddr::V6(v6.ip()));
-            let Some(ip) = v4.or_else(v6) else { continue };
-            // An alias "eth0:1" is eth0.
-            let name = entry.interface_name.split(':').next().unwrap_or_default();
-            if let Ok(index) = if_nametoindex(name) {
-                by_address.insert(ip, index);
-            }
-        }
         Ok(Interfaces {
-            by_address,
+            by_address: by_address()?,
             netlink: Netlink::new()?,
         })
     }
 
-    /// The Ethernet interfaces that a network's addresses are on; none if one of them is on no such interface.
-    pub(super) fn of(&mut self, network: &Network) -> Option<BTreeMap<u32, Link>> {
-        let mut found = BTreeMap::new();
-        for ip in &network.addresses {
-            let index = *self.by_address.get(ip)?;
-            let link = self.netlink.link(index).ok()??;
-            if ip.is_loopback() || link.mac.is_none() {
-                return None;
-            }
-            found.insert(index, link);
-        }
-        (!found.is_empty()).then_some(found)
+    /// Looks again which addresses there are.
+    pub(super) fn reread(&mut self) -> io::Result<()> {
+        self.by_address = by_address()?;
+        Ok(())
     }
+
+    /// An interface as it is now; none if it is gone.
+    pub(super) fn link(&mut self, index: u32) -> Option<Link> {
+        self.netlink.link(index).ok().flatten()
+    }
+
+    /// Where an address is.
+    pub(super) fn place(&mut self, ip: IpAddr) -> Place {
+        let Some(&index) = self.by_address.get(&ip) else {
+            return Place::Missing;
+        };
+        let Some(link) = self.link(index) else {
+            return Place::Missing;
+        };
+        let name = link.name.clone();
+        let carrier = match link.vlan {
+            // A VLAN in a VLAN has two tags: the program sees one.
+            Some(vlan) => self
+                .link(vlan.lower)
+                .filter(|lower| lower.vlan.is_none())
+                .map(|lower| (vlan.lower, lower)),
+            None => Some((index, link)),
+        };
+        match carrier {
+            Some((index, link)) if !ip.is_loopback() && link.mac.is_some() => {
+                Place::Ethernet(index, link)
+            }
+            _ => Place::Other(name),
+        }
+    }
+}
+
+fn by_address() -> io::Result<BTreeMap<IpAddr, u32>> {
+    let mut by_address = BTreeMap::new();
+    for entry in getifaddrs()? {
+        let Some(storage) = entry.address else {
+            continue;
+        };
+        let v4 = storage.as_sockaddr_in().map(|v4| IpAddr::V4(v4.ip()));
+        let v6 = || storage.as_sockaddr_in6().map(|v6| IpAddr::V6(v6.ip()));
+        let Some(ip) = v4.or_else(v6) else { continue };
+        // An alias "eth0:1" is eth0.
+        let name = entry.interface_name.split(':').next().unwrap_or_default();
+        if let Ok(index) = if_nametoindex(name) {
+            by_address.insert(ip, index);
+        }
+    }
+    Ok(by_address)
 }
 
 /// Why native mode is out of the question, if it is. A frame goes from driver to driver there, and one that does not take it loses it in
@@ -98,7 +138,7 @@ pub(super) fn attach(
         Wanted::Generic => &[XdpMode::Generic],
         Wanted::Off => return Err(Fallback::Off),
     };
-    let name = &link.name;
+    let (name, is_up) = (&link.name, link.is_up);
     let mut reason = Fallback::Unsupported;
     for &mode in modes {
         if mode == XdpMode::Native && !has_native {
@@ -109,6 +149,7 @@ pub(super) fn attach(
                 return Ok(Attached {
                     name: name.clone(),
                     mode,
+                    is_up,
                     _link: link,
                 });
             }

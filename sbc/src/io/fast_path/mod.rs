@@ -5,36 +5,47 @@
 
 mod flows;
 mod interfaces;
-mod netlink;
+mod link;
+pub(in crate::io) mod netlink;
+mod networks;
 mod next_hops;
 mod privileges;
 mod probe;
 mod program;
 mod tables;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
-use sbc_ebpf::abi::{Local, MAX_NETWORKS};
+use sbc_ebpf::abi::Local;
 
+pub use networks::Changes;
 pub use probe::{Foreseen, foresee};
 pub use program::{HopMap, Program, ProgramFailure};
 
 use self::flows::Flows;
 use self::interfaces::{Attached, Interfaces};
-use self::netlink::Link;
+use self::link::Link;
+use self::networks::Served;
 use self::next_hops::NextHops;
-use crate::config::{Config, FastPath as Wanted, Network, NetworkId};
+use crate::config::{Bind, Config, FastPath as Wanted, Network, NetworkId};
 use crate::engine::FlowFailure;
-use crate::media::{Fallback, FlowPair, FlowReport, MediaStats, NetworkPath, PairId, XdpMode};
+use crate::media::{Fallback, FlowPair, FlowReport, MediaStats, NetworkPath, PairId};
 
 /// The kernel path: owned by whoever performs flow commands. Dropping it detaches and ends every flow.
 pub struct FastPath {
     program: Program,
     hops: NextHops,
     flows: Flows,
+    interfaces: Interfaces,
     /// By interface.
     attached: BTreeMap<u32, Attached>,
-    networks: Vec<NetworkId>,
+    /// Those that want it.
+    networks: Vec<Served>,
+    /// Addresses whose media ranges the program guards.
+    guarded: BTreeMap<IpAddr, NetworkId>,
+    /// Some of them are no network's any more.
+    has_retired: bool,
     /// Whether every interface takes what another one's driver redirects to it.
     has_native: bool,
 }
@@ -67,9 +78,10 @@ impl FastPath {
             Ok(base) => (Some(base), Fallback::Unsupported),
             Err(reason) => (None, reason),
         };
-        if let Some((fast_path, interfaces)) = &mut fast_path {
+        if let Some(fast_path) = &mut fast_path {
             let wanted = networks.iter().filter(|(_, network)| is_wanted(network));
-            let links = wanted.filter_map(|(_, network)| interfaces.of(network));
+            let links =
+                wanted.filter_map(|(_, one)| networks::links(&mut fast_path.interfaces, one).ok());
             let links: BTreeMap<u32, Link> = links.flatten().collect();
             let why_not = interfaces::no_native(&links);
             fast_path.has_native = why_not.is_none();
@@ -78,18 +90,54 @@ impl FastPath {
         let mut paths = Vec::new();
         for (id, network) in networks {
             let path = match &mut fast_path {
-                _ if !is_wanted(network) => Err(Fallback::Off),
-                None => Err(reason),
-                Some((fast_path, interfaces)) => fast_path.add(interfaces, id, network, &mut notes),
+                _ if !is_wanted(network) => NetworkPath::User(Fallback::Off),
+                None => NetworkPath::User(reason),
+                Some(fast_path) => {
+                    let network = network.clone();
+                    let path = NetworkPath::User(Fallback::Unsupported);
+                    fast_path.networks.push(Served { id, network, path });
+                    fast_path.bring_up(fast_path.networks.len() - 1, &mut notes)
+                }
             };
-            paths.push((id, path.unwrap_or_else(NetworkPath::User)));
+            paths.push((id, path));
         }
-        let fast_path = fast_path.map(|(fast_path, _)| fast_path);
+        let is_used = |fast_path: &FastPath| !fast_path.attached.is_empty();
+        let fast_path = fast_path.filter(is_used);
+        if let Some(fast_path) = &fast_path {
+            fast_path.hops.set_native(fast_path.is_native());
+        }
         Opened {
-            fast_path: fast_path.filter(|fast_path| !fast_path.networks.is_empty()),
+            fast_path,
             paths,
             notes,
         }
+    }
+
+    /// Whom to call when [`FastPath::refused`] has something to say; from a thread of its own.
+    pub fn set_wake(&self, wake: impl Fn() + Send + 'static) {
+        self.hops.set_wake(Box::new(wake));
+    }
+
+    /// The pairs whose way has become one that XDP cannot go since this was last asked: user space has to serve them.
+    pub fn refused(&mut self) -> Vec<(PairId, Fallback)> {
+        self.flows.using(&self.hops.refused())
+    }
+
+    /// Whether [`FastPath::tend`] is due a few times a second: some pair lets in whole prefixes.
+    #[must_use]
+    pub fn has_prefixes(&self) -> bool {
+        self.flows.has_prefixes()
+    }
+
+    /// Finds the next hops of peers that were let in out of a prefix. The pairs whose way is one that XDP cannot go: user space has to serve them.
+    pub fn tend(&mut self) -> Vec<(PairId, Fallback)> {
+        self.flows.tend(&mut self.program, &self.hops)
+    }
+
+    /// How many pairs are at this address of ours.
+    #[must_use]
+    pub fn pairs_at(&self, address: IpAddr) -> usize {
+        self.flows.at(address)
     }
 
     /// Begins to forward a pair; one whose path is user space is let through to its socket instead of being dropped.
@@ -110,7 +158,12 @@ impl FastPath {
 
     /// Ends a pair. None for one that is not forwarded here.
     pub fn remove(&mut self, pair: PairId) -> Option<FlowReport> {
-        self.flows.remove(&mut self.program, &self.hops, pair)
+        let report = self.flows.remove(&mut self.program, &self.hops, pair);
+        // An address that has gone is guarded until its last flow is.
+        if self.has_retired {
+            self.retire();
+        }
+        report
     }
 
     /// What a pair has done so far. None for one that is not forwarded here.
@@ -123,7 +176,8 @@ impl FastPath {
     #[must_use]
     pub fn stats(&self) -> MediaStats {
         let mut stats = self.flows.traffic(&self.program);
-        for &network in &self.networks {
+        let guarded: BTreeSet<NetworkId> = self.guarded.values().copied().collect();
+        for network in guarded {
             let media = stats.networks.entry(network).or_default();
             for reason in sbc_ebpf::Drop::ALL {
                 let count = self.program.drops(network.0, reason).unwrap_or(0);
@@ -139,98 +193,38 @@ impl FastPath {
         self.program.run_count().unwrap_or(0)
     }
 
-    /// Brings one network onto the fast path.
-    fn add(
+    /// Nothing passes to the network's media ports at an address but what belongs to a flow.
+    fn guard_one(
         &mut self,
-        interfaces: &mut Interfaces,
         id: NetworkId,
         network: &Network,
-        notes: &mut Vec<String>,
-    ) -> Result<NetworkPath, Fallback> {
-        let name = &network.name;
-        if id.index() >= MAX_NETWORKS {
-            notes.push(format!(
-                "network {name}: the kernel path knows {MAX_NETWORKS} networks"
-            ));
-            return Err(Fallback::Full);
-        }
-        let Some(links) = interfaces.of(network) else {
-            notes.push(format!(
-                "network {name}: an address is on no Ethernet interface"
-            ));
-            return Err(Fallback::Interface);
-        };
-        let wanted = network.fast_path;
-        let mut attached = BTreeMap::new();
-        let mut mode = XdpMode::Native;
-        for (index, link) in links {
-            let found = match self.attached.get(&index) {
-                Some(other) => other.mode,
-                None => {
-                    let one = interfaces::attach(
-                        &mut self.program,
-                        index,
-                        &link,
-                        wanted,
-                        self.has_native,
-                        notes,
-                    )?;
-                    attached.entry(index).or_insert(one).mode
-                }
-            };
-            match (found, wanted) {
-                (XdpMode::Native, Wanted::Generic) | (XdpMode::Generic, Wanted::Native) => {
-                    notes.push(format!(
-                        "network {name}: {} is shared with a network that has it in the other mode",
-                        link.name
-                    ));
-                    return Err(Fallback::Unsupported);
-                }
-                (XdpMode::Generic, _) => mode = XdpMode::Generic,
-                (XdpMode::Native, _) => {}
-            }
-        }
-        self.guard(id, network).map_err(|failure| {
-            notes.push(format!("network {name}: {failure}"));
-            Fallback::Full
-        })?;
-        for one in attached.values() {
-            notes.push(format!(
-                "XDP program attached to {}, {} mode",
-                one.name,
-                interfaces::label(one.mode)
-            ));
-        }
-        self.attached.append(&mut attached);
-        self.networks.push(id);
-        Ok(NetworkPath::Kernel { mode })
-    }
-
-    /// From now on nothing passes to the network's media ports but what belongs to a flow.
-    fn guard(&mut self, id: NetworkId, network: &Network) -> Result<(), ProgramFailure> {
+        ip: IpAddr,
+    ) -> Result<(), ProgramFailure> {
         let ports = &network.media_ports;
-        for &ip in &network.addresses {
-            let Some(base) = self.flows.places().add(ip, ports) else {
-                return Err(ProgramFailure::Object("room for so many media ports"));
-            };
-            self.program.put_local(Local {
-                address: ip.into(),
-                low: *ports.start(),
-                count: u16::try_from(ports.len()).unwrap_or(u16::MAX),
-                network: id.0,
-                base,
-                ..Local::default()
-            })?;
-        }
-        Ok(())
+        let Some(base) = self.flows.places().add(ip, ports) else {
+            return Err(ProgramFailure::Room);
+        };
+        self.program.put_local(Local {
+            address: ip.into(),
+            low: *ports.start(),
+            count: u16::try_from(ports.len()).unwrap_or(u16::MAX),
+            network: id.0,
+            base,
+            ..Local::default()
+        })
     }
 }
 
-/// Media ports of all addresses of the networks that want the kernel to forward.
+/// Media ports of all addresses of the networks that want the kernel to forward. A network whose addresses are an interface's has room for one more:
+/// calls at the old address go on having theirs when there is a new one.
 fn ports(config: &Config) -> u32 {
     let wanted = config.networks.iter();
     let wanted = wanted.filter(|network| network.fast_path != Wanted::Off);
-    let ports = wanted.map(|network| network.addresses.len() * network.media_ports.len());
+    let addresses = |network: &Network| match network.bind {
+        Bind::Addresses(_) => network.addresses.len(),
+        Bind::Interface(_) => network.addresses.len() + 1,
+    };
+    let ports = wanted.map(|network| addresses(network) * network.media_ports.len());
     u32::try_from(ports.sum::<usize>()).unwrap_or(u32::MAX)
 }
 
@@ -238,7 +232,7 @@ fn ports(config: &Config) -> u32 {
 struct Base;
 
 impl Base {
-    fn load(ports: u32, notes: &mut Vec<String>) -> Result<(FastPath, Interfaces), Fallback> {
+    fn load(ports: u32, notes: &mut Vec<String>) -> Result<FastPath, Fallback> {
         let missing = privileges::missing();
         if !missing.is_empty() {
             notes.push(format!("the kernel path needs {}", missing.join(", ")));
@@ -266,10 +260,13 @@ impl Base {
             flows: Flows::new(&program),
             program,
             hops,
+            interfaces,
             attached: BTreeMap::new(),
             networks: Vec::new(),
+            guarded: BTreeMap::new(),
+            has_retired: false,
             has_native: true,
         };
-        Ok((fast_path, interfaces))
+        Ok(fast_path)
     }
 }

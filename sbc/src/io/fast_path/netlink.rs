@@ -2,13 +2,14 @@
 
 use std::io;
 use std::net::IpAddr;
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 use netlink_packet_core::{
     NLM_F_ACK, NLM_F_CREATE, NLM_F_REPLACE, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage,
     NetlinkPayload,
 };
-use netlink_packet_route::link::{InfoKind, LinkAttribute, LinkInfo, LinkLayerType, LinkMessage};
+use netlink_packet_route::link::LinkMessage;
 use netlink_packet_route::neighbour::{
     NeighbourAddress, NeighbourAttribute, NeighbourExtFlags, NeighbourFlags, NeighbourMessage,
     NeighbourState,
@@ -19,8 +20,12 @@ use netlink_sys::constants::{NETLINK_GENERIC, NETLINK_ROUTE};
 use netlink_sys::{Socket, SocketAddr};
 use socket2::SockRef;
 
+use super::link::Link;
+
 /// Multicast groups whose events make next hops doubtful: links, neighbours, addresses and routes of both families.
-const GROUPS: [u32; 6] = [1, 3, 5, 7, 9, 11];
+pub(in crate::io) const WAYS: &[u32] = &[1, 3, 5, 7, 9, 11];
+/// Those that tell of this host's interfaces and addresses.
+pub(in crate::io) const ADDRESSES: &[u32] = &[1, 5, 9];
 /// The kernel answers at once; more is a broken kernel.
 const PATIENCE: Duration = Duration::from_secs(1);
 const TYPICAL_ANSWER: usize = 8 * 1024;
@@ -33,11 +38,16 @@ pub(super) struct Netlink {
 
 /// Where packets to a destination go first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Route {
-    /// The interface.
-    pub(super) ifindex: u32,
-    /// The gateway, or the destination itself.
-    pub(super) neighbour: IpAddr,
+pub(super) enum Route {
+    /// Out.
+    Out {
+        /// By this interface.
+        ifindex: u32,
+        /// To the gateway, or to the destination itself.
+        neighbour: IpAddr,
+    },
+    /// To this host itself.
+    Here,
 }
 
 /// What the kernel knows about a neighbour.
@@ -47,19 +57,8 @@ pub(super) struct Neighbour {
     pub(super) mac: Option<[u8; 6]>,
     /// Entered by hand: the kernel never asks for it.
     pub(super) is_permanent: bool,
-}
-
-/// An interface.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Link {
-    /// Its name.
-    pub(super) name: String,
-    /// Its Ethernet address; none for what is no Ethernet.
-    pub(super) mac: Option<[u8; 6]>,
-    /// Largest IP packet.
-    pub(super) mtu: u32,
-    /// A pair of virtual interfaces.
-    pub(super) is_veth: bool,
+    /// Not confirmed for a while, and nobody asks: only a kernel that does not manage neighbours leaves one so that is kept.
+    pub(super) is_stale: bool,
 }
 
 impl Netlink {
@@ -70,7 +69,7 @@ impl Netlink {
         })
     }
 
-    /// The way to a destination for what leaves from an address of ours; none if there is no way, or if it ends on this host.
+    /// The way to a destination for what leaves from an address of ours; none if there is no way, or the address is not ours now.
     pub(super) fn route(
         &mut self,
         local: IpAddr,
@@ -88,8 +87,10 @@ impl Netlink {
         let Some(RouteNetlinkMessage::NewRoute(route)) = absent(answer)?.flatten() else {
             return Ok(None);
         };
-        if route.header.kind != RouteType::Unicast {
-            return Ok(None);
+        match route.header.kind {
+            RouteType::Unicast => {}
+            RouteType::Local => return Ok(Some(Route::Here)),
+            _ => return Ok(None),
         }
         let mut ifindex = None;
         let mut neighbour = destination;
@@ -104,7 +105,7 @@ impl Netlink {
                 _ => {}
             }
         }
-        Ok(ifindex.map(|ifindex| Route { ifindex, neighbour }))
+        Ok(ifindex.map(|ifindex| Route::Out { ifindex, neighbour }))
     }
 
     /// What the kernel knows about a neighbour; none if nothing.
@@ -127,6 +128,7 @@ impl Netlink {
         Ok(Some(Neighbour {
             mac: mac.filter(|_| is_valid),
             is_permanent: found.header.state == NeighbourState::Permanent,
+            is_stale: found.header.state == NeighbourState::Stale,
         }))
     }
 
@@ -161,28 +163,7 @@ impl Netlink {
         let Some(RouteNetlinkMessage::NewLink(found)) = absent(answer)?.flatten() else {
             return Ok(None);
         };
-        let mut link = Link {
-            name: String::new(),
-            mac: None,
-            mtu: 0,
-            is_veth: false,
-        };
-        for attribute in found.attributes {
-            match attribute {
-                LinkAttribute::IfName(name) => link.name = name,
-                LinkAttribute::Mtu(mtu) => link.mtu = mtu,
-                LinkAttribute::Address(bytes)
-                    if found.header.link_layer_type == LinkLayerType::Ether =>
-                {
-                    link.mac = bytes.as_slice().try_into().ok();
-                }
-                LinkAttribute::LinkInfo(infos) => {
-                    link.is_veth = infos.contains(&LinkInfo::Kind(InfoKind::Veth));
-                }
-                _ => {}
-            }
-        }
-        Ok(Some(link))
+        Ok(Some(Link::of(found)))
     }
 
     /// Asks, and gives the answer that is no acknowledgement.
@@ -218,38 +199,51 @@ impl Netlink {
 }
 
 /// A socket that hears of every change.
-pub(super) struct Events(Socket);
+pub(in crate::io) struct Events(Socket);
 
 impl Events {
-    /// `patience` is how long [`Events::wait`] waits.
-    pub(super) fn new(patience: Duration) -> io::Result<Events> {
+    /// Of these multicast groups.
+    pub(in crate::io) fn of(groups: &[u32]) -> io::Result<Events> {
         let socket = open(NETLINK_ROUTE)?;
-        for group in GROUPS {
+        for &group in groups {
             socket.add_membership(group)?;
         }
-        SockRef::from(&socket).set_read_timeout(Some(patience))?;
         Ok(Events(socket))
     }
 
-    /// Waits for changes and forgets what they were: whether there were any.
-    pub(super) fn wait(&mut self) -> bool {
+    /// Waits for changes for so long, and forgets what they were: whether there were any.
+    pub(super) fn wait(&mut self, patience: Duration) -> bool {
+        // A wait that is longer than it should be: the heartbeat goes stale, and the program asks the kernel.
+        let _ = SockRef::from(&self.0).set_read_timeout(Some(patience));
         let mut buffer = Vec::with_capacity(TYPICAL_ANSWER);
         let changed = match self.0.recv(&mut buffer, 0) {
             Ok(_) => true,
             // ENOBUFS: so many that some were lost.
             Err(error) => error.raw_os_error() == Some(libc::ENOBUFS),
         };
-        if changed {
-            loop {
-                buffer.clear();
-                match self.0.recv(&mut buffer, libc::MSG_DONTWAIT) {
-                    Ok(_) => {}
-                    Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => {}
-                    Err(_) => break,
-                }
+        changed && {
+            self.drain();
+            true
+        }
+    }
+
+    /// The socket, which does not block any more.
+    pub(in crate::io) fn into_socket(self) -> io::Result<OwnedFd> {
+        self.0.set_non_blocking(true)?;
+        self.0.as_fd().try_clone_to_owned()
+    }
+
+    /// Takes what there is, and forgets what it was.
+    fn drain(&mut self) {
+        let mut buffer = Vec::with_capacity(TYPICAL_ANSWER);
+        loop {
+            buffer.clear();
+            match self.0.recv(&mut buffer, libc::MSG_DONTWAIT) {
+                Ok(_) => {}
+                Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => {}
+                Err(_) => return,
             }
         }
-        changed
     }
 }
 

@@ -1,7 +1,8 @@
 //! Next hops: kept right by a thread of their own, from the kernel's routes and neighbours.
 //!
 //! A row belongs to one pair of our address and a peer's, and is shared by all flows between the two. A row that is not known (no route, the neighbour
-//! has not answered yet) is empty: the program asks the kernel itself then.
+//! has not answered yet) is empty: the program asks the kernel itself then. A way that XDP cannot go at all (out of a tunnel, to this host itself) is
+//! told to the owner of flows, who has them served in user space.
 
 use std::collections::HashMap;
 use std::io;
@@ -10,10 +11,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::Duration;
 
-use sbc_ebpf::abi::{self, MAX_NEXT_HOPS, NextHop};
+use sbc_ebpf::abi::{MAX_NEXT_HOPS, NextHop};
 
-use super::netlink::{Events, Link, Netlink};
+use super::link::Device;
+use super::netlink::{Events, Netlink, Route, WAYS, takes_redirects};
 use super::program::{HopMap, ProgramFailure};
+use crate::media::Fallback;
 
 /// How often the daemon says that it is there: well under [`sbc_ebpf::abi::STALE_SECONDS`].
 const BEAT: Duration = Duration::from_millis(250);
@@ -28,14 +31,20 @@ const SETTLE: Duration = Duration::from_millis(20);
 #[derive(Clone)]
 pub(super) struct NextHops(Arc<Mutex<Table>>);
 
-/// The table is full.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Full;
+/// Called when a flow's way has become one that XDP cannot go; from the thread that keeps the table.
+pub(super) type Wake = Box<dyn Fn() + Send>;
 
 struct Table {
     map: HopMap,
     netlink: Netlink,
+    /// As of the last event.
+    devices: HashMap<u32, Option<Device>>,
+    /// Frames go from driver to driver, which not every driver takes.
+    is_native: bool,
     rows: HashMap<Way, Row>,
+    /// Ways in use that have become impossible since somebody asked.
+    refused: HashMap<Way, Fallback>,
+    wake: Option<Wake>,
     /// Rows that were used and are free again.
     free: Vec<u32>,
     /// The first row that was never used. 0 is none.
@@ -45,13 +54,23 @@ struct Table {
 }
 
 /// From an address of ours to one of a peer's.
-type Way = (IpAddr, IpAddr);
+pub(super) type Way = (IpAddr, IpAddr);
+
+/// What the kernel says of a way.
+enum Answer {
+    /// Known, or not now; and the neighbour that has to be kept for it.
+    Hop(NextHop, Option<(u32, IpAddr)>),
+    /// XDP cannot go there.
+    Refused(Fallback),
+}
 
 struct Row {
     index: u32,
     users: u32,
     hop: NextHop,
     kept: Option<(u32, IpAddr)>,
+    /// XDP cannot go there.
+    refused: Option<Fallback>,
 }
 
 impl NextHops {
@@ -60,13 +79,17 @@ impl NextHops {
         let mut table = Table {
             map,
             netlink: Netlink::new()?,
+            devices: HashMap::new(),
+            is_native: true,
             rows: HashMap::new(),
+            refused: HashMap::new(),
+            wake: None,
             free: Vec::new(),
             unused: 1,
             kept: HashMap::new(),
         };
         table.map.beat().map_err(io::Error::other)?;
-        let events = Events::new(BEAT)?;
+        let events = Events::of(WAYS)?;
         let hops = NextHops(Arc::new(Mutex::new(table)));
         let watched = Arc::downgrade(&hops.0);
         thread::Builder::new()
@@ -75,8 +98,28 @@ impl NextHops {
         Ok(hops)
     }
 
+    /// Whether the program is attached in native mode anywhere; until told, it is taken to be.
+    pub(super) fn set_native(&self, is_native: bool) {
+        let mut table = self.table();
+        table.is_native = is_native;
+        table.devices.clear();
+    }
+
+    /// Whom to call when a way in use has become impossible.
+    pub(super) fn set_wake(&self, wake: Wake) {
+        self.table().wake = Some(wake);
+    }
+
+    /// The ways in use that have become impossible since this was last asked.
+    pub(super) fn refused(&self) -> HashMap<Way, Fallback> {
+        std::mem::take(&mut self.table().refused)
+    }
+
     /// A row for a way; to be given back with [`NextHops::release`], as often as it was taken.
-    pub(super) fn acquire(&self, local: IpAddr, peer: IpAddr) -> Result<u32, Full> {
+    ///
+    /// # Errors
+    /// The table is full, or XDP cannot go there; nothing is taken.
+    pub(super) fn acquire(&self, local: IpAddr, peer: IpAddr) -> Result<u32, Fallback> {
         self.table().acquire((local, peer))
     }
 
@@ -93,23 +136,28 @@ impl NextHops {
 fn watch(table: &Weak<Mutex<Table>>, mut events: Events) {
     let mut beats = 0_u32;
     loop {
-        let changed = events.wait();
+        let changed = events.wait(BEAT);
         beats = beats.wrapping_add(1);
         let all = changed || beats.is_multiple_of(BEATS_PER_REFRESH);
         let retry = beats.is_multiple_of(BEATS_PER_RETRY);
         let Some(ways) = with(table, |table| {
             // A table that cannot be kept goes stale, and the program asks the kernel: nothing else is to be done.
             let _ = table.map.beat();
+            if all {
+                table.devices.clear();
+            }
             table.ways(|row| all || retry && row.hop.ifindex == 0)
         }) else {
             return;
         };
-        let mut links = HashMap::new();
         for way in ways {
             // Locked for one row at a time: calls are being set up meanwhile.
-            if with(table, |table| table.look_up(way, &mut links)).is_none() {
+            if with(table, |table| table.look_again(way)).is_none() {
                 return;
             }
+        }
+        if with(table, Table::tell).is_none() {
+            return;
         }
         if changed {
             thread::sleep(SETTLE);
@@ -125,10 +173,17 @@ fn with<T>(table: &Weak<Mutex<Table>>, work: impl FnOnce(&mut Table) -> T) -> Op
 }
 
 impl Table {
-    fn acquire(&mut self, way: Way) -> Result<u32, Full> {
+    fn acquire(&mut self, way: Way) -> Result<u32, Fallback> {
         if let Some(row) = self.rows.get_mut(&way) {
+            if let Some(reason) = row.refused {
+                return Err(reason);
+            }
             row.users += 1;
             return Ok(row.index);
+        }
+        let answer = self.resolve(way);
+        if let Ok(Answer::Refused(reason)) = answer {
+            return Err(reason);
         }
         let index = match self.free.pop() {
             Some(index) => index,
@@ -136,16 +191,17 @@ impl Table {
                 self.unused += 1;
                 self.unused - 1
             }
-            None => return Err(Full),
+            None => return Err(Fallback::Full),
         };
         let row = Row {
             index,
             users: 1,
             hop: NextHop::default(),
             kept: None,
+            refused: None,
         };
         self.rows.insert(way, row);
-        self.look_up(way, &mut HashMap::new());
+        self.note(way, answer);
         Ok(index)
     }
 
@@ -159,6 +215,7 @@ impl Table {
         }
         if let Some(row) = self.rows.remove(&way) {
             self.stop_keeping(row.kept);
+            self.refused.remove(&way);
             let _ = self.map.put(row.index, NextHop::default());
             self.free.push(row.index);
         }
@@ -169,15 +226,30 @@ impl Table {
         doubtful.map(|(way, _)| *way).collect()
     }
 
-    /// Asks the kernel about one way and writes its row if that has changed.
-    fn look_up(&mut self, way: Way, links: &mut HashMap<u32, Option<Link>>) {
-        // What cannot be asked now stays as it is.
-        let Ok((hop, wanted)) = self.resolve(way, links) else {
-            return;
+    /// Asks the kernel about a way in use and writes its row if that has changed.
+    fn look_again(&mut self, way: Way) {
+        if self.rows.contains_key(&way) {
+            let answer = self.resolve(way);
+            self.note(way, answer);
+        }
+    }
+
+    fn note(&mut self, way: Way, answer: io::Result<Answer>) {
+        let (hop, wanted, refused) = match answer {
+            Ok(Answer::Hop(hop, wanted)) => (hop, wanted, None),
+            Ok(Answer::Refused(reason)) => (NextHop::default(), None, Some(reason)),
+            // What cannot be asked now stays as it is.
+            Err(_) => return,
         };
         let Some(row) = self.rows.get_mut(&way) else {
             return;
         };
+        match refused {
+            Some(reason) if row.refused.is_none() => drop(self.refused.insert(way, reason)),
+            Some(_) => {}
+            None => drop(self.refused.remove(&way)),
+        }
+        row.refused = refused;
         let (old, index) = (row.hop, row.index);
         let before = std::mem::replace(&mut row.kept, wanted);
         row.hop = hop;
@@ -192,38 +264,65 @@ impl Table {
         }
     }
 
-    /// The next hop, and the neighbour that has to be kept for it.
-    fn resolve(
-        &mut self,
-        (local, peer): Way,
-        links: &mut HashMap<u32, Option<Link>>,
-    ) -> io::Result<(NextHop, Option<(u32, IpAddr)>)> {
-        let Some(route) = self.netlink.route(local, peer)? else {
-            return Ok((NextHop::default(), None));
+    /// Says that ways have become impossible, if any have.
+    fn tell(&mut self) {
+        if let (false, Some(wake)) = (self.refused.is_empty(), &self.wake) {
+            wake();
+        }
+    }
+
+    /// The next hop.
+    fn resolve(&mut self, (local, peer): Way) -> io::Result<Answer> {
+        let unknown = Ok(Answer::Hop(NextHop::default(), None));
+        let (ifindex, neighbour) = match self.netlink.route(local, peer)? {
+            Some(Route::Out { ifindex, neighbour }) => (ifindex, neighbour),
+            Some(Route::Here) => return Ok(Answer::Refused(Fallback::LocalPeer)),
+            None => return unknown,
         };
-        let link = match links.get(&route.ifindex) {
-            Some(link) => link.clone(),
-            None => {
-                let link = self.netlink.link(route.ifindex)?;
-                links.insert(route.ifindex, link.clone());
-                link
-            }
+        let Some(device) = self.device(ifindex)? else {
+            return unknown;
         };
-        let Some((link, source)) = link.and_then(|link| link.mac.map(|mac| (link, mac))) else {
-            return Ok((NextHop::default(), None));
-        };
-        let key = (route.ifindex, route.neighbour);
+        if device.mac.is_none() || device.takes_nothing && self.is_native {
+            return Ok(Answer::Refused(Fallback::Route));
+        }
+        let key = (ifindex, neighbour);
         let mut found = self.netlink.neighbour(key.0, key.1)?;
         if found.is_some_and(|neighbour| neighbour.is_permanent) {
-            return Ok((hop(&link, key.0, source, found.and_then(|n| n.mac)), None));
+            let hop = device.hop(found.and_then(|n| n.mac));
+            return Ok(Answer::Hop(hop, None));
         }
-        if !self.kept.contains_key(&key) || found.is_none_or(|neighbour| neighbour.mac.is_none()) {
+        // One that is kept is never stale where the kernel manages neighbours (from Linux 5.16 on); elsewhere it is asked for here.
+        let is_doubtful =
+            found.is_none_or(|neighbour| neighbour.mac.is_none() || neighbour.is_stale);
+        if !self.kept.contains_key(&key) || is_doubtful {
             // Refused (an interface without neighbours): the row stays empty.
             let _ = self.netlink.keep(key.0, key.1, true);
             found = self.netlink.neighbour(key.0, key.1)?;
         }
         let mac = found.and_then(|neighbour| neighbour.mac);
-        Ok((hop(&link, key.0, source, mac), Some(key)))
+        Ok(Answer::Hop(device.hop(mac), Some(key)))
+    }
+
+    /// What is known of an interface; none if it is gone.
+    fn device(&mut self, ifindex: u32) -> io::Result<Option<Device>> {
+        if let Some(known) = self.devices.get(&ifindex) {
+            return Ok(*known);
+        }
+        let device = match self.netlink.link(ifindex)? {
+            None => None,
+            Some(link) => {
+                let lower = match link.vlan {
+                    Some(vlan) => self.netlink.link(vlan.lower)?,
+                    None => None,
+                };
+                let mut device = Device::of(ifindex, &link, lower.as_ref());
+                device.takes_nothing =
+                    self.is_native && takes_redirects(device.carrier) == Some(false);
+                Some(device)
+            }
+        };
+        self.devices.insert(ifindex, device);
+        Ok(device)
     }
 
     fn stop_keeping(&mut self, neighbour: Option<(u32, IpAddr)>) {
@@ -244,20 +343,5 @@ impl Drop for Table {
         for (ifindex, ip) in std::mem::take(&mut self.kept).into_keys() {
             let _ = self.netlink.keep(ifindex, ip, false);
         }
-    }
-}
-
-fn hop(link: &Link, ifindex: u32, source: [u8; 6], mac: Option<[u8; 6]>) -> NextHop {
-    match mac {
-        None => NextHop::default(),
-        Some(destination) => NextHop {
-            ifindex,
-            mtu: u16::try_from(link.mtu).unwrap_or(u16::MAX),
-            destination,
-            source,
-            // veth sends back (XDP_TX) only where the far end runs XDP too; redirects it takes on the same terms as from elsewhere.
-            flags: abi::PLAIN | if link.is_veth { abi::REDIRECT } else { 0 },
-            ..NextHop::default()
-        },
     }
 }

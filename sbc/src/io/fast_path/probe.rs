@@ -5,11 +5,15 @@ use std::collections::BTreeMap;
 use sbc_ebpf::abi::MAX_NETWORKS;
 
 use super::interfaces::{self, Interfaces};
-use super::netlink::Link;
+use super::link::Link;
+use super::networks;
 use super::privileges;
 use super::program::Program;
 use crate::config::{Config, FastPath as Wanted, Network, NetworkId};
 use crate::media::{Fallback, NetworkPath, XdpMode};
+
+/// The tables' size does not matter for whether the kernel takes the program.
+const ONE_PORT: u32 = 1;
 
 /// How each network's media would be forwarded.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,22 +29,22 @@ pub struct Foreseen {
 #[must_use]
 pub fn foresee(config: &Config) -> Foreseen {
     let ids = (0_u16..).map(NetworkId);
-    let networks: Vec<(NetworkId, &Network)> = ids.zip(&config.networks).collect();
+    let all_networks: Vec<(NetworkId, &Network)> = ids.zip(&config.networks).collect();
     let is_wanted = |network: &Network| network.fast_path != Wanted::Off;
-    let none = || networks.iter().all(|(_, network)| !is_wanted(network));
+    let none = || all_networks.iter().all(|(_, network)| !is_wanted(network));
     let untried = match none() {
         true => Vec::new(),
         false => privileges::missing(),
     };
     let loads = match none() || !untried.is_empty() {
         true => Ok(()),
-        false => Program::load(1)
+        false => Program::load(ONE_PORT)
             .map(drop)
             .map_err(|failure| interfaces::fallback(&failure)),
     };
     let mut interfaces = Interfaces::read().ok();
-    let mut links = |network: &Network| interfaces.as_mut()?.of(network);
-    let all: BTreeMap<u32, Link> = networks
+    let mut links = |network: &Network| networks::links(interfaces.as_mut()?, network).ok();
+    let all: BTreeMap<u32, Link> = all_networks
         .iter()
         .filter(|(_, network)| is_wanted(network))
         .filter_map(|(_, network)| links(network))
@@ -61,7 +65,7 @@ pub fn foresee(config: &Config) -> Foreseen {
         (id, path.unwrap_or_else(NetworkPath::User))
     };
     Foreseen {
-        paths: networks.into_iter().map(path).collect(),
+        paths: all_networks.into_iter().map(path).collect(),
         untried,
     }
 }

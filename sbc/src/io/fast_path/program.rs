@@ -26,6 +26,11 @@ pub enum ProgramFailure {
     /// A map operation failed.
     #[error("the kernel refuses a map of the XDP program: {0}")]
     Map(#[from] MapError),
+    /// Calls still have the media ports of too many addresses that are gone.
+    #[error(
+        "the kernel's tables have no room for the media ports of one more address until calls at former addresses have ended"
+    )]
+    Room,
     /// The embedded object is not the one that this daemon was written for.
     #[error("the embedded XDP object has no {0}: rebuild it with `cargo xtask ebpf`")]
     Object(&'static str),

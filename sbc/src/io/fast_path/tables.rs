@@ -84,6 +84,8 @@ impl Rows {
 /// Which places of the index the ports of our addresses have. Place 0 is none.
 pub(super) struct Places {
     blocks: BTreeMap<IpAddr, Block>,
+    /// Of addresses that are gone.
+    free: Vec<Block>,
     unused: u32,
     total: u32,
 }
@@ -97,6 +99,7 @@ impl Places {
     pub(super) fn new(total: u32) -> Places {
         Places {
             blocks: BTreeMap::new(),
+            free: Vec::new(),
             unused: 1,
             total,
         }
@@ -109,15 +112,27 @@ impl Places {
         {
             return Some(block.base);
         }
-        let count = u32::try_from(ports.len()).ok()?;
-        let base = self.unused;
-        if count > self.total.saturating_sub(base) {
-            return None;
-        }
-        self.unused += count;
+        let fits = |block: &Block| block.ports.len() == ports.len();
+        let base = match self.free.iter().position(fits) {
+            Some(index) => self.free.swap_remove(index).base,
+            None => {
+                let count = u32::try_from(ports.len()).ok()?;
+                let base = self.unused;
+                if count > self.total.saturating_sub(base) {
+                    return None;
+                }
+                self.unused += count;
+                base
+            }
+        };
         let ports = ports.clone();
         self.blocks.insert(address, Block { ports, base });
         Some(base)
+    }
+
+    /// An address is ours no more, and none of its ports has a flow: others may have its places.
+    pub(super) fn remove(&mut self, address: IpAddr) {
+        self.free.extend(self.blocks.remove(&address));
     }
 
     /// The place of a port of ours, if it is in a media range.
@@ -183,6 +198,19 @@ mod tests {
         rows.give_back(0);
         let rest = [rows.take(), rows.take(), rows.take()];
         assert_eq!(rest, [Some(1), Some(3), None]);
+    }
+
+    #[test]
+    fn the_places_of_an_address_that_is_gone_are_used_again() {
+        let ip = |last| IpAddr::from([10, 0, 0, last]);
+        let mut places = Places::new(21);
+        assert_eq!(places.add(ip(1), &(20000..=20009)), Some(1));
+        assert_eq!(places.add(ip(2), &(20000..=20009)), Some(11));
+        assert_eq!(places.add(ip(3), &(20000..=20009)), None);
+        places.remove(ip(1));
+        assert_eq!(places.of(SocketAddr::new(ip(1), 20000)), None);
+        assert_eq!(places.add(ip(3), &(30000..=30009)), Some(1));
+        assert_eq!(places.of(SocketAddr::new(ip(3), 30009)), Some(10));
     }
 
     #[test]

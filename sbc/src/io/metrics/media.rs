@@ -8,12 +8,13 @@ use crate::media::{Fallback, Quality, Traffic};
 const KERNEL: &str = "kernel";
 const USER: &str = "user";
 
-const FALLBACKS: [Fallback; 6] = [
+const FALLBACKS: [Fallback; 7] = [
     Fallback::Off,
     Fallback::Unprivileged,
     Fallback::Unsupported,
     Fallback::Interface,
     Fallback::LocalPeer,
+    Fallback::Route,
     Fallback::Full,
 ];
 

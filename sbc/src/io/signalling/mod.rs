@@ -11,12 +11,12 @@ mod udp;
 
 use std::collections::HashMap;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::net::TcpListener;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 use tracing::debug;
 
@@ -28,7 +28,7 @@ pub use tcp::Limits;
 use self::tcp::Connections;
 use self::udp::UdpPort;
 use super::bind::{self, ListenError, Purpose};
-use crate::config::{Config, NetworkId};
+use crate::config::{Config, Network, NetworkId};
 use crate::engine::Input;
 use crate::sip::Transport;
 use crate::transaction::{ConnectionId, Hop};
@@ -61,13 +61,16 @@ impl Local {
 pub struct Signalling {
     locals: Vec<Local>,
     udp: HashMap<(NetworkId, SocketAddr), UdpPort>,
+    /// Tasks that take connections.
+    listeners: HashMap<(NetworkId, SocketAddr), AbortHandle>,
     connections: Connections,
+    inbox: Inbox,
     /// Receivers, listeners, readers: gone with this.
     tasks: JoinSet<()>,
 }
 
 /// Sockets that listen, with nobody reading yet.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Listening {
     udp: Vec<(Local, std::net::UdpSocket)>,
     tcp: Vec<(Local, std::net::TcpListener)>,
@@ -78,26 +81,24 @@ pub struct Listening {
 /// # Errors
 /// The first address that cannot be listened on, and why; nothing is left then.
 pub fn listen(config: &Config) -> Result<Listening, ListenError> {
-    let mut listening = Listening {
-        udp: Vec::new(),
-        tcp: Vec::new(),
-    };
+    let mut listening = Listening::default();
     for local in locals(config) {
-        let purpose = Purpose::Sip {
-            network: config.network(local.network).name.clone(),
-        };
-        match local.transport {
-            Transport::Udp => {
-                let socket = bind::udp(&purpose, local.address)?;
-                listening.udp.push((local, socket));
-            }
-            Transport::Tcp => {
-                let listener = bind::tcp(&purpose, local.address)?;
-                listening.tcp.push((local, listener));
-            }
-        }
+        listening.open(&config.network(local.network).name, local)?;
     }
     Ok(listening)
+}
+
+impl Listening {
+    fn open(&mut self, network: &str, local: Local) -> Result<(), ListenError> {
+        let purpose = Purpose::Sip {
+            network: network.to_owned(),
+        };
+        match local.transport {
+            Transport::Udp => self.udp.push((local, bind::udp(&purpose, local.address)?)),
+            Transport::Tcp => self.tcp.push((local, bind::tcp(&purpose, local.address)?)),
+        }
+        Ok(())
+    }
 }
 
 impl Signalling {
@@ -109,22 +110,95 @@ impl Signalling {
         let mut signalling = Signalling {
             locals: Vec::new(),
             udp: HashMap::new(),
+            listeners: HashMap::new(),
             connections: Connections::new(limits, inbox.clone()),
+            inbox: inbox.clone(),
             tasks: JoinSet::new(),
         };
+        signalling.read(listening)?;
+        Ok(signalling)
+    }
+
+    /// Listens at one more address of a network. Must be called within a runtime.
+    ///
+    /// # Errors
+    /// The first port that cannot be listened on, and why; nothing is left at that address then.
+    pub fn add(
+        &mut self,
+        id: NetworkId,
+        network: &Network,
+        address: IpAddr,
+    ) -> Result<(), ListenError> {
+        let mut listening = Listening::default();
+        for local in locals_at(id, network, address) {
+            listening.open(&network.name, local)?;
+        }
+        let result = self.read(listening);
+        result.map_err(|source| {
+            self.remove(id, address);
+            ListenError::Other {
+                purpose: Purpose::Sip {
+                    network: network.name.clone(),
+                },
+                transport: Transport::Udp,
+                address: SocketAddr::new(address, 0),
+                source,
+            }
+        })
+    }
+
+    /// Listens there no more, and closes the connections of that address. What comes back is for the engine.
+    pub fn remove(&mut self, network: NetworkId, address: IpAddr) -> Vec<Input> {
+        let is_it = |id: &NetworkId, local: &SocketAddr| *id == network && local.ip() == address;
+        self.udp.retain(|(id, local), _| !is_it(id, local));
+        self.listeners.retain(|(id, local), listener| {
+            let goes = is_it(id, local);
+            if goes {
+                listener.abort();
+            }
+            !goes
+        });
+        self.locals
+            .retain(|local| !is_it(&local.network, &local.address));
+        let connections = self.connections.at(network, address);
+        let closed = connections
+            .into_iter()
+            .filter_map(|id| self.connections.close(id, Closed::Local));
+        closed.collect()
+    }
+
+    fn read(&mut self, listening: Listening) -> io::Result<()> {
         for (local, socket) in listening.udp {
-            let port = UdpPort::start(socket, local, inbox.clone(), &mut signalling.tasks)?;
-            signalling.udp.insert((local.network, local.address), port);
-            signalling.locals.push(local);
+            let port = UdpPort::start(socket, local, self.inbox.clone(), &mut self.tasks)?;
+            self.udp.insert((local.network, local.address), port);
+            self.locals.push(local);
         }
         for (local, listener) in listening.tcp {
             let listener = TcpListener::from_std(listener)?;
-            signalling
-                .tasks
-                .spawn(tcp::listen(listener, local, inbox.clone()));
-            signalling.locals.push(local);
+            let task = tcp::listen(listener, local, self.inbox.clone());
+            let task = self.tasks.spawn(task);
+            self.listeners.insert((local.network, local.address), task);
+            self.locals.push(local);
         }
-        Ok(signalling)
+        Ok(())
+    }
+
+    /// A dialog may name an address that is ours no more: what is to leave from there leaves from the one that came in its place.
+    fn from_what_is_there(&self, hop: Hop) -> Hop {
+        let is_alike = |local: &&Local| {
+            (local.network, local.transport) == (hop.network, hop.transport)
+                && local.address.is_ipv4() == hop.local.is_ipv4()
+        };
+        let alike = || self.locals.iter().filter(is_alike);
+        if alike().any(|local| local.address.ip() == hop.local.ip()) {
+            return hop;
+        }
+        let same_port = alike().find(|local| local.address.port() == hop.local.port());
+        let local = same_port.or_else(|| alike().next());
+        Hop {
+            local: local.map_or(hop.local, |local| local.address),
+            ..hop
+        }
     }
 
     /// What is listened on.
@@ -135,6 +209,7 @@ impl Signalling {
 
     /// Sends a message, or begins to. What comes back, failures found at once, is for the engine.
     pub fn send(&mut self, hop: Hop, bytes: Bytes) -> Vec<Input> {
+        let hop = self.from_what_is_there(hop);
         match hop.transport {
             Transport::Tcp => self.connections.send(hop, bytes, &mut self.tasks),
             Transport::Udp => {
@@ -193,13 +268,20 @@ impl Signalling {
 /// Every address with every listener of its network.
 fn locals(config: &Config) -> impl Iterator<Item = Local> {
     (0u16..).zip(&config.networks).flat_map(|(index, network)| {
-        network.addresses.iter().flat_map(move |&address| {
-            network.sip.iter().map(move |listener| Local {
-                network: NetworkId(index),
-                transport: listener.transport,
-                address: SocketAddr::new(address, listener.port),
-            })
-        })
+        let addresses = network.addresses.iter();
+        addresses.flat_map(move |&address| locals_at(NetworkId(index), network, address))
+    })
+}
+
+fn locals_at(
+    id: NetworkId,
+    network: &Network,
+    address: IpAddr,
+) -> impl Iterator<Item = Local> + '_ {
+    network.sip.iter().map(move |listener| Local {
+        network: id,
+        transport: listener.transport,
+        address: SocketAddr::new(address, listener.port),
     })
 }
 

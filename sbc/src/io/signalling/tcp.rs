@@ -160,6 +160,14 @@ impl Connections {
         Some(Input::ConnectionClosed(id))
     }
 
+    /// Those that come from an address of ours, or go to it.
+    pub(super) fn at(&self, network: NetworkId, address: IpAddr) -> Vec<ConnectionId> {
+        let open = self.open.iter();
+        open.filter(|(_, one)| one.hop.network == network && one.hop.local.ip() == address)
+            .map(|(id, _)| *id)
+            .collect()
+    }
+
     /// Closes all, and waits until what is queued has been written.
     pub(super) async fn finish(mut self) {
         let all: Vec<ConnectionId> = self.open.keys().copied().collect();

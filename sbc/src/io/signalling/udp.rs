@@ -8,7 +8,7 @@ use bytes::Bytes;
 use tokio::io::Interest;
 use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tracing::debug;
 
 use super::Local;
@@ -29,6 +29,7 @@ pub(super) struct UdpPort {
     waiting: mpsc::Sender<(SocketAddr, Bytes)>,
     inbox: Inbox,
     local: Local,
+    receiver: AbortHandle,
 }
 
 impl UdpPort {
@@ -41,7 +42,7 @@ impl UdpPort {
     ) -> io::Result<Self> {
         let socket = Arc::new(UdpSocket::from_std(socket)?);
         let (waiting, queue) = mpsc::channel(WAITING);
-        tasks.spawn(receive(Arc::clone(&socket), local, inbox.clone()));
+        let receiver = tasks.spawn(receive(Arc::clone(&socket), local, inbox.clone()));
         tasks.spawn(send_waiting(
             Arc::clone(&socket),
             queue,
@@ -53,6 +54,7 @@ impl UdpPort {
             waiting,
             inbox,
             local,
+            receiver,
         })
     }
 
@@ -75,6 +77,13 @@ impl UdpPort {
     /// Whether all that was to be sent has been.
     pub(super) fn is_idle(&self) -> bool {
         self.waiting.capacity() == WAITING
+    }
+}
+
+impl Drop for UdpPort {
+    /// Nothing is received any more; what waits is still sent.
+    fn drop(&mut self) {
+        self.receiver.abort();
     }
 }
 

@@ -1,0 +1,153 @@
+//! Interfaces that go and come back, and several addresses and networks on one.
+
+use sbc::config::NetworkId;
+use sbc::media::{Fallback, NetworkPath};
+
+use super::lab::{Lab, NATIVE, PHONE, call, ip, network, of, until};
+use super::load::Load;
+
+#[test]
+fn an_interface_that_is_deleted_and_made_again_is_taken_again() {
+    let Some(lab) = Lab::build("deleted") else {
+        return;
+    };
+    let mut fast_path = lab.open();
+    let phone = lab.socket(&lab.phone, PHONE.1);
+    let carrier = lab.socket(&lab.carrier, "10.7.1.2:5000");
+    let call = call(1, "10.7.1.2:5000");
+    lab.edge
+        .enter(|| fast_path.install(&call))
+        .unwrap()
+        .unwrap();
+    let load = Load::begin(&phone, PHONE.0, &carrier);
+    lab.edge.ip("link del e1").unwrap();
+    let gone = lab.edge.enter(|| fast_path.refresh(&[])).unwrap();
+    let user = NetworkPath::User(Fallback::Interface);
+    assert_eq!(gone.paths, [(NetworkId(1), user)]);
+    assert_eq!(
+        gone.notes,
+        [
+            "interface e1 is gone: its calls are silent until it is back",
+            "network outside: none of its addresses is there"
+        ]
+    );
+    // The call stays: what it cannot send is counted.
+    let dropped = |fast_path: &sbc::io::fast_path::FastPath| {
+        fast_path.stats().networks[&NetworkId(0)].dropped["no-next-hop"]
+    };
+    let before = dropped(&fast_path);
+    until("drops are counted", || dropped(&fast_path) >= before + 100);
+    // The same name, another index.
+    lab.join("e1", &lab.carrier, "c1");
+    lab.address("e1", "10.7.1.1", "c1", "10.7.1.2");
+    let mark = load.sent();
+    let back = lab.edge.enter(|| fast_path.refresh(&[])).unwrap();
+    assert_eq!(back.paths, [(NetworkId(1), NATIVE)]);
+    assert_eq!(back.notes, ["XDP program attached to e1, native mode"]);
+    load.goes_on();
+    // And the other direction: the program is there again.
+    let other = Load::begin(&carrier, "10.7.1.1:31000", &phone);
+    other.end();
+    let lost = load.end().lost_since(mark);
+    eprintln!("an interface that is back: {lost} packets lost of 1,000 a second");
+    assert!(lost <= 250, "{lost} packets lost");
+    let again = lab.edge.enter(|| fast_path.refresh(&[])).unwrap();
+    assert_eq!((again.paths.len(), again.notes.len()), (0, 0));
+}
+
+#[test]
+fn an_interface_that_is_down_goes_on_when_it_is_up() {
+    let Some(lab) = Lab::build("down") else {
+        return;
+    };
+    let mut fast_path = lab.open();
+    let phone = lab.socket(&lab.phone, PHONE.1);
+    let carrier = lab.socket(&lab.carrier, "10.7.1.2:5000");
+    let call = call(1, "10.7.1.2:5000");
+    lab.edge
+        .enter(|| fast_path.install(&call))
+        .unwrap()
+        .unwrap();
+    let load = Load::begin(&phone, PHONE.0, &carrier);
+    lab.edge.ip("link set e1 down").unwrap();
+    let down = lab.edge.enter(|| fast_path.refresh(&[])).unwrap();
+    assert_eq!(down.notes, ["interface e1 is down"]);
+    load.sends_on();
+    lab.edge.ip("link set e1 up").unwrap();
+    let mark = load.sent();
+    let up = lab.edge.enter(|| fast_path.refresh(&[])).unwrap();
+    assert_eq!(
+        (up.paths.len(), up.notes),
+        (0, vec!["interface e1 is up again".to_owned()])
+    );
+    load.goes_on();
+    let lost = load.end().lost_since(mark);
+    eprintln!("an interface that is up again: {lost} packets lost of 1,000 a second");
+    // The kernel has forgotten the neighbour, and its first question may leave before the link is ready: the second comes a second later.
+    assert!(lost <= 1500, "{lost} packets lost");
+}
+
+/// An address that comes in another's place: calls at the old one keep their ports guarded until they end.
+#[test]
+fn media_ranges_follow_addresses() {
+    let Some(lab) = Lab::build("ranges") else {
+        return;
+    };
+    let mut config = super::lab::config();
+    config.networks[1].bind = sbc::config::Bind::Interface("e1".to_owned());
+    let mut fast_path = lab.open_with(&config);
+    let old = call(1, "10.7.1.2:5000");
+    lab.edge.enter(|| fast_path.install(&old)).unwrap().unwrap();
+    lab.edge.ip("addr add 10.7.1.7/24 dev e1").unwrap();
+    lab.edge.ip("addr del 10.7.1.1/24 dev e1").unwrap();
+    // The kernel takes the others of a subnet away with its first.
+    let _ = lab.edge.ip("addr add 10.7.1.7/24 dev e1");
+    let moved = [(NetworkId(1), vec![ip("10.7.1.7")])];
+    let changes = lab.edge.enter(|| fast_path.refresh(&moved)).unwrap();
+    assert_eq!((changes.paths.len(), changes.notes.len()), (0, 0));
+    assert_eq!(fast_path.pairs_at(ip("10.7.1.1")), 1);
+    let mut new = call(2, "10.7.1.2:5000");
+    new.sides[0].local = "10.7.0.1:30002".parse().unwrap();
+    new.sides[1].local = "10.7.1.7:31000".parse().unwrap();
+    lab.edge.enter(|| fast_path.install(&new)).unwrap().unwrap();
+    let phone = lab.socket(&lab.phone, PHONE.1);
+    let carrier = lab.socket(&lab.carrier, "10.7.1.2:5000");
+    Load::begin(&phone, "10.7.0.1:30002", &carrier).end();
+    assert!(fast_path.remove(old.id).is_some());
+    assert_eq!(fast_path.pairs_at(ip("10.7.1.1")), 0);
+    // And again, more often than there would be room for if nothing were given back.
+    for last in 8..16 {
+        let moved = [(
+            NetworkId(1),
+            vec![ip("10.7.1.7"), ip(&format!("10.7.1.{last}"))],
+        )];
+        let changes = lab.edge.enter(|| fast_path.refresh(&moved)).unwrap();
+        assert_eq!((changes.paths.len(), changes.notes), (0, Vec::new()));
+    }
+}
+
+#[test]
+fn two_networks_on_one_interface_with_two_addresses_are_a_hairpin() {
+    let Some(lab) = Lab::build("hairpin") else {
+        return;
+    };
+    lab.edge.ip("addr add 10.7.1.3/24 dev e1").unwrap();
+    let config = of(vec![
+        network("near", &["10.7.1.1"], (30000, 30999)),
+        network("far", &["10.7.1.3"], (31000, 31999)),
+    ]);
+    let mut fast_path = lab.open_with(&config);
+    let mut call = call(1, "10.7.1.2:5000");
+    call.sides[0] = super::lab::side(0, "10.7.1.1:30000", "10.7.1.2:4000");
+    call.sides[1].local = "10.7.1.3:31000".parse().unwrap();
+    lab.edge
+        .enter(|| fast_path.install(&call))
+        .unwrap()
+        .unwrap();
+    let one = lab.socket(&lab.carrier, "10.7.1.2:4000");
+    let other = lab.socket(&lab.carrier, "10.7.1.2:5000");
+    let load = Load::begin(&one, "10.7.1.1:30000", &other);
+    let back = Load::begin(&other, "10.7.1.3:31000", &one);
+    back.goes_on();
+    assert_eq!((load.end().lost(), back.end().lost()), (0, 0));
+}

@@ -1,0 +1,234 @@
+//! Routes and neighbours.
+
+use sbc::engine::FlowFailure;
+use sbc::media::{Fallback, PairId};
+
+use super::lab::{Lab, PHONE, call, ip, until};
+use super::load::Load;
+
+/// Of 1,000 packets a second, on a machine that has other things to do: what is told at once costs far less.
+const AT_ONCE: u64 = 250;
+
+#[track_caller]
+fn cost(what: &str, lost: u64) {
+    eprintln!("{what}: {lost} packets lost of 1,000 a second");
+    assert!(lost <= AT_ONCE, "{what}: {lost} packets lost");
+}
+
+#[test]
+fn a_neighbour_with_another_ethernet_address_is_followed() {
+    let Some(lab) = Lab::build("neighbour") else {
+        return;
+    };
+    let mut fast_path = lab.open();
+    let phone = lab.socket(&lab.phone, PHONE.1);
+    let carrier = lab.socket(&lab.carrier, "10.7.1.2:5000");
+    let call = call(1, "10.7.1.2:5000");
+    lab.edge
+        .enter(|| fast_path.install(&call))
+        .unwrap()
+        .unwrap();
+    let load = Load::begin(&phone, PHONE.0, &carrier);
+    for mac in ["02:00:00:00:00:77", "02:00:00:00:00:78"] {
+        lab.carrier
+            .ip(&format!("link set c1 address {mac}"))
+            .unwrap();
+        load.goes_on();
+    }
+    cost("two changes of the neighbour's MAC", load.end().lost());
+}
+
+#[test]
+fn a_route_that_changes_moves_the_flow_to_the_other_interface_and_back() {
+    let Some(lab) = Lab::build("route") else {
+        return;
+    };
+    lab.edge.ip("route add 10.9.9.9 via 10.7.1.2").unwrap();
+    let mut fast_path = lab.open();
+    let phone = lab.socket(&lab.phone, PHONE.1);
+    let carrier = lab.socket(&lab.carrier, "10.9.9.9:5000");
+    let call = call(1, "10.9.9.9:5000");
+    lab.edge
+        .enter(|| fast_path.install(&call))
+        .unwrap()
+        .unwrap();
+    let load = Load::begin(&phone, PHONE.0, &carrier);
+    let frames = |device| counter(&lab, device);
+    let before = frames("c2");
+    lab.edge.ip("route replace 10.9.9.9 via 10.7.2.2").unwrap();
+    load.goes_on();
+    assert!(frames("c2") >= before + 300, "it came over the other link");
+    let mark = load.sent();
+    lab.edge.ip("route replace 10.9.9.9 via 10.7.1.2").unwrap();
+    load.goes_on();
+    let came = load.end();
+    let back = came.lost_since(mark);
+    cost(
+        "a route to a gateway not spoken to before",
+        came.lost() - back,
+    );
+    cost("a route back to a known gateway", back);
+}
+
+#[test]
+fn a_route_that_is_withdrawn_is_missed_and_taken_again() {
+    let Some(lab) = Lab::build("withdrawn") else {
+        return;
+    };
+    lab.edge.ip("route add 10.9.9.9 via 10.7.1.2").unwrap();
+    let mut fast_path = lab.open();
+    let phone = lab.socket(&lab.phone, PHONE.1);
+    let carrier = lab.socket(&lab.carrier, "10.9.9.9:5000");
+    let call = call(1, "10.9.9.9:5000");
+    lab.edge
+        .enter(|| fast_path.install(&call))
+        .unwrap()
+        .unwrap();
+    let load = Load::begin(&phone, PHONE.0, &carrier);
+    let dropped = || fast_path.stats().networks[&sbc::config::NetworkId(0)].dropped["no-next-hop"];
+    let before = dropped();
+    lab.edge.ip("route del 10.9.9.9").unwrap();
+    until("drops are counted", || dropped() >= before + 100);
+    let mark = load.sent();
+    lab.edge.ip("route add 10.9.9.9 via 10.7.1.2").unwrap();
+    load.goes_on();
+    cost("a route that is back", load.end().lost_since(mark));
+}
+
+#[test]
+fn a_neighbour_that_is_not_known_costs_the_first_packets_at_most() {
+    let Some(lab) = Lab::build("unknown") else {
+        return;
+    };
+    let mut fast_path = lab.open();
+    let phone = lab.socket(&lab.phone, PHONE.1);
+    let carrier = lab.socket(&lab.carrier, "10.7.1.2:5000");
+    let call = call(1, "10.7.1.2:5000");
+    lab.edge
+        .enter(|| fast_path.install(&call))
+        .unwrap()
+        .unwrap();
+    let load = Load::begin(&phone, PHONE.0, &carrier);
+    // Whoever empties the table does not stop the calls.
+    let mark = load.sent();
+    lab.edge.ip("neigh flush all").unwrap();
+    load.goes_on();
+    let came = load.end();
+    let flushed = came.lost_since(mark);
+    cost("a neighbour table that is emptied", flushed);
+    cost(
+        "a call to a neighbour not spoken to before",
+        came.lost() - flushed,
+    );
+}
+
+#[test]
+fn a_gateway_at_a_link_local_address_is_one() {
+    let Some(lab) = Lab::build("link-local") else {
+        return;
+    };
+    lab.carrier.ip("addr add fe80::c1/64 dev c1 nodad").unwrap();
+    lab.carrier.ip("route add default via 10.7.1.1").unwrap();
+    lab.edge.ip("addr add fd17::1/64 dev e1 nodad").unwrap();
+    lab.edge
+        .ip("route add fd09::9 via fe80::c1 dev e1")
+        .unwrap();
+    let mut config = super::lab::config();
+    config.networks[1].addresses.push(ip("fd17::1"));
+    let mut fast_path = lab.open_with(&config);
+    let phone = lab.socket(&lab.phone, PHONE.1);
+    let carrier = lab.socket(&lab.carrier, "[fd09::9]:5000");
+    let mut call = call(1, "[fd09::9]:5000");
+    call.sides[1].local = "[fd17::1]:31000".parse().unwrap();
+    lab.edge
+        .enter(|| fast_path.install(&call))
+        .unwrap()
+        .unwrap();
+    let load = Load::begin(&phone, PHONE.0, &carrier);
+    cost("IPv4 to IPv6 by a link-local gateway", load.end().lost());
+}
+
+#[test]
+fn a_way_out_of_a_tunnel_is_user_spaces() {
+    let Some(lab) = Lab::build("tunnel") else {
+        return;
+    };
+    lab.edge.ip("tuntap add dev t0 mode tun").unwrap();
+    lab.edge.ip("addr add 10.8.0.1/24 dev t0").unwrap();
+    lab.edge.ip("link set t0 up").unwrap();
+    lab.edge.ip("route add 10.9.9.9 via 10.7.1.2").unwrap();
+    let mut fast_path = lab.open();
+    let install = |fast_path: &mut sbc::io::fast_path::FastPath, id, to| {
+        let call = call(id, to);
+        lab.edge.enter(|| fast_path.install(&call)).unwrap()
+    };
+    let refused = |reason| Err(FlowFailure::Kernel(reason));
+    assert_eq!(
+        install(&mut fast_path, 1, "10.8.0.9:5000"),
+        refused(Fallback::Route)
+    );
+    // A peer on this host, whichever of its addresses it names.
+    assert_eq!(
+        install(&mut fast_path, 2, "10.7.2.1:5000"),
+        refused(Fallback::LocalPeer)
+    );
+    // One that is up when the way changes.
+    assert_eq!(install(&mut fast_path, 3, "10.9.9.9:5000"), Ok(()));
+    let (woken, wakes) = std::sync::mpsc::channel();
+    fast_path.set_wake(move || woken.send(()).unwrap_or_default());
+    lab.edge.ip("route replace 10.9.9.9 dev t0").unwrap();
+    wakes.recv_timeout(super::lab::PATIENCE).unwrap();
+    assert_eq!(fast_path.refused(), [(PairId(3), Fallback::Route)]);
+    assert_eq!(fast_path.refused(), []);
+}
+
+#[test]
+fn a_peer_out_of_a_prefix_gets_a_next_hop_of_its_own() {
+    let Some(lab) = Lab::build("prefix") else {
+        return;
+    };
+    let mut fast_path = lab.open();
+    let mut call = call(1, "10.7.1.2:5000");
+    assert!(!fast_path.has_prefixes());
+    // What the phone names nobody sees of it.
+    call.sides[0].named = Some("10.250.0.9:9999".parse().unwrap());
+    call.sides[0].sources = ["10.7.0.0/24".parse().unwrap()].into_iter().collect();
+    lab.edge
+        .enter(|| fast_path.install(&call))
+        .unwrap()
+        .unwrap();
+    assert!(fast_path.has_prefixes());
+    let phone = lab.socket(&lab.phone, PHONE.1);
+    let carrier = lab.socket(&lab.carrier, "10.7.1.2:5000");
+    Load::begin(&phone, PHONE.0, &carrier).end();
+    // Forwarding is off on `lo` here: the kernel says no way.
+    let dropped = |fast_path: &sbc::io::fast_path::FastPath| {
+        fast_path.stats().networks[&sbc::config::NetworkId(1)]
+            .dropped
+            .clone()
+    };
+    let mut rtp = [0; 172];
+    rtp[0] = 0x80;
+    carrier.send_to(&rtp, "10.7.1.1:31000").unwrap();
+    until("it is dropped", || dropped(&fast_path)["no-next-hop"] == 1);
+    assert_eq!(lab.edge.enter(|| fast_path.tend()).unwrap(), []);
+    let load = Load::begin(&carrier, "10.7.1.1:31000", &phone);
+    assert_eq!(lab.edge.enter(|| fast_path.tend()).unwrap(), []);
+    cost("a next hop that is written again", load.end().lost());
+    fast_path.remove(call.id).unwrap();
+    assert!(!fast_path.has_prefixes());
+}
+
+/// Frames that have come in at a device of the carrier's.
+fn counter(lab: &Lab, device: &str) -> u64 {
+    let shown = lab
+        .carrier
+        .exec(&format!("ip -o -s link show dev {device}"))
+        .unwrap();
+    // "RX:  bytes packets errors …\    123 4 0 …"
+    let rx = shown.split("RX:").nth(1).unwrap();
+    let numbers = rx
+        .split_whitespace()
+        .filter_map(|word| word.parse::<u64>().ok());
+    numbers.take(2).last().unwrap()
+}
