@@ -4,8 +4,9 @@
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Changes whenever this file does: pinned maps of another hash are not ours.
-pub const HASH: u64 = fnv1a(include_bytes!("abi.rs"));
+/// Changes whenever this file or `shed_abi.rs` does: pinned maps of another hash are not ours.
+pub const HASH: u64 =
+    fnv1a(include_bytes!("abi.rs")) ^ fnv1a(include_bytes!("shed_abi.rs")).rotate_left(1);
 
 /// Source addresses that a flow may have: the named one and three others.
 pub const MAX_CANDIDATES: usize = 4;

@@ -9,6 +9,7 @@
 //! - [`verdict`]: may this packet pass, and where to
 //! - [`quality`]: how well a stream of RTP comes in
 //! - [`rewrite`]: the new headers
+//! - [`shed`]: SIP that is dropped before anybody reads it; [`shed_abi`]: its maps
 #![no_std]
 #![cfg_attr(not(feature = "user"), forbid(unsafe_code))]
 #![cfg_attr(feature = "user", deny(unsafe_code))]
@@ -24,6 +25,8 @@ pub mod frame;
 mod pod;
 pub mod quality;
 pub mod rewrite;
+pub mod shed;
+pub mod shed_abi;
 pub mod verdict;
 
 pub use abi::{

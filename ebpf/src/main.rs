@@ -7,6 +7,7 @@
     reason = "AtomicU64 has no compare-and-swap on this target"
 )]
 
+mod door;
 mod kernel;
 
 use core::mem;
@@ -74,11 +75,15 @@ fn sbc_blind(ctx: XdpContext) -> u32 {
 
 #[inline(always)]
 fn dispatch(ctx: &XdpContext, result: Option<Result<u32, Dropped>>) -> u32 {
-    match result {
+    let action = match result {
         Some(Ok(action)) => action,
         Some(Err(Dropped(network, reason))) => drop(network, reason),
         None => other(ctx),
+    };
+    if action == UNOWNED {
+        return door::admit_sip(ctx.ctx);
     }
+    action
 }
 
 /// What nearly every packet is: RTP in untagged IPv4, of a flow that has its latch, on to IPv4 by a next hop that the daemon knows; or of no flow at
@@ -94,10 +99,10 @@ fn plain(
     let mut packet = Plain::of(frame.head()?, has)?;
     let near = near();
     let Some(local) = near.find(&packet.destination()) else {
-        return (near.total <= MAX_NEAR as u64).then_some(Ok(xdp_action::XDP_PASS));
+        return (near.total <= MAX_NEAR as u64).then_some(Ok(UNOWNED));
     };
     let Some(place) = local.place(packet.destination_port()) else {
-        return Some(Ok(xdp_action::XDP_PASS));
+        return Some(Ok(UNOWNED));
     };
     let Some(config) = flow_at(place) else {
         return Some(Err(Dropped(local.network, Drop::NoFlow)));
@@ -137,6 +142,9 @@ struct Work {
     kind: Kind,
 }
 
+/// The packet is in no media range. No action of the kernel's.
+const UNOWNED: u32 = u32::MAX - 1;
+
 /// Of a stage: go on with the next one. No action of the kernel's.
 const GO_ON: u32 = u32::MAX;
 
@@ -144,7 +152,7 @@ const GO_ON: u32 = u32::MAX;
 #[inline(always)]
 fn other(ctx: &XdpContext) -> u32 {
     if !parse(ctx.ctx) {
-        return xdp_action::XDP_PASS;
+        return UNOWNED;
     }
     let action = enter();
     if action != GO_ON {
@@ -180,10 +188,10 @@ fn enter() -> u32 {
     let packet = &work.packet;
     // A packet without a flow is dropped in a media range, else it is none of ours.
     let Some(local) = local_of(&packet.destination()) else {
-        return xdp_action::XDP_PASS;
+        return UNOWNED;
     };
     let Some(place) = local.place(packet.destination_port()) else {
-        return xdp_action::XDP_PASS;
+        return UNOWNED;
     };
     let row = row_at(place).unwrap_or(0);
     let Some(config) = flow(row) else {

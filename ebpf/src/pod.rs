@@ -2,6 +2,7 @@
 #![expect(unsafe_code, reason = "a marker trait of aya's is unsafe to implement")]
 
 use crate::abi::{Address, Beat, FlowConfig, FlowState, Local, Near, NextHop};
+use crate::shed_abi::{Host, Rate, SipKey};
 
 // SAFETY: `repr(C)` of integers only, every byte pattern is valid, no padding (sizes are asserted in `abi`).
 unsafe impl aya::Pod for Address {}
@@ -17,3 +18,9 @@ unsafe impl aya::Pod for NextHop {}
 unsafe impl aya::Pod for Near {}
 // SAFETY: as above.
 unsafe impl aya::Pod for Beat {}
+// SAFETY: as above.
+unsafe impl aya::Pod for SipKey {}
+// SAFETY: as above.
+unsafe impl aya::Pod for Host {}
+// SAFETY: as above.
+unsafe impl aya::Pod for Rate {}

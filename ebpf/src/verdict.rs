@@ -8,6 +8,7 @@ use crate::abi::{
     Address, FlowConfig, FlowState, Latched, OPAQUE, OUT_V4, Port, REBINDS, RTCP, RTP, SSRCS,
 };
 use crate::quality::MAX_DROPOUT;
+use crate::shed::Shed;
 
 /// Why a packet was dropped.
 #[repr(u8)]
@@ -35,11 +36,15 @@ pub enum Drop {
     NoRoom = 9,
     /// Not an SSRC that signalling fixed.
     Ssrc = 10,
+    /// SIP of a banned source.
+    Banned = 11,
+    /// SIP that comes faster than it is taken in.
+    Flood = 12,
 }
 
 impl Drop {
     /// All of them, in order of their number.
-    pub const ALL: [Drop; 11] = [
+    pub const ALL: [Drop; 13] = [
         Drop::NoFlow,
         Drop::WrongSource,
         Drop::NotRtp,
@@ -51,6 +56,8 @@ impl Drop {
         Drop::TooBig,
         Drop::NoRoom,
         Drop::Ssrc,
+        Drop::Banned,
+        Drop::Flood,
     ];
 
     /// The metric label.
@@ -68,6 +75,8 @@ impl Drop {
             Drop::TooBig => "too-big",
             Drop::NoRoom => "no-room",
             Drop::Ssrc => "ssrc",
+            Drop::Banned => Shed::Banned.label(),
+            Drop::Flood => Shed::Flood.label(),
         }
     }
 }

@@ -5,7 +5,7 @@
 //! | layer | modules | may import |
 //! |---|---|---|
 //! | L0, bytes without state | [`sip`], [`sdp`], [`rtp`], [`config`] | nothing of ours (and the ABI crate) |
-//! | L1, state machines without I/O | [`transaction`], [`dialog`], [`call`], [`registrar`], [`routing`], [`media`], [`engine`] | L0, L1 |
+//! | L1, state machines without I/O | [`transaction`], [`dialog`], [`call`], [`registrar`], [`routing`], [`media`], [`shed`], [`engine`] | L0, L1 |
 //! | L2, shells | [`io`] | all |
 //!
 //! `cargo xtask tidy` keeps it so.
@@ -21,5 +21,6 @@ pub mod registrar;
 pub mod routing;
 pub mod rtp;
 pub mod sdp;
+pub mod shed;
 pub mod sip;
 pub mod transaction;

@@ -71,7 +71,11 @@ fn help_names_what_there_is_and_nothing_else() {
         .take_while(|line| !line.is_empty())
         .map(|line| line.split_whitespace().next().unwrap())
         .collect();
-    assert_eq!(commands, ["run", "check", "flows", "help"], "{out}");
+    assert_eq!(
+        commands,
+        ["run", "check", "flows", "ban", "unban", "bans", "help"],
+        "{out}"
+    );
     assert!(out.lines().all(|line| line.chars().count() <= 100), "{out}");
 }
 

@@ -11,7 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::sched::{CloneFlags, setns};
-use sbc::config::{Bind, Config, FastPath as Wanted, Network, NetworkId, Sbc};
+use sbc::config::{Bind, Config, FastPath as Wanted, Limits, Network, NetworkId, Sbc};
 use sbc::io::fast_path::{FastPath, Program};
 use sbc::media::{
     Fallback, FlowKind, FlowPair, FlowReport, NetworkPath, PairId, Path, Side, Slot, XdpMode,
@@ -139,6 +139,7 @@ fn network(name: &str, addresses: &[&str], fast_path: Wanted) -> Network {
         media_ports: 30000..=31999,
         fast_path,
         media_timeout: None,
+        limits: Limits::default(),
     }
 }
 

@@ -108,7 +108,6 @@ impl Daemon {
     ///
     /// # Errors
     /// See [`DaemonError`].
-    #[expect(dead_code, reason = "reading is all that there is so far")]
     pub(super) fn act<B: Serialize, T: DeserializeOwned>(
         &self,
         method: Method,

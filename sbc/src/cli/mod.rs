@@ -2,6 +2,7 @@
 
 mod accounts;
 mod banner;
+mod bans;
 mod check;
 mod client;
 mod columns;
@@ -45,6 +46,12 @@ enum Command {
     Check(check::CheckArgs),
     /// Show the media flows of a running daemon: who, which way, from where, how well
     Flows(flows::FlowsArgs),
+    /// Drop the SIP of an address or a prefix for a while; calls that are up keep their media
+    Ban(bans::BanArgs),
+    /// Serve a banned address or prefix again
+    Unban(bans::UnbanArgs),
+    /// Show who is banned, where, by whom and for how long
+    Bans(bans::BansArgs),
 }
 
 #[derive(Debug, Args)]
@@ -130,6 +137,9 @@ pub(crate) fn main() -> ExitCode {
         Some(Command::Run(args)) => run::run(&args),
         Some(Command::Check(args)) => check::check(&args),
         Some(Command::Flows(args)) => flows::flows(&args),
+        Some(Command::Ban(args)) => bans::ban(&args),
+        Some(Command::Unban(args)) => bans::unban(&args),
+        Some(Command::Bans(args)) => bans::bans(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -3,6 +3,7 @@
 use ipnet::IpNet;
 
 use super::check::range;
+use super::duration::shown_duration;
 use super::model::{
     Bind, Codec, Config, FastPath, From, Network, PhoneId, Route, Server, Target, TrunkId,
 };
@@ -26,6 +27,7 @@ pub fn describe(config: &Config) -> String {
         2,
     );
     part(&mut out, &networks(config).render());
+    part(&mut out, &limits(config).render());
     if !config.trunks.is_empty() {
         part(&mut out, &trunks(config).render());
         for trunk in config.trunks.iter().filter(|t| !t.media_from.is_empty()) {
@@ -79,6 +81,30 @@ fn networks(config: &Config) -> Table {
             vec![range(&network.media_ports)],
             vec![fast_path(network.fast_path).to_owned()],
         ]);
+    }
+    table
+}
+
+/// Requests a second that are taken in, by who sends them.
+fn limits(config: &Config) -> Table {
+    let mut table = Table::new(&[
+        "SIP LIMITS",
+        "A STRANGER",
+        "ALL STRANGERS",
+        "A TRUNK OR PHONE",
+        "A BAN LASTS",
+    ]);
+    for network in &config.networks {
+        let limits = network.limits;
+        let rates = [
+            limits.requests_per_second,
+            limits.strangers(),
+            limits.known(),
+        ];
+        let mut row = vec![vec![network.name.clone()]];
+        row.extend(rates.map(|rate| vec![format!("{rate}/s")]));
+        row.push(vec![shown_duration(limits.ban)]);
+        table.row(row);
     }
     table
 }

@@ -11,6 +11,7 @@ mod describe;
 mod duration;
 mod embedded;
 mod error;
+mod limits;
 mod model;
 mod parse;
 mod pattern;

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use ipnet::IpNet;
 
@@ -86,6 +87,40 @@ pub struct Network {
     pub fast_path: FastPath,
     /// For its trunks and phones that have none of their own.
     pub media_timeout: Option<MediaTimeout>,
+    /// How much SIP is taken in from one source, and how long a ban lasts.
+    pub limits: Limits,
+}
+
+/// `limits = { requests_per_second = 50, ban = "10m" }`, for each source address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// SIP datagrams, connections and messages over them, a second, from a source that is neither a trunk nor a registered phone; 1 to 100,000.
+    pub requests_per_second: u32,
+    /// How long a ban lasts that says nothing of its own; a second to a year.
+    pub ban: Duration,
+}
+
+impl Limits {
+    /// What strangers may send together, a second: forged sources use up this and nothing else.
+    #[must_use]
+    pub fn strangers(&self) -> u32 {
+        self.requests_per_second.saturating_mul(40)
+    }
+
+    /// What one trunk or registered phone may send, a second, answers and retransmissions included.
+    #[must_use]
+    pub fn known(&self) -> u32 {
+        self.requests_per_second.saturating_mul(200)
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            requests_per_second: 50,
+            ban: Duration::from_secs(600),
+        }
+    }
 }
 
 /// Where a network's addresses come from.

@@ -8,6 +8,7 @@ use toml::de::DeTable;
 
 use super::check;
 use super::error::{Errors, Fault, Report};
+use super::limits;
 use super::model::{
     Bind, Codec, Config, FastPath, Listener, Network, NetworkId, Phone, Sbc, Trunk,
 };
@@ -30,13 +31,14 @@ const MAX_IDS: usize = u16::MAX as usize;
 // The keys of each section.
 const ROOT: [&str; 5] = ["sbc", "network", "trunk", "phone", "route"];
 const SBC: [&str; 3] = ["name", "state_dir", "admin"];
-const NETWORK: [&str; 6] = [
+const NETWORK: [&str; 7] = [
     "interface",
     "address",
     "sip",
     "media_ports",
     "fast_path",
     "media_timeout",
+    "limits",
 ];
 const TRUNK: [&str; 6] = [
     "network",
@@ -262,6 +264,7 @@ fn read_network(
         None => Some(FastPath::default()),
     };
     let media_timeout = silence::read(section, report);
+    let limits = limits::read(section, report);
     let bind = bind?;
     Some(Network {
         name: name.to_owned(),
@@ -274,6 +277,7 @@ fn read_network(
         media_ports: media_ports?,
         fast_path: fast_path?,
         media_timeout: media_timeout?,
+        limits: limits?,
     })
 }
 

@@ -12,10 +12,11 @@ const MASK: &str = "***";
 const WIDTH: usize = 100;
 
 /// Keys whose values may be shown. Any other key's value may be a password, perhaps under a misspelt key.
-const PUBLIC_KEYS: [&str; 19] = [
+const PUBLIC_KEYS: [&str; 22] = [
     "accept_from",
     "address",
     "admin",
+    "ban",
     "codecs",
     "env",
     "fast_path",
@@ -23,11 +24,13 @@ const PUBLIC_KEYS: [&str; 19] = [
     "from",
     "interface",
     "media_from",
+    "limits",
     "media_ports",
     "media_timeout",
     "name",
     "network",
     "number",
+    "requests_per_second",
     "server",
     "sip",
     "state_dir",

@@ -4,9 +4,12 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 use super::{Outcome, Party};
 use crate::config::{NetworkId, PhoneId};
 use crate::media::{Fallback, FlowReport, LegMedia, PairId};
+use crate::shed::Ban;
 
 /// A call, for as long as the engine lives; never used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -59,6 +62,8 @@ pub enum Event {
     Unregistered {
         /// The account.
         phone: PhoneId,
+        /// The side of the box.
+        network: NetworkId,
         /// Where its REGISTER had come from.
         source: SocketAddr,
         /// Why: `removed`, `expired`, `replaced`, `connection-closed`.
@@ -71,6 +76,17 @@ pub enum Event {
         /// Where it came from.
         source: SocketAddr,
         /// As in [`super::Stats::sip_refused`].
+        reason: &'static str,
+    },
+    /// A source's SIP is dropped from now on.
+    Banned(Ban),
+    /// It is served again.
+    Unbanned {
+        /// The side of the box.
+        network: NetworkId,
+        /// Whom the ban was for.
+        prefix: IpNet,
+        /// Why: `expired`, `lifted`.
         reason: &'static str,
     },
     /// A message that is none, or not a valid one.

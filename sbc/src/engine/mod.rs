@@ -15,6 +15,7 @@ mod input;
 mod receive;
 mod reports;
 mod requests;
+mod sources;
 mod stats;
 #[cfg(test)]
 mod tests;
@@ -40,6 +41,7 @@ use crate::config::{Config, NetworkId};
 use crate::dialog::Tokens;
 use crate::media::{PairId, Ports};
 use crate::registrar::{Nonces, Registrar};
+use crate::shed::{self, Sources};
 use crate::transaction::{self, ClientId, Hop, Layer, ServerId};
 
 use counters::Counters;
@@ -83,6 +85,7 @@ pub struct Engine {
     nonces: Nonces,
     layer: Layer,
     registrar: Registrar,
+    sources: Sources,
     ports: Ports,
     host: Host,
     calls: BTreeMap<CallId, Box<Slot>>,
@@ -149,6 +152,7 @@ impl Engine {
             nonces: Nonces::new(seed(), now),
             layer: Layer::new(limits.transactions),
             registrar: Registrar::new(limits.bindings),
+            sources: Sources::new(&config),
             ports: Ports::new(&config, seed()),
             config,
             host: Host::default(),
@@ -188,6 +192,8 @@ impl Engine {
             }
             Input::HostAddresses(addresses) => {
                 self.host.addresses = addresses.iter().copied().collect();
+                let input = shed::Input::HostAddresses(addresses.clone());
+                self.sources.handle_input(now, input);
                 self.tell(Event::HostAddresses { addresses });
             }
             Input::FlowFailed { pair, failure } => {
@@ -242,6 +248,7 @@ impl Engine {
             self.layer.poll_timeout(),
             self.timers.first().map(|(at, _)| *at),
             self.registrar.poll_timeout(),
+            self.sources.poll_timeout(),
             self.ports.poll_timeout(),
             self.answered.first().map(|(at, _)| *at),
             self.reports.poll_timeout(),
@@ -264,6 +271,7 @@ impl Engine {
         }
         self.ports.handle_timeout(now);
         self.registrar.handle_timeout(now);
+        self.sources.handle_timeout(now);
         self.layer.handle_timeout(now);
         self.pump(now, None);
         // Each once: what is due again at once is due in the next turn.
@@ -284,6 +292,7 @@ impl Engine {
     pub fn stats(&self, now: Instant) -> Stats {
         let mut stats = Stats {
             registrations: self.registrar.count(),
+            bans: self.sources.count(),
             transactions: self.layer.len() as u64,
             dialogs: self.dialogs.len() as u64,
             ..Stats::default()
@@ -305,6 +314,9 @@ impl Engine {
         }
         if self.registrar.full() > 0 {
             stats.full.insert("bindings", self.registrar.full());
+        }
+        if self.sources.full() > 0 {
+            stats.full.insert("bans", self.sources.full());
         }
         stats
     }

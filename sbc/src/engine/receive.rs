@@ -111,6 +111,7 @@ impl Engine {
             }
         };
         self.counters.refused(hop.network, reason);
+        self.note_offence(now, hop, request, reason);
         // The first request of every phone comes without credentials: that is nothing to tell.
         if reason != Denied::Missing.label() {
             self.tell(Event::Refused {
@@ -192,6 +193,7 @@ impl Engine {
             }
         }
         while let Some(event) = self.registrar.poll_action() {
+            self.note_registration(now, &event);
             self.tell(event);
         }
     }

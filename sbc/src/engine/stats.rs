@@ -25,6 +25,8 @@ pub struct Stats {
     pub sip_refused: BTreeMap<(NetworkId, &'static str), u64>,
     /// Contacts that are registered, by the network they registered from.
     pub registrations: BTreeMap<NetworkId, u64>,
+    /// Bans that hold.
+    pub bans: BTreeMap<NetworkId, u64>,
     /// Free ports, pairs counted as two; resting ones are not free.
     pub media_ports_free: BTreeMap<NetworkId, u64>,
     /// Flow sides that are installed, by network and path label.

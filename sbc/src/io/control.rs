@@ -4,12 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
+use ipnet::IpNet;
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
 
 use super::flows::Part;
 use super::metrics::Reading;
 use crate::media::PairId;
+use crate::shed::{Ban, BanError, Banned, UnbanError};
 
 /// Requests that may wait for the engine's task.
 const REQUESTS: usize = 64;
@@ -44,6 +46,17 @@ pub(super) enum Request {
         after: Option<PairId>,
         call: Option<String>,
         answer: oneshot::Sender<Part>,
+    },
+    /// All bans that hold.
+    Bans(oneshot::Sender<Vec<Ban>>),
+    Ban {
+        prefix: IpNet,
+        lasting: Option<Duration>,
+        answer: oneshot::Sender<Result<Banned, BanError>>,
+    },
+    Unban {
+        prefix: IpNet,
+        answer: oneshot::Sender<Result<Vec<Ban>, UnbanError>>,
     },
     Stop,
 }

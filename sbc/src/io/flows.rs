@@ -16,6 +16,7 @@ use crate::engine::{Engine, FlowFailure, FlowView, Input};
 use crate::media::{
     Fallback, FlowCommand, FlowPair, FlowReport, MediaStats, NetworkPath, PairId, Path,
 };
+use crate::shed::Action;
 
 /// Flow pairs in one [`Part`].
 const ROWS: usize = 250;
@@ -111,6 +112,13 @@ impl Flows {
                 let report = self.remove(pair)?;
                 Some(Input::FlowEnded { pair, report })
             }
+        }
+    }
+
+    /// A ban, the end of one, a source that is known or is not any more.
+    pub(super) fn shed(&mut self, action: &Action) {
+        if let Some(fast_path) = &mut self.fast_path {
+            fast_path.shed(action);
         }
     }
 

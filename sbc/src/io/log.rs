@@ -131,10 +131,25 @@ impl Journal {
             }
             Event::Unregistered {
                 phone,
+                network,
                 source,
                 reason,
             } => {
-                info!(phone = self.phone(phone), %source, reason, "no longer registered");
+                let (phone, network) = (self.phone(phone), self.network(network));
+                info!(phone, network, %source, reason, "no longer registered");
+            }
+            Event::Banned(ban) => {
+                let seconds = ban.until.saturating_duration_since(now).as_secs();
+                let (network, by) = (self.network(ban.network), ban.by.label());
+                info!(prefix = %ban.prefix, network, by, seconds, "banned");
+            }
+            Event::Unbanned {
+                network,
+                prefix,
+                reason,
+            } => {
+                let network = self.network(network);
+                info!(%prefix, network, reason, "no longer banned");
             }
             Event::Refused {
                 network,

@@ -22,7 +22,7 @@ use super::host::HostAddress;
 use super::log::Journal;
 use super::media::WorkersError;
 use super::metrics::{Metrics, Reading};
-use super::signalling::{self, Counters, Event, Events, Limits, Local, Signalling, inbox};
+use super::signalling::{self, Counters, Door, Event, Events, Limits, Local, Signalling, inbox};
 use super::{admin, host};
 use crate::config::{Config, NetworkId};
 use crate::engine::{Action, Engine, Input};
@@ -141,7 +141,7 @@ impl Running {
 /// See [`StartError`]: nothing is left behind.
 pub async fn start(config: Arc<Config>, options: Options) -> Result<Running, StartError> {
     let counters = Arc::new(Counters::new(config.networks.len()));
-    let (inbox, events) = inbox(Arc::clone(&counters));
+    let (inbox, events) = inbox(Arc::clone(&counters), Door::new(&config));
     if let Err(error) = host::raise_open_files() {
         warn!(%error, "the limit of open files stays as it is");
     }
@@ -280,6 +280,22 @@ impl Shell {
                 let part = self.flows.part(&self.engine, after, call.as_deref());
                 let _ = answer.send(part);
             }
+            Request::Bans(answer) => drop(answer.send(self.engine.bans().copied().collect())),
+            Request::Ban {
+                prefix,
+                lasting,
+                answer,
+            } => {
+                let banned = self.engine.ban(now, prefix, lasting);
+                // In force before it is said to be.
+                self.turn(now);
+                let _ = answer.send(banned);
+            }
+            Request::Unban { prefix, answer } => {
+                let lifted = self.engine.unban(prefix);
+                self.turn(now);
+                let _ = answer.send(lifted);
+            }
             Request::Stop if self.stopping.is_some() => self.stopping = Some(now),
             Request::Stop => {
                 info!("stopping: no new calls, those that are up are ended");
@@ -383,6 +399,10 @@ impl Shell {
                     }
                     Action::Flow(command) => self.inputs.extend(self.flows.perform(command)),
                 }
+            }
+            while let Some(action) = self.engine.poll_shed() {
+                self.flows.shed(&action);
+                self.inputs.extend(self.signalling.apply(&action));
             }
             while let Some(event) = self.engine.poll_event() {
                 self.journal.write(now, event);

@@ -76,6 +76,24 @@ pub fn authenticate(
     Err(denied)
 }
 
+/// Whether the source has seen a challenge of ours, and so is where it says: a forged datagram has no nonce that was sent there.
+#[must_use]
+pub fn answers_challenge(
+    config: &Config,
+    nonces: &Nonces,
+    now: Instant,
+    source: IpAddr,
+    request: &Message,
+) -> bool {
+    request
+        .fields()
+        .filter(|field| field.name == Name::Authorization)
+        .take(4)
+        .filter_map(|field| Credentials::parse(field.value).ok())
+        .filter(|credentials| credentials.realm == config.sbc.name)
+        .any(|credentials| nonces.check(now, source, credentials.nonce) == NonceAge::Fresh)
+}
+
 /// Adds the challenge to a 401. MD5 alone: phones on libre (baresip 1.0 of Debian 12) give up at the sight of any other
 /// algorithm, wherever it stands in the answer. SHA-256 is accepted from whoever answers with it all the same.
 pub fn challenge(

@@ -301,6 +301,7 @@ impl Registrar {
             if !reason.is_empty() {
                 self.events.push_back(Event::Unregistered {
                     phone,
+                    network: binding.hop.network,
                     source: binding.hop.remote,
                     reason,
                 });

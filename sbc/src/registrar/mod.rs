@@ -8,6 +8,6 @@ mod nonce;
 #[cfg(test)]
 mod tests;
 
-pub use auth::{Denied, authenticate, challenge};
+pub use auth::{Denied, answers_challenge, authenticate, challenge};
 pub use bindings::{Binding, EXPIRES_MAX, EXPIRES_MIN, MAX_CONTACTS, Registrar};
 pub use nonce::{NONCE_LIFETIME, NonceAge, Nonces};

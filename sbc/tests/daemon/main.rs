@@ -9,6 +9,7 @@
 
 mod agent;
 mod bad_input;
+mod bans;
 mod calls;
 mod flows;
 mod life;

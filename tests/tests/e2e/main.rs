@@ -8,6 +8,7 @@ mod harness;
 mod load;
 mod lookups;
 mod registered;
+mod shedding;
 mod silence;
 mod start;
 mod support;

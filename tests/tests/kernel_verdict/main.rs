@@ -10,6 +10,7 @@
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
 
 use etherparse::PacketBuilder;
 use rand_chacha::ChaCha8Rng;
@@ -17,6 +18,8 @@ use rand_core::{RngCore, SeedableRng};
 use sbc::config::NetworkId;
 use sbc::io::fast_path::{HopMap, Program};
 use sbc::media::{FlowKind, FlowPair, PairId, Path, Side, Slot, flow_configs};
+use sbc::shed::{Action, Ban, By};
+use sbc::sip::Transport;
 use sbc_ebpf::abi::{self, FlowConfig, Local, NextHop};
 use sbc_ebpf::{Drop, FlowState};
 use sbc_tests::e2e::skip;
@@ -450,4 +453,25 @@ fn both_agree_on_a_thousand_damaged_frames() {
         actions.into_iter().filter(|count| *count > 50).count() >= 3,
         "{actions:?}"
     );
+}
+
+#[test]
+fn a_ban_leaves_the_media_of_a_call_alone() {
+    let Some(mut both) = Both::load() else { return };
+    let sip: SocketAddr = "10.0.0.1:5060".parse().unwrap();
+    let shed = both.kernel.shed();
+    shed.put_sip(sip, Transport::Udp, NetworkId(3)).unwrap();
+    shed.apply(&Action::Ban(Ban {
+        network: NetworkId(3),
+        prefix: ip(PHONE).into(),
+        until: Instant::now() + Duration::from_secs(60),
+        by: By::Operator,
+    }));
+    let options = udp(PHONE, "10.0.0.1:5060", b"OPTIONS sip:a SIP/2.0\r\n\r\n");
+    let mut out = vec![0; 256];
+    let result = both.kernel.run(&options, &mut out, 5).unwrap();
+    assert_eq!(result.return_value, DROP);
+    assert_eq!(both.kernel.drops(3, Drop::Banned).unwrap(), 5);
+    assert_sent(&both.run(&rtp(PHONE, OURS, 0)), THEIRS, CARRIER);
+    assert_sent(&both.run(&rtp(CARRIER, THEIRS, 0)), OURS, PHONE);
 }

@@ -19,7 +19,7 @@ fn a_misspelt_key() {
     assert_eq!(
         errors("[network.a]\n  adress = [\"10.0.0.1\"]\n"),
         "sbc.toml:2:3: error: unknown key `adress` in [network.a], expected `interface`, `address`, `sip`, \
-         `media_ports`, `fast_path` or `media_timeout`\n\
+         `media_ports`, `fast_path`, `media_timeout` or `limits`\n\
          2 |   adress = [\"10.0.0.1\"]\n  \
          |   ^^^^^^\n\
          help: did you mean `address`?"
@@ -357,4 +357,58 @@ fn a_long_line_is_cut_around_the_caret() {
     let caret = lines[2].chars().position(|c| c == '^').unwrap();
     assert_eq!(lines[1].chars().skip(caret).collect::<String>(), "\"x\"]");
     assert!(lines[1].chars().count() < 110);
+}
+
+#[test]
+fn limits_that_are_none() {
+    let network =
+        |limits: &str| format!("[network.a]\naddress = [\"10.0.0.1\"]\nlimits = {limits}\n");
+    assert_eq!(
+        errors(&network("{ requests_per_second = 0 }")),
+        "sbc.toml:3:34: error: requests_per_second: found `0`, expected a whole number from 1 to 100000\n\
+         3 | limits = { requests_per_second = 0 }\n  \
+         |                                  ^"
+    );
+    let said = |limits: &str| first(&network(limits));
+    assert_eq!(
+        said("{ requests_per_second = 100001 }").0,
+        "f:3:34: error: requests_per_second: found `100001`, expected a whole number from 1 to 100000"
+    );
+    assert_eq!(
+        said("{ requests_per_second = \"50\" }").0,
+        "f:3:34: error: requests_per_second: found a string, expected a whole number"
+    );
+    assert_eq!(
+        said("{ ban = \"10 minutes\" }").0,
+        "f:3:18: error: ban: found `10 minutes`, expected a duration from `1s` to `365d`, such as `10m`"
+    );
+    let (what, help) = said("{ bann = \"10m\" }");
+    assert_eq!(
+        what,
+        "f:3:12: error: unknown key `bann` in `limits`, expected `requests_per_second` or `ban`"
+    );
+    assert_eq!(help.unwrap(), "did you mean `ban`?");
+    let (what, help) = said("50");
+    assert_eq!(
+        what,
+        "f:3:10: error: limits: found an integer, expected a table"
+    );
+    assert_eq!(
+        help.unwrap(),
+        "such as `limits = { requests_per_second = 50, ban = \"10m\" }`"
+    );
+}
+
+#[test]
+fn limits_are_read() {
+    let text = "[network.a]\naddress = [\"10.0.0.1\"]\nlimits = { requests_per_second = 7, ban = \"2h\" }\n";
+    let limits = Config::parse(text, "f", &Vault).unwrap().networks[0].limits;
+    assert_eq!(
+        (limits.requests_per_second, limits.ban.as_secs()),
+        (7, 7200)
+    );
+    assert_eq!((limits.strangers(), limits.known()), (280, 1400));
+    let text = text.replace("requests_per_second = 7, ", "");
+    let limits = Config::parse(&text, "f", &Vault).unwrap().networks[0].limits;
+    assert_eq!(limits.requests_per_second, 50);
 }

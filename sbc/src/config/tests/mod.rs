@@ -151,6 +151,10 @@ NETWORK  ADDRESS    SIP                 MEDIA PORTS  FAST PATH
 left     10.71.1.1  udp:5060, tcp:5060  20000-29999  auto
 right    10.71.2.1  udp:5060, tcp:5060  20000-29999  auto
 
+SIP LIMITS  A STRANGER  ALL STRANGERS  A TRUNK OR PHONE  A BAN LASTS
+left        50/s        2000/s         10000/s           10m
+right       50/s        2000/s         10000/s           10m
+
 TRUNK  NETWORK  SERVER              RECOGNISED BY  OFFERED
 a      left     udp:10.71.1.2:5060  10.71.1.2      G722, PCMU, PCMA
 b      right    udp:10.71.2.2:5060  10.71.2.2      PCMU, G722, PCMA
@@ -180,6 +184,9 @@ lan      127.0.0.1    udp:5060, tcp:5060  20000-29999  auto
          192.168.1.2
          ::1
          2001:db8::2
+
+SIP LIMITS  A STRANGER  ALL STRANGERS  A TRUNK OR PHONE  A BAN LASTS
+lan         50/s        2000/s         10000/s           10m
 
 PHONE  SHOWN AS  OFFERED
 6001   -         G722, PCMU, PCMA

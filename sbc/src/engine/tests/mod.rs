@@ -1,6 +1,7 @@
 //! Exact actions for exact inputs; whole calls under loss are in the package `sbc-tests`.
 
 mod admission;
+mod bans;
 mod calls;
 mod dialogs;
 mod limits;

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::guard::guard;
 use super::types::Refusal;
-use super::{Admin, JSON, flows};
+use super::{Admin, JSON, bans, flows};
 use crate::io::control::Unanswered;
 
 /// Bytes of a request's body.
@@ -20,6 +20,7 @@ const BODY: usize = 64 << 10;
 pub(super) fn router(admin: &Admin) -> Router<Admin> {
     Router::new()
         .route("/flows", get(flows::page))
+        .route("/bans", get(bans::page).post(bans::ban).delete(bans::unban))
         .fallback(nothing)
         .method_not_allowed_fallback(no_such_act)
         .layer(DefaultBodyLimit::max(BODY))

@@ -3,6 +3,7 @@
 //! `api` has the API's pages, `guard` says who may have them, `types` what they hold: the command line reads these too.
 
 mod api;
+mod bans;
 mod flows;
 mod guard;
 pub mod types;
@@ -71,7 +72,7 @@ async fn index() -> &'static str {
         "sbc ",
         env!("CARGO_PKG_VERSION"),
         "\n\n/metrics  what was counted, for Prometheus\n/healthz  200 while the engine answers\n/readyz   200 while new calls are taken\n",
-        "/api      what `sbc flows` shows, as JSON, for this host only\n"
+        "/api      what `sbc flows` and `sbc bans` show, as JSON, for this host only\n"
     )
 }
 
@@ -103,7 +104,7 @@ async fn readiness(State(admin): State<Admin>) -> Response {
 }
 
 async fn nothing() -> Response {
-    let body = "{\"error\":\"no such page\",\"pages\":[\"/metrics\",\"/healthz\",\"/readyz\",\"/api/flows\"]}\n";
+    let body = "{\"error\":\"no such page\",\"pages\":[\"/metrics\",\"/healthz\",\"/readyz\",\"/api/flows\",\"/api/bans\"]}\n";
     (StatusCode::NOT_FOUND, [(header::CONTENT_TYPE, JSON)], body).into_response()
 }
 

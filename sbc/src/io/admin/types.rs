@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 /// The body of every refusal.
@@ -87,4 +88,52 @@ pub struct Received {
     pub ssrc_changes: u64,
     /// Interarrival jitter (RFC 3550 6.4.1) as it is now.
     pub jitter_ms: f64,
+}
+
+/// `GET /api/bans`: all bans that hold, by network and prefix. `DELETE /api/bans`: those that were lifted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BanPage {
+    /// One for each prefix and network.
+    pub bans: Vec<Ban>,
+}
+
+/// A ban on a network.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ban {
+    /// Whom it is for.
+    pub prefix: IpNet,
+    /// The network's name.
+    pub network: String,
+    /// `operator`, or for what the box gave it: `wrong-credentials`, `stranger`.
+    pub by: String,
+    /// Until it ends, rounded up.
+    pub seconds_left: u64,
+}
+
+/// `POST /api/bans`: bans a prefix on every network.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BanRequest {
+    /// With its length, also where it is one address.
+    pub prefix: IpNet,
+    /// From a second to a year; absent: as the `limits` of each network say.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub seconds: Option<u64>,
+}
+
+/// The answer to a [`BanRequest`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Banned {
+    /// What holds from now on.
+    pub bans: Vec<Ban>,
+    /// Who is covered that was perhaps not meant, in words.
+    pub warnings: Vec<String>,
+}
+
+/// `DELETE /api/bans`: lifts the ban of a prefix and all within it, on every network.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UnbanRequest {
+    /// With its length, also where it is one address.
+    pub prefix: IpNet,
 }

@@ -12,6 +12,7 @@ mod next_hops;
 mod privileges;
 mod probe;
 mod program;
+mod shed;
 mod tables;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,6 +23,7 @@ use sbc_ebpf::abi::Local;
 pub use networks::Changes;
 pub use probe::{Foreseen, foresee};
 pub use program::{HopMap, Program, ProgramFailure};
+pub use shed::ShedMaps;
 
 use self::flows::Flows;
 use self::interfaces::{Attached, Interfaces};
@@ -31,6 +33,7 @@ use self::next_hops::NextHops;
 use crate::config::{Bind, Config, FastPath as Wanted, Network, NetworkId};
 use crate::engine::FlowFailure;
 use crate::media::{Fallback, FlowPair, FlowReport, MediaStats, NetworkPath, PairId};
+use crate::shed::Action;
 
 /// The kernel path: owned by whoever performs flow commands. Dropping it detaches and ends every flow.
 pub struct FastPath {
@@ -164,6 +167,11 @@ impl FastPath {
             self.retire();
         }
         report
+    }
+
+    /// A ban, the end of one, a source that is known or is not any more.
+    pub fn shed(&mut self, action: &Action) {
+        self.program.shed().apply(action);
     }
 
     /// What a pair has done so far. None for one that is not forwarded here.

@@ -203,7 +203,7 @@ impl FastPath {
         Ok(mode)
     }
 
-    /// From now on nothing passes to the network's media ports but what belongs to a flow.
+    /// From now on nothing passes to the network's media ports but what belongs to a flow, and nothing to its SIP ports that is to be shed.
     fn guard(&mut self, id: NetworkId, network: &Network) -> Result<(), ProgramFailure> {
         for &ip in &network.addresses {
             if self.guarded.get(&ip) != Some(&id) {
@@ -211,7 +211,7 @@ impl FastPath {
                 self.guarded.insert(ip, id);
             }
         }
-        Ok(())
+        self.program.shed().guard(id, network)
     }
 }
 

@@ -10,6 +10,8 @@ use sbc_ebpf::Drop as Reason;
 use sbc_ebpf::abi::{self, Address, Beat, FlowConfig, FlowState, Local, Near, NextHop, SPARE_ROWS};
 use sbc_ebpf::batch::lookup_rows;
 
+use super::shed::ShedMaps;
+
 /// The committed object: `cargo xtask ebpf` makes it.
 static OBJECT: &[u8] =
     aya::include_bytes_aligned!(concat!(env!("CARGO_MANIFEST_DIR"), "/../ebpf/sbc-xdp.o"));
@@ -59,6 +61,7 @@ pub struct Program {
     near: Array<MapData, Near>,
     locals: HashMap<MapData, Address, Local>,
     drops: PerCpuArray<MapData, u64>,
+    shed: ShedMaps,
 }
 
 /// The maps that whoever keeps next hops uses.
@@ -99,6 +102,7 @@ impl Program {
             near: Array::try_from(take(&mut ebpf, ".data.near")?)?,
             locals: HashMap::try_from(take(&mut ebpf, "LOCALS")?)?,
             drops: PerCpuArray::try_from(take(&mut ebpf, "DROPS")?)?,
+            shed: ShedMaps::take(&mut ebpf)?,
             ebpf,
         };
         Ok((program, hops))
@@ -212,6 +216,11 @@ impl Program {
         Ok(self.near.set(0, near, 0)?)
     }
 
+    /// The maps by which SIP is shed.
+    pub fn shed(&mut self) -> &mut ShedMaps {
+        &mut self.shed
+    }
+
     /// Packets of a network that were dropped for a reason since the program was loaded.
     ///
     /// # Errors
@@ -273,7 +282,7 @@ impl HopMap {
 }
 
 /// The coarse clock goes on with every tick of the kernel.
-fn ticks_per_second() -> u64 {
+pub(super) fn ticks_per_second() -> u64 {
     let tick = clock_getres(ClockId::CLOCK_MONOTONIC_COARSE).map_or(0, |tick| tick.tv_nsec());
     u64::try_from(tick)
         .ok()
@@ -288,6 +297,6 @@ fn xdp(ebpf: &mut Ebpf) -> Result<&mut Xdp, ProgramFailure> {
         .try_into()?)
 }
 
-fn take(ebpf: &mut Ebpf, name: &'static str) -> Result<aya::maps::Map, ProgramFailure> {
+pub(super) fn take(ebpf: &mut Ebpf, name: &'static str) -> Result<aya::maps::Map, ProgramFailure> {
     ebpf.take_map(name).ok_or(ProgramFailure::Object(name))
 }

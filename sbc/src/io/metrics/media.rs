@@ -1,5 +1,7 @@
 //! Packets, flows and ports.
 
+use sbc_ebpf::shed::Shed;
+
 use super::family::Family;
 use super::{Reading, network_name, networks};
 use crate::config::Config;
@@ -139,6 +141,9 @@ fn dropped(config: &Config, reading: &Reading) -> Family {
     for stats in [&reading.kernel, &reading.user] {
         for (&id, network) in &stats.networks {
             for (reason, &count) in &network.dropped {
+                if is_shed(reason) {
+                    continue;
+                }
                 family.add([network_name(config, id), reason], count);
             }
         }
@@ -192,5 +197,11 @@ fn ports(config: &Config, reading: &Reading) -> Family {
 
 /// The reasons that a verdict can give.
 fn drop_reasons() -> impl Iterator<Item = &'static str> {
-    sbc_ebpf::Drop::ALL.into_iter().map(sbc_ebpf::Drop::label)
+    let all = sbc_ebpf::Drop::ALL.into_iter().map(sbc_ebpf::Drop::label);
+    all.filter(|reason| !is_shed(reason))
+}
+
+/// No media, but SIP: told there.
+fn is_shed(reason: &str) -> bool {
+    Shed::ALL.iter().any(|shed| shed.label() == reason)
 }

@@ -1,5 +1,7 @@
 //! Messages, registrations, tables, sockets.
 
+use sbc_ebpf::shed::Shed;
+
 use super::family::Family;
 use super::{Reading, network_name, networks};
 use crate::config::Config;
@@ -18,6 +20,7 @@ pub(super) fn families(config: &Config, reading: &Reading) -> Vec<Family> {
         malformed(config, reading),
         refused(config, reading),
         registrations(config, reading),
+        bans(config, reading),
     ];
     families.extend(tables(reading));
     families.extend(sockets(config, reading));
@@ -86,7 +89,7 @@ fn malformed(config: &Config, reading: &Reading) -> Family {
 fn refused(config: &Config, reading: &Reading) -> Family {
     let mut family = Family::counter(
         "sbc_sip_refused_total",
-        "Messages that went nowhere because of who sent them, by reason; no-credentials is the first request of every phone.",
+        "Messages that went nowhere because of who sent them, by reason; no-credentials is the first request of every phone; banned and flood were dropped unread, by the kernel as packets.",
         &["network", "reason"],
     );
     for (_, name) in networks(config) {
@@ -95,6 +98,15 @@ fn refused(config: &Config, reading: &Reading) -> Family {
         }
         for reason in ["stranger", "stray-response"] {
             family.zero([name, reason]);
+        }
+    }
+    for (id, name) in networks(config) {
+        for shed in Shed::ALL {
+            let label = shed.label();
+            let kernel = reading.kernel.networks.get(&id);
+            let kernel = kernel.and_then(|network| network.dropped.get(label));
+            let user = reading.sockets.network(id).shed(shed);
+            family.add([name, label], user + kernel.copied().unwrap_or_default());
         }
     }
     for (&(id, reason), &count) in &reading.engine.sip_refused {
@@ -116,6 +128,19 @@ fn registrations(config: &Config, reading: &Reading) -> Family {
     family
 }
 
+fn bans(config: &Config, reading: &Reading) -> Family {
+    let mut family = Family::gauge(
+        "sbc_bans",
+        "Sources and prefixes banned now, by the operator or for what they did.",
+        &["network"],
+    );
+    for (id, name) in networks(config) {
+        let count = reading.engine.bans.get(&id).copied();
+        family.add([name], count.unwrap_or_default());
+    }
+    family
+}
+
 fn tables(reading: &Reading) -> Vec<Family> {
     let mut transactions = Family::gauge("sbc_transactions", "SIP transactions alive now.", &[]);
     transactions.add([], reading.engine.transactions);
@@ -130,7 +155,7 @@ fn tables(reading: &Reading) -> Vec<Family> {
         "What was turned away because a table of the engine was full.",
         &["table"],
     );
-    for table in ["bindings", "calls", "dialogs", "transactions"] {
+    for table in ["bans", "bindings", "calls", "dialogs", "transactions"] {
         full.zero([table]);
     }
     for (table, &count) in &reading.engine.full {

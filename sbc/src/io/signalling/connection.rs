@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use sbc_ebpf::shed::Shed;
 use tokio::io::AsyncWriteExt;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::mpsc;
@@ -188,6 +189,15 @@ async fn read_messages(
             match framer.next() {
                 Ok(Some(Frame::Message(bytes))) => {
                     spoke = true;
+                    match inbox.admit(&hop) {
+                        Ok(()) => {}
+                        Err(Shed::Banned) => return Closed::Banned,
+                        // What he asked for he may ask for again.
+                        Err(Shed::Flood) => {
+                            progress = true;
+                            continue;
+                        }
+                    }
                     inbox.put(Event::Input(Input::Message { hop, bytes })).await;
                 }
                 Ok(Some(Frame::Ping)) => {

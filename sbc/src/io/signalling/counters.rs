@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use sbc_ebpf::shed::Shed;
+
 use crate::config::NetworkId;
 
 /// A number that only grows, or a gauge; written by socket tasks, read at scrape.
@@ -41,11 +43,13 @@ pub enum Closed {
     Local,
     /// We could not open it.
     Unreachable,
+    /// The other end is banned.
+    Banned,
 }
 
 impl Closed {
     /// All of them.
-    pub const ALL: [Closed; 7] = [
+    pub const ALL: [Closed; 8] = [
         Closed::Peer,
         Closed::Broken,
         Closed::Idle,
@@ -53,6 +57,7 @@ impl Closed {
         Closed::Stuck,
         Closed::Local,
         Closed::Unreachable,
+        Closed::Banned,
     ];
 
     /// The metric label.
@@ -66,6 +71,7 @@ impl Closed {
             Closed::Stuck => "stuck",
             Closed::Local => "local",
             Closed::Unreachable => "unreachable",
+            Closed::Banned => "banned",
         }
     }
 }
@@ -84,6 +90,7 @@ pub struct NetworkCounters {
     /// Connections turned away because there were too many from that source.
     pub refused_source: Count,
     closed: [Count; Closed::ALL.len()],
+    shed: [Count; Shed::ALL.len()],
 }
 
 impl NetworkCounters {
@@ -97,6 +104,23 @@ impl NetworkCounters {
         if let Some(count) = self.closed_count(reason) {
             count.add(1);
         }
+    }
+
+    /// Datagrams, connections and messages that were dropped unread for this reason.
+    #[must_use]
+    pub fn shed(&self, reason: Shed) -> u64 {
+        self.shed_count(reason).map_or(0, Count::value)
+    }
+
+    pub(super) fn count_shed(&self, reason: Shed) {
+        if let Some(count) = self.shed_count(reason) {
+            count.add(1);
+        }
+    }
+
+    fn shed_count(&self, reason: Shed) -> Option<&Count> {
+        let index = Shed::ALL.iter().position(|&one| one == reason)?;
+        self.shed.get(index)
     }
 
     fn closed_count(&self, reason: Closed) -> Option<&Count> {

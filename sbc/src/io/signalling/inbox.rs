@@ -3,10 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use sbc_ebpf::shed::Shed;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 
 use super::counters::{Closed, Counters};
+use super::door::Door;
 use crate::config::NetworkId;
 use crate::engine::Input;
 use crate::transaction::{ConnectionId, Hop};
@@ -49,6 +51,7 @@ pub struct Inbox {
     reports: mpsc::Sender<Input>,
     bytes: Arc<AtomicUsize>,
     counters: Arc<Counters>,
+    door: Door,
 }
 
 /// The engine's end.
@@ -61,7 +64,7 @@ pub struct Events {
 
 /// Both ends.
 #[must_use]
-pub fn inbox(counters: Arc<Counters>) -> (Inbox, Events) {
+pub fn inbox(counters: Arc<Counters>, door: Door) -> (Inbox, Events) {
     let (sender, receiver) = mpsc::channel(EVENTS);
     let (report_sender, reports) = mpsc::channel(REPORTS);
     let bytes = Arc::new(AtomicUsize::new(0));
@@ -70,6 +73,7 @@ pub fn inbox(counters: Arc<Counters>) -> (Inbox, Events) {
         reports: report_sender,
         bytes: Arc::clone(&bytes),
         counters,
+        door,
     };
     let events = Events {
         receiver,
@@ -80,6 +84,19 @@ pub fn inbox(counters: Arc<Counters>) -> (Inbox, Events) {
 }
 
 impl Inbox {
+    /// Whether what came by this hop is read at all; what is not is counted.
+    pub(super) fn admit(&self, hop: &Hop) -> Result<(), Shed> {
+        let admitted = self.door.admit(hop);
+        if let Err(shed) = admitted {
+            self.counters.network(hop.network).count_shed(shed);
+        }
+        admitted
+    }
+
+    pub(super) fn door(&self) -> &Door {
+        &self.door
+    }
+
     /// A message that came in a datagram. Where there is no room it is dropped and counted: its sender repeats it.
     pub(super) fn datagram(&self, hop: Hop, bytes: bytes::Bytes) {
         let length = bytes.len();

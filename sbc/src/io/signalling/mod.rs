@@ -5,6 +5,7 @@
 
 mod connection;
 mod counters;
+mod door;
 mod inbox;
 mod tcp;
 mod udp;
@@ -22,6 +23,7 @@ use tracing::debug;
 
 pub use connection::Patience;
 pub use counters::{Closed, Count, Counters, NetworkCounters};
+pub use door::Door;
 pub use inbox::{Event, Events, Inbox, inbox};
 pub use tcp::Limits;
 
@@ -30,6 +32,7 @@ use self::udp::UdpPort;
 use super::bind::{self, ListenError, Purpose};
 use crate::config::{Config, Network, NetworkId};
 use crate::engine::Input;
+use crate::shed::Action;
 use crate::sip::Transport;
 use crate::transaction::{ConnectionId, Hop};
 
@@ -226,6 +229,11 @@ impl Signalling {
                 }
             }
         }
+    }
+
+    /// A ban, the end of one, or a source that is known or is not any more. A ban closes the source's connections; what comes back is for the engine.
+    pub fn apply(&mut self, action: &Action) -> Vec<Input> {
+        self.connections.apply(action)
     }
 
     /// Closes a connection once what was sent over it has left.

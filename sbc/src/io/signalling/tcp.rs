@@ -19,6 +19,7 @@ use super::inbox::{Event, Inbox};
 use crate::config::NetworkId;
 use crate::engine::Input;
 use crate::io::bind;
+use crate::shed::Action;
 use crate::transaction::{ConnectionId, Hop};
 
 /// How many connections there may be, and how patient they are with the other end.
@@ -168,6 +169,27 @@ impl Connections {
             .collect()
     }
 
+    /// Tells the door; whoever is banned is cut off.
+    pub(super) fn apply(&mut self, action: &Action) -> Vec<Input> {
+        self.inbox.door().apply(action);
+        let Action::Ban(ban) = action else {
+            return Vec::new();
+        };
+        let is_banned = |hop: &Hop| {
+            hop.network == ban.network && ban.prefix.contains(&hop.remote.ip().to_canonical())
+        };
+        let banned: Vec<ConnectionId> = self
+            .open
+            .iter()
+            .filter(|(_, connection)| is_banned(&connection.hop))
+            .map(|(id, _)| *id)
+            .collect();
+        banned
+            .into_iter()
+            .filter_map(|id| self.close(id, Closed::Banned))
+            .collect()
+    }
+
     /// Closes all, and waits until what is queued has been written.
     pub(super) async fn finish(mut self) {
         let all: Vec<ConnectionId> = self.open.keys().copied().collect();
@@ -243,6 +265,9 @@ pub(super) async fn listen(listener: TcpListener, local: Local, inbox: Inbox) {
         match listener.accept().await {
             Ok((stream, remote)) => {
                 let hop = local.hop(remote, None);
+                if inbox.admit(&hop).is_err() {
+                    continue;
+                }
                 inbox.put(Event::Accepted { hop, stream }).await;
             }
             Err(error) => {

@@ -1,4 +1,6 @@
 use std::net::{TcpListener as StdListener, UdpSocket as StdUdp};
+mod door;
+
 use std::sync::Arc;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -39,7 +41,7 @@ impl Sbc {
         };
         config.bind(&[lo]).unwrap();
         let counters = Arc::new(Counters::new(1));
-        let (inbox, events) = inbox(Arc::clone(&counters));
+        let (inbox, events) = inbox(Arc::clone(&counters), Door::new(&config));
         Sbc {
             signalling: Signalling::start(listen(&config).unwrap(), limits, &inbox).unwrap(),
             events,
@@ -155,7 +157,13 @@ async fn a_datagram_that_cannot_leave_is_reported_with_its_hop() {
 #[tokio::test]
 async fn datagrams_that_find_no_room_are_counted() {
     let counters = Arc::new(Counters::new(1));
-    let (inbox, mut events) = inbox(Arc::clone(&counters));
+    let config = Config::parse(
+        "[network.lo]\naddress = [\"127.0.0.1\"]\n",
+        "test.toml",
+        &NoSecrets,
+    );
+    let door = Door::new(&config.unwrap());
+    let (inbox, mut events) = inbox(Arc::clone(&counters), door);
     let hop = Hop {
         network: NetworkId(0),
         transport: Transport::Udp,

@@ -96,9 +96,13 @@ async fn receive(socket: Arc<UdpSocket>, local: Local, inbox: Inbox) {
         for _ in 0..BATCH {
             match socket.try_recv_from(&mut buffer) {
                 Ok((length, remote)) => {
+                    let hop = local.hop(remote, None);
+                    if inbox.admit(&hop).is_err() {
+                        continue;
+                    }
                     let datagram = buffer.get(..length).unwrap_or_default();
                     // A copy of its own size: a message that lives long must not hold a whole buffer.
-                    inbox.datagram(local.hop(remote, None), Bytes::copy_from_slice(datagram));
+                    inbox.datagram(hop, Bytes::copy_from_slice(datagram));
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 // What an earlier datagram of ours ran into; nothing is wrong with the socket.

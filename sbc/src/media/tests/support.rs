@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use crate::config::{Bind, Codec, Config, FastPath, Network, NetworkId, Sbc};
+use crate::config::{Bind, Codec, Config, FastPath, Limits, Network, NetworkId, Sbc};
 use crate::engine::FlowFailure;
 use crate::media::{
     AfterFailure, CallMedia, End, FlowCommand, FlowKind, FlowPair, LegId, NetworkPath, PairId,
@@ -39,6 +39,7 @@ pub(in crate::media) fn config() -> Config {
         media_ports: first..=first + 99,
         fast_path: FastPath::Auto,
         media_timeout: None,
+        limits: Limits::default(),
     };
     Config {
         sbc: Sbc {

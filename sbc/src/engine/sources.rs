@@ -1,0 +1,110 @@
+//! Bans, and what the door has to know about sources.
+
+use std::time::{Duration, Instant};
+
+use ipnet::IpNet;
+
+use super::{Engine, Event};
+use crate::registrar::{Denied, answers_challenge};
+use crate::shed::{self, Action, Ban, BanError, Banned, Offence, UnbanError};
+use crate::sip::{Message, Method, Transport};
+use crate::transaction::Hop;
+
+impl Engine {
+    /// Bans a prefix, as an operator may: [`shed::Sources::ban`].
+    ///
+    /// # Errors
+    /// Nothing is banned then.
+    pub fn ban(
+        &mut self,
+        now: Instant,
+        prefix: IpNet,
+        lasting: Option<Duration>,
+    ) -> Result<Banned, BanError> {
+        self.sources.ban(now, prefix, lasting)
+    }
+
+    /// Lifts bans: [`shed::Sources::unban`].
+    ///
+    /// # Errors
+    /// There is none to lift.
+    pub fn unban(&mut self, prefix: IpNet) -> Result<Vec<Ban>, UnbanError> {
+        self.sources.unban(prefix)
+    }
+
+    /// All bans that hold.
+    pub fn bans(&self) -> impl Iterator<Item = &Ban> {
+        self.sources.bans()
+    }
+
+    /// What is to be enforced at the door from now on, in order; drained like [`Engine::poll_action`].
+    pub fn poll_shed(&mut self) -> Option<Action> {
+        let action = self.sources.poll_action()?;
+        match action {
+            Action::Ban(ban) => self.tell(Event::Banned(ban)),
+            Action::Unban {
+                network,
+                prefix,
+                has_expired,
+            } => self.tell(Event::Unbanned {
+                network,
+                prefix,
+                reason: if has_expired { "expired" } else { "lifted" },
+            }),
+            Action::Known { .. } | Action::Unknown { .. } => {}
+        }
+        Some(action)
+    }
+
+    /// Counts a refusal against its source, if the source is proven: whoever forges one gets nobody banned.
+    pub(super) fn note_offence(
+        &mut self,
+        now: Instant,
+        hop: &Hop,
+        request: &Message,
+        reason: &'static str,
+    ) {
+        let source = hop.remote.ip();
+        let is_proven = hop.transport != Transport::Udp
+            || answers_challenge(&self.config, &self.nonces, now, source, request);
+        if !is_proven {
+            return;
+        }
+        let offence = if reason == Denied::Wrong.label() {
+            Offence::Credentials
+        } else if reason == "stranger"
+            || reason == Denied::Missing.label() && request.method() == Method::Invite
+        {
+            Offence::Stranger
+        } else {
+            // The first REGISTER of a phone; a nonce that was good for a while.
+            return;
+        };
+        let input = shed::Input::Offence {
+            network: hop.network,
+            source,
+            offence,
+        };
+        self.sources.handle_input(now, input);
+    }
+
+    /// Where a phone is registered it is known.
+    pub(super) fn note_registration(&mut self, now: Instant, event: &Event) {
+        let input = match *event {
+            Event::Registered {
+                network, source, ..
+            } => shed::Input::Registered {
+                network,
+                source: source.ip(),
+            },
+            Event::Unregistered {
+                network, source, ..
+            } => shed::Input::Unregistered {
+                network,
+                source: source.ip(),
+            },
+            _ => return,
+        };
+        self.sources.handle_input(now, input);
+    }
+}

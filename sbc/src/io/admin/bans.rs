@@ -1,0 +1,121 @@
+//! `/api/bans`.
+
+use std::time::{Duration, Instant};
+
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::extract::rejection::BytesRejection;
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde::de::DeserializeOwned;
+
+use super::Admin;
+use super::api::{json, refused, unanswered};
+use super::types::{Ban, BanPage, BanRequest, Banned, UnbanRequest};
+use crate::config::Config;
+use crate::io::control::Request;
+use crate::io::metrics::network_name;
+use crate::shed::{self, Warning};
+
+/// All bans.
+pub(super) async fn page(State(admin): State<Admin>) -> Response {
+    match admin.control.ask(Request::Bans).await {
+        Ok(bans) => json(StatusCode::OK, &bans_of(&admin.config, &bans)),
+        Err(why) => unanswered(why),
+    }
+}
+
+/// Bans someone.
+pub(super) async fn ban(
+    State(admin): State<Admin>,
+    body: Result<Bytes, BytesRejection>,
+) -> Response {
+    let asked: BanRequest = match asked(body) {
+        Ok(asked) => asked,
+        Err((status, why)) => return refused(status, why),
+    };
+    let lasting = asked.seconds.map(Duration::from_secs);
+    if lasting.is_some_and(|lasting| lasting.is_zero() || lasting > shed::LONGEST) {
+        return refused(
+            StatusCode::BAD_REQUEST,
+            "a ban lasts from a second to a year",
+        );
+    }
+    let request = |answer| Request::Ban {
+        prefix: asked.prefix,
+        lasting,
+        answer,
+    };
+    match admin.control.ask(request).await {
+        Ok(Ok(banned)) => {
+            let warnings = banned.warnings.iter();
+            let body = Banned {
+                bans: bans_of(&admin.config, &banned.bans).bans,
+                warnings: warnings.map(|one| words(&admin.config, *one)).collect(),
+            };
+            json(StatusCode::OK, &body)
+        }
+        Ok(Err(error)) => refused(StatusCode::CONFLICT, error.to_string()),
+        Err(why) => unanswered(why),
+    }
+}
+
+/// Lifts bans.
+pub(super) async fn unban(
+    State(admin): State<Admin>,
+    body: Result<Bytes, BytesRejection>,
+) -> Response {
+    let UnbanRequest { prefix } = match asked(body) {
+        Ok(asked) => asked,
+        Err((status, why)) => return refused(status, why),
+    };
+    let request = |answer| Request::Unban { prefix, answer };
+    match admin.control.ask(request).await {
+        Ok(Ok(lifted)) => json(StatusCode::OK, &bans_of(&admin.config, &lifted)),
+        Ok(Err(error)) => refused(StatusCode::NOT_FOUND, error.to_string()),
+        Err(why) => unanswered(why),
+    }
+}
+
+/// What a request's body asks for.
+fn asked<T: DeserializeOwned>(
+    body: Result<Bytes, BytesRejection>,
+) -> Result<T, (StatusCode, String)> {
+    let body = body.map_err(|error| (error.status(), error.body_text()))?;
+    serde_json::from_slice(&body)
+        .map_err(|error| (StatusCode::BAD_REQUEST, format!("the body: {error}")))
+}
+
+fn bans_of(config: &Config, bans: &[shed::Ban]) -> BanPage {
+    let now = Instant::now();
+    let row = |ban: &shed::Ban| Ban {
+        prefix: ban.prefix,
+        network: network_name(config, ban.network).to_owned(),
+        by: ban.by.label().to_owned(),
+        seconds_left: ban
+            .until
+            .saturating_duration_since(now)
+            .as_millis()
+            .div_ceil(1000) as u64,
+    };
+    BanPage {
+        bans: bans.iter().map(row).collect(),
+    }
+}
+
+fn words(config: &Config, warning: Warning) -> String {
+    match warning {
+        Warning::Trunk(id) => {
+            let name = config
+                .trunks
+                .get(id.index())
+                .map_or("?", |trunk| &trunk.name);
+            format!("sources of trunk:{name} are among them: its calls no longer come in")
+        }
+        Warning::Phones(1) => "a phone that is registered now is among them".to_owned(),
+        Warning::Phones(count) => {
+            format!("{count} addresses of phones that are registered now are among them")
+        }
+        Warning::Host => "an address of this host is among them".to_owned(),
+    }
+}

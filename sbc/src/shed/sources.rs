@@ -1,0 +1,439 @@
+//! What the box thinks of sources: who is known, who is banned and until when.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::{Duration, Instant};
+
+use ipnet::IpNet;
+
+use super::ban::{self, Ban, BanError, Banned, By, Offence, UnbanError, Warning};
+use crate::config::{Config, NetworkId, TrunkId};
+
+/// As many as the kernel's table holds.
+const MAX_BANS: usize = sbc_ebpf::shed_abi::MAX_BANS;
+/// Bans that the box gives by itself: an operator always has room.
+const MAX_OFFENCE_BANS: usize = MAX_BANS / 2;
+/// Sources whose offences are counted.
+const MAX_OFFENDERS: usize = 4096;
+/// So many offences within [`WINDOW`] are a ban.
+const STRIKES: u32 = 10;
+const WINDOW: Duration = Duration::from_secs(60);
+/// Bits that a banned prefix has at least.
+const SHORTEST: (u8, u8) = (8, 16);
+
+/// What happens to sources.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// A source that is proven to be where it says did what nobody should.
+    Offence {
+        /// The side of the box.
+        network: NetworkId,
+        /// The source.
+        source: IpAddr,
+        /// What.
+        offence: Offence,
+    },
+    /// A phone's contact is reached there from now on.
+    Registered {
+        /// The side of the box.
+        network: NetworkId,
+        /// The source.
+        source: IpAddr,
+    },
+    /// It is not any more: once for each [`Input::Registered`].
+    Unregistered {
+        /// The side of the box.
+        network: NetworkId,
+        /// The source.
+        source: IpAddr,
+    },
+    /// The addresses of this host.
+    HostAddresses(Vec<IpAddr>),
+}
+
+/// What is to be enforced from now on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// A ban holds, or holds longer.
+    Ban(Ban),
+    /// A ban is over.
+    Unban {
+        /// The side of the box.
+        network: NetworkId,
+        /// Whom it was for.
+        prefix: IpNet,
+        /// Nobody lifted it: its time was over.
+        has_expired: bool,
+    },
+    /// Trunk or registered phone.
+    Known {
+        /// The side of the box.
+        network: NetworkId,
+        /// Their sources.
+        prefix: IpNet,
+    },
+    /// Neither any more.
+    Unknown {
+        /// The side of the box.
+        network: NetworkId,
+        /// Their sources.
+        prefix: IpNet,
+    },
+}
+
+type Place = (NetworkId, IpNet);
+
+/// Who is known and who is banned. Drain [`Sources::poll_action`] after every call.
+#[derive(Debug)]
+pub struct Sources {
+    /// How long a ban lasts, by network.
+    lasting: Vec<Duration>,
+    trunks: Vec<(TrunkId, Place)>,
+    /// How often each is registered, or a trunk's.
+    known: HashMap<Place, usize>,
+    phones: HashMap<Place, usize>,
+    /// The addresses of this host.
+    own: BTreeSet<IpAddr>,
+    bans: BTreeMap<Place, Ban>,
+    ends: BTreeSet<(Instant, Place)>,
+    by_offence: usize,
+    offenders: HashMap<Place, Strikes>,
+    full: u64,
+    actions: VecDeque<Action>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Strikes {
+    since: Instant,
+    count: u32,
+}
+
+impl Sources {
+    /// Knows the trunks; the first actions say so.
+    #[must_use]
+    pub fn new(config: &Config) -> Self {
+        let mut sources = Sources {
+            lasting: config.networks.iter().map(|one| one.limits.ban).collect(),
+            trunks: Vec::new(),
+            known: HashMap::new(),
+            phones: HashMap::new(),
+            own: BTreeSet::new(),
+            bans: BTreeMap::new(),
+            ends: BTreeSet::new(),
+            by_offence: 0,
+            offenders: HashMap::new(),
+            full: 0,
+            actions: VecDeque::new(),
+        };
+        for (id, trunk) in (0..).map(TrunkId).zip(&config.trunks) {
+            for &prefix in &trunk.accept_from {
+                let place = (trunk.network, ban::canonical(prefix));
+                sources.trunks.push((id, place));
+                sources.know(place);
+            }
+        }
+        sources
+    }
+
+    /// Takes what happened.
+    pub fn handle_input(&mut self, now: Instant, input: Input) {
+        match input {
+            Input::Offence {
+                network,
+                source,
+                offence,
+            } => self.offend(now, network, source.to_canonical(), offence),
+            Input::Registered { network, source } => {
+                let place = (network, IpNet::from(source.to_canonical()));
+                *self.phones.entry(place).or_default() += 1;
+                self.know(place);
+                self.offenders.remove(&(network, ban::host(source)));
+            }
+            Input::Unregistered { network, source } => {
+                let place = (network, IpNet::from(source.to_canonical()));
+                if release(&mut self.phones, place).is_some() {
+                    self.forget(place);
+                }
+            }
+            Input::HostAddresses(addresses) => {
+                self.own = addresses.iter().map(IpAddr::to_canonical).collect();
+            }
+        }
+    }
+
+    /// Bans a prefix on every network, for as long as `lasting` or each network's limits say; again: from now on. A trunk or a phone is no
+    /// hindrance, but a warning.
+    ///
+    /// # Errors
+    /// Nothing is banned then.
+    pub fn ban(
+        &mut self,
+        now: Instant,
+        prefix: IpNet,
+        lasting: Option<Duration>,
+    ) -> Result<Banned, BanError> {
+        let prefix = bannable(prefix)?;
+        let networks = (0..).map(NetworkId).zip(self.lasting.clone());
+        let places: Vec<(Place, Duration)> = networks
+            .map(|(network, usual)| ((network, prefix), lasting.unwrap_or(usual)))
+            .collect();
+        let new = places
+            .iter()
+            .filter(|(place, _)| !self.bans.contains_key(place));
+        if self.bans.len() + new.count() > MAX_BANS {
+            self.full += 1;
+            return Err(BanError::Full { limit: MAX_BANS });
+        }
+        let bans = places
+            .into_iter()
+            .map(|(place, lasting)| self.put(place, now + lasting, By::Operator))
+            .collect();
+        Ok(Banned {
+            bans,
+            warnings: self.warnings(&prefix),
+        })
+    }
+
+    /// Lifts the ban of a prefix and of everything in it, on every network; gives what was lifted.
+    ///
+    /// # Errors
+    /// There is none; a wider one may be.
+    pub fn unban(&mut self, prefix: IpNet) -> Result<Vec<Ban>, UnbanError> {
+        let prefix = ban::canonical(prefix);
+        let lifted: Vec<Ban> = self
+            .bans
+            .values()
+            .filter(|ban| prefix.contains(&ban.prefix))
+            .copied()
+            .collect();
+        if lifted.is_empty() {
+            let within = self.bans.values().map(|ban| ban.prefix);
+            let within = within
+                .filter(|wider| wider.contains(&prefix))
+                .max_by_key(IpNet::prefix_len);
+            return Err(UnbanError { prefix, within });
+        }
+        for ban in &lifted {
+            self.lift((ban.network, ban.prefix), false);
+        }
+        Ok(lifted)
+    }
+
+    /// All bans that hold, by network and prefix.
+    pub fn bans(&self) -> impl Iterator<Item = &Ban> {
+        self.bans.values()
+    }
+
+    /// How many hold on each network.
+    #[must_use]
+    pub fn count(&self) -> BTreeMap<NetworkId, u64> {
+        let mut count = BTreeMap::new();
+        for (network, _) in self.bans.keys() {
+            *count.entry(*network).or_default() += 1;
+        }
+        count
+    }
+
+    /// How often there was no room for a ban, or for counting an offence.
+    #[must_use]
+    pub fn full(&self) -> u64 {
+        self.full
+    }
+
+    /// What to enforce next, in order.
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// When the next ban ends.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.ends.first().map(|(at, _)| *at)
+    }
+
+    /// Ends what is over by now.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        while let Some(&(at, place)) = self.ends.first() {
+            if at > now {
+                return;
+            }
+            self.lift(place, true);
+        }
+    }
+
+    fn offend(&mut self, now: Instant, network: NetworkId, source: IpAddr, offence: Offence) {
+        let alone = IpNet::from(source);
+        if self.is_protected(network, &alone) {
+            return;
+        }
+        let host = ban::host(source);
+        let offender = (network, host);
+        let is_full = self.offenders.len() >= MAX_OFFENDERS;
+        if is_full && !self.offenders.contains_key(&offender) {
+            self.offenders
+                .retain(|_, strikes| now.saturating_duration_since(strikes.since) < WINDOW);
+            if self.offenders.len() >= MAX_OFFENDERS {
+                self.full += 1;
+                return;
+            }
+        }
+        let new = Strikes {
+            since: now,
+            count: 0,
+        };
+        let strikes = self.offenders.entry(offender).or_insert(new);
+        if now.saturating_duration_since(strikes.since) >= WINDOW {
+            *strikes = new;
+        }
+        strikes.count += 1;
+        if strikes.count < STRIKES {
+            return;
+        }
+        self.offenders.remove(&offender);
+        // Where a phone or a trunk shares the offender's /64, he alone.
+        let prefix = if self.is_protected(network, &host) {
+            alone
+        } else {
+            host
+        };
+        let place = (network, prefix);
+        let Some(&lasting) = self.lasting.get(network.index()) else {
+            return;
+        };
+        let until = now + lasting;
+        match self.bans.get(&place) {
+            // What an operator said holds.
+            Some(ban) if ban.by == By::Operator || ban.until >= until => {}
+            None if self.by_offence >= MAX_OFFENCE_BANS || self.bans.len() >= MAX_BANS => {
+                self.full += 1
+            }
+            _ => {
+                self.put(place, until, By::Offence(offence));
+            }
+        }
+    }
+
+    /// Whether a trunk, a registered phone or this host itself has an address of these.
+    fn is_protected(&self, network: NetworkId, prefix: &IpNet) -> bool {
+        let is_here = |place: &Place| place.0 == network && ban::overlap(&place.1, prefix);
+        let is_alone = prefix.prefix_len() == prefix.max_prefix_len();
+        let is_phone = match is_alone {
+            true => self.phones.contains_key(&(network, *prefix)),
+            false => self.phones.keys().any(is_here),
+        };
+        is_phone || self.trunks.iter().any(|(_, place)| is_here(place)) || self.is_own(prefix)
+    }
+
+    fn is_own(&self, prefix: &IpNet) -> bool {
+        let loopback = [
+            IpAddr::from(Ipv4Addr::LOCALHOST),
+            IpAddr::from(Ipv6Addr::LOCALHOST),
+        ];
+        prefix.addr().is_loopback()
+            || loopback
+                .iter()
+                .chain(&self.own)
+                .any(|own| prefix.contains(own))
+    }
+
+    fn warnings(&self, prefix: &IpNet) -> Vec<Warning> {
+        let mut warnings: BTreeSet<Warning> = self
+            .trunks
+            .iter()
+            .filter(|(_, (_, trunk))| ban::overlap(trunk, prefix))
+            .map(|(id, _)| Warning::Trunk(*id))
+            .collect();
+        let phones = self
+            .phones
+            .keys()
+            .filter(|(_, phone)| prefix.contains(phone))
+            .count();
+        if phones > 0 {
+            warnings.insert(Warning::Phones(phones));
+        }
+        if self.is_own(prefix) {
+            warnings.insert(Warning::Host);
+        }
+        warnings.into_iter().collect()
+    }
+
+    fn put(&mut self, place: Place, until: Instant, by: By) -> Ban {
+        let (network, prefix) = place;
+        let ban = Ban {
+            network,
+            prefix,
+            until,
+            by,
+        };
+        if let Some(old) = self.bans.insert(place, ban) {
+            self.removed(&old);
+        }
+        self.by_offence += usize::from(by != By::Operator);
+        self.ends.insert((until, place));
+        self.actions.push_back(Action::Ban(ban));
+        ban
+    }
+
+    fn lift(&mut self, place: Place, has_expired: bool) {
+        let Some(ban) = self.bans.remove(&place) else {
+            return;
+        };
+        self.removed(&ban);
+        self.actions.push_back(Action::Unban {
+            network: ban.network,
+            prefix: ban.prefix,
+            has_expired,
+        });
+    }
+
+    fn removed(&mut self, ban: &Ban) {
+        self.ends.remove(&(ban.until, (ban.network, ban.prefix)));
+        self.by_offence -= usize::from(ban.by != By::Operator);
+    }
+
+    fn know(&mut self, place: Place) {
+        let times = self.known.entry(place).or_default();
+        *times += 1;
+        if *times == 1 {
+            let (network, prefix) = place;
+            self.actions.push_back(Action::Known { network, prefix });
+        }
+    }
+
+    fn forget(&mut self, place: Place) {
+        if release(&mut self.known, place) == Some(0) {
+            let (network, prefix) = place;
+            self.actions.push_back(Action::Unknown { network, prefix });
+        }
+    }
+}
+
+/// One less; gives how many are left, none if there were none.
+fn release(times: &mut HashMap<Place, usize>, place: Place) -> Option<usize> {
+    let count = times.get_mut(&place)?;
+    *count -= 1;
+    let left = *count;
+    if left == 0 {
+        times.remove(&place);
+    }
+    Some(left)
+}
+
+/// What may be banned of this.
+fn bannable(prefix: IpNet) -> Result<IpNet, BanError> {
+    let prefix = ban::canonical(prefix);
+    let shortest = match prefix {
+        IpNet::V4(_) => SHORTEST.0,
+        IpNet::V6(_) => SHORTEST.1,
+    };
+    if prefix.prefix_len() < shortest {
+        return Err(BanError::TooWide { prefix, shortest });
+    }
+    let address = prefix.addr();
+    // Sources with IPv4 addresses are never called by these.
+    let mapped = IpAddr::V6(Ipv4Addr::UNSPECIFIED.to_ipv6_mapped());
+    if address.is_unspecified() || address.is_multicast() || prefix.contains(&mapped) {
+        return Err(BanError::NoSource(prefix));
+    }
+    Ok(prefix)
+}
