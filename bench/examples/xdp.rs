@@ -1,10 +1,16 @@
-//! Prints what the XDP program costs.
+//! Prints what the XDP program costs: `cargo run --release -p sbc-bench --example xdp`.
+
+use sbc_bench::xdp;
+
 fn main() -> anyhow::Result<()> {
-    let cost = sbc_bench::xdp::measure(200_000, 60)?;
-    println!(
-        "{cost:?} {:.2} {:.2}",
-        cost.to_minimal(),
-        cost.to_counting()
-    );
+    let cost = xdp::measure(200_000, 20)?;
+    println!("{cost:#?}");
+    println!("hit {:.1}", cost.hit());
+    println!("to minimal {:.2}", cost.ratio(cost.hit(), cost.minimal));
+    println!("drop {:.2}", cost.ratio(cost.no_flow, cost.miss));
+    println!("wrong {:.2}", cost.ratio(cost.wrong_source, cost.miss));
+    let chain = xdp::chain(100_000, 5, 3)?;
+    println!("{chain:?} {:.2}", chain.ratio());
+    println!("{:?}", xdp::verified_instructions()?);
     Ok(())
 }

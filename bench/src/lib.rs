@@ -1,8 +1,16 @@
 //! What the box costs: instructions, nanoseconds, processor seconds. `cargo xtask bench` runs all of it.
 
+pub mod contender;
+pub mod cpu_time;
+pub mod install;
 pub mod instructions;
+pub mod latency;
 pub mod load;
+pub mod media_cpu;
+pub mod media_lab;
 pub mod relay;
+pub mod rtpengine;
 pub mod sip;
 pub mod table;
+pub mod traffic;
 pub mod xdp;

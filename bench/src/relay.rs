@@ -15,6 +15,8 @@ use sbc::config::NetworkId;
 use sbc::io::media::{Driver, Workers};
 use sbc::media::{Fallback, FlowCommand, FlowKind, FlowPair, PairId, Path, Side};
 
+use crate::cpu_time;
+
 /// What one run has shown.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Run {
@@ -42,10 +44,10 @@ pub fn worker(driver: Driver, packets: u64, flows: u16, burst: usize) -> anyhow:
         // The benchmark may have ended.
         let _ = sender.send(input);
     });
-    let others = threads("media-0")?;
+    let others = cpu_time::own_threads("media-0")?;
     let workers = Workers::start_on(driver, 1, 2, report)?;
-    let mine = threads("media-0")?;
-    let thread = mine.iter().find(|thread| !others.contains(thread));
+    let mine = cpu_time::own_threads("media-0")?;
+    let thread = mine.difference(&others).next();
     let thread = thread.context("the worker's thread is not in /proc/self/task")?;
 
     let near = UdpSocket::bind("127.0.0.1:0")?;
@@ -132,12 +134,12 @@ fn measure(
     };
     // Each flow latches, and caches fill.
     play(10_000)?;
-    let (began, before) = (Instant::now(), cpu_nanoseconds(thread)?);
+    let (began, before) = (Instant::now(), cpu_time::of(thread)?);
     play(packets)?;
-    let (wall, after) = (began.elapsed(), cpu_nanoseconds(thread)?);
+    let (wall, after) = (began.elapsed(), cpu_time::of(thread)?);
     Ok(Run {
         packets,
-        cpu_per_million: (after - before) as f64 / 1e9 / packets as f64 * 1e6,
+        cpu_per_million: (after - before).as_secs_f64() / packets as f64 * 1e6,
         rate: packets as f64 / wall.as_secs_f64(),
     })
 }
@@ -164,30 +166,6 @@ fn pair(flow: u16, near: &UdpSocket, far: &UdpSocket) -> anyhow::Result<FlowPair
         path: Path::User(Fallback::Off),
         companion: None,
     })
-}
-
-/// The `/proc` folders of this process's threads of that name.
-fn threads(name: &str) -> anyhow::Result<Vec<String>> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir("/proc/self/task")? {
-        let path = entry?.path().display().to_string();
-        // A thread may end while we look.
-        if fs::read_to_string(format!("{path}/comm")).is_ok_and(|comm| comm.trim() == name) {
-            found.push(path);
-        }
-    }
-    Ok(found)
-}
-
-/// CPU time of a thread: the first figure of its `schedstat`.
-fn cpu_nanoseconds(thread: &str) -> anyhow::Result<u64> {
-    let path = format!("{thread}/schedstat");
-    let text = fs::read_to_string(&path)
-        .with_context(|| format!("{path}: a kernel with CONFIG_SCHED_INFO is needed"))?;
-    let first = text.split_whitespace().next().unwrap_or_default();
-    first
-        .parse()
-        .with_context(|| format!("{path}: {text:?} does not begin with nanoseconds"))
 }
 
 #[cfg(test)]

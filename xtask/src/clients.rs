@@ -14,6 +14,9 @@ const CLIENTS: [(&str, &str); 5] = [
     ("nft", "nftables"),
 ];
 
+/// What the box is measured against, and with.
+const PEERS: [(&str, &str); 2] = [("rtpengine", "rtpengine-daemon"), ("valgrind", "valgrind")];
+
 /// With this, package scripts start no daemon.
 const POLICY: &str = "/usr/sbin/policy-rc.d";
 
@@ -36,7 +39,17 @@ pub(crate) fn provide_machine() -> Result<()> {
 /// Installs what is missing if this is root on a machine with apt; otherwise says what is missing.
 /// Whatever is missing afterwards, its tests are skipped with that reason: no error here.
 pub(crate) fn provide() {
-    let missing: Vec<&str> = CLIENTS
+    all(&CLIENTS, "tests");
+}
+
+/// The same for what measurements need.
+pub(crate) fn provide_peers() {
+    all(&PEERS, "measurements");
+}
+
+/// `whose` are those that need them.
+fn all(programs: &[(&str, &'static str)], whose: &str) {
+    let missing: Vec<&str> = programs
         .iter()
         .filter(|(program, _)| !is_installed(program))
         .map(|(_, package)| *package)
@@ -46,12 +59,12 @@ pub(crate) fn provide() {
     }
     let names = missing.join(" ");
     if !is_root() {
-        println!("missing: {names} (as root they are installed; without them tests are skipped)");
+        println!("missing: {names} (as root they are installed; without them {whose} are skipped)");
         return;
     }
     println!("installing {names}");
     if let Err(error) = install(&missing) {
-        println!("could not install {names}: {error:#}; tests that need them are skipped");
+        println!("could not install {names}: {error:#}; {whose} that need them are skipped");
     }
 }
 

@@ -51,8 +51,8 @@ enum Chore {
     Tidy,
     /// Measures: prints a table, writes target/bench.json
     Bench {
-        /// Only rows whose name contains this
-        filter: Option<String>,
+        /// Only this section: sip, xdp, install, relay, media, latency or load
+        section: Option<String>,
     },
 }
 
@@ -75,6 +75,6 @@ fn perform(chore: Chore) -> Result<()> {
         Chore::Ebpf { check } => ebpf::run(check),
         Chore::Kernel => kernel::run(),
         Chore::Tidy => tidy::run(),
-        Chore::Bench { filter } => run::bench(filter.as_deref()),
+        Chore::Bench { section } => run::bench(section.as_deref()),
     }
 }

@@ -77,8 +77,9 @@ pub(crate) fn demo(seconds: u64, fast_path: &str) -> Result<()> {
 }
 
 /// The measurements.
-pub(crate) fn bench(filter: Option<&str>) -> Result<()> {
+pub(crate) fn bench(section: Option<&str>) -> Result<()> {
     clients::provide();
+    clients::provide_peers();
     cargo(&[
         "build",
         "--release",
@@ -88,7 +89,7 @@ pub(crate) fn bench(filter: Option<&str>) -> Result<()> {
         "sbc-bench",
     ])?;
     let status = Command::new(target().join("release/sbc-bench"))
-        .args(filter)
+        .args(section)
         .env("SBC_BIN", target().join("release/sbc"))
         .env("SBC_BENCH_JSON", target().join("bench.json"))
         .status()

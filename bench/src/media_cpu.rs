@@ -1,0 +1,78 @@
+//! What a packet of a call costs the machine that forwards it: the same traffic through each contender, one after the other.
+//!
+//! Counted are the kernel threads that receive at the edge (threaded NAPI: what a device does when packets come in) and the
+//! contender's own threads. What generator and far ends take is not.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+
+use crate::contender::Contender;
+use crate::cpu_time::{self, Thread};
+use crate::media_lab::MediaLab;
+
+/// What is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Load {
+    /// Calls, with packets both ways.
+    pub calls: u16,
+    /// Packets a second, all calls and both directions together.
+    pub rate: u32,
+    /// So long before anything is counted: rtpengine learns addresses for three seconds.
+    pub settle: Duration,
+    /// So long.
+    pub counted: Duration,
+}
+
+/// What it cost.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Cost {
+    /// CPU seconds per million packets, all together.
+    pub total: f64,
+    /// Of these the kernel's, for what comes in.
+    pub kernel: f64,
+    /// Packets that were lost, of all.
+    pub lost: f64,
+}
+
+/// More than this is lost: the figure would be that of another load.
+const MAX_LOST: f64 = 0.02;
+
+/// One contender's; `receiving` are the threads of [`MediaLab::count_kernel_work`].
+///
+/// # Errors
+/// It cannot be set to work, or does not carry the load.
+pub fn measure(
+    lab: &MediaLab,
+    receiving: &BTreeSet<Thread>,
+    contender: Contender,
+    load: Load,
+) -> Result<Cost> {
+    let mut ends = lab.ends()?;
+    let at_work = contender.start(lab, load.calls)?;
+    ends.stream(&at_work.targets, load.rate, load.settle)?;
+    let clocks = || -> Result<[Duration; 2]> {
+        Ok([cpu_time::sum(receiving)?, cpu_time::sum(&at_work.threads)?])
+    };
+    let before = clocks()?;
+    let streamed = ends.stream(&at_work.targets, load.rate, load.counted)?;
+    let after = clocks()?;
+    let lost = 1.0 - streamed.received as f64 / streamed.sent.max(1) as f64;
+    ensure!(
+        lost <= MAX_LOST,
+        "{:.1} % of {} packets were lost",
+        lost * 100.0,
+        streamed.sent
+    );
+    let per_million = |index: usize| {
+        let used: Duration = after[index].saturating_sub(before[index]);
+        used.as_secs_f64() * 1e6 / streamed.sent as f64
+    };
+    let (kernel, own) = (per_million(0), per_million(1));
+    Ok(Cost {
+        total: kernel + own,
+        kernel,
+        lost,
+    })
+}

@@ -1,0 +1,360 @@
+//! What is measured, section by section: how much of it, and which figures have a goal.
+
+use std::fmt::Display;
+use std::time::Duration;
+
+use anyhow::{Result, anyhow};
+use sbc::io::media::Driver;
+use sbc_bench::contender::Contender;
+use sbc_bench::install::{self, Phones};
+use sbc_bench::latency::{self, Pace};
+use sbc_bench::media_cpu::{self, Load};
+use sbc_bench::media_lab::MediaLab;
+use sbc_bench::sip::Step;
+use sbc_bench::table::Row;
+use sbc_bench::traffic::Latency;
+use sbc_bench::{instructions, load, relay, sip, xdp};
+
+/// A part of the table.
+pub(crate) struct Section {
+    pub(crate) name: &'static str,
+    pub(crate) title: &'static str,
+    pub(crate) measure: fn() -> Vec<Row>,
+}
+
+pub(crate) const SECTIONS: [Section; 7] = [
+    Section {
+        name: "sip",
+        title: "one INVITE",
+        measure: invite,
+    },
+    Section {
+        name: "xdp",
+        title: "one packet through the program, BPF_PROG_TEST_RUN",
+        measure: program,
+    },
+    Section {
+        name: "install",
+        title: "a call's flows come and go, 10,000 pairs",
+        measure: installing,
+    },
+    Section {
+        name: "relay",
+        title: "media in user space, on loopback",
+        measure: user,
+    },
+    Section {
+        name: "media",
+        title: "500 calls, 50,000 packets a second, between two hosts (threaded NAPI counted)",
+        measure: media,
+    },
+    Section {
+        name: "latency",
+        title: "100 calls, one packet at a time, from host to host",
+        measure: delays,
+    },
+    Section {
+        name: "load",
+        title: "signalling, 2,000 calls at 100/s",
+        measure: calls,
+    },
+];
+
+/// Repeats of BPF_PROG_TEST_RUN, and rounds of which the best counts.
+const XDP: (u32, u32) = (1_000_000, 5);
+/// Flows, laps, rounds.
+const CHAIN: (u32, u32, u32) = (100_000, 10, 3);
+/// As many as the lab's media range has ports.
+const PAIRS: u16 = 10_000;
+/// Pairs of which the memory is taken: 10,000 flows.
+const HELD: u16 = 5_000;
+/// Packets, flows, packets in a burst.
+const RELAY: (u64, u16, usize) = (400_000, 100, 50);
+const MEDIA: Load = Load {
+    calls: 500,
+    rate: 50_000,
+    settle: Duration::from_secs(4),
+    counted: Duration::from_secs(8),
+};
+const LATENCY: Pace = Pace {
+    calls: 100,
+    packets: 5_000,
+    interval: Duration::from_micros(200),
+    settle: Duration::from_millis(200),
+};
+/// Turns of those that are quick to set up, of which the best counts.
+const TURNS: usize = 3;
+/// What rtpengine needs to learn addresses.
+const LEARN: Duration = Duration::from_secs(4);
+/// Calls, calls a second.
+const LOAD: (u32, u32) = (2_000, 100);
+
+fn invite() -> Vec<Row> {
+    let row = |name: &str, step| {
+        let name = format!("{name} ({} bytes)", sip::size());
+        Row::new(name, "instructions", instructions::of(step))
+    };
+    vec![
+        row("read", Step::Parse),
+        row("read, and look at the headers", Step::Read),
+        row("read, look, build leg B's", Step::Build),
+    ]
+}
+
+/// A row of something that was measured with others, or why it was not.
+fn part<T>(
+    measured: &Result<T>,
+    name: impl Into<String>,
+    unit: &'static str,
+    of: impl FnOnce(&T) -> f64,
+) -> Row {
+    let figure = measured.as_ref().map(of);
+    Row::new(name, unit, figure.map_err(again))
+}
+
+fn again(error: impl Display) -> anyhow::Error {
+    anyhow!("{error:#}")
+}
+
+fn program() -> Vec<Row> {
+    let (repeats, rounds) = XDP;
+    let cost = xdp::measure(repeats, rounds);
+    let row = |name: &str, of: fn(&xdp::Cost) -> f64| part(&cost, name, "ns", of);
+    let ratio = |name: &str, of: fn(&xdp::Cost) -> f64| part(&cost, name, "x", of);
+    let mut rows = vec![
+        row("an empty program", |c| c.empty),
+        row("a minimal rewrite: parse, look up, rewrite", |c| c.minimal),
+        row("a minimal rewrite that counts too", |c| c.counting),
+        row("a minimal miss: parse, look up, nothing there", |c| c.miss),
+        row(
+            "the box: everything on, 2 of 8 packets timed",
+            xdp::Cost::hit,
+        ),
+        row("the box drops: no flow", |c| c.no_flow),
+        row("the box drops: wrong source", |c| c.wrong_source),
+        ratio("the box against the minimum, less the empty one", |c| {
+            c.ratio(c.hit(), c.minimal)
+        })
+        .at_most(1.5),
+        ratio("the box against the one that counts, likewise", |c| {
+            c.ratio(c.hit(), c.counting)
+        }),
+        ratio("a drop, no flow, against the minimal miss, likewise", |c| {
+            c.ratio(c.no_flow, c.miss)
+        })
+        .at_most(1.3),
+        ratio("a drop, wrong source, against the same", |c| {
+            c.ratio(c.wrong_source, c.miss)
+        })
+        .at_most(1.3),
+        row("more: jitter, on a packet that is timed", |c| {
+            c.timed - c.untimed
+        }),
+        row("more: the peer's address out of its latch", |c| {
+            c.untimed - c.unlatched
+        }),
+        row("more: held to an SSRC (off the plain way)", |c| {
+            c.ssrc - c.unlatched
+        }),
+        row("more: RTCP", |c| c.rtcp - c.unlatched),
+        row("more: IPv6", |c| c.v6 - c.unlatched),
+        row("more: a VLAN tag", |c| c.tagged - c.unlatched),
+        row("more: from IPv4 to IPv6 or back", |c| {
+            c.across - c.unlatched
+        }),
+    ];
+    let (flows, laps, rounds) = CHAIN;
+    let chain = xdp::chain(flows, laps, rounds);
+    let row = |name: &str, of: fn(&xdp::ChainCost) -> f64| part(&chain, name, "ns", of);
+    rows.extend([
+        row("100,000 flows in random order, the box", |c| c.ours),
+        row("100,000 flows in random order, the minimum", |c| c.minimal),
+        part(
+            &chain,
+            "one against the other, less the empty one",
+            "x",
+            |c| c.ratio(),
+        )
+        .at_most(1.3),
+    ]);
+    match xdp::verified_instructions() {
+        Ok(programs) => rows.extend(programs.into_iter().map(|(name, count)| {
+            let name = format!("the verifier followed, program {name}");
+            Row::new(name, "instructions", Ok(f64::from(count)))
+        })),
+        Err(error) => rows.push(Row::new("the verifier", "instructions", Err(error))),
+    }
+    rows
+}
+
+fn installing() -> Vec<Row> {
+    let lab = MediaLab::new();
+    let run = |pairs, phones| -> Result<install::Cost> {
+        let lab = lab.as_ref().map_err(again)?;
+        install::measure(lab, pairs, phones)
+    };
+    let mut rows = Vec::new();
+    for (name, phones) in [
+        ("peers known", Phones::Together),
+        ("each phone new", Phones::Apart),
+    ] {
+        let cost = run(PAIRS, phones);
+        let name = |what: &str| format!("install and remove a pair, {name}, {what}");
+        rows.push(part(&cost, name("p50"), "µs of the thread", |c| {
+            c.p50 * 1e6
+        }));
+        rows.push(part(&cost, name("p99"), "µs of the thread", |c| c.p99 * 1e6).at_most(50.0));
+    }
+    // The lab is one at a time.
+    drop(lab);
+    let held = install::in_child(HELD);
+    rows.extend([
+        part(&held, "10,000 flows: all maps of the kernel", "MB", |c| {
+            c.maps as f64 / 1e6
+        }),
+        part(&held, "a flow's share of them", "bytes", |c| {
+            c.maps as f64 / f64::from(2 * HELD)
+        }),
+        part(&held, "a flow more in user space", "bytes", |c| c.user_flow),
+    ]);
+    rows
+}
+
+fn user() -> Vec<Row> {
+    let (packets, flows, burst) = RELAY;
+    let [ring, epoll] = [Driver::IoUring, Driver::Epoll]
+        .map(|driver| relay::worker(driver, packets, flows, burst).map(|run| run.cpu_per_million));
+    let floor = relay::plain_loop(packets, burst).map(|run| run.cpu_per_million);
+    let [ring_ratio, epoll_ratio] = [&ring, &epoll].map(|worker| match (worker, &floor) {
+        (Ok(worker), Ok(floor)) => Ok(worker / floor),
+        _ => Err(anyhow!("one of the two was not measured")),
+    });
+    let unit = "CPU-s per million packets";
+    vec![
+        Row::new("a media worker on io_uring, 100 flows", unit, ring),
+        Row::new("a media worker on epoll, 100 flows", unit, epoll),
+        Row::new("a loop of receive and send, nothing else", unit, floor),
+        Row::new("io_uring against the loop", "x", ring_ratio),
+        Row::new("epoll against the loop", "x", epoll_ratio),
+    ]
+}
+
+fn media() -> Vec<Row> {
+    let ready = MediaLab::new().and_then(|lab| Ok((lab.count_kernel_work()?, lab)));
+    let run = |contender| -> Result<media_cpu::Cost> {
+        let (receiving, lab) = ready.as_ref().map_err(again)?;
+        media_cpu::measure(lab, receiving, contender, MEDIA)
+    };
+    let [forwarding, kernel, user, rtpengine] = CONTENDERS.map(run);
+    let mut rows = Vec::new();
+    for (contender, cost) in CONTENDERS
+        .iter()
+        .zip([&forwarding, &kernel, &user, &rtpengine])
+    {
+        let unit = "CPU-s per million packets";
+        rows.push(part(cost, contender.name(), unit, |cost| cost.total));
+        let name = format!("{}: of these, what comes in", contender.name());
+        rows.push(part(cost, name, unit, |cost| cost.kernel));
+    }
+    let ratio = |of: &Result<media_cpu::Cost>, name: &str, goal: f64| {
+        let figure = match (of, &rtpengine) {
+            (Ok(of), Ok(rtpengine)) => Ok(of.total / rtpengine.total),
+            (Err(error), _) | (_, Err(error)) => Err(again(error)),
+        };
+        Row::new(name, "x", figure).at_most(goal)
+    };
+    rows.push(ratio(
+        &kernel,
+        "the kernel path against rtpengine",
+        1.0 / 6.0,
+    ));
+    rows.push(ratio(&user, "the user-space path against rtpengine", 0.5));
+    rows
+}
+
+const CONTENDERS: [Contender; 4] = [
+    Contender::Forwarding,
+    Contender::Kernel,
+    Contender::User,
+    Contender::Rtpengine,
+];
+
+fn delays() -> Vec<Row> {
+    let lab = MediaLab::new();
+    let lab = || lab.as_ref().map_err(again);
+    let mut quick: [Result<Latency>; 4] = [(); 4].map(|()| Err(anyhow!("no turn")));
+    for _ in 0..TURNS {
+        let [direct, others @ ..] = &mut quick;
+        better(direct, lab().and_then(|lab| latency::to_edge(lab, LATENCY)));
+        for (best, contender) in others.iter_mut().zip(CONTENDERS) {
+            let run = lab().and_then(|lab| latency::through(lab, contender, LATENCY));
+            better(best, run);
+        }
+    }
+    let slow = Pace {
+        packets: LATENCY.packets * TURNS as u32,
+        settle: LEARN,
+        ..LATENCY
+    };
+    let rtpengine = lab().and_then(|lab| latency::through(lab, Contender::Rtpengine, slow));
+    let [direct, forwarding, kernel, user] = quick;
+    let mut rows = vec![
+        part(&direct, "to a socket at the edge, p50", "µs", |l| {
+            l.p50 * 1e6
+        }),
+        part(&direct, "to a socket at the edge, p99", "µs", |l| {
+            l.p99 * 1e6
+        }),
+    ];
+    // What it takes beyond the one link.
+    let added = |of: &Result<Latency>, percentile: fn(&Latency) -> f64| match (of, &direct) {
+        (Ok(of), Ok(direct)) => Ok((percentile(of) - percentile(direct)).max(0.0)),
+        (Err(error), _) | (_, Err(error)) => Err(again(error)),
+    };
+    let p50 = |latency: &Latency| latency.p50;
+    let p99 = |latency: &Latency| latency.p99;
+    let measured = [&forwarding, &kernel, &user, &rtpengine];
+    for (contender, latency) in CONTENDERS.iter().zip(measured) {
+        for (which, percentile) in [("p50", p50 as fn(&Latency) -> f64), ("p99", p99)] {
+            let name = format!("added by {}, {which}", contender.name());
+            let figure = added(latency, percentile).map(|seconds| seconds * 1e6);
+            rows.push(Row::new(name, "µs", figure));
+        }
+    }
+    let ratio = |of: &Result<Latency>| match (added(of, p50), added(&forwarding, p50)) {
+        (Ok(_), Ok(floor)) if floor <= 0.0 => Err(anyhow!("forwarding adds nothing here")),
+        (Ok(of), Ok(floor)) => Ok(of / floor),
+        (Err(error), _) | (_, Err(error)) => Err(error),
+    };
+    let name = "the kernel path against plain forwarding, p50 added";
+    rows.push(Row::new(name, "x", ratio(&kernel)).at_most(2.0));
+    let name = "the user-space path against the same";
+    rows.push(Row::new(name, "x", ratio(&user)));
+    rows
+}
+
+/// Of two turns the one with less noise; of two failures the later.
+fn better(best: &mut Result<Latency>, run: Result<Latency>) {
+    match (&*best, &run) {
+        (Ok(_), Err(_)) => {}
+        (Ok(was), Ok(is)) if was.p50 <= is.p50 => {}
+        _ => *best = run,
+    }
+}
+
+fn calls() -> Vec<Row> {
+    let (calls, rate) = LOAD;
+    let cost = load::measure(calls, rate);
+    let unit = "CPU-s per 1,000 calls";
+    vec![
+        part(
+            &cost,
+            "INVITE 180 200 ACK BYE 200, media anchored",
+            unit,
+            |c| c.cpu_per_thousand,
+        ),
+        part(&cost, "from the INVITE to its 200, mean", "ms", |c| {
+            c.setup * 1000.0
+        }),
+    ]
+}

@@ -1,0 +1,174 @@
+//! 100,000 flows in random order: what caches cost.
+//!
+//! BPF_PROG_TEST_RUN does not put the frame back between repeats: what one flow makes of it is the next one's packet, on a random way
+//! round all of them. The minimal program goes the same way.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use anyhow::{Context, Result, ensure};
+use rand_chacha::ChaCha8Rng;
+use rand_core::{RngCore, SeedableRng};
+use sbc::config::NetworkId;
+use sbc::io::fast_path::{HopMap, Program};
+use sbc::media::{FlowKind, FlowPair, PairId, Path, Side, Slot, flow_configs};
+use sbc_ebpf::abi::Local;
+
+use super::floor::Floor;
+use super::frame::{destination_port, frame, rtp};
+use super::{HOP, Ran, SENT};
+
+/// Media ports of each of our addresses: the program knows four without a look-up.
+const PORTS: u32 = 25_000;
+const LOW: u16 = 10_000;
+
+/// Nanoseconds a packet.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Cost {
+    /// The kernel path.
+    pub ours: f64,
+    /// The minimal rewrite.
+    pub minimal: f64,
+    /// Nothing.
+    pub empty: f64,
+}
+
+impl Cost {
+    /// Ours against the minimum, the empty program subtracted from both.
+    #[must_use]
+    pub fn ratio(&self) -> f64 {
+        (self.ours - self.empty) / (self.minimal - self.empty)
+    }
+}
+
+/// Several times round so many flows, as often as there are rounds; the best of each counts.
+///
+/// # Errors
+/// No root, no BPF, or a packet that does not come round.
+pub fn measure(flows: u32, laps: u32, rounds: u32) -> Result<Cost> {
+    ensure!(flows <= 4 * PORTS, "at most {} flows", 4 * PORTS);
+    let next = way(flows);
+    let (mut ours, _hops) = ours(&next)?;
+    let mut minimal = minimal(&next)?;
+    let start = frame([peer(0), local(0)], None, &rtp(2))?;
+    let mut best = Cost {
+        ours: f64::MAX,
+        minimal: f64::MAX,
+        empty: f64::MAX,
+    };
+    // Once round, so that each flow latches.
+    run(&mut ours, &start, flows)?;
+    for _ in 0..rounds {
+        let repeats = flows * laps;
+        best.ours = best.ours.min(run(&mut ours, &start, repeats)?);
+        let ran = minimal.run("minimal", &start, repeats)?;
+        best.minimal = best.minimal.min(arrived(&ran, &start)?);
+        best.empty = best.empty.min(minimal.run("empty", &start, repeats)?.took);
+    }
+    Ok(best)
+}
+
+fn run(program: &mut Program, start: &[u8], repeats: u32) -> Result<f64> {
+    let mut out = vec![0; start.len() + 64];
+    let ran = program.run(start, &mut out, repeats)?;
+    arrived(&Ran::new(&ran, out), start)
+}
+
+/// After whole laps the packet is where it was.
+fn arrived(ran: &Ran, start: &[u8]) -> Result<f64> {
+    ensure!(
+        ran.action == SENT && destination_port(&ran.out) == destination_port(start),
+        "a packet does not come round: action {}",
+        ran.action
+    );
+    Ok(ran.took)
+}
+
+/// After each flow the next: one random cycle through all of them (Sattolo's).
+fn way(flows: u32) -> Vec<u32> {
+    let mut random = ChaCha8Rng::seed_from_u64(1);
+    let mut order: Vec<u32> = (0..flows).collect();
+    for last in (1..order.len()).rev() {
+        let other = random.next_u64() % last as u64;
+        order.swap(last, other as usize);
+    }
+    order
+}
+
+fn local(flow: u32) -> SocketAddr {
+    let address = Ipv4Addr::from(u32::from(Ipv4Addr::new(10, 0, 0, 1)) + flow / PORTS);
+    SocketAddr::from((address, LOW + (flow % PORTS) as u16))
+}
+
+fn peer(flow: u32) -> SocketAddr {
+    let address = Ipv4Addr::from(u32::from(Ipv4Addr::new(10, 100, 0, 1)) + flow);
+    SocketAddr::from((address, 4000))
+}
+
+fn ours(next: &[u32]) -> Result<(Program, HopMap)> {
+    let count = u32::try_from(next.len())?;
+    let (mut program, mut hops) = Program::load(count)?;
+    for first in (0..count).step_by(PORTS as usize) {
+        program.put_local(Local {
+            address: local(first).ip().into(),
+            low: LOW,
+            count: PORTS as u16,
+            base: first + 1,
+            ..Local::default()
+        })?;
+    }
+    hops.put(1, HOP)?;
+    hops.beat()?;
+    for (flow, &next) in (0..).zip(next) {
+        let side = |local: SocketAddr, named: SocketAddr| Side {
+            named: Some(named),
+            payload_types: 1,
+            timed: 1,
+            clock_rate: 8000,
+            ..Side::new(NetworkId(0), local)
+        };
+        let pair = FlowPair {
+            id: PairId(flow.into()),
+            kind: FlowKind::Rtp,
+            sides: [side(local(flow), peer(flow)), side(peer(next), local(next))],
+            path: Path::Kernel,
+            companion: None,
+        };
+        // Two flows share a row as those of a call do. The neighbour's latch is of another epoch to this one: it sends to where it is told.
+        let slots = [(flow, 1), (flow ^ 1, 2)].map(|(row, epoch)| Slot { row, epoch });
+        let [mut config, _] = flow_configs(&pair, slots, None);
+        config.next_hops[0] = 1;
+        program.write_flow(flow + 1, &config)?;
+        program.point(flow + 1, flow + 1)?;
+    }
+    Ok((program, hops))
+}
+
+fn minimal(next: &[u32]) -> Result<Floor> {
+    let mut floor = Floor::load(u32::try_from(next.len()).context("flows")?)?;
+    for (flow, &next) in (0..).zip(next) {
+        floor.put([peer(flow), local(flow)], [peer(next), local(next)])?;
+    }
+    Ok(floor)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_way_goes_round_all_flows_once() {
+        let way = way(1_000);
+        let (mut seen, mut at) = (vec![false; 1_000], 0_u32);
+        for _ in 0..1_000 {
+            assert!(!std::mem::replace(&mut seen[at as usize], true));
+            at = way[at as usize];
+        }
+        assert_eq!(at, 0);
+    }
+
+    #[test]
+    fn no_two_flows_have_the_same_port() {
+        let ports: std::collections::BTreeSet<_> = (0..4 * PORTS).map(local).collect();
+        assert_eq!(ports.len(), 4 * PORTS as usize);
+    }
+}
