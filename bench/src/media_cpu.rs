@@ -28,7 +28,7 @@ pub struct Load {
 /// What it cost.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Cost {
-    /// CPU seconds per million packets, all together.
+    /// CPU seconds per million packets that came through, all together.
     pub total: f64,
     /// Of these the kernel's, for what comes in.
     pub kernel: f64,
@@ -38,6 +38,8 @@ pub struct Cost {
 
 /// More than this is lost: the figure would be that of another load.
 const MAX_LOST: f64 = 0.02;
+/// The machine may have had something else to do.
+const TRIES: u32 = 3;
 
 /// One contender's; `receiving` are the threads of [`MediaLab::count_kernel_work`].
 ///
@@ -55,19 +57,26 @@ pub fn measure(
     let clocks = || -> Result<[Duration; 2]> {
         Ok([cpu_time::sum(receiving)?, cpu_time::sum(&at_work.threads)?])
     };
-    let before = clocks()?;
-    let streamed = ends.stream(&at_work.targets, load.rate, load.counted)?;
-    let after = clocks()?;
-    let lost = 1.0 - streamed.received as f64 / streamed.sent.max(1) as f64;
-    ensure!(
-        lost <= MAX_LOST,
-        "{:.1} % of {} packets were lost",
-        lost * 100.0,
-        streamed.sent
-    );
+    let mut tries = 1;
+    let (before, streamed, after, lost) = loop {
+        let before = clocks()?;
+        let streamed = ends.stream(&at_work.targets, load.rate, load.counted)?;
+        let after = clocks()?;
+        let lost = 1.0 - streamed.received as f64 / streamed.sent.max(1) as f64;
+        if lost <= MAX_LOST {
+            break (before, streamed, after, lost);
+        }
+        ensure!(
+            tries < TRIES,
+            "{:.1} % of {} packets were lost, {TRIES} times over",
+            lost * 100.0,
+            streamed.sent
+        );
+        tries += 1;
+    };
     let per_million = |index: usize| {
         let used: Duration = after[index].saturating_sub(before[index]);
-        used.as_secs_f64() * 1e6 / streamed.sent as f64
+        used.as_secs_f64() * 1e6 / streamed.received as f64
     };
     let (kernel, own) = (per_million(0), per_million(1));
     Ok(Cost {

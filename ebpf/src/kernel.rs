@@ -38,12 +38,6 @@ impl<'a> XdpFrame<'a> {
         Some(unsafe { &mut *head })
     }
 
-    /// Whether there are so many bytes. The verifier believes it from those who may see pointers.
-    #[inline(always)]
-    pub(crate) fn reaches(&self, bytes: usize) -> bool {
-        self.data + bytes <= self.end
-    }
-
     /// The one bounds check.
     #[inline(always)]
     fn at<T>(&self, offset: usize) -> Option<*mut T> {
@@ -86,7 +80,8 @@ impl Frame for XdpFrame<'_> {
         (result == 0).then_some(words)
     }
 
-    /// The kernel says how long the packet is; pointers with something variable added are for those alone who may see pointers (CAP_PERFMON).
+    /// The kernel says how long the packet is. To add something variable to a pointer is for those alone who may see pointers (CAP_PERFMON), and not
+    /// even for them on Linux 6.1, which forgets what a change of byte order can yield.
     #[inline(always)]
     fn has(&self, bytes: usize) -> bool {
         // SAFETY: the context is the program's.

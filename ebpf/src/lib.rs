@@ -4,12 +4,12 @@
 //! user-space relay and in tests on the host. The program itself (`main.rs`) gives them access to packet memory and maps and performs
 //! what they return.
 //!
-//! - [`abi`]: what lies in the maps, byte for byte
-//! - [`frame`]: access to packet bytes, and what a frame is
-//! - [`verdict`]: may this packet pass, and where to
+//! - [`abi`], [`address`], [`shed_abi`]: what lies in the maps, byte for byte
+//! - [`frame`]: access to packet bytes, and what a frame is; [`plain`]: the one that nearly all are
+//! - [`verdict`]: may this packet pass, and where to; [`reason`]: why not
 //! - [`quality`]: how well a stream of RTP comes in
 //! - [`rewrite`]: the new headers
-//! - [`shed`]: SIP that is dropped before anybody reads it; [`shed_abi`]: its maps
+//! - [`shed`]: SIP that is dropped before anybody reads it
 #![no_std]
 #![cfg_attr(not(feature = "user"), forbid(unsafe_code))]
 #![cfg_attr(feature = "user", deny(unsafe_code))]
@@ -18,12 +18,15 @@
 extern crate std;
 
 pub mod abi;
+pub mod address;
 #[cfg(feature = "user")]
 pub mod batch;
 pub mod frame;
+pub mod plain;
 #[cfg(feature = "user")]
 mod pod;
 pub mod quality;
+pub mod reason;
 pub mod rewrite;
 pub mod shed;
 pub mod shed_abi;
@@ -33,8 +36,11 @@ pub use abi::{
     Address, FlowConfig, FlowState, Latched, Local, MAX_CANDIDATES, MAX_NETWORKS, Near, Port,
     Stream,
 };
-pub use frame::{Frame, FrameMut, Headers, Media, PLAIN, Packet, Plain};
+pub use frame::{Frame, FrameMut, Media, Packet};
+pub use plain::{Headers, PLAIN, Plain};
+pub use reason::Drop;
 pub use rewrite::{Plan, rewrite, rewrite_plain};
 pub use verdict::{
-    Arrived, Datagram, Drop, Kind, Latch, Payload, Send, admit, is_settled, whither, whither_v4,
+    Arrived, Datagram, Kind, Latch, Payload, Send, admit, is_settled, is_stranger, whither,
+    whither_v4,
 };

@@ -24,8 +24,8 @@ use sbc_ebpf::abi::{
 };
 use sbc_ebpf::quality::Next;
 use sbc_ebpf::{
-    Arrived, Drop, Frame, Kind, Media, Packet, Payload, Plain, Send, admit, is_settled, quality,
-    rewrite, rewrite_plain, whither, whither_v4,
+    Arrived, Drop, Frame, Kind, Media, Packet, Payload, Plain, Send, admit, is_settled,
+    is_stranger, rewrite, rewrite_plain, whither, whither_v4,
 };
 
 /// The daemon loads this and the next two with as many rows as its media ranges need.
@@ -59,18 +59,9 @@ static mut NEAR: [u64; mem::size_of::<Near>() / 8] = [0; mem::size_of::<Near>() 
 /// A packet that is dropped: of which network, and why.
 struct Dropped(u16, Drop);
 
-/// For those who may see pointers (CAP_PERFMON): only they may add something variable to one.
 #[xdp]
 fn sbc(ctx: XdpContext) -> u32 {
-    let frame = XdpFrame::new(&ctx);
-    dispatch(&ctx, plain(&ctx, frame, |bytes| frame.reaches(bytes)))
-}
-
-/// For all others: the kernel has to be asked how long the packet is.
-#[xdp]
-fn sbc_blind(ctx: XdpContext) -> u32 {
-    let frame = XdpFrame::new(&ctx);
-    dispatch(&ctx, plain(&ctx, frame, |bytes| frame.has(bytes)))
+    dispatch(&ctx, plain(&ctx, XdpFrame::new(&ctx)))
 }
 
 #[inline(always)]
@@ -91,12 +82,8 @@ fn dispatch(ctx: &XdpContext, result: Option<Result<u32, Dropped>>) -> u32 {
 ///
 /// Helpers leave four registers alone: nothing that can be read again is kept.
 #[inline(always)]
-fn plain(
-    ctx: &XdpContext,
-    frame: XdpFrame<'_>,
-    has: impl FnOnce(usize) -> bool,
-) -> Option<Result<u32, Dropped>> {
-    let mut packet = Plain::of(frame.head()?, has)?;
+fn plain(ctx: &XdpContext, frame: XdpFrame<'_>) -> Option<Result<u32, Dropped>> {
+    let mut packet = Plain::of(frame.head()?, |bytes| frame.has(bytes))?;
     let near = near();
     let Some(local) = near.find(&packet.destination()) else {
         return (near.total <= MAX_NEAR as u64).then_some(Ok(UNOWNED));
@@ -114,7 +101,8 @@ fn plain(
     let pair = STATES.get_ptr_mut(config.state / 2)?;
     let (own, twin) = kernel::sides(pair, config.state);
     if !is_settled(config, &MapState::of(own), &packet) {
-        return None;
+        let is_stranger = is_stranger(config, &MapState::of(own), &packet);
+        return is_stranger.then_some(Err(Dropped(config.network, Drop::WrongSource)));
     }
     let send = whither_v4(config, &MapState::of(twin)).ok()?;
     let hop = NEXT_HOPS.get(send.next_hop)?;
@@ -162,7 +150,11 @@ fn other(ctx: &XdpContext) -> u32 {
     if action != GO_ON {
         return action;
     }
-    depart(ctx.ctx)
+    let action = depart(ctx.ctx);
+    if action != GO_ON {
+        return action;
+    }
+    finish(ctx.ctx)
 }
 
 /// Takes the packet apart. (BTF knows no generic types: a plain pointer.)
@@ -262,11 +254,23 @@ fn depart(ctx: *mut xdp_md) -> u32 {
     if let Err(reason) = rewrite(&mut frame, &work.packet, out, &work.send, &work.hop) {
         return drop(config.network, reason);
     }
+    GO_ON
+}
+
+/// Counts it, and off it goes.
+#[inline(never)]
+fn finish(ctx: *mut xdp_md) -> u32 {
+    let Some(work) = work() else {
+        return xdp_action::XDP_ABORTED;
+    };
+    let Some(config) = flow(work.config) else {
+        return xdp_action::XDP_ABORTED;
+    };
     if let Some(own) = state(config.state) {
         let payload = work.packet.payload();
         count(own, config, work.kind, &payload, kernel::ticks());
     }
-    leave(&ctx, &work.hop)
+    leave(&XdpContext::new(ctx), &work.hop)
 }
 
 /// This CPU's.

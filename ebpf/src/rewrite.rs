@@ -2,16 +2,17 @@
 //! damaged on its way in stays recognisable on its way out.
 
 use crate::abi::{Address, FlowConfig, NextHop, OUT_V4, fold};
-use crate::frame::{ETHERTYPE_V4, ETHERTYPE_V6, ETHERTYPE_VLAN, FrameMut, Media, Plain, split};
+use crate::frame::{ETHERTYPE_V4, ETHERTYPE_V6, ETHERTYPE_VLAN, FrameMut, Media, split};
+use crate::plain::Plain;
 use crate::verdict::{Drop, Send};
 
-/// What has to be done to a frame, as far as that depends on what it was: the rest is the flow's own.
+/// What has to be done to a frame before its new headers fit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Plan {
     /// How far the start of the frame moves forward; negative: back. Not 0 where a VLAN tag goes or the family changes.
     pub shift: i32,
-    /// The new UDP header, as it lies in memory.
-    pub udp: [u16; 4],
+    /// Bytes of the new UDP datagram, its header included.
+    pub length: u16,
 }
 
 const ETHERNET: usize = 14;
@@ -35,18 +36,11 @@ pub fn rewrite(
     send: &Send,
     hop: &NextHop,
 ) -> Result<(), Drop> {
-    if config.has(OUT_V4) {
-        let plan = plan::<true>(packet, config, send, hop)?;
-        let at = begin(frame, plan.shift, hop, ETHERTYPE_V4)?;
-        return frame
-            .put(at, v4(config, send, plan.udp))
-            .ok_or(Drop::NoRoom);
+    let plan = plan(packet, config, hop)?;
+    if plan.shift != 0 {
+        frame.shift(plan.shift).ok_or(Drop::NoRoom)?;
     }
-    let plan = plan::<false>(packet, config, send, hop)?;
-    let at = begin(frame, plan.shift, hop, ETHERTYPE_V6)?;
-    frame
-        .put(at, v6(config, send, plan.udp))
-        .ok_or(Drop::NoRoom)
+    put_headers(frame, packet, config, send, hop, plan.length).ok_or(Drop::NoRoom)
 }
 
 /// As [`rewrite`], for a plain packet that leaves as IPv4 and by a [`abi::PLAIN`](crate::abi::PLAIN) hop: what stays is not touched.
@@ -84,47 +78,62 @@ pub fn rewrite_plain(
     Ok(())
 }
 
-/// What has to be done to a frame that is to leave as IPv4, or else as IPv6.
+/// What has to be done to a frame.
 ///
 /// # Errors
-/// As for [`rewrite`].
+/// As for [`rewrite`], but for [`Drop::NoRoom`].
 #[inline(always)]
-pub fn plan<const TO_V4: bool>(
+pub fn plan(packet: &impl Media, config: &FlowConfig, hop: &NextHop) -> Result<Plan, Drop> {
+    let to_v4 = config.has(OUT_V4);
+    let header = if to_v4 { V4 } else { V6 };
+    let length = udp_length(packet, hop, header)?;
+    if packet.checksum() == 0 && !to_v4 {
+        return Err(Drop::Malformed);
+    }
+    let link = ETHERNET + if hop.vlan == 0 { 0 } else { TAG };
+    Ok(Plan {
+        shift: packet.udp_at() as i32 - (link + header) as i32,
+        length,
+    })
+}
+
+/// All headers, into a frame that has the room. In small pieces: each is checked by itself, and little has to be kept meanwhile, which the verifier
+/// does not take well from those who may not see pointers.
+#[inline(always)]
+fn put_headers(
+    frame: &mut impl FrameMut,
     packet: &impl Media,
     config: &FlowConfig,
     send: &Send,
     hop: &NextHop,
-) -> Result<Plan, Drop> {
-    let header = if TO_V4 { V4 } else { V6 };
-    let length = udp_length(packet, hop, header)?;
-    let link = ETHERNET + if hop.vlan == 0 { 0 } else { TAG };
-    Ok(Plan {
-        shift: packet.udp_at() as i32 - (link + header) as i32,
-        udp: udp::<TO_V4>(packet, config, send, length)?,
-    })
+    length: u16,
+) -> Option<()> {
+    frame.put(0, mac(hop.destination))?;
+    frame.put(6, mac(hop.source))?;
+    let to_v4 = config.has(OUT_V4);
+    let kind = if to_v4 { ETHERTYPE_V4 } else { ETHERTYPE_V6 };
+    if hop.vlan == 0 {
+        frame.put(12, [kind])?;
+        return put_ip::<ETHERNET>(frame, packet, config, send, length);
+    }
+    frame.put(12, [ETHERTYPE_VLAN, hop.vlan.to_be(), kind])?;
+    put_ip::<{ ETHERNET + TAG }>(frame, packet, config, send, length)
 }
 
-/// Moves the start of a frame and gives it its Ethernet header; says where the IP header goes. What the packet was is gone then.
 #[inline(always)]
-fn begin(
+fn put_ip<const AT: usize>(
     frame: &mut impl FrameMut,
-    shift: i32,
-    hop: &NextHop,
-    ethertype: u16,
-) -> Result<usize, Drop> {
-    if shift != 0 {
-        frame.shift(shift).ok_or(Drop::NoRoom)?;
+    packet: &impl Media,
+    config: &FlowConfig,
+    send: &Send,
+    length: u16,
+) -> Option<()> {
+    if config.has(OUT_V4) {
+        put_v4(frame, AT, config, send, length)?;
+        return put_udp(frame, AT + V4, packet, config, send, length);
     }
-    let [a, b, c, d, e, f] = addresses(hop);
-    if hop.vlan == 0 {
-        let header = [a, b, c, d, e, f, ethertype];
-        frame.put(0, header).ok_or(Drop::NoRoom)?;
-        return Ok(ETHERNET);
-    }
-    let tag = [ETHERTYPE_VLAN, hop.vlan.to_be()];
-    let header = [a, b, c, d, e, f, tag[0], tag[1], ethertype];
-    frame.put(0, header).ok_or(Drop::NoRoom)?;
-    Ok(ETHERNET + TAG)
+    put_v6(frame, AT, config, send, length)?;
+    put_udp(frame, AT + V6, packet, config, send, length)
 }
 
 /// Of what leaves behind an IP header of this length.
@@ -138,94 +147,69 @@ fn udp_length(packet: &impl Media, hop: &NextHop, header: usize) -> Result<u16, 
 }
 
 #[inline(always)]
-fn addresses(hop: &NextHop) -> [u16; 6] {
-    let [a, b, c, d, e, f] = hop.destination;
-    let [u, v, w, x, y, z] = hop.source;
+fn mac([a, b, c, d, e, f]: [u8; 6]) -> [u16; 3] {
     [
         u16::from_ne_bytes([a, b]),
         u16::from_ne_bytes([c, d]),
         u16::from_ne_bytes([e, f]),
-        u16::from_ne_bytes([u, v]),
-        u16::from_ne_bytes([w, x]),
-        u16::from_ne_bytes([y, z]),
     ]
 }
 
 #[inline(always)]
-fn v4(config: &FlowConfig, send: &Send, udp: [u16; 4]) -> [u16; 14] {
-    let [s0, s1] = split(config.out_address.words()[3]);
+fn put_v4(
+    frame: &mut impl FrameMut,
+    at: usize,
+    config: &FlowConfig,
+    send: &Send,
+    length: u16,
+) -> Option<()> {
     let to = send.destination.words()[3];
-    let [d0, d1] = split(to);
-    let length = (V4 as u16 + u16::from_be(udp[2])).to_be();
+    let length = (V4 as u16 + length).to_be();
     let sum = u64::from(config.ip_sum) + u64::from(length) + u64::from(to);
-    [
-        u16::from_ne_bytes([0x45, config.dscp << 2]),
-        length,
-        0,
-        DONT_FRAGMENT,
-        u16::from_ne_bytes([config.ttl, PROTOCOL_UDP]),
-        !fold(sum),
-        s0,
-        s1,
-        d0,
-        d1,
-        udp[0],
-        udp[1],
-        udp[2],
-        udp[3],
-    ]
+    let first = u16::from_ne_bytes([0x45, config.dscp << 2]);
+    frame.put(at, [first, length, 0, DONT_FRAGMENT])?;
+    let life = u16::from_ne_bytes([config.ttl, PROTOCOL_UDP]);
+    frame.put(at + 8, [life, !fold(sum)])?;
+    let [.., from] = config.out_address.words();
+    frame.put(at + 12, split(from))?;
+    frame.put(at + 16, split(to))
 }
 
 #[inline(always)]
-fn v6(config: &FlowConfig, send: &Send, udp: [u16; 4]) -> [u16; 24] {
-    let [s0, s1, s2, s3] = config.out_address.words().map(split);
-    let [d0, d1, d2, d3] = send.destination.words().map(split);
+fn put_v6(
+    frame: &mut impl FrameMut,
+    at: usize,
+    config: &FlowConfig,
+    send: &Send,
+    length: u16,
+) -> Option<()> {
     let class = 6_u16 << 12 | u16::from(config.dscp) << 6;
-    [
-        class.to_be(),
-        0,
-        udp[2],
-        u16::from_ne_bytes([PROTOCOL_UDP, config.ttl]),
-        s0[0],
-        s0[1],
-        s1[0],
-        s1[1],
-        s2[0],
-        s2[1],
-        s3[0],
-        s3[1],
-        d0[0],
-        d0[1],
-        d1[0],
-        d1[1],
-        d2[0],
-        d2[1],
-        d3[0],
-        d3[1],
-        udp[0],
-        udp[1],
-        udp[2],
-        udp[3],
-    ]
+    let life = u16::from_ne_bytes([PROTOCOL_UDP, config.ttl]);
+    frame.put(at, [class.to_be(), 0, length.to_be(), life])?;
+    put_v6_address(frame, at + 8, &config.out_address)?;
+    put_v6_address(frame, at + 24, &send.destination)
 }
 
-/// The new UDP header.
 #[inline(always)]
-fn udp<const TO_V4: bool>(
+fn put_v6_address(frame: &mut impl FrameMut, at: usize, address: &Address) -> Option<()> {
+    let [a, b, c, d] = address.words();
+    frame.put(at, split(a))?;
+    frame.put(at + 4, split(b))?;
+    frame.put(at + 8, split(c))?;
+    frame.put(at + 12, split(d))
+}
+
+#[inline(always)]
+fn put_udp(
+    frame: &mut impl FrameMut,
+    at: usize,
     packet: &impl Media,
     config: &FlowConfig,
     send: &Send,
     length: u16,
-) -> Result<[u16; 4], Drop> {
-    if packet.checksum() == 0 && !TO_V4 {
-        return Err(Drop::Malformed);
-    }
-    Ok([
-        config.out_port.word(),
-        send.port.word(),
-        length.to_be(),
-        checksum(packet, config, send),
-    ])
+) -> Option<()> {
+    frame.put(at, [config.out_port.word(), send.port.word()])?;
+    frame.put(at + 4, [length.to_be(), checksum(packet, config, send)])
 }
 
 /// Updated as RFC 1624 says. Zero stays zero: the sender has not made one (RFC 768). The length and the protocol of the two pseudo

@@ -1,117 +1,16 @@
 //! What may pass and where to: the rules of the latch, and every reason to drop that the verdict itself gives.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod support;
+
 use std::cell::Cell;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use proptest::prelude::*;
 use sbc_ebpf::abi::{self, Address, FlowConfig, FlowState, Latched, MAX_EPOCH, Port, latch_base};
-use sbc_ebpf::{Datagram, Drop, Kind, Latch, Payload, admit, whither};
-
-const NAMED: &str = "10.0.0.2:4000";
-const PEER: &str = "10.0.1.2:5000";
-
-fn at(text: &str) -> SocketAddr {
-    text.parse().unwrap()
-}
-
-fn config() -> FlowConfig {
-    let mut config = FlowConfig {
-        latch: latch_base(5),
-        twin_latch: latch_base(9),
-        kind: abi::RTP,
-        flags: abi::OUT_V4,
-        candidate_count: 2,
-        named_port: Port::new(4000),
-        peer_port: Port::new(5000),
-        payload_types: [1, 0],
-        lengths: [128, 128, 0, 0],
-        ..FlowConfig::default()
-    };
-    config.candidates[0] = at(NAMED).ip().into();
-    config.candidates[1] = IpAddr::from([192, 0, 2, 7]).into();
-    config.peer = at(PEER).ip().into();
-    config.next_hops = [11, 12, 0, 0];
-    config
-}
-
-fn rtp(payload_type: u8) -> Vec<u8> {
-    let mut packet = vec![
-        0x80,
-        payload_type,
-        0,
-        1,
-        0,
-        0,
-        0,
-        160,
-        0xde,
-        0xad,
-        0xbe,
-        0xef,
-    ];
-    packet.extend([0xd5; 160]);
-    packet
-}
-
-/// Where to and by which next hop.
-type Sent = (SocketAddr, u32);
-
-fn outcome(
-    config: &FlowConfig,
-    own: &impl Latch,
-    twin: &impl Latch,
-    datagram: &Datagram,
-) -> Result<Sent, Drop> {
-    admit(config, own, datagram)?;
-    let send = whither(config, twin)?;
-    Ok((send.to(), send.next_hop))
-}
-
-/// And it is counted, as whoever asks does.
-fn verdict(
-    config: &FlowConfig,
-    own: &Cell<FlowState>,
-    twin: &Cell<FlowState>,
-    from: &str,
-    payload: &[u8],
-) -> Result<Sent, Drop> {
-    let datagram = Datagram::received(at(from), payload);
-    let kind = admit(config, own, &datagram)?;
-    let send = whither(config, twin)?;
-    let mut state = own.get();
-    state.count(config, kind, &datagram.payload, 0);
-    own.set(state);
-    Ok((send.to(), send.next_hop))
-}
-
-fn sent(to: &str, next_hop: u32) -> Result<Sent, Drop> {
-    Ok((at(to), next_hop))
-}
-
-fn nobody() -> Cell<FlowState> {
-    Cell::default()
-}
-
-fn latch(candidate: u8, from: &str, epoch: u16) -> Cell<FlowState> {
-    let (port, address) = (Port::new(at(from).port()), Address::from(at(from).ip()));
-    let latched = Latched {
-        candidate,
-        port,
-        mark: address.mark(),
-    };
-    Cell::new(FlowState {
-        latch: latched.pack(latch_base(epoch)),
-        source: address,
-        ..FlowState::default()
-    })
-}
-
-fn latched(state: &Cell<FlowState>) -> Option<(u8, u16)> {
-    let latched = Latched::unpack(state.get().latch, latch_base(5))?;
-    Some((latched.candidate, latched.port.number()))
-}
+use sbc_ebpf::{Datagram, Drop, Latch, Payload, admit, is_settled, is_stranger};
+use support::*;
 
 #[test]
 fn the_first_permitted_source_that_looks_right_has_the_flow() {
@@ -395,152 +294,6 @@ fn threads_that_race_for_a_latch_leave_one_winner() {
     }
 }
 
-/// RTP of payload type 0 with this SSRC and sequence number.
-fn numbered(ssrc: u32, sequence: u16) -> Vec<u8> {
-    let mut packet = rtp(0);
-    packet[2..4].copy_from_slice(&sequence.to_be_bytes());
-    packet[8..12].copy_from_slice(&ssrc.to_be_bytes());
-    packet
-}
-
-#[test]
-fn a_phone_whose_nat_rebinds_goes_on_from_another_port() {
-    let mut config = config();
-    config.flags |= abi::REBINDS;
-    for first in ["192.0.2.7:1234", NAMED] {
-        let (own, twin) = (nobody(), nobody());
-        let moved = format!("{}:60001", at(first).ip());
-        let run = |from: &str, packet: &[u8]| verdict(&config, &own, &twin, from, packet);
-        assert_eq!(run(first, &numbered(7, 65_530)), sent(PEER, 11));
-        let strangers = [
-            (moved.as_str(), numbered(8, 65_531), "another SSRC"),
-            (&moved, numbered(7, 65_530), "the same again"),
-            (&moved, numbered(7, 65_529), "from before"),
-            (&moved, numbered(7, 2995), "too far ahead"),
-            ("192.0.2.9:1", numbered(7, 65_531), "another address"),
-        ];
-        for (from, packet, why) in &strangers {
-            assert_eq!(run(from, packet), Err(Drop::WrongSource), "{why}");
-        }
-        assert_eq!(run(&moved, &numbered(7, 65_531)), sent(PEER, 11));
-        assert_eq!(run(&moved, &numbered(7, 65_532)), sent(PEER, 11));
-        assert_eq!(latched(&own).map(|(_, port)| port), Some(60_001));
-        // What signalling named wins at once, and the other does not come back: its numbers do not go on.
-        assert_eq!(run(NAMED, &numbered(9, 1)), sent(PEER, 11));
-        let late = run("192.0.2.7:60001", &numbered(7, 65_533));
-        assert_eq!(late, Err(Drop::WrongSource));
-    }
-}
-
-#[test]
-fn who_may_not_rebind_does_not() {
-    let (config, own, twin) = (config(), nobody(), nobody());
-    let run = |from: &str, packet: &[u8]| verdict(&config, &own, &twin, from, packet);
-    assert_eq!(run("192.0.2.7:1234", &numbered(7, 1)), sent(PEER, 11));
-    let moved = run("192.0.2.7:1235", &numbered(7, 2));
-    assert_eq!(moved, Err(Drop::WrongSource));
-}
-
-#[test]
-fn only_the_ssrcs_that_are_fixed_come_in() {
-    let mut config = config();
-    config.flags |= abi::SSRCS;
-    config.kind = abi::RTP | abi::RTCP;
-    config.ssrcs = [7, 8, 7, 7].map(u32::to_be);
-    let (own, twin) = (nobody(), nobody());
-    let run = |packet: &[u8]| verdict(&config, &own, &twin, NAMED, packet);
-    assert_eq!(run(&numbered(9, 1)), Err(Drop::Ssrc));
-    assert_eq!(own.get().latch, 0);
-    assert_eq!(run(&numbered(7, 1)), sent(PEER, 11));
-    assert_eq!(run(&numbered(8, 1)), sent(PEER, 11));
-    assert_eq!(run(&numbered(9, 1)), Err(Drop::Ssrc));
-    let rtcp = |ssrc| [0x80, 200, 0, 1, 0, 0, 0, ssrc];
-    assert_eq!(run(&rtcp(8)), sent(PEER, 11));
-    assert_eq!(run(&rtcp(9)), Err(Drop::Ssrc));
-    assert_eq!(own.get().stream.ssrc_changes, 1);
-}
-
-#[test]
-fn a_prefix_is_a_source() {
-    for (prefix, length, inside, outside) in [
-        (
-            "198.51.100.0",
-            96 + 24,
-            "198.51.100.77:9",
-            "198.51.101.77:9",
-        ),
-        (
-            "198.51.100.64",
-            96 + 26,
-            "198.51.100.127:9",
-            "198.51.100.128:9",
-        ),
-        ("0.0.0.0", 96, "8.8.8.8:9", "[2001:db8::1]:9"),
-        ("2001:db8::", 32, "[2001:db8:1::1]:9", "[2001:db9::1]:9"),
-        ("2001:db8::", 64, "[2001:db8::1]:9", "[2001:db8:0:1::1]:9"),
-        ("2001:db8::80", 121, "[2001:db8::ff]:9", "[2001:db8::7f]:9"),
-        ("::", 0, "[2001:db8::1]:9", NAMED),
-    ] {
-        let mut config = config();
-        config.candidates[1] = prefix.parse::<IpAddr>().unwrap().into();
-        config.lengths[1] = length;
-        if outside != NAMED {
-            let result = verdict(&config, &nobody(), &nobody(), outside, &rtp(0));
-            assert_eq!(
-                result,
-                Err(Drop::WrongSource),
-                "{outside} {prefix}/{length}"
-            );
-        }
-        let own = nobody();
-        let result = verdict(&config, &own, &nobody(), inside, &rtp(0));
-        assert_eq!(result, sent(PEER, 11), "{inside} {prefix}/{length}");
-        assert_eq!(latched(&own), Some((1, 9)));
-    }
-}
-
-#[test]
-fn an_ipv6_source_is_known_by_all_of_its_address() {
-    let mut config = config();
-    let six = "[2001:db8::2]:4000";
-    config.candidates[0] = at(six).ip().into();
-    config.flags = 0;
-    config.peer = at("[2001:db8::9]:5000").ip().into();
-    let (own, twin) = (nobody(), nobody());
-    let run = |from: &str| verdict(&config, &own, &twin, from, &rtp(0));
-    assert_eq!(run(six), sent("[2001:db8::9]:5000", 11));
-    assert_eq!(run("[2001:db8::3]:4000"), Err(Drop::WrongSource));
-    assert_eq!(own.get().source, at(six).ip().into());
-    // And found by the other direction, once it is complete.
-    let mut other_way = config;
-    other_way.twin_latch = config.latch;
-    let back = |own: &Cell<FlowState>| whither(&other_way, own);
-    assert_eq!(back(&own).map(|send| send.to()), Ok(at(six)));
-    let torn = FlowState {
-        source: at("[2001:db8::3]:1").ip().into(),
-        ..own.get()
-    };
-    assert_eq!(back(&Cell::new(torn)), Err(Drop::NoPeer));
-}
-
-#[test]
-fn what_is_opaque_is_not_looked_into() {
-    let config = FlowConfig {
-        kind: abi::OPAQUE,
-        ..config()
-    };
-    let own = nobody();
-    for payload in [&b""[..], b"\0\0", &rtp(99)] {
-        assert_eq!(
-            verdict(&config, &own, &nobody(), NAMED, payload),
-            sent(PEER, 11)
-        );
-    }
-    assert_eq!(own.get().stream, abi::Stream::default());
-    let datagram = Datagram::received(at(NAMED), b"udptl");
-    assert_eq!(admit(&config, &own, &datagram), Ok(Kind::Opaque));
-}
-
 proptest! {
     #[test]
     fn a_latch_is_what_was_packed(candidate in 0..4_u8, port: u16, mark: u32, epoch in 1..=MAX_EPOCH, other in 1..=MAX_EPOCH) {
@@ -562,6 +315,23 @@ proptest! {
         prop_assert_eq!(six(address).is_in(&six(prefix), length), expected);
         let near = prefix ^ (address.checked_shr(length.into()).unwrap_or(0));
         prop_assert!(six(near).is_in(&six(prefix), length));
+    }
+
+    #[test]
+    fn a_stranger_is_who_is_refused_as_such(flags in prop_oneof![Just(abi::OUT_V4), Just(abi::OUT_V4 | abi::REBINDS)], count in 0..3_u8, held in 0..4_usize, from in 0..5_usize) {
+        let sources = [NAMED, "192.0.2.7:1", "192.0.2.7:2", "10.0.0.2:1", "192.0.2.9:1"];
+        let config = FlowConfig { flags, candidate_count: count, ..config() };
+        let own = [nobody(), latch(0, NAMED, 5), latch(1, sources[1], 5), latch(1, sources[1], 4)][held].clone();
+        let datagram = Datagram::received(at(sources[from]), &rtp(0));
+        let is_settled = is_settled(&config, &own, &datagram);
+        let is_stranger = is_stranger(&config, &own, &datagram);
+        let verdict = admit(&config, &own.clone(), &datagram);
+        if is_stranger {
+            prop_assert!(is_settled || verdict == Err(Drop::WrongSource));
+        }
+        if !is_settled && verdict == Err(Drop::WrongSource) && flags & abi::REBINDS == 0 {
+            prop_assert!(is_stranger);
+        }
     }
 
     #[test]

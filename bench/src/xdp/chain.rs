@@ -15,7 +15,7 @@ use sbc_ebpf::abi::Local;
 
 use super::floor::Floor;
 use super::frame::{destination_port, frame, rtp};
-use super::{HOP, Ran, SENT};
+use super::{Ran, SENT, hop};
 
 /// Media ports of each of our addresses: the program knows four without a look-up.
 const PORTS: u32 = 25_000;
@@ -116,7 +116,7 @@ fn ours(next: &[u32]) -> Result<(Program, HopMap)> {
             ..Local::default()
         })?;
     }
-    hops.put(1, HOP)?;
+    hops.put(1, hop())?;
     hops.beat()?;
     for (flow, &next) in (0..).zip(next) {
         let side = |local: SocketAddr, named: SocketAddr| Side {

@@ -27,18 +27,17 @@ use self::frame::{SSRC, frame, rtcp, rtp};
 const DROPPED: u32 = 1;
 const PASSED: u32 = 2;
 const SENT: u32 = 3;
-/// TEST_RUN's packets come in by the loopback interface.
-const HOP: NextHop = NextHop {
-    ifindex: 1,
-    mtu: 1500,
-    vlan: 0,
-    destination: [0; 6],
-    source: [0; 6],
-    flags: abi::PLAIN,
-    reserved: 0,
-    reserved_2: 0,
-};
 const TAG: u16 = 7;
+
+/// TEST_RUN's packets come in by the loopback interface: they go back there.
+fn hop() -> NextHop {
+    NextHop {
+        ifindex: 1,
+        mtu: 1500,
+        flags: abi::PLAIN,
+        ..NextHop::default()
+    }
+}
 
 /// What a run has shown.
 struct Ran {
@@ -231,13 +230,13 @@ const RTP: Flow = Flow {
 impl Ours {
     fn new() -> Result<Ours> {
         let (mut program, mut hops) = Program::load(4 * u32::from(PORTS))?;
-        hops.put(1, HOP)?;
+        hops.put(1, hop())?;
         hops.put(
             2,
             NextHop {
                 vlan: TAG.to_be(),
                 flags: 0,
-                ..HOP
+                ..hop()
             },
         )?;
         hops.beat()?;

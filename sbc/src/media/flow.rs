@@ -130,7 +130,7 @@ impl Path {
 pub enum Fallback {
     /// `fast_path = "off"`.
     Off,
-    /// The daemon lacks CAP_NET_ADMIN, CAP_BPF or CAP_PERFMON.
+    /// The daemon lacks CAP_NET_ADMIN or CAP_BPF.
     Unprivileged,
     /// The kernel refused the program, or has no XDP.
     Unsupported,
@@ -168,7 +168,7 @@ impl Fallback {
         match self {
             Fallback::Off => "fast_path is \"off\"",
             Fallback::Unprivileged => {
-                "the kernel's fast path needs root, or CAP_NET_ADMIN, CAP_BPF and CAP_PERFMON"
+                "the kernel's fast path needs root, or CAP_NET_ADMIN and CAP_BPF"
             }
             Fallback::Unsupported => "no XDP program could be attached; the log says why",
             Fallback::Interface => "an address is on no Ethernet interface",

@@ -41,7 +41,7 @@ async fn a_box_without_calls_says_so() {
 
 #[tokio::test]
 async fn a_call_s_flows_are_shown_with_what_they_carried() {
-    let sbc = Sbc::start(9).await;
+    let sbc = Sbc::start(15).await;
     let up = call(&sbc).await;
     hear_the_first(&up).await;
     for sequence in 1..=10 {

@@ -10,6 +10,8 @@ use sbc::io::media::{Driver, Workers, WorkersError};
 /// Something that a machine may lack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {
+    /// Root.
+    Root,
     /// Root that may make network namespaces.
     Namespaces,
     /// A program in `PATH`.
@@ -23,6 +25,8 @@ impl Need {
     #[must_use]
     pub fn lacking(self) -> Option<String> {
         match self {
+            Need::Root => (!nix::unistd::geteuid().is_root())
+                .then(|| "it needs root: run it as root".to_owned()),
             Need::Namespaces if !nix::unistd::geteuid().is_root() => {
                 Some("network namespaces need root: run it as root".to_owned())
             }

@@ -10,6 +10,7 @@
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use etherparse::PacketBuilder;
@@ -22,7 +23,7 @@ use sbc::shed::{Action, Ban, By};
 use sbc::sip::Transport;
 use sbc_ebpf::abi::{self, FlowConfig, Local, NextHop};
 use sbc_ebpf::{Drop, FlowState};
-use sbc_tests::e2e::skip;
+use sbc_tests::e2e::{Need, skip, skipped};
 
 mod host;
 
@@ -281,6 +282,32 @@ fn assert_sent(fate: &Fate, from: &str, to: &str) {
     assert_eq!((fate.0, fate.2), (TX, None));
     let (source, destination, _) = checked(&fate.1);
     assert_eq!((source.as_str(), destination.as_str()), (from, to));
+}
+
+/// The verifier changes what it does not trust: all of this once more, with no more than CAP_NET_ADMIN and CAP_BPF.
+#[test]
+fn the_same_holds_without_cap_perfmon() {
+    const NAME: &str = "the_same_holds_without_cap_perfmon";
+    const CHILD: &str = "SBC_TEST_WITHOUT_PERFMON";
+    if std::env::var_os(CHILD).is_some() {
+        return;
+    }
+    if skipped(NAME, &[Need::Root, Need::Program("setpriv")]) {
+        return;
+    }
+    let output = Command::new("setpriv")
+        .args(["--bounding-set=-all,+net_admin,+bpf", "--inh-caps=-all"])
+        .arg(std::env::current_exe().unwrap())
+        .env(CHILD, "")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success() && !said.contains(" 0 passed"),
+        "{said}"
+    );
+    let skips = String::from_utf8_lossy(&output.stderr);
+    assert!(!skips.contains("skipped: "), "{skips}");
 }
 
 #[test]

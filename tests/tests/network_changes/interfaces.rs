@@ -83,8 +83,7 @@ fn an_interface_that_is_down_goes_on_when_it_is_up() {
     load.goes_on();
     let lost = load.end().lost_since(mark);
     eprintln!("an interface that is up again: {lost} packets lost of 1,000 a second");
-    // The kernel has forgotten the neighbour, and its first question may leave before the link is ready: the second comes a second later.
-    assert!(lost <= 1500, "{lost} packets lost");
+    assert!(lost <= 250, "{lost} packets lost");
 }
 
 /// An address that comes in another's place: calls at the old one keep their ports guarded until they end.

@@ -129,7 +129,7 @@ impl Lab {
 pub(crate) fn set(space: &Namespace, name: &str, value: &str) {
     let path = PathBuf::from("/proc/sys").join(name);
     let written = space.enter(|| std::fs::write(&path, value)).unwrap();
-    written.unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    assert!(written.is_ok(), "{}: {written:?}", path.display());
 }
 
 pub(crate) fn network(name: &str, addresses: &[&str], ports: (u16, u16)) -> Network {

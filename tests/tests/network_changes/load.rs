@@ -99,15 +99,13 @@ impl Load {
 }
 
 impl Came {
-    /// How many of those that were sent between the first and the last that came are missing; from `since` on.
+    /// How many of those that were sent from this one on are missing, up to the last that came.
     pub(crate) fn lost_since(&self, since: u64) -> u64 {
-        let (Some(first), Some(last)) = (self.0.first(), self.0.last()) else {
-            panic!("nothing came");
-        };
-        let from = since.max(*first);
-        (last + 1 - from) - self.0.range(from..).count() as u64
+        let last = self.0.last().unwrap();
+        (last + 1 - since) - self.0.range(since..).count() as u64
     }
 
+    /// Of all, the first included.
     pub(crate) fn lost(&self) -> u64 {
         self.lost_since(0)
     }

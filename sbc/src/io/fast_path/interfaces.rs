@@ -187,7 +187,7 @@ fn remedy(failure: &ProgramFailure) -> &'static str {
         Some(libc::EBUSY | libc::EEXIST) => {
             ": another XDP program is attached; detach it (ip link set dev DEVICE xdp off)"
         }
-        Some(libc::EPERM) => ": CAP_NET_ADMIN, CAP_BPF and CAP_PERFMON are needed",
+        Some(libc::EPERM) => ": CAP_NET_ADMIN and CAP_BPF are needed",
         _ => "",
     }
 }

@@ -246,6 +246,9 @@ impl Base {
             notes.push(format!("the kernel path needs {}", missing.join(", ")));
             return Err(Fallback::Unprivileged);
         }
+        if !privileges::may_see_pointers() {
+            notes.push("without CAP_PERFMON the kernel puts guards into the XDP program: each packet takes longer".to_owned());
+        }
         let mut refuse = |why: &dyn std::fmt::Display, reason| {
             // A verifier's log has hundreds of lines.
             let why = why.to_string();

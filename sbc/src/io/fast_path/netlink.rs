@@ -155,6 +155,12 @@ impl Netlink {
         }
     }
 
+    /// Forgets a neighbour: who needs it asks for it at once, and not when the last question has not been answered for a second.
+    pub(super) fn forget(&mut self, ifindex: u32, ip: IpAddr) -> io::Result<()> {
+        let entry = RouteNetlinkMessage::DelNeighbour(neighbour(ifindex, ip));
+        self.ask(entry, NLM_F_ACK).map(|_| ())
+    }
+
     /// An interface; none if it is gone.
     pub(super) fn link(&mut self, ifindex: u32) -> io::Result<Option<Link>> {
         let mut question = LinkMessage::default();
@@ -211,19 +217,34 @@ impl Events {
         Ok(Events(socket))
     }
 
-    /// Waits for changes for so long, and forgets what they were: whether there were any.
-    pub(super) fn wait(&mut self, patience: Duration) -> bool {
+    /// Waits for changes for so long, and forgets what they were but for their kind.
+    pub(super) fn wait(&mut self, patience: Duration) -> Heard {
         // A wait that is longer than it should be: the heartbeat goes stale, and the program asks the kernel.
         let _ = SockRef::from(&self.0).set_read_timeout(Some(patience));
+        let mut heard = self.hear(0);
+        if heard != Heard::Nothing {
+            loop {
+                match self.hear(libc::MSG_DONTWAIT) {
+                    Heard::Nothing => break,
+                    Heard::Ways => {}
+                    Heard::Links => heard = Heard::Links,
+                }
+            }
+        }
+        heard
+    }
+
+    fn hear(&mut self, flags: libc::c_int) -> Heard {
+        const NEW_LINK: u16 = 16;
         let mut buffer = Vec::with_capacity(TYPICAL_ANSWER);
-        let changed = match self.0.recv(&mut buffer, 0) {
-            Ok(_) => true,
-            // ENOBUFS: so many that some were lost.
-            Err(error) => error.raw_os_error() == Some(libc::ENOBUFS),
-        };
-        changed && {
-            self.drain();
-            true
+        match self.0.recv(&mut buffer, flags) {
+            Ok(_) => match buffer.get(4..6) {
+                Some(&[low, high]) if u16::from_ne_bytes([low, high]) == NEW_LINK => Heard::Links,
+                _ => Heard::Ways,
+            },
+            // So many that some were lost.
+            Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => Heard::Links,
+            Err(_) => Heard::Nothing,
         }
     }
 
@@ -232,19 +253,17 @@ impl Events {
         self.0.set_non_blocking(true)?;
         self.0.as_fd().try_clone_to_owned()
     }
+}
 
-    /// Takes what there is, and forgets what it was.
-    fn drain(&mut self) {
-        let mut buffer = Vec::with_capacity(TYPICAL_ANSWER);
-        loop {
-            buffer.clear();
-            match self.0.recv(&mut buffer, libc::MSG_DONTWAIT) {
-                Ok(_) => {}
-                Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => {}
-                Err(_) => return,
-            }
-        }
-    }
+/// What has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Heard {
+    /// Nothing.
+    Nothing,
+    /// Routes, neighbours or addresses.
+    Ways,
+    /// Links, and perhaps others.
+    Links,
 }
 
 /// Whether frames that an XDP program redirects to the interface leave by it, as the driver says; none where the kernel does not tell

@@ -14,7 +14,7 @@ use std::time::Duration;
 use sbc_ebpf::abi::{MAX_NEXT_HOPS, NextHop};
 
 use super::link::Device;
-use super::netlink::{Events, Netlink, Route, WAYS, takes_redirects};
+use super::netlink::{Events, Heard, Netlink, Route, WAYS, takes_redirects};
 use super::program::{HopMap, ProgramFailure};
 use crate::media::Fallback;
 
@@ -39,6 +39,8 @@ struct Table {
     netlink: Netlink,
     /// As of the last event.
     devices: HashMap<u32, Option<Device>>,
+    /// A link has changed just now: what was asked of neighbours before may have been lost on it.
+    is_link_new: bool,
     /// Frames go from driver to driver, which not every driver takes.
     is_native: bool,
     rows: HashMap<Way, Row>,
@@ -80,6 +82,7 @@ impl NextHops {
             map,
             netlink: Netlink::new()?,
             devices: HashMap::new(),
+            is_link_new: false,
             is_native: true,
             rows: HashMap::new(),
             refused: HashMap::new(),
@@ -136,7 +139,8 @@ impl NextHops {
 fn watch(table: &Weak<Mutex<Table>>, mut events: Events) {
     let mut beats = 0_u32;
     loop {
-        let changed = events.wait(BEAT);
+        let heard = events.wait(BEAT);
+        let changed = heard != Heard::Nothing;
         beats = beats.wrapping_add(1);
         let all = changed || beats.is_multiple_of(BEATS_PER_REFRESH);
         let retry = beats.is_multiple_of(BEATS_PER_RETRY);
@@ -146,6 +150,7 @@ fn watch(table: &Weak<Mutex<Table>>, mut events: Events) {
             if all {
                 table.devices.clear();
             }
+            table.is_link_new = heard == Heard::Links;
             table.ways(|row| all || retry && row.hop.ifindex == 0)
         }) else {
             return;
@@ -295,6 +300,9 @@ impl Table {
         let is_doubtful =
             found.is_none_or(|neighbour| neighbour.mac.is_none() || neighbour.is_stale);
         if !self.kept.contains_key(&key) || is_doubtful {
+            if self.is_link_new && found.is_some_and(|neighbour| neighbour.mac.is_none()) {
+                let _ = self.netlink.forget(key.0, key.1);
+            }
             // Refused (an interface without neighbours): the row stays empty.
             let _ = self.netlink.keep(key.0, key.1, true);
             found = self.netlink.neighbour(key.0, key.1)?;

@@ -170,7 +170,7 @@ impl Program {
     /// The row is beyond [`Program::states`].
     pub fn state(&self, row: u32) -> Result<FlowState, ProgramFailure> {
         let [first, second] = self.states.get(&(row / 2), 0)?;
-        Ok(if row % 2 == 0 { first } else { second })
+        Ok(if row.is_multiple_of(2) { first } else { second })
     }
 
     /// What the flows of many pairs have seen, at the cost of a few system calls: of the first flow's row of each, which ascend. `None` for

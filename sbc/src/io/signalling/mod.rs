@@ -187,7 +187,7 @@ impl Signalling {
     }
 
     /// A dialog may name an address that is ours no more: what is to leave from there leaves from the one that came in its place.
-    fn from_what_is_there(&self, hop: Hop) -> Hop {
+    fn that_can_leave(&self, hop: Hop) -> Hop {
         let is_alike = |local: &&Local| {
             (local.network, local.transport) == (hop.network, hop.transport)
                 && local.address.is_ipv4() == hop.local.is_ipv4()
@@ -212,7 +212,7 @@ impl Signalling {
 
     /// Sends a message, or begins to. What comes back, failures found at once, is for the engine.
     pub fn send(&mut self, hop: Hop, bytes: Bytes) -> Vec<Input> {
-        let hop = self.from_what_is_there(hop);
+        let hop = self.that_can_leave(hop);
         match hop.transport {
             Transport::Tcp => self.connections.send(hop, bytes, &mut self.tasks),
             Transport::Udp => {

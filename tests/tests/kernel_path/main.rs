@@ -3,6 +3,8 @@
 //! Needs root, BPF, `ip`, `ethtool`; says so where it has to skip.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod ordinary;
+
 use std::fs::File;
 use std::net::{SocketAddr, UdpSocket};
 use std::path::PathBuf;
