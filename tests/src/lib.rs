@@ -1,4 +1,5 @@
 //! The test bench: the box among real clients in network namespaces, and the engine in a simulated network.
 
 pub mod e2e;
+pub mod frames;
 pub mod sim;

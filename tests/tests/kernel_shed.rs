@@ -282,7 +282,7 @@ fn what_it_costs() {
         ));
     }
     edge.ban("192.0.2.1/32");
-    let mut cost = |what: &str, from: &str, to: &str, transport| {
+    let cost = |what: &str, from: &str, to: &str, transport| {
         let frame = frame(from, to, transport);
         let mut out = vec![0; 256];
         let best = (0..5)

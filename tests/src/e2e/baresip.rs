@@ -104,11 +104,15 @@ impl Baresip {
             .map(drop)
     }
 
-    /// Ends the call that is up.
+    /// Ends the call that is up, once it is a second old: before that, baresip ends it without a word.
     ///
     /// # Errors
     /// It takes no command any more.
     pub fn hang_up(&mut self) -> Result<()> {
+        self.process
+            .wait_until("a call that is a second old", SIGNALLING, |line| {
+                line.contains("] audio=") && !line.contains("[0:00:00]")
+            })?;
         self.process.tell("/hangup")
     }
 

@@ -1,12 +1,14 @@
 //! What several of these tests do.
 
-use std::net::Ipv4Addr;
-use std::time::Duration;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Context, Result, ensure};
+use sbc::io::admin::types::Flow;
 use sbc_tests::e2e::{
-    Account, Baresip, CARRIER, Daemon, EDGE_LEFT, FastPath, Heard, Lab, Need, PHONE, Phone, RunAs,
-    lab_config,
+    Account, Baresip, CARRIER, Daemon, EDGE_LEFT, FastPath, Heard, Lab, Metrics, Need, PHONE,
+    Phone, RunAs, lab_config,
 };
 
 /// What Alice plays, in Hz: a lost packet of 20 ms is half a period too little.
@@ -91,5 +93,42 @@ pub(crate) fn assert_heard([alice, bob]: &[Heard; 2], seconds: f64) {
         assert!(heard.gaps.is_empty(), "{heard:?}");
         assert!(heard.seconds >= seconds, "{heard:?}");
         assert!(heard.level > -20.0, "{heard:?}");
+    }
+}
+
+/// Media packets that were dropped for that reason.
+pub(crate) fn dropped(metrics: &Metrics, reason: &str) -> u64 {
+    metrics.sum("sbc_media_dropped_packets_total", &[("reason", reason)]) as u64
+}
+
+/// Set on drop, so that a test that fails does not wait for its threads.
+pub(crate) struct Raise<'a>(pub(crate) &'a AtomicBool);
+
+impl Drop for Raise<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Where the RTP of the left side comes from, as `sbc flows` says, once that is as it should be.
+pub(crate) fn latched_until(
+    lab: &Lab,
+    holds: impl Fn(Option<SocketAddr>) -> bool,
+) -> Result<Option<SocketAddr>> {
+    let file = lab.scratch.path().join("lab.toml");
+    let file = file.to_str().context("not UTF-8")?;
+    let end = Instant::now() + Duration::from_secs(5);
+    loop {
+        let output = Daemon::cli(&lab.edge, ["flows", "--json", "--config", file])?;
+        let flows: Vec<Flow> = serde_json::from_slice(&output.stdout)?;
+        let rtp = flows.iter().find(|flow| flow.kind.starts_with("rtp"));
+        let sides = rtp.into_iter().flat_map(|flow| &flow.sides);
+        let latched = sides
+            .filter(|side| side.network == "left")
+            .find_map(|side| side.latched);
+        if holds(latched) {
+            return Ok(latched);
+        }
+        ensure!(Instant::now() < end, "latched to {latched:?}: {flows:?}");
     }
 }

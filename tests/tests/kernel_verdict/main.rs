@@ -7,240 +7,31 @@
     reason = "a test that cannot go on fails"
 )]
 
-use std::cell::Cell;
-use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use etherparse::PacketBuilder;
-use rand_chacha::ChaCha8Rng;
-use rand_core::{RngCore, SeedableRng};
 use sbc::config::NetworkId;
-use sbc::io::fast_path::{HopMap, Program};
-use sbc::media::{FlowKind, FlowPair, PairId, Path, Side, Slot, flow_configs};
 use sbc::shed::{Action, Ban, By};
 use sbc::sip::Transport;
-use sbc_ebpf::abi::{self, FlowConfig, Local, NextHop};
-use sbc_ebpf::{Drop, FlowState};
-use sbc_tests::e2e::{Need, skip, skipped};
+use sbc_ebpf::Drop;
+use sbc_ebpf::abi::{self, NextHop};
+use sbc_tests::e2e::{Need, skipped};
+use sbc_tests::frames::{
+    CARRIER, DROP, Fate, LINK, OURS, OURS6, PASS, PHONE, PHONE6, THEIRS, TX, ip, rtp_of, udp,
+};
 
-mod host;
+mod both;
+mod calls;
+mod fuzz;
+mod odd;
+mod race;
 
-use host::{DROP, Fate, Host, PASS, TX};
-
-const PHONE: &str = "10.0.0.2:4000";
-const OURS: &str = "10.0.0.1:30000";
-const THEIRS: &str = "10.0.1.1:31000";
-const CARRIER: &str = "10.0.1.2:5000";
-const OURS6: &str = "[fd00::1]:30000";
-const PHONE6: &str = "[fd00::2]:4000";
-
-/// Ports of each address's media range, from 30,000.
-const PORTS: u32 = 2000;
-const ADDRESSES: u32 = 3;
-
-/// The program in the kernel and its twin on the host, with the same tables.
-struct Both {
-    kernel: Program,
-    hops: HopMap,
-    host: Host,
-}
-
-impl Both {
-    /// None where there is no BPF to be had.
-    fn load() -> Option<Both> {
-        let (kernel, hops) = match Program::load(PORTS * ADDRESSES) {
-            Ok(loaded) => loaded,
-            Err(failure) if failure.os_error() == Some(1) => {
-                skip(
-                    "the kernel's verdict",
-                    &format!("it needs root (CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON): {failure}"),
-                );
-                return None;
-            }
-            Err(failure) => panic!("{failure}"),
-        };
-        let host = Host {
-            flows: HashMap::new(),
-            states: (0..32).map(|_| Cell::default()).collect(),
-            hops: vec![NextHop::default()],
-            locals: Vec::new(),
-        };
-        let mut both = Both { kernel, hops, host };
-        both.hops.beat().unwrap();
-        // TEST_RUN's packets come in by lo, which is interface 1 everywhere.
-        both.hop(NextHop {
-            ifindex: 1,
-            mtu: 1500,
-            destination: [2, 0, 0, 0, 0, 9],
-            source: [2, 0, 0, 0, 0, 1],
-            flags: abi::PLAIN,
-            ..NextHop::default()
-        });
-        for ip in [ip(OURS), ip(THEIRS), ip(OURS6)] {
-            both.local(ip);
-        }
-        both.pair(0, (OURS, PHONE), (THEIRS, CARRIER));
-        both.pair(1, (OURS6, PHONE6), ("10.0.1.1:31002", "10.0.1.2:5002"));
-        both.pair(
-            2,
-            ("10.0.0.1:30010", PHONE),
-            ("[fd00::1]:31010", "[fd00::9]:5010"),
-        );
-        Some(both)
-    }
-
-    fn hop(&mut self, hop: NextHop) {
-        self.hops.put(self.host.hops.len() as u32, hop).unwrap();
-        self.host.hops.push(hop);
-    }
-
-    fn local(&mut self, ip: IpAddr) {
-        let local = Local {
-            address: ip.into(),
-            low: 30_000,
-            count: PORTS as u16,
-            network: 3,
-            base: 1 + PORTS * self.host.locals.len() as u32,
-            ..Local::default()
-        };
-        self.kernel.put_local(local).unwrap();
-        self.host.locals.push(local);
-    }
-
-    fn place(&self, local: &str) -> u32 {
-        let local: SocketAddr = local.parse().unwrap();
-        let mut all = self.host.locals.iter();
-        let block = all
-            .find(|block| block.address == local.ip().into())
-            .unwrap();
-        block.place(abi::Port::new(local.port())).unwrap()
-    }
-
-    /// Two flows, each between an address of ours and a peer.
-    fn pair(&mut self, number: u32, a: (&str, &str), b: (&str, &str)) {
-        let [first, second] = configs(number, a, b);
-        self.flow(a.0, first);
-        self.flow(b.0, second);
-    }
-
-    fn flow(&mut self, local: &str, config: FlowConfig) {
-        let (place, row) = (self.place(local), self.host.flows.len() as u32 + 1);
-        self.kernel.write_flow(row, &config).unwrap();
-        self.kernel.point(place, row).unwrap();
-        self.host.flows.insert(place, config);
-    }
-
-    /// Gives both the frame, and what they agree on.
-    #[track_caller]
-    fn run(&mut self, frame: &[u8]) -> Fate {
-        let reasons = |kernel: &Program| Drop::ALL.map(|r| kernel.drops(3, r).unwrap());
-        let before = reasons(&self.kernel);
-        let mut out = vec![0; frame.len() + 256];
-        let result = self.kernel.run(frame, &mut out, 1).unwrap();
-        out.truncate(result.data_size_out as usize);
-        let after = reasons(&self.kernel);
-        let counted = Drop::ALL
-            .into_iter()
-            .zip(before.into_iter().zip(after))
-            .find(|(_, (before, after))| before != after)
-            .map(|(reason, _)| reason);
-        let fate = self.host.run(frame);
-        assert_eq!(
-            (result.return_value, &out, counted),
-            (fate.0, &fate.1, fate.2),
-            "{frame:02x?}"
-        );
-        for (row, host) in self.host.states.iter().enumerate() {
-            let kernel = self.kernel.state(row as u32).unwrap();
-            assert_eq!(
-                without_time(kernel),
-                without_time(host.get()),
-                "{frame:02x?}"
-            );
-        }
-        fate
-    }
-}
-
-/// The two have no common clock.
-fn without_time(mut state: FlowState) -> FlowState {
-    state.last_seen = 0;
-    state.stream.jitter = 0;
-    state.stream.transit = 0;
-    state
-}
-
-fn side(network: u16, (local, peer): (&str, &str)) -> Side {
-    Side {
-        named: Some(peer.parse().unwrap()),
-        sources: ["192.0.2.7/32".parse().unwrap()].into_iter().collect(),
-        payload_types: 1 | 1 << 8 | 1 << 101,
-        timed: 1 | 1 << 8,
-        clock_rate: 8000,
-        ..Side::new(NetworkId(network), local.parse().unwrap())
-    }
-}
-
-/// Both flows of the pair of this number, whose packets leave by the first next hop.
-fn configs(number: u32, a: (&str, &str), b: (&str, &str)) -> [FlowConfig; 2] {
-    let pair = FlowPair {
-        id: PairId(number.into()),
-        kind: FlowKind::Rtp,
-        sides: [side(3, a), side(3, b)],
-        path: Path::Kernel,
-        companion: None,
-    };
-    let slots = [2 * number, 2 * number + 1].map(|row| Slot { row, epoch: 7 });
-    flow_configs(&pair, slots, None).map(|config| FlowConfig {
-        next_hops: [1, 1, 0, 0],
-        ..config
-    })
-}
-
-/// One flow of a pair whose other one nobody needs.
-fn config(number: u32, local: &str) -> FlowConfig {
-    let [config, _] = configs(number, (local, PHONE), (THEIRS, CARRIER));
-    config
-}
-
-fn ip(at: &str) -> IpAddr {
-    at.parse::<SocketAddr>().unwrap().ip()
-}
+use both::Both;
 
 /// 20 ms of a payload type from one address to another.
 fn rtp(from: &str, to: &str, payload_type: u8) -> Vec<u8> {
-    let mut payload = vec![
-        0x80,
-        payload_type,
-        0,
-        1,
-        0,
-        0,
-        0,
-        160,
-        0xde,
-        0xad,
-        0xbe,
-        0xef,
-    ];
-    payload.extend((0..160_u8).map(|n| n.wrapping_mul(7)));
-    udp(from, to, &payload)
-}
-
-fn udp(from: &str, to: &str, payload: &[u8]) -> Vec<u8> {
-    let [from, to] = [from, to].map(|at| at.parse::<SocketAddr>().unwrap());
-    let link = PacketBuilder::ethernet2([2, 0, 0, 0, 0, 2], [2, 0, 0, 0, 0, 1]);
-    let network = match (from.ip(), to.ip()) {
-        (IpAddr::V4(from), IpAddr::V4(to)) => link.ipv4(from.octets(), to.octets(), 17),
-        (IpAddr::V6(from), IpAddr::V6(to)) => link.ipv6(from.octets(), to.octets(), 17),
-        _ => panic!("one family"),
-    };
-    let builder = network.udp(from.port(), to.port());
-    let mut frame = Vec::with_capacity(builder.size(payload.len()));
-    builder.write(&mut frame, payload).unwrap();
-    frame
+    udp(from, to, &rtp_of(payload_type, 1, 0xdead_beef, 160))
 }
 
 /// Source, destination and payload of a frame whose checksums are right.
@@ -390,18 +181,15 @@ fn every_reason_is_given() {
     options[14] = 0x46;
     let mut long = rtp(PHONE, OURS, 0);
     long[38..40].copy_from_slice(&1000_u16.to_be_bytes());
-    let mut nobody = config(4, "10.0.0.1:30020");
-    nobody.peer_port = abi::Port::NONE;
-    both.flow("10.0.0.1:30020", nobody);
-    let mut nowhere = config(5, "10.0.0.1:30030");
-    nowhere.next_hops = [2, 0, 0, 0];
-    both.hop(NextHop {
-        ifindex: 1,
-        mtu: 100,
-        flags: abi::PLAIN,
-        ..NextHop::default()
+    both.change("10.0.0.1:30010", |config| {
+        config.peer_port = abi::Port::NONE;
     });
-    both.flow("10.0.0.1:30030", nowhere);
+    let row = both.host.hops.len() as u32;
+    both.host.hops.push(NextHop {
+        mtu: 100,
+        ..both.host.hops[LINK as usize]
+    });
+    both.change("10.0.0.1:30050", |config| config.next_hops = [row; 4]);
     for (frame, reason) in [
         (rtp(PHONE, "10.0.0.1:30002", 0), Drop::NoFlow),
         (rtp("10.0.0.3:4000", OURS, 0), Drop::WrongSource),
@@ -415,8 +203,8 @@ fn every_reason_is_given() {
             udp(PHONE, OURS, &[0x80, 200, 0, 1, 1, 2, 3, 4]),
             Drop::NotRtp,
         ),
-        (rtp(PHONE, "10.0.0.1:30020", 0), Drop::NoPeer),
-        (rtp(PHONE, "10.0.0.1:30030", 0), Drop::TooBig),
+        (rtp(PHONE, "10.0.0.1:30010", 0), Drop::NoPeer),
+        (rtp(PHONE, "10.0.0.1:30050", 0), Drop::TooBig),
         (fragment, Drop::Fragment),
         (options, Drop::Malformed),
         (long, Drop::Malformed),
@@ -434,9 +222,6 @@ fn what_is_not_media_is_the_stacks() {
     later_fragment[21] = 1;
     let mut tcp = rtp(PHONE, OURS, 0);
     tcp[23] = 6;
-    let mut local = config(6, "10.0.0.1:30040");
-    local.flags |= abi::LOCAL;
-    both.flow("10.0.0.1:30040", local);
     for frame in [
         udp(PHONE, "10.0.0.1:5060", b"OPTIONS"),
         rtp(PHONE, "10.0.0.99:30000", 0),
@@ -447,39 +232,6 @@ fn what_is_not_media_is_the_stacks() {
     ] {
         assert_eq!(both.run(&frame), (PASS, frame, None));
     }
-}
-
-#[test]
-fn both_agree_on_a_thousand_damaged_frames() {
-    let Some(mut both) = Both::load() else { return };
-    let mut random = ChaCha8Rng::seed_from_u64(20);
-    let good = [
-        rtp(PHONE, OURS, 0),
-        rtp(CARRIER, THEIRS, 8),
-        rtp(PHONE6, OURS6, 101),
-        rtp("10.0.1.2:5002", "10.0.1.1:31002", 0),
-        rtp(PHONE, "10.0.0.1:30010", 0),
-        udp(PHONE, OURS, &[0x81, 201, 0, 7, 1, 2, 3, 4]),
-    ];
-    let mut actions = [0; 5];
-    for _ in 0..1000 {
-        let mut frame = good[random.next_u32() as usize % good.len()].clone();
-        for _ in 0..random.next_u32() % 3 {
-            // Mostly in the headers.
-            let at = random.next_u32() as usize % 64;
-            let place = at.min(frame.len() - 1);
-            frame[place] ^= 1 << (random.next_u32() % 8);
-        }
-        if random.next_u32() % 8 == 0 {
-            let length = 14 + random.next_u32() as usize % (frame.len() - 14);
-            frame.truncate(length);
-        }
-        actions[both.run(&frame).0 as usize] += 1;
-    }
-    assert!(
-        actions.into_iter().filter(|count| *count > 50).count() >= 3,
-        "{actions:?}"
-    );
 }
 
 #[test]

@@ -9,7 +9,7 @@ use nix::ifaddrs::getifaddrs;
 use nix::net::if_::if_nametoindex;
 
 use super::link::Link;
-use super::netlink::{Netlink, takes_redirects};
+use super::netlink::{Drivers, Netlink};
 use super::program::{Program, ProgramFailure};
 use crate::config::FastPath as Wanted;
 use crate::media::{Fallback, XdpMode};
@@ -110,7 +110,8 @@ fn by_address() -> io::Result<BTreeMap<IpAddr, u32>> {
 pub(super) fn no_native<'a>(
     links: impl IntoIterator<Item = (&'a u32, &'a Link)>,
 ) -> Option<String> {
-    let lacking = |(index, _): &(&u32, &Link)| takes_redirects(**index) == Some(false);
+    let drivers = Drivers::open()?;
+    let lacking = |(index, _): &(&u32, &Link)| drivers.take_redirects(**index) == Some(false);
     let (_, link) = links.into_iter().find(lacking)?;
     let remedy = if link.is_veth {
         ": turn GRO on at its far end (ethtool -K PEER gro on)"

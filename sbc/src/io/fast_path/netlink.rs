@@ -266,29 +266,42 @@ pub(super) enum Heard {
     Links,
 }
 
-/// Whether frames that an XDP program redirects to the interface leave by it, as the driver says; none where the kernel does not tell
-/// (before Linux 6.3).
-pub(super) fn takes_redirects(ifindex: u32) -> Option<bool> {
-    const CONTROL: u16 = 0x10;
-    const GET_FAMILY: u8 = 3;
-    const FAMILY_ID: u16 = 1;
-    const FAMILY_NAME: u16 = 2;
-    const GET_DEVICE: u8 = 1;
-    const DEVICE_IFINDEX: u16 = 1;
-    const DEVICE_XDP_FEATURES: u16 = 3;
-    const NDO_XMIT: u64 = 4;
-    let socket = open(NETLINK_GENERIC).ok()?;
-    let family = generic(
-        &socket,
-        CONTROL,
-        GET_FAMILY,
-        (FAMILY_NAME, b"netdev\0"),
-        FAMILY_ID,
-    )?;
-    let family = u16::from_ne_bytes(family.try_into().ok()?);
-    let question = (DEVICE_IFINDEX, &ifindex.to_ne_bytes()[..]);
-    let features = generic(&socket, family, GET_DEVICE, question, DEVICE_XDP_FEATURES)?;
-    Some(u64::from_ne_bytes(features.try_into().ok()?) & NDO_XMIT != 0)
+/// Asks drivers what they can do, of the namespace that it was opened in.
+pub(super) struct Drivers {
+    socket: Socket,
+    family: u16,
+}
+
+impl Drivers {
+    /// None where the kernel does not tell (before Linux 6.3).
+    pub(super) fn open() -> Option<Drivers> {
+        const CONTROL: u16 = 0x10;
+        const GET_FAMILY: u8 = 3;
+        const FAMILY_ID: u16 = 1;
+        const FAMILY_NAME: u16 = 2;
+        let socket = open(NETLINK_GENERIC).ok()?;
+        let question = (FAMILY_NAME, &b"netdev\0"[..]);
+        let family = generic(&socket, CONTROL, GET_FAMILY, question, FAMILY_ID)?;
+        let family = u16::from_ne_bytes(family.try_into().ok()?);
+        Some(Drivers { socket, family })
+    }
+
+    /// Whether frames that an XDP program redirects to the interface leave by it, as the driver says; none where the kernel does not tell.
+    pub(super) fn take_redirects(&self, ifindex: u32) -> Option<bool> {
+        const GET_DEVICE: u8 = 1;
+        const DEVICE_IFINDEX: u16 = 1;
+        const DEVICE_XDP_FEATURES: u16 = 3;
+        const NDO_XMIT: u64 = 4;
+        let question = (DEVICE_IFINDEX, &ifindex.to_ne_bytes()[..]);
+        let features = generic(
+            &self.socket,
+            self.family,
+            GET_DEVICE,
+            question,
+            DEVICE_XDP_FEATURES,
+        )?;
+        Some(u64::from_ne_bytes(features.try_into().ok()?) & NDO_XMIT != 0)
+    }
 }
 
 /// One question to a generic netlink family with one attribute, and one attribute of its answer.

@@ -14,7 +14,7 @@ use std::time::Duration;
 use sbc_ebpf::abi::{MAX_NEXT_HOPS, NextHop};
 
 use super::link::Device;
-use super::netlink::{Events, Heard, Netlink, Route, WAYS, takes_redirects};
+use super::netlink::{Drivers, Events, Heard, Netlink, Route, WAYS};
 use super::program::{HopMap, ProgramFailure};
 use crate::media::Fallback;
 
@@ -37,6 +37,7 @@ pub(super) type Wake = Box<dyn Fn() + Send>;
 struct Table {
     map: HopMap,
     netlink: Netlink,
+    drivers: Option<Drivers>,
     /// As of the last event.
     devices: HashMap<u32, Option<Device>>,
     /// A link has changed just now: what was asked of neighbours before may have been lost on it.
@@ -81,6 +82,7 @@ impl NextHops {
         let mut table = Table {
             map,
             netlink: Netlink::new()?,
+            drivers: Drivers::open(),
             devices: HashMap::new(),
             is_link_new: false,
             is_native: true,
@@ -324,8 +326,9 @@ impl Table {
                     None => None,
                 };
                 let mut device = Device::of(ifindex, &link, lower.as_ref());
-                device.takes_nothing =
-                    self.is_native && takes_redirects(device.carrier) == Some(false);
+                let drivers = self.drivers.as_ref().filter(|_| self.is_native);
+                let takes = drivers.and_then(|drivers| drivers.take_redirects(device.carrier));
+                device.takes_nothing = takes == Some(false);
                 Some(device)
             }
         };

@@ -244,7 +244,7 @@ impl Program {
     /// # Errors
     /// No privileges, or a frame shorter than an Ethernet header.
     pub fn run(
-        &mut self,
+        &self,
         frame: &[u8],
         out: &mut [u8],
         repeat: u32,
@@ -255,7 +255,11 @@ impl Program {
             repeat,
             ..TestRunOptions::default()
         };
-        Ok(xdp(&mut self.ebpf)?.test_run(options)?)
+        let program = self.ebpf.program(Self::NAME);
+        let program: &Xdp = program
+            .ok_or(ProgramFailure::Object("program"))?
+            .try_into()?;
+        Ok(program.test_run(options)?)
     }
 }
 
