@@ -66,7 +66,10 @@ fn shape(report: &Report) -> String {
             None => "unknown",
         }
     };
-    let words = report.commands.iter().map(|command| match command {
+    // Readings change nothing, and come as often as the call's length has it.
+    let changes = report.commands.iter();
+    let changes = changes.filter(|command| !matches!(command, FlowCommand::Read(_)));
+    let words = changes.map(|command| match command {
         FlowCommand::Install(pair) => format!("+{}", kind_of(pair.id)),
         FlowCommand::Update(pair) => format!("={}", kind_of(pair.id)),
         FlowCommand::Read(id) => format!("?{}", kind_of(*id)),
