@@ -214,10 +214,10 @@ impl Nat {
 
     /// As after a restart: no mapping is left, and the new ones are others.
     fn rebind(&self) -> Result<()> {
-        self.outer.exec("nft flush chain ip nat out")?;
         let (first, last) = (REBOUND.start(), REBOUND.end());
+        // At once: between the two nothing would be translated.
         self.outer.exec(&format!(
-            "nft add rule ip nat out oifname wan meta l4proto udp masquerade to :{first}-{last}"
+            "nft flush chain ip nat out ; add rule ip nat out oifname wan meta l4proto udp masquerade to :{first}-{last}"
         ))?;
         self.outer.enter(forget_connections)?
     }
