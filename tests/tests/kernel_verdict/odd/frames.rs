@@ -3,7 +3,7 @@
 use sbc_tests::frames::{OURS, PHONE, PHONE6, Way, rtcp, rtp, rtp_of};
 
 use super::make::{
-    FAX, IP, NARROW, Odd, RTCP, UDP, UDP6, USER, V4, V4_TO_V6, V6, V6_TO_V4, add, between,
+    FAX, IP, NARROW, OPEN, Odd, RTCP, UDP, UDP6, USER, V4, V4_TO_V6, V6, V6_TO_V4, add, between,
     extended, icmp, odd, on, put, sized, sum_up, sums_to_zero, tagged,
 };
 
@@ -234,6 +234,22 @@ fn addresses() -> Vec<(&'static str, Odd)> {
         (
             "from the broadcast address",
             between(&V4, "255.255.255.255:4000", OURS),
+        ),
+        (
+            "from a multicast group, where media may come from anywhere",
+            between(&OPEN, "224.0.0.1:4000", OPEN.at),
+        ),
+        (
+            "from the broadcast address, where media may come from anywhere",
+            between(&OPEN, "255.255.255.255:4000", OPEN.at),
+        ),
+        (
+            "from no address, where media may come from anywhere",
+            between(&OPEN, "0.0.0.0:4000", OPEN.at),
+        ),
+        (
+            "from port 0, where media may come from anywhere",
+            between(&OPEN, "203.0.113.9:0", OPEN.at),
         ),
         ("from no address", between(&V4, "0.0.0.0:4000", OURS)),
         ("from the loopback", between(&V4, "127.0.0.1:4000", OURS)),

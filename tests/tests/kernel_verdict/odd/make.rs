@@ -39,6 +39,8 @@ pub(super) static RTCP: Way = way(
 );
 pub(super) static FAX: Way = way(PHONE, "10.0.0.1:30030", "10.0.1.1:31030", CARRIER);
 pub(super) static USER: Way = way(PHONE, "10.0.0.1:30040", "10.0.1.1:31040", CARRIER);
+/// Media may come from anywhere.
+pub(super) static OPEN: Way = way(PHONE, "10.0.0.1:30050", "10.0.1.1:31050", CARRIER);
 pub(super) static NARROW: Way = Way {
     hop: OTHER,
     ..way(PHONE, "10.0.0.1:30060", "10.0.1.1:31060", CARRIER)
