@@ -109,6 +109,19 @@ impl Address {
         }
     }
 
+    /// Whether it can be one host's: no multicast, no broadcast, not "this network" (RFC 1122 3.2.1.3, RFC 4291 2.5.2, 2.7).
+    #[must_use]
+    #[inline(always)]
+    pub const fn is_ones_own(&self) -> bool {
+        let [a, b, c, d] = self.0;
+        if self.is_v4() {
+            let [first, ..] = d.to_ne_bytes();
+            return first != 0 && first < 224;
+        }
+        let [first, ..] = a.to_ne_bytes();
+        first != 0xff && a | b | c | d != 0
+    }
+
     /// As the standard library has it; v4-mapped ones as IPv4.
     #[must_use]
     pub fn ip(&self) -> IpAddr {

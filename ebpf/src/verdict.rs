@@ -437,6 +437,10 @@ fn candidate(config: &FlowConfig, datagram: &impl Arrived) -> Option<u8> {
     if count > 0 && config.named_port == datagram.source_port() && *named == source {
         return Some(0);
     }
+    // However wide the prefix: nobody is there to be answered.
+    if datagram.source_port() == Port::NONE || !source.is_ones_own() {
+        return None;
+    }
     if count > 1 && source.is_in(b, config.lengths[1]) {
         return Some(1);
     }
