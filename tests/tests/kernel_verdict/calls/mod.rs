@@ -312,17 +312,21 @@ fn the_checksum_is_right_whatever_it_comes_to() {
         both.goes(&there, &rtp_of(0, 1, 1, 4));
         let mut payload = rtp_of(0, 1, 1, 4);
         let mut zero = 0;
-        for word in 0..=u16::MAX {
+        // What the sum is with a word of 0 is the word that makes it 0.
+        payload[12..14].fill(0);
+        let first = leaving(&hop, 46, &there, &payload);
+        let udp_at = first.len() - payload.len() - 8;
+        let void = u16::from_be_bytes([first[udp_at + 6], first[udp_at + 7]]);
+        for word in (0..=u16::MAX).step_by(8).chain([void]) {
             payload[12..14].copy_from_slice(&word.to_be_bytes());
             let arriving = udp(there.from, there.at, &payload);
             let leaving = leaving(&hop, 46, &there, &payload);
-            let udp_at = leaving.len() - payload.len() - 8;
             let is_zero = leaving[udp_at + 6..udp_at + 8] == [0xff, 0xff];
             zero += u32::from(is_zero);
             // The kernel counts what it is given: both have the same.
             if is_zero || word % 512 == 0 {
                 assert_eq!(both.run(&arriving).1, leaving);
-            } else if word % 8 == 0 {
+            } else {
                 let kept: Vec<_> = both.host.states.iter().map(|state| state.get()).collect();
                 assert_eq!(both.host.run(&arriving).1, leaving);
                 for (state, kept) in both.host.states.iter().zip(kept) {
