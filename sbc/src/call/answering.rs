@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::context::{AGENT, ALLOW, Context};
+use super::context::{AGENT, ALLOW, Context, SUPPORTED};
 use super::failure::Failure;
 use super::hiding::{Hidden, tells_address};
 use super::io::{Action, Purpose};
@@ -33,6 +33,7 @@ impl Call {
         match answer.code().unwrap_or_default() {
             100..200 => self.on_provisional(now, cx, index, answer),
             200..300 => self.on_success(now, cx, index, answer),
+            422 if self.ask_for_longer(cx, index, answer) => {}
             _ => self.on_branch_failed(now, cx, leg, Failure::answer(answer)),
         }
     }
@@ -68,7 +69,7 @@ impl Call {
             .early_answer(now, cx, index, answer)
             .filter(|sdp| !sdp.is_empty());
         self.order_flows();
-        let bytes = self.write_answer(answer, &tag, sdp.as_deref());
+        let bytes = self.write_answer(now, answer, &tag, sdp.as_deref());
         if sdp.is_some() {
             self.a.side.sent = sdp;
         }
@@ -252,6 +253,7 @@ impl Call {
         let mut late = None;
         if let Some(branch) = self.branches.get_mut(index) {
             branch.side.dialog = Some(b);
+            branch.side.session.answered(now, answer);
             branch.attempt = Attempt::Up;
             late = branch.owes_ack.then_some(branch.leg);
             self.state = State::Up {
@@ -261,6 +263,7 @@ impl Call {
         }
         if let State::Up { leg, .. } = self.state {
             self.watch(now, leg);
+            self.ends = self.longest(cx, leg).map(|longest| now + longest);
         }
         for other in 0..self.branches.len() {
             if other != index {
@@ -272,7 +275,7 @@ impl Call {
         if late.is_none() {
             self.acknowledge(cx, index, None);
         }
-        let bytes = self.write_answer(answer, &tag, Some(&sdp));
+        let bytes = self.write_answer(now, answer, &tag, Some(&sdp));
         self.a.side.sent = Some(sdp);
         if let Ok(message) = Message::parse(bytes.clone(), &Default::default()) {
             let mut unacked = Unacked::new(now, self.a.id, self.a.invite.cseq().number, message);
@@ -296,7 +299,13 @@ impl Call {
     }
 
     /// The answer to A that B's answer becomes.
-    fn write_answer(&self, answer: &Message, tag: &str, sdp: Option<&[u8]>) -> Bytes {
+    fn write_answer(
+        &mut self,
+        now: Instant,
+        answer: &Message,
+        tag: &str,
+        sdp: Option<&[u8]>,
+    ) -> Bytes {
         let (code, phrase) = match answer.start() {
             Start::Response { code, reason } if !tells_address(reason) => (code, reason),
             _ => (
@@ -309,7 +318,10 @@ impl Call {
             .header(Name::Contact, contact(hop))
             .header(Name::Server, AGENT);
         if code >= 200 {
-            writer = writer.header(Name::Allow, ALLOW);
+            writer = writer
+                .header(Name::Allow, ALLOW)
+                .header(Name::Supported, SUPPORTED);
+            writer = self.a.side.session.accept(now, &self.a.invite, writer);
         }
         // What makes the route set of the dialog goes back as it came (RFC 3261 12.1.1).
         for route in self.a.invite.values(Name::RecordRoute) {

@@ -5,12 +5,13 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use super::context::{AGENT, ALLOW, Context, local_address};
+use super::context::{AGENT, ALLOW, Context, SUPPORTED, local_address};
 use super::failure::Failure;
 use super::hiding::{Hidden, tells_address};
 use super::io::{Action, Purpose};
 use super::machine::{Attempt, Branch, Call, LEG_A, State};
 use super::relay::cancel_of;
+use super::session::Session;
 use super::side::{Side, Why, contact, via};
 use crate::config::{Codec, MediaTimeout, TrunkId};
 use crate::engine::{Outcome, Party};
@@ -256,7 +257,9 @@ impl Call {
             .header(Name::CSeq, format_args!("{} INVITE", cx.tokens.cseq()))
             .header(Name::Contact, contact(hop))
             .header(Name::Allow, ALLOW)
+            .header(Name::Supported, SUPPORTED)
             .header(Name::UserAgent, AGENT);
+        let writer = Session::new().ask(writer);
         let writer = hidden.pass(a, writer);
         match offer {
             Some(sdp) => writer.body("application/sdp", sdp),

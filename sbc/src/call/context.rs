@@ -16,6 +16,9 @@ pub const AGENT: &str = concat!("sbc/", env!("CARGO_PKG_VERSION"));
 /// The methods that we take, as in Allow.
 pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, REGISTER";
 
+/// The extensions that we speak, as in Supported: session timers (RFC 4028).
+pub const SUPPORTED: &str = "timer";
+
 /// What the engine lends to a call.
 pub struct Context<'a> {
     /// The config in force.

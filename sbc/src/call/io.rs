@@ -16,10 +16,12 @@ pub enum Purpose {
     Cancel(LegId),
     /// The end of a leg.
     Bye(LegId),
-    /// A re-INVITE to this leg, relayed from the other one.
+    /// A re-INVITE or UPDATE to this leg, relayed from the other one.
     Relay(LegId),
     /// Its CANCEL.
     CancelRelay(LegId),
+    /// A refresh of this leg's session, of our own accord (RFC 4028).
+    Refresh(LegId),
 }
 
 /// What happens to a call.

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use super::context::Context;
 use super::failure::Failure;
 use super::io::{Action, Input, Purpose};
+use super::late::{Again, Late};
 use super::relay::Relay;
 use super::side::{Side, Why};
 use super::silence::Watch;
@@ -29,6 +30,12 @@ pub struct Call {
     pub(super) branches: Vec<Branch>,
     pub(super) media: CallMedia,
     pub(super) relay: Option<Relay>,
+    /// An offer of one leg's that the other one is to answer in its ACK.
+    pub(super) late: Option<Late>,
+    /// What one leg has still to be told of the other.
+    pub(super) again: Option<Again>,
+    /// Once it is up: when it has lasted long enough.
+    pub(super) ends: Option<Instant>,
     /// While it is up, if silence may end it.
     pub(super) watch: Option<Watch>,
     pub(super) state: State,
@@ -186,6 +193,9 @@ impl Call {
             branches: Vec::new(),
             media: CallMedia::new(),
             relay: None,
+            late: None,
+            again: None,
+            ends: None,
             watch: None,
             state: State::Ringing {
                 destinations: decision.destinations.iter().copied().collect(),
@@ -262,6 +272,18 @@ impl Call {
             Input::Full {
                 purpose: Purpose::Relay(leg),
             } => self.on_relay_full(leg),
+            Input::Response {
+                purpose: Purpose::Refresh(leg),
+                id,
+                message,
+            } => self.on_refresh_answer(now, cx, leg, id, &message),
+            Input::Failed {
+                purpose: Purpose::Refresh(leg),
+                ..
+            } => self.on_refresh_failed(now, cx, leg),
+            Input::Full {
+                purpose: Purpose::Refresh(leg),
+            } => self.on_refresh_full(now, leg),
             Input::Failed {
                 purpose: Purpose::Invite(leg),
                 failure,
@@ -297,6 +319,7 @@ impl Call {
                 ringing,
                 self.a.side.poll_timeout(),
                 self.watch.as_ref().map(Watch::poll_timeout),
+                self.poll_sessions(),
             ])
             .flatten()
             .min()
@@ -311,6 +334,7 @@ impl Call {
             self.on_ring_limit(now, cx);
         }
         self.listen(now);
+        self.keep_sessions(now, cx);
     }
 
     /// Nothing is left to do: it may be dropped once its actions are drained.
@@ -418,7 +442,7 @@ impl Call {
             State::Ringing { .. } => std::time::Duration::ZERO,
             State::Over => return,
         };
-        self.drop_relay();
+        self.drop_relay(cx);
         self.watch = None;
         self.media.end(now, cx.ports);
         self.order_flows();

@@ -6,10 +6,13 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::answering::sdp_of;
-use super::context::{AGENT, ALLOW, Context};
+use super::context::{AGENT, ALLOW, Context, SUPPORTED};
 use super::failure::Failure;
-use super::machine::{Call, LEG_A, State};
-use super::side::{Unacked, Why, contact};
+use super::machine::{Branch, Call, LEG_A, State};
+use super::refresh::least;
+use super::relay::{Origin, is_same_session};
+use super::session;
+use super::side::{Unacked, contact};
 use crate::dialog::DialogError;
 use crate::engine::Outcome;
 use crate::media::LegId;
@@ -56,7 +59,10 @@ impl Call {
                 self.reply(id, hop, request, 200, None);
                 self.on_bye(now, cx, leg, request);
             }
-            Method::Invite | Method::Update => self.on_offer(now, cx, leg, id, hop, request),
+            Method::Invite | Method::Update => {
+                let request = request.clone();
+                self.on_offer(now, cx, leg, Origin { id, hop, request });
+            }
             Method::Options => {
                 self.reply(id, hop, request, 200, None);
             }
@@ -99,45 +105,6 @@ impl Call {
         self.hang_up_late(cx, leg);
     }
 
-    /// The ACK has the answer to the other side's offer (RFC 3264 with RFC 3261 13.2.1).
-    fn on_late_answer(
-        &mut self,
-        now: Instant,
-        cx: &mut Context<'_>,
-        from: LegId,
-        offerer: LegId,
-        ack: &Message,
-    ) {
-        if !matches!(self.state, State::Up { .. }) {
-            return;
-        }
-        let answer = sdp_of(ack)
-            .map(|body| self.media.answer(now, cx.ports, from, body))
-            .unwrap_or(Err(crate::media::Refused::NoOffer));
-        self.order_flows();
-        match answer {
-            Ok(sdp) => {
-                if let Some(side) = self.side(from) {
-                    side.received = sdp_of(ack).map(Bytes::copy_from_slice);
-                }
-                if let Some(index) = self.branches.iter().position(|b| b.leg == offerer) {
-                    self.acknowledge(cx, index, Some(&sdp));
-                }
-                if let Some(side) = self.side(offerer) {
-                    side.sent = Some(sdp);
-                }
-                self.note_hold(now);
-            }
-            Err(refused) => self.close(
-                now,
-                cx,
-                None,
-                (Outcome::Failed, refused.to_string()),
-                &Why::cause(488, "Not Acceptable Here"),
-            ),
-        }
-    }
-
     /// The leg whose confirmed dialog a request belongs to.
     fn leg_of(&self, request: &Message) -> Option<LegId> {
         let is_of = |dialog: &Option<crate::dialog::Dialog>| {
@@ -152,14 +119,24 @@ impl Call {
             .map(|branch| branch.leg)
     }
 
-    /// Whether it belongs to an early dialog of A's.
+    /// Whether it belongs to an early dialog: of A's, or of a B leg that rings.
     fn is_early(&self, request: &Message) -> bool {
-        let invite = &self.a.invite;
         let tag = request.to().tag().unwrap_or_default();
+        let theirs = request.from().tag().unwrap_or_default();
+        let is_of_a = {
+            let invite = &self.a.invite;
+            request.call_id() == invite.call_id()
+                && Some(theirs) == invite.from().tag()
+                && self.a.tags.iter().any(|ours| ours == tag)
+        };
+        let is_of_b = |branch: &Branch| {
+            branch.is_ringing()
+                && request.call_id() == branch.invite.call_id()
+                && Some(tag) == branch.invite.from().tag()
+                && branch.early.iter().any(|early| early.theirs == theirs)
+        };
         matches!(self.state, State::Ringing { .. })
-            && request.call_id() == invite.call_id()
-            && request.from().tag() == invite.from().tag()
-            && self.a.tags.iter().any(|ours| ours == tag)
+            && (is_of_a || self.branches.iter().any(is_of_b))
     }
 
     /// A may end an early dialog with BYE (RFC 3261 15); the rest waits for the 200.
@@ -171,8 +148,9 @@ impl Call {
         hop: Hop,
         request: &Message,
     ) {
+        let is_of_a = request.call_id() == self.a.invite.call_id();
         match request.method() {
-            Method::Bye => {
+            Method::Bye if is_of_a => {
                 self.reply(id, hop, request, 200, None);
                 let failure = Failure::own(487, Outcome::Cancelled, "hung up while it rang");
                 self.give_up(now, cx, failure);
@@ -180,47 +158,116 @@ impl Call {
             Method::Options => {
                 self.reply(id, hop, request, 200, None);
             }
-            Method::Invite | Method::Update => self.refuse(id, hop, request, 491),
+            // It offers nothing (RFC 3311 5.1).
+            Method::Update if request.body().is_empty() => {
+                self.reply(id, hop, request, 200, None);
+            }
+            // RFC 3311 5.2: his own offer has no answer yet, or ours has none, or is still to be made.
+            Method::Invite | Method::Update => {
+                let has_offered = is_of_a && self.a.side.received.is_some();
+                let origin = Origin {
+                    id,
+                    hop,
+                    request: request.clone(),
+                };
+                self.refuse_for_now(cx, &origin, if has_offered { 500 } else { 491 });
+            }
             _ => self.refuse(id, hop, request, 405),
         }
     }
 
     /// A re-INVITE or UPDATE: what changes nothing is answered as before, what changes media goes to the other leg.
-    fn on_offer(
-        &mut self,
-        now: Instant,
-        cx: &mut Context<'_>,
-        leg: LegId,
-        id: ServerId,
-        hop: Hop,
-        request: &Message,
-    ) {
+    fn on_offer(&mut self, now: Instant, cx: &mut Context<'_>, leg: LegId, origin: Origin) {
+        let request = &origin.request;
+        if session::is_too_short(request) {
+            let writer = least(answer(origin.hop, request, 422));
+            return self.respond(origin.id, writer.finish());
+        }
+        if let Some(code) = self.collision(leg, request) {
+            return self.refuse_for_now(cx, &origin, code);
+        }
         let Some(side) = self.side(leg) else {
             return;
         };
-        let body = sdp_of(request);
-        let is_known = match body {
-            Some(body) => side.received.as_deref() == Some(body),
-            None => request.body().is_empty(),
+        let sdp = match (request.method(), sdp_of(request)) {
+            // A refresh, or another Contact (RFC 3311 5.1).
+            (Method::Update, None) if request.body().is_empty() => None,
+            (_, Some(body))
+                if side
+                    .received
+                    .as_deref()
+                    .is_some_and(|r| is_same_session(r, body)) =>
+            {
+                side.sent.clone()
+            }
+            _ => return self.relay(now, cx, leg, origin),
         };
-        if side.unacked.is_some() && request.method() == Method::Invite {
-            return self.refuse(id, hop, request, 491);
+        self.accept(now, leg, &origin, sdp, None);
+    }
+
+    /// The code for who offers while another offer is open (RFC 3261 14.2, RFC 3311 5.2): 500 if it is his own, 491 if it is ours.
+    fn collision(&mut self, leg: LegId, request: &Message) -> Option<u16> {
+        let is_invite = request.method() == Method::Invite;
+        let offers = is_invite || !request.body().is_empty();
+        if let Some(relay) = &self.relay {
+            let own = relay.origin.as_ref().filter(|_| relay.from == leg);
+            if let Some(own) = own
+                && (offers || own.request.method() == Method::Update)
+            {
+                return Some(500);
+            }
+            if offers && relay.to == leg {
+                return Some(491);
+            }
         }
-        if !is_known {
-            return self.relay(now, cx, leg, id, hop, request);
-        }
-        // Without an offer, a re-INVITE gets one: what we said before (RFC 3261 14.2).
-        let sdp = match (request.method(), body) {
-            (Method::Update, None) => None,
-            _ => side.sent.clone(),
+        let side = self.side(leg)?;
+        let answers = side.unacked.as_ref();
+        let waits = answers.is_some_and(|unacked| is_invite || unacked.late.is_some());
+        let ours = side.session.open() == Some(Method::Invite);
+        (offers && (waits || ours)).then_some(491)
+    }
+
+    /// The 200 to a re-INVITE or UPDATE: the session begins anew. `late`: it makes the offer of that leg.
+    pub(super) fn accept(
+        &mut self,
+        now: Instant,
+        leg: LegId,
+        origin: &Origin,
+        sdp: Option<Bytes>,
+        late: Option<LegId>,
+    ) {
+        let request = &origin.request;
+        let Some(side) = self.side(leg) else {
+            return;
         };
-        let answer = self.reply(id, hop, request, 200, sdp.as_deref());
+        let writer = answer(origin.hop, request, 200).header(Name::Contact, contact(&origin.hop));
+        let writer = side.session.accept(now, request, writer);
+        let bytes = match &sdp {
+            Some(sdp) => writer.body("application/sdp", sdp),
+            None => writer.finish(),
+        };
+        if sdp.is_some() {
+            side.sent = sdp;
+        }
         if request.method() == Method::Invite
-            && let (Some(message), Some(side)) = (answer, self.side(leg))
+            && let Ok(message) = Message::parse(bytes.clone(), &Default::default())
         {
-            let cseq = request.cseq().number;
-            side.unacked = Some(Unacked::new(now, id, cseq, message));
+            let mut unacked = Unacked::new(now, origin.id, request.cseq().number, message);
+            unacked.late = late;
+            side.unacked = Some(unacked);
         }
+        self.respond(origin.id, bytes);
+    }
+
+    /// Refuses what may be tried again.
+    pub(super) fn refuse_for_now(&mut self, cx: &mut Context<'_>, origin: &Origin, code: u16) {
+        let writer = answer(origin.hop, &origin.request, code);
+        let writer = match code {
+            // RFC 3261 14.2: between 0 and 10 seconds.
+            500 => writer.header(Name::RetryAfter, cx.tokens.number() % 11),
+            _ => writer,
+        };
+        self.respond(origin.id, writer.finish());
     }
 
     /// An answer inside a dialog.
@@ -261,7 +308,10 @@ fn answer(hop: Hop, request: &Message, code: u16) -> Writer {
     let writer = response_to(request, hop.remote, code, reason_phrase(code), None)
         .header(Name::Server, AGENT);
     match code {
-        200 | 405 => writer.header(Name::Allow, ALLOW),
+        200 => writer
+            .header(Name::Allow, ALLOW)
+            .header(Name::Supported, SUPPORTED),
+        405 => writer.header(Name::Allow, ALLOW),
         _ => writer,
     }
 }

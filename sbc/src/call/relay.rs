@@ -1,91 +1,164 @@
-//! A re-INVITE or UPDATE that changes media: offered to the other leg, answered with what that one says (RFC 3261 14).
+//! A re-INVITE or UPDATE that changes media: offered to the other leg, answered with what that one says (RFC 3261 14, RFC 3311).
+//! One at a time; whoever comes while it is open is told to come again.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
 use super::answering::sdp_of;
-use super::context::{AGENT, ALLOW, Context};
+use super::context::{AGENT, ALLOW, Context, SUPPORTED};
 use super::io::{Action, Purpose};
 use super::machine::{Call, LEG_A, State};
-use super::side::{Unacked, Why, contact, via};
+use super::side::{Why, contact, via};
 use crate::engine::Outcome;
 use crate::media::{End, LegId};
 use crate::sip::{Message, Method, Name, Writer};
 use crate::transaction::{ClientId, Hop, ServerId};
 
-/// An offer that one leg made and the other has not answered.
+/// A request of a peer's that has to be answered.
+pub(super) struct Origin {
+    pub(super) id: ServerId,
+    pub(super) hop: Hop,
+    pub(super) request: Message,
+}
+
+/// What one leg has said and the other has not answered.
 pub(super) struct Relay {
-    from: LegId,
-    to: LegId,
-    id: ServerId,
-    hop: Hop,
-    request: Message,
-    /// Ours to the other leg.
-    invite: Message,
+    pub(super) from: LegId,
+    pub(super) to: LegId,
+    /// Who waits for the answer; nobody if `from` said it in an answer of its own.
+    pub(super) origin: Option<Origin>,
+    /// Ours to the other leg. Without a body it asks for an offer.
+    pub(super) asked: Message,
     ours: Hop,
     /// Something came back: a CANCEL may be sent.
     heard: bool,
     /// The CANCEL that waits for that, or has been sent.
     cancel: bool,
+    /// How often it was put off before.
+    pub(super) tries: u8,
+}
+
+impl Relay {
+    /// The other leg is asked for an offer, which `from` answers in its ACK.
+    fn is_late(&self) -> bool {
+        self.asked.body().is_empty()
+    }
 }
 
 impl Call {
-    /// Offers to the other leg what `from` offers.
+    /// Hands on to the other leg what `from` offers, or that it wants an offer.
     pub(super) fn relay(
         &mut self,
         now: Instant,
         cx: &mut Context<'_>,
         from: LegId,
-        id: ServerId,
-        hop: Hop,
-        request: &Message,
+        origin: Origin,
     ) {
-        if let Some(relay) = &self.relay {
-            // One at a time: his own is still open (RFC 3261 14.2), or the other side's is.
-            let code = if relay.from == from { 500 } else { 491 };
-            return self.refuse(id, hop, request, code);
-        }
-        let State::Up { leg, .. } = self.state else {
-            return self.refuse(id, hop, request, 491);
+        let Some(to) = self.other(from).filter(|&to| !self.is_busy(to)) else {
+            return self.refuse_for_now(cx, &origin, 491);
         };
-        let to = if from == LEG_A { leg } else { LEG_A };
-        let is_busy = self.side(to).is_none_or(|side| side.unacked.is_some())
-            || self.branch(leg).is_none_or(|branch| branch.owes_ack);
-        if is_busy {
-            return self.refuse(id, hop, request, 491);
-        }
-        let (Some(body), Some(from_end), Some(to_end)) =
-            (sdp_of(request), self.end(from), self.end(to))
-        else {
-            return self.refuse(id, hop, request, 488);
+        let offer = match (sdp_of(&origin.request), origin.request.body().is_empty()) {
+            (Some(body), _) => {
+                let offer = self.offer(now, cx, from, to, body);
+                self.order_flows();
+                match offer {
+                    Ok(offer) => Some(offer),
+                    Err(code) => return self.refuse(origin.id, origin.hop, &origin.request, code),
+                }
+            }
+            (None, true) => None,
+            (None, false) => return self.refuse(origin.id, origin.hop, &origin.request, 488),
         };
-        let offer = self
-            .media
-            .offer(now, cx.ports, from, &from_end, to, &to_end, body);
+        let updates = self.side(to).map(|side| side.session.method());
+        let method = match (origin.request.method(), updates) {
+            (Method::Update, Some(Method::Update)) => Method::Update,
+            _ => Method::Invite,
+        };
+        self.ask_other(cx, (from, to), Some(origin), method, offer.as_deref(), 0);
+    }
+
+    /// Tells the other leg what `from` has said in an answer of its own, if that is news.
+    pub(super) fn pass_on(
+        &mut self,
+        now: Instant,
+        cx: &mut Context<'_>,
+        from: LegId,
+        tries: u8,
+    ) -> Result<(), Busy> {
+        let Some(to) = self.other(from) else {
+            return Ok(());
+        };
+        if self.is_busy(to) || self.is_busy(from) {
+            return Err(Busy);
+        }
+        let body = self.side(from).and_then(|side| side.received.clone());
+        let offer = body.map(|body| self.offer(now, cx, from, to, &body));
         self.order_flows();
-        let offer = match offer {
-            Ok(offer) => offer,
-            Err(refused) => return self.refuse(id, hop, request, refused.code()),
+        let Some(Ok(offer)) = offer else {
+            return Ok(());
         };
-        let Some((ours, invite)) = self.write_reinvite(cx, to, &offer) else {
-            return self.refuse(id, hop, request, 500);
+        let known = self.side(to).and_then(|side| side.sent.as_deref());
+        if known.is_some_and(|known| is_same_session(known, &offer)) {
+            return Ok(());
+        }
+        self.ask_other(
+            cx,
+            (from, to),
+            None,
+            Method::Invite,
+            Some(offer.as_ref()),
+            tries,
+        );
+        Ok(())
+    }
+
+    /// What `from` offers, as `to` gets it; else the code of a refusal.
+    pub(super) fn offer(
+        &mut self,
+        now: Instant,
+        cx: &mut Context<'_>,
+        from: LegId,
+        to: LegId,
+        body: &[u8],
+    ) -> Result<Bytes, u16> {
+        let (Some(from_end), Some(to_end)) = (self.end(from), self.end(to)) else {
+            return Err(488);
         };
-        self.actions.push_back(Action::Request {
-            purpose: Purpose::Relay(to),
-            hop: ours,
-            message: invite.clone(),
-        });
+        self.media
+            .offer(now, cx.ports, from, &from_end, to, &to_end, body)
+            .map_err(|refused| refused.code())
+    }
+
+    fn ask_other(
+        &mut self,
+        cx: &mut Context<'_>,
+        (from, to): (LegId, LegId),
+        origin: Option<Origin>,
+        method: Method,
+        offer: Option<&[u8]>,
+        tries: u8,
+    ) {
+        let Some((ours, asked)) = self.write_offer(cx, to, method, offer) else {
+            if let Some(origin) = origin {
+                self.refuse(origin.id, origin.hop, &origin.request, 500);
+            }
+            return;
+        };
         self.relay = Some(Relay {
             from,
             to,
-            id,
-            hop,
-            request: request.clone(),
-            invite,
+            origin,
+            asked: asked.clone(),
             ours,
             heard: false,
             cancel: false,
+            tries,
+        });
+        self.actions.push_back(Action::Request {
+            purpose: Purpose::Relay(to),
+            hop: ours,
+            message: asked,
         });
     }
 
@@ -99,12 +172,19 @@ impl Call {
         answer: &Message,
     ) {
         let code = answer.code().unwrap_or_default();
-        if (200..300).contains(&code) {
-            self.acknowledge_relay(cx, leg, id, answer);
+        if self.late.as_ref().is_some_and(|late| late.invite == id) {
+            // The same 2xx again: its ACK waits for the other side's.
+            return;
         }
-        let Some(mut relay) = self.relay.take_if(|relay| relay.to == leg) else {
+        let relay = self.relay.take_if(|relay| relay.to == leg);
+        let is_late = relay.as_ref().is_some_and(Relay::is_late);
+        if (200..300).contains(&code) && !is_late {
+            self.acknowledge_offer(cx, leg, id, answer, None);
+        }
+        let Some(mut relay) = relay else {
             return;
         };
+        let asked = relay.asked.method();
         match code {
             100..200 => {
                 if !relay.heard && relay.cancel {
@@ -113,21 +193,63 @@ impl Call {
                 relay.heard = true;
                 self.relay = Some(relay);
             }
-            200..300 => self.finish_relay(now, cx, &relay, answer),
-            // The other leg knows of no such call any more (RFC 3261 12.2.1.2).
+            200..300 => {
+                if let Some(side) = self.side(leg) {
+                    side.session.answered(now, answer);
+                }
+                match is_late {
+                    true => self.take_late_offer(now, cx, relay, id, answer),
+                    false => self.finish_relay(now, cx, relay, answer),
+                }
+            }
+            // The other leg knows of no such call any more (RFC 3261 12.2.1.2, RFC 5057).
             408 | 481 => {
-                self.refuse(relay.id, relay.hop, &relay.request, code);
+                self.refuse_origin(&relay, code);
                 self.break_off(now, cx, "a leg has forgotten the call");
             }
-            401 | 407 => self.refuse(relay.id, relay.hop, &relay.request, 488),
-            _ => self.refuse(relay.id, relay.hop, &relay.request, code),
+            422 if self.side(leg).is_some_and(|s| s.session.raise(answer)) => {
+                self.ask_again(cx, relay, asked);
+            }
+            405 | 501 if asked == Method::Update => {
+                if let Some(side) = self.side(leg) {
+                    side.session.takes_no_update();
+                }
+                self.ask_again(cx, relay, Method::Invite);
+            }
+            491 if relay.origin.is_none() => {
+                self.put_off(now, cx, &relay);
+            }
+            // It can make no offer: what it last said is one.
+            300..700 if is_late && code != 491 && !relay.cancel => {
+                self.offer_what_was_said(now, cx, relay);
+            }
+            // Of our credentials, extensions and session timer with them, not of his with us.
+            401 | 407 | 420..=423 | 494 => self.refuse_origin(&relay, 488),
+            _ => self.refuse_origin(&relay, code),
         }
+    }
+
+    /// The same request once more, otherwise said.
+    fn ask_again(&mut self, cx: &mut Context<'_>, relay: Relay, method: Method) {
+        if relay.cancel {
+            return self.refuse_origin(&relay, 487);
+        }
+        let Relay {
+            from,
+            to,
+            origin,
+            asked,
+            tries,
+            ..
+        } = relay;
+        let offer = (!asked.body().is_empty()).then(|| asked.body());
+        self.ask_other(cx, (from, to), origin, method, offer, tries);
     }
 
     /// Nothing came back: that leg is gone.
     pub(super) fn on_relay_failed(&mut self, now: Instant, cx: &mut Context<'_>, leg: LegId) {
         if let Some(relay) = self.relay.take_if(|relay| relay.to == leg) {
-            self.refuse(relay.id, relay.hop, &relay.request, 408);
+            self.refuse_origin(&relay, 408);
             self.break_off(now, cx, "a leg does not answer any more");
         }
     }
@@ -135,13 +257,14 @@ impl Call {
     /// There was no room for the transaction: nothing has changed.
     pub(super) fn on_relay_full(&mut self, leg: LegId) {
         if let Some(relay) = self.relay.take_if(|relay| relay.to == leg) {
-            self.refuse(relay.id, relay.hop, &relay.request, 503);
+            self.refuse_origin(&relay, 503);
         }
     }
 
     /// Whether this was the offer that is being relayed; then its CANCEL goes on to the other leg, whose answer decides.
     pub(super) fn cancel_relay(&mut self, id: ServerId) -> bool {
-        let Some(mut relay) = self.relay.take_if(|relay| relay.id == id) else {
+        let is_of = |relay: &mut Relay| relay.origin.as_ref().is_some_and(|o| o.id == id);
+        let Some(mut relay) = self.relay.take_if(is_of) else {
             return false;
         };
         if relay.heard && !relay.cancel {
@@ -153,69 +276,76 @@ impl Call {
     }
 
     /// The call ends while an offer is open.
-    pub(super) fn drop_relay(&mut self) {
+    pub(super) fn drop_relay(&mut self, cx: &mut Context<'_>) {
+        self.again = None;
         if let Some(relay) = self.relay.take() {
-            self.refuse(relay.id, relay.hop, &relay.request, 487);
+            self.refuse_origin(&relay, 487);
+        }
+        self.drop_late(cx);
+    }
+
+    fn refuse_origin(&mut self, relay: &Relay, code: u16) {
+        if let Some(origin) = &relay.origin {
+            self.refuse(origin.id, origin.hop, &origin.request, code);
         }
     }
 
-    fn finish_relay(
-        &mut self,
-        now: Instant,
-        cx: &mut Context<'_>,
-        relay: &Relay,
-        answer: &Message,
-    ) {
+    fn finish_relay(&mut self, now: Instant, cx: &mut Context<'_>, relay: Relay, answer: &Message) {
         let sdp = sdp_of(answer).map(|body| {
             let sdp = self.media.answer(now, cx.ports, relay.to, body);
             (Bytes::copy_from_slice(body), sdp)
         });
         self.order_flows();
         let Some((body, Ok(sdp))) = sdp else {
-            return self.refuse(relay.id, relay.hop, &relay.request, 488);
+            return self.refuse_origin(&relay, 488);
         };
         if let Some(side) = self.side(relay.to) {
             side.received = Some(body);
-            side.sent = Some(Bytes::copy_from_slice(relay.invite.body()));
+            side.sent = Some(Bytes::copy_from_slice(relay.asked.body()));
         }
-        let reply = self.reply(relay.id, relay.hop, &relay.request, 200, Some(&sdp));
-        if let Some(side) = self.side(relay.from) {
-            side.received = Some(Bytes::copy_from_slice(relay.request.body()));
-            side.sent = Some(sdp);
-            if let Some(message) = reply.filter(|_| relay.request.method() == Method::Invite) {
-                let cseq = relay.request.cseq().number;
-                side.unacked = Some(Unacked::new(now, relay.id, cseq, message));
+        if let Some(origin) = relay.origin {
+            if let Some(side) = self.side(relay.from) {
+                side.received = Some(Bytes::copy_from_slice(origin.request.body()));
             }
+            self.accept(now, relay.from, &origin, Some(sdp), None);
         }
         self.note_hold(now);
     }
 
-    fn write_reinvite(
+    /// An INVITE or UPDATE of ours inside a dialog.
+    pub(super) fn write_offer(
         &mut self,
         cx: &mut Context<'_>,
         to: LegId,
-        offer: &[u8],
+        method: Method,
+        offer: Option<&[u8]>,
     ) -> Option<(Hop, Message)> {
         let side = self.side(to)?;
         let mut dialog = side.dialog.take()?;
         let hop = side.next_hop(cx, &dialog);
         let via = via(&hop, &cx.tokens.branch(dialog.request_uri()));
-        let bytes = dialog
-            .request(Method::Invite, &via)
+        let writer = dialog
+            .request(method, &via)
             .header(Name::Contact, contact(&hop))
             .header(Name::Allow, ALLOW)
-            .header(Name::UserAgent, AGENT)
-            .body("application/sdp", offer);
+            .header(Name::Supported, SUPPORTED);
+        let writer = side.session.ask(writer).header(Name::UserAgent, AGENT);
+        let bytes = match offer {
+            Some(offer) => writer.body("application/sdp", offer),
+            None => writer.finish(),
+        };
         side.dialog = Some(dialog);
         Some((hop, Message::parse(bytes, &Default::default()).ok()?))
     }
 
-    fn acknowledge_relay(
+    /// Takes a 2xx to an INVITE or UPDATE of ours inside a dialog; an INVITE's gets its ACK.
+    pub(super) fn acknowledge_offer(
         &mut self,
         cx: &mut Context<'_>,
         leg: LegId,
         id: ClientId,
         answer: &Message,
+        sdp: Option<&[u8]>,
     ) {
         let Some(side) = self.side(leg) else {
             return;
@@ -224,12 +354,19 @@ impl Call {
             return;
         };
         dialog.refresh(answer);
+        if answer.cseq().method != Method::Invite {
+            side.dialog = Some(dialog);
+            return;
+        }
         let hop = side.next_hop(cx, &dialog);
         let via = via(&hop, &cx.tokens.branch(dialog.request_uri()));
-        let bytes = dialog
+        let writer = dialog
             .ack(&via, answer.cseq().number)
-            .header(Name::UserAgent, AGENT)
-            .finish();
+            .header(Name::UserAgent, AGENT);
+        let bytes = match sdp {
+            Some(sdp) => writer.body("application/sdp", sdp),
+            None => writer.finish(),
+        };
         side.dialog = Some(dialog);
         self.actions.push_back(Action::Ack {
             invite: id,
@@ -240,7 +377,10 @@ impl Call {
     }
 
     fn send_cancel_of(&mut self, relay: &Relay) {
-        if let Some(message) = cancel_of(&relay.invite, None) {
+        // RFC 3261 9.1: of an INVITE only.
+        if relay.asked.method() == Method::Invite
+            && let Some(message) = cancel_of(&relay.asked, None)
+        {
             self.actions.push_back(Action::Request {
                 purpose: Purpose::CancelRelay(relay.to),
                 hop: relay.ours,
@@ -249,7 +389,7 @@ impl Call {
         }
     }
 
-    fn break_off(&mut self, now: Instant, cx: &mut Context<'_>, reason: &str) {
+    pub(super) fn break_off(&mut self, now: Instant, cx: &mut Context<'_>, reason: &str) {
         self.close(
             now,
             cx,
@@ -259,12 +399,54 @@ impl Call {
         );
     }
 
+    /// The leg at the other end of an answered call.
+    pub(super) fn other(&self, leg: LegId) -> Option<LegId> {
+        match self.state {
+            State::Up { leg: called, .. } if leg == LEG_A => Some(called),
+            State::Up { .. } => Some(LEG_A),
+            State::Ringing { .. } | State::Over => None,
+        }
+    }
+
+    /// Whether no offer may be made to this leg now: another one is open there, or anywhere between the two.
+    pub(super) fn is_busy(&mut self, leg: LegId) -> bool {
+        self.relay.is_some()
+            || self.late.is_some()
+            || self.branches.iter().any(|branch| branch.owes_ack)
+            || self.side(leg).is_none_or(|side| {
+                side.unacked.is_some() || side.session.open() == Some(Method::Invite)
+            })
+    }
+
     fn end(&mut self, leg: LegId) -> Option<End> {
         if leg == LEG_A {
             return Some(self.a.end.clone());
         }
         self.branch(leg).map(|branch| branch.end.clone())
     }
+}
+
+/// An offer is open: this one has to wait.
+#[derive(Debug)]
+pub(super) struct Busy;
+
+/// How long to wait after a 491 (RFC 3261 14.1): the owner of the Call-ID the longer.
+pub(super) fn back_off(cx: &mut Context<'_>, leg: LegId) -> Duration {
+    let random = cx.tokens.number();
+    Duration::from_millis(match leg {
+        LEG_A => random % 201 * 10,
+        _ => 2_100 + random % 191 * 10,
+    })
+}
+
+/// Whether two session descriptions say the same, whatever their o= lines do.
+pub(super) fn is_same_session(one: &[u8], other: &[u8]) -> bool {
+    fn lines(body: &[u8]) -> impl Iterator<Item = &[u8]> {
+        body.split(|&b| b == b'\n')
+            .map(|line| line.trim_ascii_end())
+            .filter(|line| !line.is_empty() && !line.starts_with(b"o="))
+    }
+    lines(one).eq(lines(other))
 }
 
 /// The CANCEL of an INVITE of ours (RFC 3261 9.1): its own Via, Request-URI and Route, by which it is found.

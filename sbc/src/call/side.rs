@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::context::{Context, local_address};
+use super::session::Session;
 use crate::config::{MediaTimeout, TrunkId};
 use crate::dialog::Dialog;
 use crate::engine::Party;
@@ -39,6 +40,8 @@ pub(super) struct Side {
     pub(super) unacked: Option<Unacked>,
     /// To be hung up once that ACK is there (RFC 3261 15).
     pub(super) hang_up: Option<Why>,
+    /// Its session timer.
+    pub(super) session: Session,
 }
 
 /// A 2xx to an INVITE, sent again until its ACK comes (RFC 3261 13.3.1.4).
@@ -102,6 +105,7 @@ impl Side {
             sent: None,
             unacked: None,
             hang_up: None,
+            session: Session::new(),
         }
     }
 

@@ -40,6 +40,16 @@ pub fn describe(config: &Config) -> String {
             out.push_str(&wrapped(&text, 2));
         }
     }
+    for trunk in &config.trunks {
+        if let Some(longest) = trunk.max_duration {
+            let text = format!(
+                "  Calls from and to trunk:{} end {} after the answer.",
+                trunk.name,
+                shown_duration(longest)
+            );
+            out.push_str(&wrapped(&text, 2));
+        }
+    }
     if !config.phones.is_empty() {
         part(&mut out, &phones(config).render());
     }

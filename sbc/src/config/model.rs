@@ -178,6 +178,8 @@ pub struct Trunk {
     pub codecs: Vec<Codec>,
     /// What the file says here; [`Config::trunk_media_timeout`] is what holds.
     pub media_timeout: Option<MediaTimeout>,
+    /// How long an answered call from or to it may last; a second to a year.
+    pub max_duration: Option<Duration>,
 }
 
 /// How many prefixes of an address family `media_from` may have: a flow has room for three, and one is for where signalling

@@ -40,13 +40,14 @@ const NETWORK: [&str; 7] = [
     "media_timeout",
     "limits",
 ];
-const TRUNK: [&str; 6] = [
+const TRUNK: [&str; 7] = [
     "network",
     "server",
     "accept_from",
     "media_from",
     "codecs",
     "media_timeout",
+    "max_duration",
 ];
 const PHONE: [&str; 4] = ["password", "name", "codecs", "media_timeout"];
 const ROUTE: [&str; 4] = ["name", "from", "number", "to"];
@@ -309,6 +310,9 @@ fn read_trunk(
         .map(|texts| values::media_from(&texts, report));
     let codecs = read_codecs(section, report);
     let media_timeout = silence::read(section, report);
+    let max_duration = section
+        .text("max_duration", report)
+        .and_then(|text| values::one(&text, report, values::length));
     let server = server?;
     Some(Trunk {
         name: name.to_owned(),
@@ -318,6 +322,7 @@ fn read_trunk(
         media_from: media_from.unwrap_or_default(),
         codecs,
         media_timeout: media_timeout?,
+        max_duration,
     })
 }
 

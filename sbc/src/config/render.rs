@@ -12,7 +12,7 @@ const MASK: &str = "***";
 const WIDTH: usize = 100;
 
 /// Keys whose values may be shown. Any other key's value may be a password, perhaps under a misspelt key.
-const PUBLIC_KEYS: [&str; 22] = [
+const PUBLIC_KEYS: [&str; 23] = [
     "accept_from",
     "address",
     "admin",
@@ -25,6 +25,7 @@ const PUBLIC_KEYS: [&str; 22] = [
     "interface",
     "media_from",
     "limits",
+    "max_duration",
     "media_ports",
     "media_timeout",
     "name",

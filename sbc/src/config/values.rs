@@ -2,10 +2,12 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use ipnet::IpNet;
 use toml::de::DeValue;
 
+use super::duration::duration;
 use super::error::{Fault, Report, nearest, shown};
 use super::model::{Codec, FastPath, Listener, MAX_MEDIA_FROM, Secret, Server};
 use super::reader::{Section, Text, Value, alternatives};
@@ -47,6 +49,11 @@ pub(super) fn each<T>(
         .iter()
         .filter_map(|text| one(text, report, &parse))
         .collect()
+}
+
+/// `4h`.
+pub(super) fn length(text: &str) -> Result<Duration, Expected> {
+    duration(text).or_else(|_| expected("a duration from `1s` to `365d`, such as `4h`"))
 }
 
 /// What would have been right.

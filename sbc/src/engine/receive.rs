@@ -5,7 +5,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::{Ack, Engine, Event};
-use crate::call::{self, AGENT, Purpose};
+use crate::call::{self, AGENT};
 use crate::config::PhoneId;
 use crate::registrar::{Denied, authenticate, challenge};
 use crate::routing::{Caller, trunk_of};
@@ -203,7 +203,8 @@ impl Engine {
             return;
         };
         let code = message.code().unwrap_or_default();
-        if let (Purpose::Invite(_) | Purpose::Relay(_), 200..300) = (purpose, code) {
+        // An INVITE is answered with an ACK, and again for each copy of its 2xx.
+        if message.cseq().method == Method::Invite && (200..300).contains(&code) {
             if self.repeat_ack(id, &message) {
                 return;
             }

@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::calls::identity;
 use super::receive::{Origin, signed};
 use super::{Engine, Event, Outcome, Party};
-use crate::call::{self, ALLOW, Invitation};
+use crate::call::{self, ALLOW, Invitation, MIN_SE, SUPPORTED};
 use crate::routing::{Caller, NoRoute, route};
 use crate::sip::{Message, Method, Name, Uri, Via, Writer, reason_phrase, response_to};
 use crate::transaction::{Hop, ServerId};
@@ -71,7 +71,7 @@ impl Engine {
                     .answer(&hop, &message, 200)
                     .header(Name::Allow, ALLOW)
                     .header(Name::Accept, "application/sdp")
-                    .header(Name::Supported, "");
+                    .header(Name::Supported, SUPPORTED);
                 self.respond(now, id, writer);
             }
             // They make sense inside a dialog only.
@@ -146,6 +146,7 @@ impl Engine {
                 let writer = self.answer(&hop, &message, refusal.code);
                 let writer = match refusal.code {
                     415 => writer.header(Name::Accept, "application/sdp"),
+                    422 => writer.header(Name::MinSe, MIN_SE),
                     503 => writer.header(Name::RetryAfter, 10),
                     _ => writer,
                 };
@@ -185,6 +186,9 @@ impl Engine {
         }
         if !is_sdp(message) {
             return Err(Refusal::new(415, "the body is no session description"));
+        }
+        if call::is_too_short(message) {
+            return Err(Refusal::new(422, "the session interval is too short"));
         }
         let Some(number) = number else {
             return Err(Refusal::new(
@@ -245,9 +249,13 @@ impl Engine {
     }
 }
 
-/// The option tags that Require names: we support none.
+/// The option tags that Require names and that we do not support.
 fn required(message: &Message) -> Option<String> {
-    let tags: Vec<&str> = message.values(Name::Require).collect();
+    let is_ours = |tag: &&str| SUPPORTED.split(", ").any(|o| o.eq_ignore_ascii_case(tag));
+    let tags: Vec<&str> = message
+        .values(Name::Require)
+        .filter(|tag| !is_ours(tag))
+        .collect();
     (!tags.is_empty()).then(|| tags.join(", "))
 }
 

@@ -73,6 +73,10 @@ pub enum Outcome {
     Failed,
     /// Answered, and ended by us as media had stopped.
     MediaTimeout,
+    /// Answered, and ended by us as one side did not refresh its session (RFC 4028).
+    SessionExpired,
+    /// Answered, and ended by us as it had lasted for `max_duration`.
+    MaxDuration,
 }
 
 impl Outcome {
@@ -87,6 +91,8 @@ impl Outcome {
             Outcome::Rejected => "rejected",
             Outcome::Failed => "failed",
             Outcome::MediaTimeout => "media-timeout",
+            Outcome::SessionExpired => "session-expired",
+            Outcome::MaxDuration => "max-duration",
         }
     }
 }

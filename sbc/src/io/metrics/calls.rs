@@ -7,7 +7,7 @@ use super::{network_name, networks};
 use crate::config::{Config, From, Route, Target};
 use crate::engine::{Outcome, Party, Stats};
 
-const OUTCOMES: [Outcome; 7] = [
+const OUTCOMES: [Outcome; 9] = [
     Outcome::Answered,
     Outcome::Cancelled,
     Outcome::Busy,
@@ -15,6 +15,8 @@ const OUTCOMES: [Outcome; 7] = [
     Outcome::Rejected,
     Outcome::Failed,
     Outcome::MediaTimeout,
+    Outcome::SessionExpired,
+    Outcome::MaxDuration,
 ];
 
 pub(super) fn families(config: &Config, stats: &Stats) -> Vec<Family> {
