@@ -18,7 +18,7 @@ pub(super) fn in_dialog(method: &str, number: u32, tag: &str, body: &str) -> Str
 }
 
 /// A request of B's in the dialog that our INVITE to it made.
-fn from_b(method: &str, invite: &Message, number: u32, body: &str) -> String {
+pub(super) fn from_b(method: &str, invite: &Message, number: u32, body: &str) -> String {
     let content = match body {
         "" => "",
         _ => "Content-Type: application/sdp\r\n",
@@ -34,7 +34,7 @@ fn from_b(method: &str, invite: &Message, number: u32, body: &str) -> String {
     )
 }
 
-fn stop(mut bench: Bench) {
+pub(super) fn stop(mut bench: Bench) {
     bench.engine.handle_input(bench.now, Input::Stop);
     bench.actions();
     bench.assert_empty();

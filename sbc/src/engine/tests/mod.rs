@@ -5,8 +5,10 @@ mod bans;
 mod calls;
 mod dialogs;
 mod limits;
+mod offers;
 mod phones;
 mod relearn;
+mod sessions;
 mod silence;
 mod torture;
 
