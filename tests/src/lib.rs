@@ -2,4 +2,5 @@
 
 pub mod e2e;
 pub mod frames;
+pub mod ringing;
 pub mod sim;

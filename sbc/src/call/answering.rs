@@ -8,15 +8,13 @@ use super::context::{AGENT, ALLOW, Context, SUPPORTED};
 use super::failure::Failure;
 use super::hiding::{Hidden, tells_address};
 use super::io::{Action, Purpose};
-use super::machine::{Attempt, Branch, Call, Early, LEG_A, State};
+use super::machine::{Attempt, Branch, Call, LEG_A, State};
+use super::reliable::RELIABLE;
 use super::side::{T2, Unacked, Why, contact, via};
 use crate::dialog::Dialog;
 use crate::engine::{Event, Outcome};
-use crate::media::{LegId, Refused};
+use crate::media::LegId;
 use crate::sip::{Message, Method, Name, Start, reason_phrase, response_to};
-
-/// How many early dialogs a B leg may have; what further ones say is not heard.
-const MAX_EARLY: usize = 4;
 
 impl Call {
     /// An answer to the INVITE of a B leg.
@@ -38,114 +36,13 @@ impl Call {
         }
     }
 
-    fn on_provisional(
+    pub(super) fn on_success(
         &mut self,
         now: Instant,
         cx: &mut Context<'_>,
         index: usize,
         answer: &Message,
     ) {
-        let Some(branch) = self.branches.get_mut(index) else {
-            return;
-        };
-        match branch.attempt {
-            Attempt::Calling { cancel } => {
-                branch.attempt = Attempt::Proceeding;
-                if cancel {
-                    return self.cancel(index, &Why::default());
-                }
-            }
-            Attempt::Proceeding => {}
-            Attempt::Cancelled | Attempt::Up | Attempt::Done => return,
-        }
-        if answer.code() == Some(100) || !matches!(self.state, State::Ringing { .. }) {
-            return;
-        }
-        let tag = answer.to().tag().unwrap_or_default();
-        let Some(tag) = self.early_tag(cx, index, tag) else {
-            return;
-        };
-        let sdp = self
-            .early_answer(now, cx, index, answer)
-            .filter(|sdp| !sdp.is_empty());
-        self.order_flows();
-        let bytes = self.write_answer(now, answer, &tag, sdp.as_deref());
-        if sdp.is_some() {
-            self.a.side.sent = sdp;
-        }
-        self.respond(self.a.id, bytes);
-    }
-
-    /// Our tag towards A for an early dialog of a B leg; `None` when there are too many of them.
-    fn early_tag(&mut self, cx: &mut Context<'_>, index: usize, theirs: &str) -> Option<String> {
-        let branch = self.branches.get_mut(index)?;
-        if let Some(early) = branch.early.iter().find(|early| early.theirs == theirs) {
-            return Some(early.ours.clone());
-        }
-        // An answer without a tag begins no dialog (RFC 3261 12.1): the next one that has a tag continues it.
-        if let Some(early) = branch.early.iter_mut().find(|e| e.theirs.is_empty()) {
-            theirs.clone_into(&mut early.theirs);
-            return Some(early.ours.clone());
-        }
-        if branch.early.len() == MAX_EARLY {
-            return None;
-        }
-        let ours = cx.tokens.tag();
-        branch.early.push(Early {
-            theirs: theirs.to_owned(),
-            ours: ours.clone(),
-            answer: None,
-        });
-        self.open_tag(&ours);
-        Some(ours)
-    }
-
-    /// A new tag of ours towards A.
-    fn open_tag(&mut self, tag: &str) {
-        self.a.tags.push(tag.to_owned());
-        self.actions.push_back(Action::Open(tag.to_owned()));
-    }
-
-    /// The caller's SDP for what a provisional answer says. An answer that does not fit is not passed on: the 200 decides.
-    fn early_answer(
-        &mut self,
-        now: Instant,
-        cx: &mut Context<'_>,
-        index: usize,
-        answer: &Message,
-    ) -> Option<Bytes> {
-        let body = sdp_of(answer)?;
-        self.a.side.received.as_ref()?;
-        let theirs = answer.to().tag().unwrap_or_default();
-        let sdp = self.take_answer(now, cx, index, theirs, body).ok()?;
-        let body = Bytes::copy_from_slice(body);
-        let branch = self.branches.get_mut(index)?;
-        if let Some(early) = branch.early.iter_mut().find(|early| early.theirs == theirs) {
-            early.answer = Some(body.clone());
-        }
-        branch.side.received = Some(body);
-        branch.answer = Some(sdp.clone());
-        Some(sdp)
-    }
-
-    /// The caller's SDP for an answer of a B leg. Another To tag is another peer, whose media is not the one's before.
-    fn take_answer(
-        &mut self,
-        now: Instant,
-        cx: &mut Context<'_>,
-        index: usize,
-        theirs: &str,
-        body: &[u8],
-    ) -> Result<Bytes, Refused> {
-        let branch = self.branches.get_mut(index).ok_or(Refused::NoOffer)?;
-        let before = branch.speaker.replace(theirs.to_owned());
-        if before.is_some_and(|tag| !tag.is_empty() && tag != theirs) {
-            self.media.another_peer(branch.leg);
-        }
-        self.media.answer(now, cx.ports, branch.leg, body)
-    }
-
-    fn on_success(&mut self, now: Instant, cx: &mut Context<'_>, index: usize, answer: &Message) {
         let ringing = matches!(self.state, State::Ringing { .. });
         let Some(branch) = self.branches.get_mut(index) else {
             return;
@@ -162,7 +59,12 @@ impl Call {
             branch.attempt = Attempt::Done;
             return self.dismiss(cx, index, answer, "Call is over", 487);
         }
-        let leg = branch.leg;
+        if self.waits_for_prack(now, cx, index, answer) {
+            return;
+        }
+        let Some(leg) = self.branches.get(index).map(|branch| branch.leg) else {
+            return;
+        };
         match self.settle(now, cx, index, answer) {
             Ok(sdp) => self.connect(now, cx, index, answer, sdp),
             Err(failure) => {
@@ -172,24 +74,30 @@ impl Call {
         }
     }
 
-    /// What the caller gets as SDP with the 200: the answer to his offer, or their offer.
+    /// What the caller gets as SDP with the 200: the answer to his offer, or their offer; nothing where a PRACK has settled it.
     fn settle(
         &mut self,
         now: Instant,
         cx: &mut Context<'_>,
         index: usize,
         answer: &Message,
-    ) -> Result<Bytes, Failure> {
+    ) -> Result<Option<Bytes>, Failure> {
         let broken = |reason: &str| Failure::own(500, Outcome::Failed, reason);
         let Some(branch) = self.branches.get_mut(index) else {
             return Err(broken("no such leg"));
         };
         let theirs = answer.to().tag().unwrap_or_default();
+        let early = branch.early.iter().find(|early| early.theirs == theirs);
         // What this dialog has said in a provisional answer holds.
-        let said = branch.early.iter().find(|early| early.theirs == theirs);
-        let said = said.and_then(|early| early.answer.clone());
-        let body = sdp_of(answer).or(said.as_deref());
-        let sdp = if self.a.side.received.is_some() {
+        let said = early.and_then(|early| early.answer.clone());
+        let body = sdp_of(answer);
+        let is_new = body.is_some() && body != said.as_deref();
+        let is_told = early.is_some_and(|early| early.told);
+        if early.is_some_and(|early| early.settled) || is_told && !is_new {
+            return Ok(None);
+        }
+        let body = body.or(said.as_deref());
+        let sdp = if self.a.offers() {
             match (body, branch.answer.clone()) {
                 (Some(body), _) => self
                     .take_answer(now, cx, index, theirs, body)
@@ -216,7 +124,7 @@ impl Call {
         if let (Some(body), Some(branch)) = (body, self.branches.get_mut(index)) {
             branch.side.received = Some(Bytes::copy_from_slice(body));
         }
-        Ok(sdp)
+        Ok(Some(sdp))
     }
 
     /// It is taken: the others are called off, A gets his 200.
@@ -226,22 +134,16 @@ impl Call {
         cx: &mut Context<'_>,
         index: usize,
         answer: &Message,
-        sdp: Bytes,
+        sdp: Option<Bytes>,
     ) {
-        let theirs = answer.to().tag().unwrap_or_default();
-        let tag = self
-            .early_tag(cx, index, theirs)
-            .unwrap_or_else(|| cx.tokens.tag());
-        if !self.a.tags.contains(&tag) {
-            self.open_tag(&tag);
-        }
+        let tag = self.tag_of_success(cx, index, answer, sdp.is_some());
         let dialogs = self.branches.get(index).map(|branch| {
             (
                 Dialog::uac(&branch.invite, answer),
                 Dialog::uas(&self.a.invite, &tag, cx.tokens.cseq()),
             )
         });
-        let Some((Ok(b), Ok(a))) = dialogs else {
+        let Some((Ok(mut b), Ok(a))) = dialogs else {
             // Without a Contact or a Route that can be used there is no ACK and no BYE: their timers end it.
             let failure = Failure::own(502, Outcome::Failed, "unusable Contact or Record-Route");
             if let Some(branch) = self.branches.get_mut(index) {
@@ -250,6 +152,10 @@ impl Call {
             return self.give_up(now, cx, failure);
         };
         self.a.side.dialog = Some(a);
+        if let Some(early) = self.early_dialog(index, answer) {
+            b.goes_on_from(early);
+        }
+        self.final_answer();
         let mut late = None;
         if let Some(branch) = self.branches.get_mut(index) {
             branch.side.dialog = Some(b);
@@ -275,8 +181,10 @@ impl Call {
         if late.is_none() {
             self.acknowledge(cx, index, None);
         }
-        let bytes = self.write_answer(now, answer, &tag, Some(&sdp));
-        self.a.side.sent = Some(sdp);
+        let bytes = self.write_answer(now, answer, &tag, sdp.as_deref(), None);
+        if sdp.is_some() {
+            self.a.side.sent = sdp;
+        }
         if let Ok(message) = Message::parse(bytes.clone(), &Default::default()) {
             let mut unacked = Unacked::new(now, self.a.id, self.a.invite.cseq().number, message);
             unacked.late = late;
@@ -298,13 +206,39 @@ impl Call {
         }
     }
 
-    /// The answer to A that B's answer becomes.
-    fn write_answer(
+    /// Our tag towards A for the dialog that a 2xx makes. One that A has been told an answer in for good cannot get another: to
+    /// him that is a fork of its own (RFC 3261 13.2.2.4).
+    fn tag_of_success(
+        &mut self,
+        cx: &mut Context<'_>,
+        index: usize,
+        answer: &Message,
+        says_anew: bool,
+    ) -> String {
+        let theirs = answer.to().tag().unwrap_or_default();
+        let is_told = self.branches.get(index).is_some_and(|branch| {
+            let mut told = branch.early.iter().filter(|early| early.told);
+            told.any(|early| early.theirs == theirs)
+        });
+        let known = match says_anew && is_told {
+            true => None,
+            false => self.early_tag(cx, index, theirs),
+        };
+        let tag = known.unwrap_or_else(|| cx.tokens.tag());
+        if !self.a.tags.contains(&tag) {
+            self.open_tag(&tag);
+        }
+        tag
+    }
+
+    /// The answer to A that B's answer becomes; `rseq`: a provisional one that wants a PRACK.
+    pub(super) fn write_answer(
         &mut self,
         now: Instant,
         answer: &Message,
         tag: &str,
         sdp: Option<&[u8]>,
+        rseq: Option<u32>,
     ) -> Bytes {
         let (code, phrase) = match answer.start() {
             Start::Response { code, reason } if !tells_address(reason) => (code, reason),
@@ -322,6 +256,12 @@ impl Call {
                 .header(Name::Allow, ALLOW)
                 .header(Name::Supported, SUPPORTED);
             writer = self.a.side.session.accept(now, &self.a.invite, writer);
+        }
+        if let Some(rseq) = rseq {
+            writer = writer
+                .header(Name::Allow, ALLOW)
+                .header(Name::Require, RELIABLE)
+                .header(Name::RSeq, rseq);
         }
         // What makes the route set of the dialog goes back as it came (RFC 3261 12.1.1).
         for route in self.a.invite.values(Name::RecordRoute) {
@@ -348,7 +288,7 @@ impl Call {
     }
 
     /// An answer that comes too late or is one too many: ACK and BYE (RFC 3261 9.1, 13.2.2.4).
-    fn dismiss(
+    pub(super) fn dismiss(
         &mut self,
         cx: &mut Context<'_>,
         index: usize,
@@ -362,6 +302,11 @@ impl Call {
         let Ok(mut dialog) = Dialog::uac(&branch.invite, answer) else {
             return;
         };
+        let theirs = answer.to().tag().unwrap_or_default();
+        let mut early = branch.early.iter().filter(|early| early.theirs == theirs);
+        if let Some(early) = early.find_map(|early| early.dialog.as_ref()) {
+            dialog.goes_on_from(early);
+        }
         let hop = branch.side.next_hop(cx, &dialog);
         self.actions
             .extend(ack_of(cx, branch, &dialog, hop, branch.id, None));
@@ -401,15 +346,18 @@ impl Call {
         branch.attempt = Attempt::Done;
         self.media.end_leg(now, cx.ports, leg);
         self.order_flows();
-        if !was_ringing || !matches!(self.state, State::Ringing { .. }) {
+        if !was_ringing || !matches!(self.state, State::Ringing { .. }) || self.is_taken() {
             return;
         }
+        self.forget_early(leg);
         // 6xx: nobody anywhere will take it (RFC 3261 21.6).
         if failure.code >= 600 {
             return self.give_up(now, cx, failure);
         }
         self.note(failure);
-        if !self.branches.iter().any(Branch::is_ringing) {
+        if self.branches.iter().any(Branch::is_ringing) {
+            self.hear_another(now, cx);
+        } else {
             self.ask_next(now, cx);
         }
     }

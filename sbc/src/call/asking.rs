@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use super::context::{AGENT, ALLOW, Context, SUPPORTED, local_address};
+use super::context::{AGENT, ALLOW, Context, SUPPORTED, TIMER, local_address};
 use super::failure::Failure;
 use super::hiding::{Hidden, tells_address};
 use super::io::{Action, Purpose};
@@ -67,8 +67,9 @@ impl Call {
                 }
             };
             let mut asked = false;
+            let alone = targets.len() == 1;
             for target in targets {
-                match self.ask(now, cx, target) {
+                match self.ask(now, cx, target, alone) {
                     Ok(()) => asked = true,
                     Err(why) => self.note(why),
                 }
@@ -186,6 +187,7 @@ impl Call {
         now: Instant,
         cx: &mut Context<'_>,
         target: Target<'_>,
+        alone: bool,
     ) -> Result<(), Failure> {
         if self.branches.len() == MAX_BRANCHES {
             return Err(Failure::own(503, Outcome::Failed, "too many B legs"));
@@ -193,17 +195,17 @@ impl Call {
         let leg = LegId(self.branches.len() as u32 + 1);
         let trunk = target.trunk.map(|id| cx.config.trunk(id));
         let end = cx.host.end(&target.hop, trunk, target.codecs);
-        let offer = match &self.a.side.received {
-            Some(sdp) => Some(
+        let offer = match self.a.invite.body() {
+            [] => None,
+            sdp => Some(
                 self.media
                     .offer(now, cx.ports, LEG_A, &self.a.end, leg, &end, sdp)
                     .map_err(|refused| Failure::media(&refused))?,
             ),
-            None => None,
         };
         self.order_flows();
         let tag = cx.tokens.tag();
-        let invite = self.write_invite(cx, &target, &tag, offer.as_deref());
+        let invite = self.write_invite(cx, &target, &tag, offer.as_deref(), alone);
         let Ok(invite) = Message::parse(invite, &Default::default()) else {
             self.media.end_leg(now, cx.ports, leg);
             self.order_flows();
@@ -240,6 +242,7 @@ impl Call {
         target: &Target<'_>,
         tag: &str,
         offer: Option<&[u8]>,
+        alone: bool,
     ) -> Bytes {
         let a = &self.a.invite;
         let hidden = Hidden::of(a);
@@ -257,9 +260,14 @@ impl Call {
             .header(Name::CSeq, format_args!("{} INVITE", cx.tokens.cseq()))
             .header(Name::Contact, contact(hop))
             .header(Name::Allow, ALLOW)
-            .header(Name::Supported, SUPPORTED)
             .header(Name::UserAgent, AGENT);
         let writer = Session::new().ask(writer);
+        // A reliable provisional answer to an INVITE without an offer makes one, and its PRACK answers it: the caller has to do
+        // as much, and one such offer at a time is what he can have.
+        let writer = match offer.is_some() || alone && self.a.provisionals.is_possible() {
+            true => writer.header(Name::Supported, SUPPORTED),
+            false => writer.header(Name::Supported, TIMER),
+        };
         let writer = hidden.pass(a, writer);
         match offer {
             Some(sdp) => writer.body("application/sdp", sdp),

@@ -14,10 +14,13 @@ use crate::transaction::Hop;
 pub const AGENT: &str = concat!("sbc/", env!("CARGO_PKG_VERSION"));
 
 /// The methods that we take, as in Allow.
-pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, REGISTER";
+pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, REGISTER";
 
-/// The extensions that we speak, as in Supported: session timers (RFC 4028).
-pub const SUPPORTED: &str = "timer";
+/// The extensions that we speak, as in Supported: reliable provisional answers (RFC 3262), session timers (RFC 4028).
+pub const SUPPORTED: &str = "100rel, timer";
+
+/// Of these what every INVITE of ours says, also one that takes no reliable provisional answers.
+pub(super) const TIMER: &str = "timer";
 
 /// What the engine lends to a call.
 pub struct Context<'a> {

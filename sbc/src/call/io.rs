@@ -14,6 +14,8 @@ pub enum Purpose {
     Invite(LegId),
     /// Its CANCEL.
     Cancel(LegId),
+    /// The PRACK to a provisional answer of it.
+    Prack(LegId),
     /// The end of a leg.
     Bye(LegId),
     /// A re-INVITE or UPDATE to this leg, relayed from the other one.

@@ -6,10 +6,12 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::context::Context;
+use super::early::Early;
 use super::failure::Failure;
 use super::io::{Action, Input, Purpose};
 use super::late::{Again, Late};
 use super::relay::Relay;
+use super::reliable::Provisionals;
 use super::side::{Side, Why};
 use super::silence::Watch;
 use crate::config::PhoneId;
@@ -76,6 +78,10 @@ pub(super) struct Incoming {
     /// Tags of ours in dialogs, early ones too.
     pub(super) tags: Vec<String>,
     pub(super) end: End,
+    /// Provisional answers that want a PRACK of his.
+    pub(super) provisionals: Provisionals,
+    /// Whose early media he hears: the leg, and their tag.
+    pub(super) hears: Option<(LegId, String)>,
 }
 
 /// A B leg.
@@ -96,14 +102,6 @@ pub(super) struct Branch {
     pub(super) owes_ack: bool,
 }
 
-/// An early dialog of a B leg, and our tag for it towards A.
-pub(super) struct Early {
-    pub(super) theirs: String,
-    pub(super) ours: String,
-    /// The answer that it has made.
-    pub(super) answer: Option<Bytes>,
-}
-
 /// How far the INVITE of a B leg is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Attempt {
@@ -117,6 +115,13 @@ pub(super) enum Attempt {
     Up,
     /// Done with: failed, cancelled, hung up.
     Done,
+}
+
+impl Incoming {
+    /// His INVITE made an offer.
+    pub(super) fn offers(&self) -> bool {
+        !self.invite.body().is_empty()
+    }
 }
 
 impl Branch {
@@ -187,6 +192,8 @@ impl Call {
                 end: cx
                     .host
                     .end(&hop, trunk.map(|id| cx.config.trunk(id)), codecs),
+                provisionals: Provisionals::new(&message),
+                hears: None,
                 invite: message,
                 tags: Vec::new(),
             },
@@ -248,6 +255,18 @@ impl Call {
             | Input::Full {
                 purpose: Purpose::Bye(_),
             } => self.closing = self.closing.saturating_sub(1),
+            Input::Response {
+                purpose: Purpose::Prack(leg),
+                message,
+                ..
+            } => self.on_prack_answer(now, cx, leg, &message),
+            Input::Failed {
+                purpose: Purpose::Prack(leg),
+                ..
+            }
+            | Input::Full {
+                purpose: Purpose::Prack(leg),
+            } => self.on_prack_failed(now, cx, leg),
             // The INVITE's own transaction tells how it ends.
             Input::Response {
                 purpose: Purpose::Cancel(_) | Purpose::CancelRelay(_),
@@ -320,6 +339,7 @@ impl Call {
                 self.a.side.poll_timeout(),
                 self.watch.as_ref().map(Watch::poll_timeout),
                 self.poll_sessions(),
+                self.a.provisionals.poll_timeout(),
             ])
             .flatten()
             .min()
@@ -328,6 +348,7 @@ impl Call {
     /// Does what is due by now.
     pub fn handle_timeout(&mut self, now: Instant, cx: &mut Context<'_>) {
         self.repeat_answers(now, cx);
+        self.repeat_provisional(now, cx);
         if let State::Ringing { deadline, .. } = self.state
             && deadline <= now
         {
@@ -443,6 +464,7 @@ impl Call {
             State::Over => return,
         };
         self.drop_relay(cx);
+        self.drop_provisionals(cx);
         self.watch = None;
         self.media.end(now, cx.ports);
         self.order_flows();

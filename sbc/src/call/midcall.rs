@@ -29,6 +29,9 @@ impl Call {
         hop: Hop,
         request: &Message,
     ) {
+        if request.method() == Method::Prack {
+            return self.on_prack(now, cx, id, hop, request);
+        }
         let Some(leg) = self.leg_of(request) else {
             if self.is_early(request) {
                 return self.on_early_request(now, cx, id, hop, request);

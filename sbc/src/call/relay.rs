@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::answering::sdp_of;
-use super::context::{AGENT, ALLOW, Context, SUPPORTED};
+use super::context::{AGENT, ALLOW, Context, TIMER};
 use super::io::{Action, Purpose};
 use super::machine::{Call, LEG_A, State};
 use super::side::{Why, contact, via};
@@ -328,7 +328,7 @@ impl Call {
             .request(method, &via)
             .header(Name::Contact, contact(&hop))
             .header(Name::Allow, ALLOW)
-            .header(Name::Supported, SUPPORTED);
+            .header(Name::Supported, TIMER);
         let writer = side.session.ask(writer).header(Name::UserAgent, AGENT);
         let bytes = match offer {
             Some(offer) => writer.body("application/sdp", offer),

@@ -90,6 +90,19 @@ impl Dialog {
         })
     }
 
+    /// It was an early dialog before its 2xx came: its numbers go on, while the 2xx alone says where it leads (RFC 3261
+    /// 13.2.2.4).
+    pub fn goes_on_from(&mut self, early: &Dialog) {
+        self.local_cseq = self.local_cseq.max(early.local_cseq);
+        self.remote_cseq = self.remote_cseq.max(early.remote_cseq);
+    }
+
+    /// The number of the last request of ours.
+    #[must_use]
+    pub fn local_cseq(&self) -> u32 {
+        self.local_cseq
+    }
+
     /// Our tag in it.
     #[must_use]
     pub fn local_tag(&self) -> &str {

@@ -15,5 +15,5 @@ mod wire;
 mod world;
 
 pub use agent::{Agent, Answer, Fact, Plan};
-pub use link::{Link, Weather};
+pub use link::{Datagram, Link, Weather};
 pub use world::{CALLEE, CALLER, Report, World};

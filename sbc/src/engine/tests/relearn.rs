@@ -117,22 +117,29 @@ fn the_200_that_names_another_place_ends_the_announcement() {
 }
 
 #[test]
-fn a_200_without_sdp_means_what_its_own_dialog_has_said_before() {
-    let mut bench = bench();
-    let mut shell = Shell::default();
-    let to_b = calling(&mut bench);
-    for (tag, port) in [("b1", 5000), ("b2", 5002)] {
-        let text = answer(&to_b, B, 183, tag, &sdp("10.71.2.2", port));
-        bench.message(RIGHT, B, &text);
-        shell.turn(&mut bench);
-        assert_eq!(shell.named(1), format!("10.71.2.2:{port}"));
+fn the_first_to_describe_its_media_is_heard_until_a_200_decides() {
+    for (taker, named, relearns) in [("b1", 5000, false), ("b2", 5002, true)] {
+        let mut bench = bench();
+        let mut shell = Shell::default();
+        let to_b = calling(&mut bench);
+        for (tag, port) in [("b1", 5000), ("b2", 5002)] {
+            let text = answer(&to_b, B, 183, tag, &sdp("10.71.2.2", port));
+            bench.message(RIGHT, B, &text);
+            let (relearnt, messages) = shell.turn(&mut bench);
+            assert_eq!(relearnt, []);
+            // The caller hears of the second one, and nothing of its media.
+            assert_eq!(messages[0].1.body().is_empty(), tag == "b2");
+            assert_eq!(shell.named(1), "10.71.2.2:5000");
+        }
+        // Without SDP: what its own dialog has said before holds.
+        bench.message(RIGHT, B, &answer(&to_b, B, 200, taker, ""));
+        let (relearnt, messages) = shell.turn(&mut bench);
+        let expected = if relearns { anew(1, [1, 2]) } else { vec![] };
+        assert_eq!(relearnt, expected);
+        assert_eq!(shell.named(1), format!("10.71.2.2:{named}"));
+        assert!(!messages[1].1.body().is_empty());
+        stop(bench);
     }
-    bench.message(RIGHT, B, &answer(&to_b, B, 200, "b1", ""));
-    let (relearnt, messages) = shell.turn(&mut bench);
-    assert_eq!(relearnt, anew(1, [1, 2]));
-    assert_eq!(shell.named(1), "10.71.2.2:5000");
-    assert!(!messages[1].1.body().is_empty());
-    stop(bench);
 }
 
 #[test]
