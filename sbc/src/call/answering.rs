@@ -28,7 +28,9 @@ impl Call {
         let Some(index) = self.branches.iter().position(|b| b.leg == leg) else {
             return;
         };
+        let is_target = self.is_target(leg);
         match answer.code().unwrap_or_default() {
+            200..300 if is_target => self.on_target_answer(now, cx, index, answer),
             100..200 => self.on_provisional(now, cx, index, answer),
             200..300 => self.on_success(now, cx, index, answer),
             422 if self.ask_for_longer(cx, index, answer) => {}
@@ -163,6 +165,7 @@ impl Call {
             branch.attempt = Attempt::Up;
             late = branch.owes_ack.then_some(branch.leg);
             self.state = State::Up {
+                near: LEG_A,
                 leg: branch.leg,
                 since: now,
             };
@@ -346,6 +349,9 @@ impl Call {
         branch.attempt = Attempt::Done;
         self.media.end_leg(now, cx.ports, leg);
         self.order_flows();
+        if self.is_target(leg) {
+            return self.on_target_failed(now, cx, leg, failure);
+        }
         if !was_ringing || !matches!(self.state, State::Ringing { .. }) || self.is_taken() {
             return;
         }
@@ -386,7 +392,7 @@ impl Call {
         let Some(leg) = lost else {
             return;
         };
-        if matches!(self.state, State::Over) {
+        if self.opposite(leg).is_none() {
             return self.hang_up_late(cx, leg);
         }
         self.close(

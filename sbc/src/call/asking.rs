@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use super::context::{AGENT, ALLOW, Context, SUPPORTED, TIMER, local_address};
+use super::context::{AGENT, ALLOW, Context, SUPPORTED, SUPPORTED_UNRELIABLE, local_address};
 use super::failure::Failure;
 use super::hiding::{Hidden, tells_address};
 use super::io::{Action, Purpose};
@@ -13,7 +13,7 @@ use super::machine::{Attempt, Branch, Call, LEG_A, State};
 use super::relay::cancel_of;
 use super::session::Session;
 use super::side::{Side, Why, contact, via};
-use crate::config::{Codec, MediaTimeout, TrunkId};
+use crate::config::{Codec, MediaTimeout, PhoneId, TrunkId};
 use crate::engine::{Outcome, Party};
 use crate::media::LegId;
 use crate::routing::Destination;
@@ -24,19 +24,20 @@ use crate::transaction::Hop;
 pub(super) const RING: Duration = Duration::from_secs(180);
 
 /// How many B legs a call may open in all.
-const MAX_BRANCHES: usize = 16;
+const MAX_BRANCHES: u32 = 16;
 
 /// Where one B leg goes.
-struct Target<'a> {
-    party: Party,
-    trunk: Option<TrunkId>,
-    media_timeout: MediaTimeout,
-    hop: Hop,
+pub(super) struct Target<'a> {
+    pub(super) party: Party,
+    pub(super) trunk: Option<TrunkId>,
+    pub(super) phone: Option<PhoneId>,
+    pub(super) media_timeout: MediaTimeout,
+    pub(super) hop: Hop,
     /// The Request-URI.
-    uri: String,
+    pub(super) uri: String,
     /// To, without angle brackets.
-    to: String,
-    codecs: &'a [Codec],
+    pub(super) to: String,
+    pub(super) codecs: &'a [Codec],
 }
 
 impl Call {
@@ -59,7 +60,7 @@ impl Call {
             };
             *deadline = now + RING;
             let config = cx.config;
-            let targets = match self.targets(cx, config, destination) {
+            let targets = match self.targets(cx, config, destination, &self.number) {
                 Ok(targets) => targets,
                 Err(why) => {
                     self.note(why);
@@ -121,11 +122,13 @@ impl Call {
         }
     }
 
-    fn targets<'c>(
+    /// Where a destination is; a trunk is asked for `number`.
+    pub(super) fn targets<'c>(
         &self,
         cx: &Context<'_>,
         config: &'c crate::config::Config,
         destination: Destination,
+        number: &str,
     ) -> Result<SmallVec<[Target<'c>; 4]>, Failure> {
         let mut targets = SmallVec::new();
         match destination {
@@ -148,6 +151,7 @@ impl Call {
                 targets.push(Target {
                     party: Party::Trunk(id),
                     trunk: Some(id),
+                    phone: None,
                     media_timeout: config.trunk_media_timeout(id),
                     hop: Hop {
                         network: trunk.network,
@@ -156,8 +160,8 @@ impl Call {
                         remote,
                         connection: None,
                     },
-                    uri: format!("sip:{}@{remote}{parameter}", self.number),
-                    to: format!("sip:{}@{remote}", self.number),
+                    uri: format!("sip:{number}@{remote}{parameter}"),
+                    to: format!("sip:{number}@{remote}"),
                     codecs: &trunk.codecs,
                 });
             }
@@ -167,6 +171,7 @@ impl Call {
                     targets.push(Target {
                         party: Party::Phones(binding.hop.network),
                         trunk: None,
+                        phone: Some(id),
                         media_timeout: config.phone_media_timeout(id, binding.hop.network),
                         hop: binding.hop,
                         uri: binding.contact.clone(),
@@ -189,10 +194,9 @@ impl Call {
         target: Target<'_>,
         alone: bool,
     ) -> Result<(), Failure> {
-        if self.branches.len() == MAX_BRANCHES {
+        let Some(leg) = self.next_leg() else {
             return Err(Failure::own(503, Outcome::Failed, "too many B legs"));
-        }
-        let leg = LegId(self.branches.len() as u32 + 1);
+        };
         let trunk = target.trunk.map(|id| cx.config.trunk(id));
         let end = cx.host.end(&target.hop, trunk, target.codecs);
         let offer = match self.a.invite.body() {
@@ -214,17 +218,10 @@ impl Call {
         };
         let mut side = Side::new(target.party, target.trunk, target.media_timeout, target.hop);
         side.sent = offer;
+        let attempt = Attempt::Calling { cancel: false };
         self.branches.push(Branch {
-            leg,
-            side,
-            invite: invite.clone(),
-            id: None,
-            attempt: Attempt::Calling { cancel: false },
-            early: Vec::new(),
-            end,
-            answer: None,
-            speaker: None,
-            owes_ack: false,
+            phone: target.phone,
+            ..Branch::new(leg, side, invite.clone(), attempt, end)
         });
         self.actions.push_back(Action::Open(tag));
         self.actions.push_back(Action::Request {
@@ -254,7 +251,10 @@ impl Call {
                 Name::MaxForwards,
                 a.max_forwards().unwrap_or(70).saturating_sub(1),
             )
-            .header(Name::From, self.caller(cx, &hidden, hop, tag))
+            .header(
+                Name::From,
+                format_args!("{};tag={tag}", self.caller(cx, &hidden, hop)),
+            )
             .header(Name::To, format_args!("<{}>", target.to))
             .header(Name::CallId, cx.tokens.call_id())
             .header(Name::CSeq, format_args!("{} INVITE", cx.tokens.cseq()))
@@ -266,7 +266,7 @@ impl Call {
         // as much, and one such offer at a time is what he can have.
         let writer = match offer.is_some() || alone && self.a.provisionals.is_possible() {
             true => writer.header(Name::Supported, SUPPORTED),
-            false => writer.header(Name::Supported, TIMER),
+            false => writer.header(Name::Supported, SUPPORTED_UNRELIABLE),
         };
         let writer = hidden.pass(a, writer);
         match offer {
@@ -275,8 +275,22 @@ impl Call {
         }
     }
 
-    /// From: who calls, at our address.
-    fn caller(&self, cx: &Context<'_>, hidden: &Hidden<'_>, hop: &Hop, tag: &str) -> String {
+    /// A name for another leg; `None` if there have been enough of them.
+    pub(super) fn next_leg(&mut self) -> Option<LegId> {
+        if self.legs == MAX_BRANCHES {
+            self.actions.push_back(Action::Full("legs"));
+            return None;
+        }
+        self.legs += 1;
+        Some(LegId(self.legs))
+    }
+
+    /// Who called, at our address, without a tag.
+    pub(super) fn caller_shown(&self, cx: &Context<'_>, hop: &Hop) -> String {
+        self.caller(cx, &Hidden::of(&self.a.invite), hop)
+    }
+
+    fn caller(&self, cx: &Context<'_>, hidden: &Hidden<'_>, hop: &Hop) -> String {
         let from = self.a.invite.from();
         let (user, display) = match self.a.phone.map(|id| cx.config.phone(id)) {
             // A phone is who its digest says, whatever its From does.
@@ -296,11 +310,11 @@ impl Call {
         });
         match display {
             Some(display) => format!(
-                "\"{}\" <sip:{user}@{}>;tag={tag}",
+                "\"{}\" <sip:{user}@{}>",
                 display.replace('\\', "\\\\").replace('"', "\\\""),
                 hop.local
             ),
-            None => format!("<sip:{user}@{}>;tag={tag}", hop.local),
+            None => format!("<sip:{user}@{}>", hop.local),
         }
     }
 

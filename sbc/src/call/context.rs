@@ -14,13 +14,13 @@ use crate::transaction::Hop;
 pub const AGENT: &str = concat!("sbc/", env!("CARGO_PKG_VERSION"));
 
 /// The methods that we take, as in Allow.
-pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, REGISTER";
+pub const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, REGISTER, INFO, MESSAGE, REFER, SUBSCRIBE, NOTIFY";
 
-/// The extensions that we speak, as in Supported: reliable provisional answers (RFC 3262), session timers (RFC 4028).
-pub const SUPPORTED: &str = "100rel, timer";
+/// The extensions that we take part in, as in Supported: RFC 3262, RFC 4028, RFC 3891, RFC 4488.
+pub const SUPPORTED: &str = "100rel, timer, replaces, norefersub";
 
-/// Of these what every INVITE of ours says, also one that takes no reliable provisional answers.
-pub(super) const TIMER: &str = "timer";
+/// Those without the first: of who takes no reliable provisional answers.
+pub(super) const SUPPORTED_UNRELIABLE: &str = "timer, replaces, norefersub";
 
 /// What the engine lends to a call.
 pub struct Context<'a> {

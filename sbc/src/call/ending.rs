@@ -17,7 +17,7 @@ use crate::transaction::ServerId;
 impl Call {
     /// The caller gave up while it rang.
     pub(super) fn on_cancel(&mut self, now: Instant, cx: &mut Context<'_>, id: ServerId) {
-        if self.cancel_relay(id) {
+        if self.cancel_relay(id) || self.on_guest_gone(now, cx, id) {
             return;
         }
         if id == self.a.id && matches!(self.state, State::Ringing { .. }) {
@@ -28,6 +28,9 @@ impl Call {
 
     /// The caller cannot be told anything any more.
     pub(super) fn on_server_failed(&mut self, now: Instant, cx: &mut Context<'_>, id: ServerId) {
+        if self.on_guest_gone(now, cx, id) {
+            return;
+        }
         if id == self.a.id && matches!(self.state, State::Ringing { .. }) {
             self.close(
                 now,
@@ -47,6 +50,9 @@ impl Call {
         from: LegId,
         request: &Message,
     ) {
+        if self.on_bye_in_transfer(now, cx, from) {
+            return;
+        }
         let who = if from == LEG_A { "caller" } else { "callee" };
         let why = Why {
             message: Some(request.clone()),
@@ -89,19 +95,23 @@ impl Call {
 
     /// From now on silence may end it: someone took it.
     pub(super) fn watch(&mut self, now: Instant, leg: LegId) {
-        let Some(called) = self.side(leg).map(|side| side.media_timeout) else {
+        // As the sides of a flow pair: the older leg first.
+        let mut legs = [self.opposite(leg).unwrap_or(LEG_A), leg];
+        legs.sort();
+        let limits = legs.map(|leg| self.side(leg).map(|side| side.media_timeout));
+        let [Some(first), Some(second)] = limits else {
             return;
         };
-        self.watch = Watch::new(now, [self.a.side.media_timeout, called]);
+        self.watch = Watch::new(now, [first, second]);
         self.note_hold(now);
     }
 
     /// The two have agreed on something: perhaps to hold, or to go on.
     pub(super) fn note_hold(&mut self, now: Instant) {
-        let State::Up { leg, .. } = self.state else {
+        let State::Up { near, leg, .. } = self.state else {
             return;
         };
-        let is_held = [LEG_A, leg].into_iter().any(|leg| {
+        let is_held = [near, leg].into_iter().any(|leg| {
             let said = self.side(leg).and_then(|side| side.received.as_deref());
             said.is_some_and(is_hold)
         });
@@ -221,10 +231,11 @@ impl Call {
         }
     }
 
-    fn send_bye(&mut self, cx: &mut Context<'_>, leg: LegId, why: &Why) {
-        let Some(side) = self.side(leg) else {
+    pub(super) fn send_bye(&mut self, cx: &mut Context<'_>, leg: LegId, why: &Why) {
+        let Some(side) = self.side(leg).filter(|side| !side.is_gone) else {
             return;
         };
+        side.is_gone = true;
         let Some(mut dialog) = side.dialog.take() else {
             return;
         };

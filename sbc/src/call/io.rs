@@ -2,8 +2,10 @@
 
 use bytes::Bytes;
 
-use crate::engine::{Event, FlowFailure};
+use super::Replaces;
+use crate::engine::{CallId, Event, FlowFailure};
 use crate::media::{FlowCommand, FlowReport, LegId, PairId};
+use crate::routing::Caller;
 use crate::sip::Message;
 use crate::transaction::{ClientId, Failure, Hop, ServerId};
 
@@ -24,6 +26,12 @@ pub enum Purpose {
     CancelRelay(LegId),
     /// A refresh of this leg's session, of our own accord (RFC 4028).
     Refresh(LegId),
+    /// A re-INVITE of our own to this leg.
+    Own(LegId),
+    /// A request that is passed on to this leg, and its number.
+    Pass(LegId, u32),
+    /// How a transfer goes that this leg asked for.
+    Notify(LegId),
 }
 
 /// What happens to a call.
@@ -127,6 +135,32 @@ pub enum Action {
     },
     /// Requests with this To tag are this call's.
     Open(String),
+    /// Find the dialog of another call that a REFER names; [`super::Call::on_borrowed`] follows.
+    Borrow {
+        /// Which.
+        replaces: Replaces,
+        /// Whose it has to be.
+        by: Caller,
+        /// Who sent the REFER.
+        leg: LegId,
+        /// To answer it.
+        id: ServerId,
+        /// Where it came from.
+        hop: Hop,
+        /// The REFER.
+        request: Message,
+    },
+    /// Give a leg back to the call that it was borrowed from: [`super::Call::poll_returned`] has it.
+    Return {
+        /// That call.
+        call: CallId,
+        /// What the leg was called here.
+        leg: LegId,
+    },
+    /// A leg that was borrowed stays: the call that it came from is over.
+    Release(CallId),
+    /// Count what there was no room for.
+    Full(&'static str),
     /// Order this of the media shells.
     Flow(FlowCommand),
     /// Tell this to the log and the counters.

@@ -142,7 +142,7 @@ impl Call {
                 if let Some(side) = self.side(from) {
                     side.sent.clone_from(&late.before);
                 }
-                self.give_back(cx, &late);
+                self.answer_for(cx, &late);
             }
             (Err(_), None, None) => {}
         }
@@ -177,7 +177,7 @@ impl Call {
     /// The call ends before the ACK came that a leg's offer waits for.
     pub(super) fn drop_late(&mut self, cx: &mut Context<'_>) {
         if let Some(late) = self.late.take() {
-            self.give_back(cx, &late);
+            self.answer_for(cx, &late);
         }
     }
 
@@ -207,7 +207,7 @@ impl Call {
     }
 
     /// ACK to an offer that nobody has answered: with what its maker had before.
-    fn give_back(&mut self, cx: &mut Context<'_>, late: &Late) {
+    fn answer_for(&mut self, cx: &mut Context<'_>, late: &Late) {
         let known = self.side(late.offerer).and_then(|side| side.sent.clone());
         self.acknowledge_offer(
             cx,

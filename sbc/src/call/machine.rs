@@ -10,10 +10,15 @@ use super::early::Early;
 use super::failure::Failure;
 use super::io::{Action, Input, Purpose};
 use super::late::{Again, Late};
+use super::passing::Passing;
+use super::referral::Referral;
+use super::rejoin::Own;
 use super::relay::Relay;
 use super::reliable::Provisionals;
+use super::replacing::Lent;
 use super::side::{Side, Why};
 use super::silence::Watch;
+use super::transfer::Transfer;
 use crate::config::PhoneId;
 use crate::engine::{CallId, Event, Outcome, Party};
 use crate::media::{CallMedia, End, FlowPair, LegId};
@@ -42,6 +47,22 @@ pub struct Call {
     pub(super) watch: Option<Watch>,
     pub(super) state: State,
     pub(super) started: Instant,
+    /// Requests that one party has for the other.
+    pub(super) passing: Vec<Passing>,
+    /// How many there have been.
+    pub(super) passed: u32,
+    pub(super) transfer: Option<Transfer>,
+    /// An offer of ours.
+    pub(super) own: Option<Own>,
+    pub(super) referrals: Vec<Referral>,
+    /// Who has sent a REFER before.
+    pub(super) referrers: Vec<LegId>,
+    /// INVITEs that took a party's place.
+    pub(super) guests: Vec<ServerId>,
+    /// Legs that go back to where they came from.
+    pub(super) returned: Vec<Lent>,
+    /// B legs that there have been.
+    pub(super) legs: u32,
     /// BYEs of ours that have no final answer yet.
     pub(super) closing: u32,
     pub(super) actions: VecDeque<Action>,
@@ -58,9 +79,11 @@ pub(super) enum State {
         /// The best failure so far.
         failure: Option<Failure>,
     },
-    /// This leg took it.
+    /// Two legs talk.
     Up {
-        /// The leg.
+        /// Who called, or who stayed when another party was replaced.
+        near: LegId,
+        /// Who took it, or who came.
         leg: LegId,
         /// When.
         since: Instant,
@@ -88,7 +111,11 @@ pub(super) struct Incoming {
 pub(super) struct Branch {
     pub(super) leg: LegId,
     pub(super) side: Side,
-    /// Our INVITE: CANCEL and dialogs are made of it.
+    /// The account, if it is a phone.
+    pub(super) phone: Option<PhoneId>,
+    /// What it is called in the call that it was borrowed from.
+    pub(super) home: Option<LegId>,
+    /// Our INVITE: CANCEL and dialogs are made of it. Theirs, if they called.
     pub(super) invite: Message,
     pub(super) id: Option<ClientId>,
     pub(super) attempt: Attempt,
@@ -125,6 +152,29 @@ impl Incoming {
 }
 
 impl Branch {
+    pub(super) fn new(
+        leg: LegId,
+        side: Side,
+        invite: Message,
+        attempt: Attempt,
+        end: End,
+    ) -> Branch {
+        Branch {
+            leg,
+            side,
+            phone: None,
+            home: None,
+            invite,
+            id: None,
+            attempt,
+            early: Vec::new(),
+            end,
+            answer: None,
+            speaker: None,
+            owes_ack: false,
+        }
+    }
+
     /// Someone may still take the call there.
     pub(super) fn is_ringing(&self) -> bool {
         matches!(
@@ -210,6 +260,15 @@ impl Call {
                 failure: None,
             },
             started: now,
+            passing: Vec::new(),
+            passed: 0,
+            transfer: None,
+            own: None,
+            referrals: Vec::new(),
+            referrers: Vec::new(),
+            guests: Vec::new(),
+            returned: Vec::new(),
+            legs: 0,
             closing: 0,
             actions: VecDeque::new(),
         };
@@ -280,6 +339,42 @@ impl Call {
                 purpose: Purpose::Cancel(_) | Purpose::CancelRelay(_),
             } => {}
             Input::Response {
+                purpose: Purpose::Own(leg),
+                id,
+                message,
+            } => self.on_own_answer(now, cx, leg, id, &message),
+            Input::Failed {
+                purpose: Purpose::Own(leg),
+                ..
+            } => self.on_own_failed(now, cx, leg, 408),
+            Input::Full {
+                purpose: Purpose::Own(leg),
+            } => self.on_own_failed(now, cx, leg, 503),
+            Input::Response {
+                purpose: Purpose::Pass(_, number),
+                message,
+                ..
+            } => self.on_passed(now, cx, number, &message),
+            Input::Failed {
+                purpose: Purpose::Pass(_, number),
+                ..
+            } => self.on_pass_failed(number, 504),
+            Input::Full {
+                purpose: Purpose::Pass(_, number),
+            } => self.on_pass_failed(number, 503),
+            Input::Response {
+                purpose: Purpose::Notify(leg),
+                message,
+                ..
+            } => self.on_notified(cx, leg, message.code()),
+            Input::Failed {
+                purpose: Purpose::Notify(leg),
+                ..
+            }
+            | Input::Full {
+                purpose: Purpose::Notify(leg),
+            } => self.on_notified(cx, leg, None),
+            Input::Response {
                 purpose: Purpose::Relay(leg),
                 id,
                 message,
@@ -337,6 +432,8 @@ impl Call {
             .chain([
                 ringing,
                 self.a.side.poll_timeout(),
+                self.own.as_ref().and_then(|own| own.again),
+                self.transfer_deadline(),
                 self.watch.as_ref().map(Watch::poll_timeout),
                 self.poll_sessions(),
                 self.a.provisionals.poll_timeout(),
@@ -354,6 +451,10 @@ impl Call {
         {
             self.on_ring_limit(now, cx);
         }
+        if self.transfer_deadline().is_some_and(|at| at <= now) {
+            self.on_transfer_limit(now, cx);
+        }
+        self.try_own(now, cx);
         self.listen(now);
         self.keep_sessions(now, cx);
     }
@@ -375,7 +476,7 @@ impl Call {
     pub fn parties(&self) -> Option<(Party, Party)> {
         match self.state {
             State::Over => None,
-            State::Ringing { .. } | State::Up { .. } => Some((self.a.side.party, self.to())),
+            State::Ringing { .. } | State::Up { .. } => Some((self.from(), self.to())),
         }
     }
 
@@ -385,10 +486,9 @@ impl Call {
         self.id
     }
 
-    /// Its INVITE's transaction.
-    #[must_use]
-    pub fn server(&self) -> ServerId {
-        self.a.id
+    /// The transactions of the INVITEs that made it what it is.
+    pub fn servers(&self) -> impl Iterator<Item = ServerId> {
+        std::iter::once(self.a.id).chain(self.guests.iter().copied())
     }
 
     /// The caller's Call-ID, then ours towards those who are or were asked.
@@ -417,7 +517,48 @@ impl Call {
     /// Our tags in all its dialogs.
     pub fn tags(&self) -> impl Iterator<Item = &str> {
         let ours = self.branches.iter().filter_map(|b| b.invite.from().tag());
-        self.a.tags.iter().map(String::as_str).chain(ours)
+        let sides = std::iter::once(&self.a.side).chain(self.branches.iter().map(|b| &b.side));
+        let dialogs = sides.filter_map(|side| Some(side.dialog.as_ref()?.local_tag()));
+        let own = self.a.tags.iter().map(String::as_str);
+        own.chain(ours).chain(dialogs)
+    }
+
+    /// Who calls, or who has been there longest.
+    pub(super) fn from(&self) -> Party {
+        match self.state {
+            State::Up { near, .. } => self.party_of(near),
+            State::Ringing { .. } | State::Over => self.a.side.party,
+        }
+    }
+
+    pub(super) fn party_of(&self, leg: LegId) -> Party {
+        if leg == LEG_A {
+            return self.a.side.party;
+        }
+        let branch = self.branches.iter().find(|b| b.leg == leg);
+        branch.map_or(Party::Nobody, |branch| branch.side.party)
+    }
+
+    /// The account or trunk at a leg.
+    pub(super) fn caller_of(&self, leg: LegId) -> Option<Caller> {
+        let (side, phone) = match leg {
+            LEG_A => (&self.a.side, self.a.phone),
+            _ => {
+                let branch = self.branches.iter().find(|b| b.leg == leg)?;
+                (&branch.side, branch.phone)
+            }
+        };
+        let trunk = side.trunk.map(Caller::Trunk);
+        trunk.or(phone.map(Caller::Phone))
+    }
+
+    /// The other one of the two who talk, if this is one of them.
+    pub(super) fn opposite(&self, of: LegId) -> Option<LegId> {
+        match self.state {
+            State::Up { near, leg, .. } if of == near => Some(leg),
+            State::Up { near, leg, .. } if of == leg => Some(near),
+            _ => None,
+        }
     }
 
     /// Who is called: who took it, else who is being asked.
@@ -456,7 +597,10 @@ impl Call {
         how: (Outcome, String),
         why: &Why,
     ) {
-        let (from_party, to) = (self.a.side.party, self.to());
+        if !matches!(self.state, State::Over) {
+            self.abandon_transfer(now, cx);
+        }
+        let (from_party, to) = (self.from(), self.to());
         let state = std::mem::replace(&mut self.state, State::Over);
         let duration = match state {
             State::Up { since, .. } => now.saturating_duration_since(since),
@@ -465,6 +609,7 @@ impl Call {
         };
         self.drop_relay(cx);
         self.drop_provisionals(cx);
+        self.drop_passing(None);
         self.watch = None;
         self.media.end(now, cx.ports);
         self.order_flows();

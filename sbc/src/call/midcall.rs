@@ -9,6 +9,7 @@ use super::answering::sdp_of;
 use super::context::{AGENT, ALLOW, Context, SUPPORTED};
 use super::failure::Failure;
 use super::machine::{Branch, Call, LEG_A, State};
+use super::passing::passes;
 use super::refresh::least;
 use super::relay::{Origin, is_same_session};
 use super::session;
@@ -38,7 +39,8 @@ impl Call {
             }
             return self.refuse(id, hop, request, 481);
         };
-        if matches!(self.state, State::Over) && request.method() != Method::Bye {
+        let is_gone = self.side(leg).is_some_and(|side| side.is_gone);
+        if (matches!(self.state, State::Over) || is_gone) && request.method() != Method::Bye {
             return self.refuse(id, hop, request, 481);
         }
         let Some(side) = self.side(leg) else {
@@ -69,6 +71,8 @@ impl Call {
             Method::Options => {
                 self.reply(id, hop, request, 200, None);
             }
+            Method::Refer => self.on_refer(now, cx, leg, id, hop, request),
+            method if passes(method) => self.pass_request(cx, leg, id, hop, request),
             _ => self.refuse(id, hop, request, 405),
         }
     }
@@ -175,6 +179,9 @@ impl Call {
                 };
                 self.refuse_for_now(cx, &origin, if has_offered { 500 } else { 491 });
             }
+            method if passes(method) || method == Method::Refer => {
+                self.refuse(id, hop, request, 500);
+            }
             _ => self.refuse(id, hop, request, 405),
         }
     }
@@ -212,6 +219,10 @@ impl Call {
     fn collision(&mut self, leg: LegId, request: &Message) -> Option<u16> {
         let is_invite = request.method() == Method::Invite;
         let offers = is_invite || !request.body().is_empty();
+        // Who comes or goes, and while somebody does.
+        if offers && (self.opposite(leg).is_none() || self.is_asked(leg)) {
+            return Some(491);
+        }
         if let Some(relay) = &self.relay {
             let own = relay.origin.as_ref().filter(|_| relay.from == leg);
             if let Some(own) = own

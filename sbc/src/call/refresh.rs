@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::answering::sdp_of;
 use super::context::Context;
 use super::io::{Action, Purpose};
-use super::machine::{Attempt, Call, LEG_A, State};
+use super::machine::{Attempt, Branch, Call, LEG_A, State};
 use super::relay::{back_off, is_same_session};
 use super::session::{Due, MIN_SE};
 use super::side::{Why, via};
@@ -27,11 +27,14 @@ const LONGEST_WAIT: u64 = 600;
 impl Call {
     /// When a session wants something, or the call has lasted long enough.
     pub(super) fn poll_sessions(&self) -> Option<Instant> {
-        let State::Up { .. } = self.state else {
+        let State::Up { near, leg, .. } = self.state else {
             return None;
         };
-        let branches = self.branches.iter().map(|branch| &branch.side);
-        let sides = std::iter::once(&self.a.side).chain(branches);
+        let is_party = |branch: &&Branch| [near, leg].contains(&branch.leg);
+        let branches = self.branches.iter().filter(is_party);
+        let branches = branches.map(|branch| &branch.side);
+        let caller = (near == LEG_A).then_some(&self.a.side);
+        let sides = caller.into_iter().chain(branches);
         let again = self.again.as_ref().map(|again| again.at);
         sides
             .filter_map(|side| side.session.poll_timeout())
@@ -52,7 +55,7 @@ impl Call {
     /// Does what sessions want by now.
     pub(super) fn keep_sessions(&mut self, now: Instant, cx: &mut Context<'_>) {
         self.try_again(now, cx);
-        let State::Up { leg, .. } = self.state else {
+        let State::Up { near, leg, .. } = self.state else {
             return;
         };
         if self.ends.is_some_and(|at| at <= now) {
@@ -67,7 +70,7 @@ impl Call {
                 &Why::cause(200, "Maximum duration"),
             );
         }
-        for leg in [LEG_A, leg] {
+        for leg in [near, leg] {
             let due = self.side(leg).map(|side| side.session.due(now));
             match due {
                 Some(Due::Refresh) => self.refresh(now, cx, leg),

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::answering::sdp_of;
-use super::context::{AGENT, ALLOW, Context, TIMER};
+use super::context::{AGENT, ALLOW, Context, SUPPORTED_UNRELIABLE};
 use super::io::{Action, Purpose};
-use super::machine::{Call, LEG_A, State};
+use super::machine::{Call, LEG_A};
 use super::side::{Why, contact, via};
 use crate::engine::Outcome;
 use crate::media::{End, LegId};
@@ -328,7 +328,7 @@ impl Call {
             .request(method, &via)
             .header(Name::Contact, contact(&hop))
             .header(Name::Allow, ALLOW)
-            .header(Name::Supported, TIMER);
+            .header(Name::Supported, SUPPORTED_UNRELIABLE);
         let writer = side.session.ask(writer).header(Name::UserAgent, AGENT);
         let bytes = match offer {
             Some(offer) => writer.body("application/sdp", offer),
@@ -401,24 +401,21 @@ impl Call {
 
     /// The leg at the other end of an answered call.
     pub(super) fn other(&self, leg: LegId) -> Option<LegId> {
-        match self.state {
-            State::Up { leg: called, .. } if leg == LEG_A => Some(called),
-            State::Up { .. } => Some(LEG_A),
-            State::Ringing { .. } | State::Over => None,
-        }
+        self.opposite(leg)
     }
 
     /// Whether no offer may be made to this leg now: another one is open there, or anywhere between the two.
     pub(super) fn is_busy(&mut self, leg: LegId) -> bool {
         self.relay.is_some()
             || self.late.is_some()
+            || self.has_own_offer()
             || self.branches.iter().any(|branch| branch.owes_ack)
             || self.side(leg).is_none_or(|side| {
                 side.unacked.is_some() || side.session.open() == Some(Method::Invite)
             })
     }
 
-    fn end(&mut self, leg: LegId) -> Option<End> {
+    pub(super) fn end(&mut self, leg: LegId) -> Option<End> {
         if leg == LEG_A {
             return Some(self.a.end.clone());
         }

@@ -42,6 +42,8 @@ pub(super) struct Side {
     pub(super) hang_up: Option<Why>,
     /// Its session timer.
     pub(super) session: Session,
+    /// BYE has come from there or gone there.
+    pub(super) is_gone: bool,
 }
 
 /// A 2xx to an INVITE, sent again until its ACK comes (RFC 3261 13.3.1.4).
@@ -106,6 +108,7 @@ impl Side {
             unacked: None,
             hang_up: None,
             session: Session::new(),
+            is_gone: false,
         }
     }
 

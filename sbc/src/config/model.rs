@@ -180,6 +180,8 @@ pub struct Trunk {
     pub media_timeout: Option<MediaTimeout>,
     /// How long an answered call from or to it may last; a second to a year.
     pub max_duration: Option<Duration>,
+    /// `transfers = true`: it may transfer its calls (REFER, Replaces), to wherever its routes lead. Phones always may.
+    pub transfers: bool,
 }
 
 /// How many prefixes of an address family `media_from` may have: a flow has room for three, and one is for where signalling

@@ -40,7 +40,7 @@ const NETWORK: [&str; 7] = [
     "media_timeout",
     "limits",
 ];
-const TRUNK: [&str; 7] = [
+const TRUNK: [&str; 8] = [
     "network",
     "server",
     "accept_from",
@@ -48,6 +48,7 @@ const TRUNK: [&str; 7] = [
     "codecs",
     "media_timeout",
     "max_duration",
+    "transfers",
 ];
 const PHONE: [&str; 4] = ["password", "name", "codecs", "media_timeout"];
 const ROUTE: [&str; 4] = ["name", "from", "number", "to"];
@@ -313,6 +314,7 @@ fn read_trunk(
     let max_duration = section
         .text("max_duration", report)
         .and_then(|text| values::one(&text, report, values::length));
+    let transfers = read_flag(section, "transfers", report);
     let server = server?;
     Some(Trunk {
         name: name.to_owned(),
@@ -323,7 +325,22 @@ fn read_trunk(
         codecs,
         media_timeout: media_timeout?,
         max_duration,
+        transfers: transfers?,
     })
+}
+
+/// `true` or `false`; `false` where the file is silent.
+fn read_flag(section: &Section<'_, '_>, key: &'static str, report: &mut Report) -> Option<bool> {
+    let Some(value) = section.optional(key) else {
+        return Some(false);
+    };
+    match value.value {
+        toml::de::DeValue::Boolean(flag) => Some(*flag),
+        _ => {
+            report.add(value.at.clone(), value.mistyped("true or false"));
+            None
+        }
+    }
 }
 
 fn read_phone(

@@ -103,6 +103,12 @@ impl Dialog {
         self.local_cseq
     }
 
+    /// Its Call-ID.
+    #[must_use]
+    pub fn call_id(&self) -> &str {
+        &self.call_id
+    }
+
     /// Our tag in it.
     #[must_use]
     pub fn local_tag(&self) -> &str {

@@ -49,9 +49,14 @@ impl Engine {
         }
         if slot.call.is_over() {
             for tag in slot.call.tags() {
-                self.dialogs.remove(tag);
+                // A leg may have gone on to another call.
+                if self.dialogs.get(tag) == Some(&id) {
+                    self.dialogs.remove(tag);
+                }
             }
-            self.invites.remove(&slot.call.server());
+            for server in slot.call.servers() {
+                self.invites.remove(&server);
+            }
             self.requests.remove(&slot.request);
             return;
         }
@@ -60,7 +65,7 @@ impl Engine {
         self.calls.insert(id, slot);
     }
 
-    fn context(&mut self) -> Context<'_> {
+    pub(super) fn context(&mut self) -> Context<'_> {
         Context {
             config: &self.config,
             tokens: &mut self.tokens,
@@ -102,8 +107,10 @@ impl Engine {
             call::Action::Open(tag) => {
                 self.dialogs.insert(tag, call.id());
             }
-            call::Action::Flow(command) => self.order(now, call.id(), command),
             call::Action::Event(event) => self.on_call_event(event),
+            call::Action::Flow(command) => self.order(now, call.id(), command),
+            call::Action::Full(table) => self.counters.full(table),
+            transfer => self.perform_transfer(now, call, transfer),
         }
     }
 

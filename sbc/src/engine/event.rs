@@ -133,6 +133,15 @@ pub enum Event {
         /// Since the INVITE.
         setup: Duration,
     },
+    /// A party of a call has been replaced by another.
+    CallTransferred {
+        /// The call.
+        call: CallId,
+        /// Who left.
+        from: Party,
+        /// Who came.
+        to: Party,
+    },
     /// The media of a call has stopped for as long as `media_timeout` allows: it is being ended.
     MediaStopped {
         /// The call.

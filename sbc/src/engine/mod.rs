@@ -19,6 +19,7 @@ mod sources;
 mod stats;
 #[cfg(test)]
 mod tests;
+mod transfers;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

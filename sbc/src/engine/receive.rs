@@ -83,9 +83,10 @@ impl Engine {
     fn vet(&mut self, now: Instant, hop: &Hop, request: &Message) -> Option<Origin> {
         let method = request.method();
         let tag = request.to().tag();
-        if matches!(method, Method::Ack | Method::Cancel)
-            || tag.is_some_and(|tag| self.dialogs.contains_key(tag))
-        {
+        // A REFER makes others pay: knowing the dialog is not enough.
+        let is_told = tag.is_some_and(|tag| self.dialogs.contains_key(tag))
+            && (method != Method::Refer || self.is_known(hop));
+        if matches!(method, Method::Ack | Method::Cancel) || is_told {
             return Some(Origin::Anyone);
         }
         let trunk = trunk_of(&self.config, hop.network, hop.remote.ip());
@@ -93,7 +94,7 @@ impl Engine {
             return Some(Origin::Caller(Caller::Trunk(trunk)));
         }
         let reason = match method {
-            Method::Invite | Method::Register if !self.config.phones.is_empty() => {
+            Method::Invite | Method::Register | Method::Refer if !self.config.phones.is_empty() => {
                 let source = hop.remote.ip();
                 match authenticate(&self.config, &self.nonces, now, source, request) {
                     Ok(phone) => return Some(Origin::Caller(Caller::Phone(phone))),

@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::calls::identity;
 use super::receive::{Origin, signed};
 use super::{Engine, Event, Outcome, Party};
-use crate::call::{self, ALLOW, Invitation, MIN_SE, SUPPORTED};
+use crate::call::{self, ALLOW, Invitation, MIN_SE, SUPPORTED, unescaped};
 use crate::routing::{Caller, NoRoute, route};
 use crate::sip::{Message, Method, Name, Uri, Via, Writer, reason_phrase, response_to};
 use crate::transaction::{Hop, ServerId};
@@ -118,6 +118,9 @@ impl Engine {
         hop: Hop,
         message: Message,
     ) {
+        if message.header(Name::Replaces).is_some() {
+            return self.on_replaces(now, caller, id, hop, message);
+        }
         let number = Uri::parse(message.uri().unwrap_or_default())
             .ok()
             .filter(|uri| {
@@ -270,31 +273,4 @@ fn is_sdp(message: &Message) -> bool {
     let kind = message.header(Name::ContentType).unwrap_or_default();
     let kind = kind.split(';').next().unwrap_or_default().trim();
     is_plain && kind.eq_ignore_ascii_case("application/sdp")
-}
-
-/// `%41` is `A` (RFC 3261 19.1.2). What is no UTF-8 then stays as it was.
-fn unescaped(user: &str) -> String {
-    if !user.contains('%') {
-        return user.to_owned();
-    }
-    let mut bytes = Vec::with_capacity(user.len());
-    let mut rest = user.as_bytes();
-    while let Some((&first, tail)) = rest.split_first() {
-        let hex = tail
-            .get(..2)
-            .filter(|_| first == b'%')
-            .and_then(|hex| std::str::from_utf8(hex).ok())
-            .and_then(|hex| u8::from_str_radix(hex, 16).ok());
-        match hex {
-            Some(byte) => {
-                bytes.push(byte);
-                rest = tail.get(2..).unwrap_or_default();
-            }
-            None => {
-                bytes.push(first);
-                rest = tail;
-            }
-        }
-    }
-    String::from_utf8(bytes).unwrap_or_else(|_| user.to_owned())
 }

@@ -204,6 +204,9 @@ impl Journal {
             } => {
                 info!(%call, ?sip_call_id, to = self.party(to), setup_ms = milliseconds(setup), "call answered");
             }
+            Event::CallTransferred { call, from, to } => {
+                info!(%call, from = self.party(from), to = self.party(to), "call transferred");
+            }
             Event::MediaStopped {
                 call,
                 from,

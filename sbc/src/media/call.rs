@@ -140,6 +140,27 @@ impl CallMedia {
         }
     }
 
+    /// What a leg's peer knows its description by: session and version of o= (RFC 3264 8).
+    #[must_use]
+    pub fn session(&self, leg: LegId) -> Option<(u64, u64)> {
+        self.leg(leg).map(|leg| leg.session())
+    }
+
+    /// A leg that was part of another call: what it is told goes on from there.
+    pub fn adopt(&mut self, id: LegId, end: &End, session: (u64, u64), ports: &mut Ports) {
+        if self.leg(id).is_none() && self.legs.len() < MAX_LEGS {
+            self.legs.push(Leg::new(id, end, ports));
+        }
+        self.continue_session(id, session);
+    }
+
+    /// A leg's peer has been told more elsewhere, up to this version.
+    pub fn continue_session(&mut self, id: LegId, session: (u64, u64)) {
+        if let Some(leg) = self.leg_mut(id) {
+            leg.continue_session(session);
+        }
+    }
+
     /// A leg is gone: its flows end, its ports rest.
     pub fn end_leg(&mut self, now: Instant, ports: &mut Ports, leg: LegId) {
         self.flows.end_leg(leg);

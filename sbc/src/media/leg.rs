@@ -61,6 +61,16 @@ impl Leg {
         }
     }
 
+    pub(super) fn session(&self) -> (u64, u64) {
+        (self.session, self.version)
+    }
+
+    /// The next body is another one than the one of this version.
+    pub(super) fn continue_session(&mut self, (session, version): (u64, u64)) {
+        self.session = session;
+        self.version = version.saturating_add(1);
+    }
+
     pub(super) fn port(&self, stream: usize) -> Option<&PortPair> {
         self.ports.get(stream).and_then(Option::as_ref)
     }

@@ -11,6 +11,7 @@
 
 mod agent;
 mod link;
+pub mod street;
 mod wire;
 mod world;
 

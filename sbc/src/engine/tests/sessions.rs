@@ -114,7 +114,10 @@ fn each_leg_has_a_timer_of_its_own() {
         "Supported: timer\r\nSession-Expires: 600;refresher=uas\r\n",
         "Require: timer\r\nSession-Expires: 300;refresher=uas\r\nAllow: INVITE, UPDATE\r\n",
     );
-    assert_eq!(talk.invite.header(Name::Supported), Some("100rel, timer"));
+    assert_eq!(
+        talk.invite.header(Name::Supported),
+        Some("100rel, timer, replaces, norefersub")
+    );
     assert_eq!(expires(&talk.invite), "1800");
     assert_eq!(talk.invite.header(Name::MinSe), None);
     assert_eq!(expires(&talk.ok), "600;refresher=uas");

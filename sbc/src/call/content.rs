@@ -1,0 +1,147 @@
+//! What a request or an answer that is passed on says, whoever it is about: headers of its content and of its event package, its body.
+
+use std::net::IpAddr;
+
+use bytes::Bytes;
+
+use super::hiding::Hidden;
+use crate::sip::{Message, Method, Name, Writer};
+use crate::transaction::Hop;
+
+/// Ends `writer` with what of `message` is meant for the far end: its end-to-end headers, those of its content, its body. In what an
+/// event package says (RFC 4235 dialog-info, RFC 3842 message summaries) URIs are at our address on the side that it goes to.
+#[must_use]
+pub fn pass_content(message: &Message, writer: Writer, to: &Hop) -> Bytes {
+    let hidden = Hidden::of(message);
+    let mut writer = hidden.pass(message, writer);
+    for field in message.fields() {
+        if is_of_content(field.name) && hidden.allows(field.value) {
+            writer = writer.copy(field);
+        }
+    }
+    if message.body().is_empty() {
+        return writer.finish();
+    }
+    let kind = message
+        .header(Name::ContentType)
+        .filter(|kind| hidden.allows(kind))
+        .unwrap_or("application/octet-stream");
+    match message.method() {
+        Method::Notify | Method::Publish => {
+            writer.body(kind, &rehomed(message.body(), to.local.ip()))
+        }
+        _ => writer.body(kind, message.body()),
+    }
+}
+
+fn is_of_content(name: Name) -> bool {
+    matches!(
+        name,
+        Name::ContentDisposition
+            | Name::ContentEncoding
+            | Name::ContentLanguage
+            | Name::MimeVersion
+            | Name::InfoPackage
+            | Name::UserToUser
+            | Name::Accept
+            | Name::AllowEvents
+            | Name::Event
+            | Name::SubscriptionState
+            | Name::Expires
+            | Name::MinExpires
+    )
+}
+
+/// A text in which every SIP URI is at this address.
+pub(super) fn rehomed(text: &[u8], address: IpAddr) -> Vec<u8> {
+    let ours = match address {
+        IpAddr::V4(v4) => v4.to_string(),
+        IpAddr::V6(v6) => format!("[{v6}]"),
+    };
+    let mut out = Vec::with_capacity(text.len() + 32);
+    let mut rest = text;
+    while let Some((before, after)) = next_uri(rest) {
+        out.extend_from_slice(before);
+        let end = after.iter().position(|b| ends_authority(*b));
+        let (authority, tail) = after.split_at(end.unwrap_or(after.len()));
+        let user = authority.iter().rposition(|&b| b == b'@');
+        let user = user.and_then(|at| authority.get(..=at)).unwrap_or_default();
+        out.extend_from_slice(user);
+        out.extend_from_slice(ours.as_bytes());
+        rest = tail;
+    }
+    out.extend_from_slice(rest);
+    out
+}
+
+/// What stands before the next SIP URI, its scheme included, and what follows that.
+fn next_uri(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let mut from = 0;
+    loop {
+        let rest = text.get(from..)?;
+        let colon = rest.iter().position(|&b| b == b':')? + from;
+        let before = text.get(..colon)?;
+        let ends = |scheme: &[u8]| {
+            let Some(start) = before.len().checked_sub(scheme.len()) else {
+                return false;
+            };
+            let (head, tail) = before.split_at(start);
+            tail.eq_ignore_ascii_case(scheme) && !head.last().is_some_and(u8::is_ascii_alphanumeric)
+        };
+        if ends(b"sip") || ends(b"sips") {
+            return text.split_at_checked(colon + 1);
+        }
+        from = colon + 1;
+    }
+}
+
+fn ends_authority(byte: u8) -> bool {
+    matches!(
+        byte,
+        b'"' | b'\'' | b'<' | b'>' | b';' | b'?' | b'&' | b',' | b' ' | b'\t' | b'\r' | b'\n'
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn at_home(text: &str) -> String {
+        let address = "192.0.2.1".parse().unwrap();
+        String::from_utf8(rehomed(text.as_bytes(), address)).unwrap()
+    }
+
+    #[test]
+    fn uris_in_a_body_are_at_our_address() {
+        for (text, expected) in [
+            ("", ""),
+            ("no uri: here", "no uri: here"),
+            (
+                "<dialog-info entity=\"sip:6001@10.0.0.9:5080\"><identity display=\"x\">sip:6002@pbx.lan;user=phone</identity>",
+                "<dialog-info entity=\"sip:6001@192.0.2.1\"><identity display=\"x\">sip:6002@192.0.2.1;user=phone</identity>",
+            ),
+            (
+                "Messages-Waiting: yes\r\nMessage-Account: SIPS:6001@[fd00::9]\r\n",
+                "Messages-Waiting: yes\r\nMessage-Account: SIPS:6001@192.0.2.1\r\n",
+            ),
+            (
+                "<target uri=\"sip:10.0.0.9\"/>",
+                "<target uri=\"sip:192.0.2.1\"/>",
+            ),
+            ("gossip:a@b", "gossip:a@b"),
+            ("sip:", "sip:192.0.2.1"),
+        ] {
+            assert_eq!(at_home(text), expected);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_stay_what_they_are_beside_their_uris(text: Vec<u8>) {
+            let address: IpAddr = "::1".parse().unwrap();
+            let once = rehomed(&text, address);
+            prop_assert_eq!(&rehomed(&once, address), &once);
+        }
+    }
+}

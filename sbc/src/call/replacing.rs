@@ -1,0 +1,424 @@
+//! Who comes into a call from elsewhere: a leg of another call (attended transfer), or who calls with Replaces (RFC 3891).
+
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use super::answering::sdp_of;
+use super::context::{AGENT, ALLOW, Context, SUPPORTED};
+use super::io::Action;
+use super::machine::{Attempt, Branch, Call, LEG_A, State};
+use super::rejoin::{What, without_direction};
+use super::replaces::Replaces;
+use super::side::{Side, Unacked, Why, contact};
+use super::transfer::{How, Transfer};
+use crate::config::PhoneId;
+use crate::dialog::Dialog;
+use crate::engine::{CallId, Outcome, Party};
+use crate::media::{End, LegId};
+use crate::routing::Caller;
+use crate::sip::{Message, Name, reason_phrase, response_to};
+use crate::transaction::{Hop, ServerId};
+
+/// A leg on its way from one call to another.
+pub struct Lent {
+    side: Side,
+    phone: Option<PhoneId>,
+    invite: Message,
+    tag: String,
+    end: End,
+    /// Of what it has been told in SDP.
+    session: (u64, u64),
+    /// Its name in the call that it comes from.
+    home: LegId,
+    /// A re-INVITE of ours is open there.
+    pub(crate) is_asked: bool,
+}
+
+impl Lent {
+    /// What the leg is called in the call that it comes from.
+    pub(crate) fn home(&self) -> LegId {
+        self.home
+    }
+}
+
+/// Who calls with Replaces.
+pub struct Guest {
+    /// Who.
+    pub caller: Caller,
+    /// To answer it.
+    pub id: ServerId,
+    /// Where it came from.
+    pub hop: Hop,
+    /// The INVITE.
+    pub invite: Message,
+}
+
+impl Call {
+    /// Lends a leg to another call: that of whom `by` talks to in the dialog named, if that is one of his.
+    ///
+    /// # Errors
+    /// The code that says why not.
+    pub fn lend(&mut self, by: Caller, replaces: &Replaces) -> Result<Lent, u16> {
+        let own = self.leg_named(replaces).ok_or(481_u16)?;
+        if self.caller_of(own) != Some(by) {
+            return Err(403);
+        }
+        let leg = self.opposite(own).ok_or(481_u16)?;
+        if replaces.early_only {
+            return Err(486);
+        }
+        let is_busy = self.is_in_motion() || self.is_busy(leg) || self.passing_of(leg);
+        let session = self.media.session(leg);
+        let end = self.end(leg).ok_or(481_u16)?;
+        let (phone, invite, owes_ack) = match leg {
+            LEG_A => (self.a.phone, self.a.invite.clone(), false),
+            _ => {
+                let branch = self.branch(leg).ok_or(481_u16)?;
+                (branch.phone, branch.invite.clone(), branch.owes_ack)
+            }
+        };
+        let side = self.side(leg).ok_or(481_u16)?;
+        let tag = side.dialog.as_ref().map(|d| d.local_tag().to_owned());
+        let (Some(tag), Some(session), false) = (
+            tag,
+            session,
+            is_busy || owes_ack || side.unacked.is_some() || side.received.is_none(),
+        ) else {
+            return Err(491);
+        };
+        let husk = Side::new(side.party, side.trunk, side.media_timeout, side.hop);
+        Ok(Lent {
+            side: std::mem::replace(side, husk),
+            phone,
+            invite,
+            tag,
+            end,
+            session,
+            home: leg,
+            is_asked: false,
+        })
+    }
+
+    /// Takes a leg back that came to nothing elsewhere.
+    pub fn take_back(&mut self, now: Instant, cx: &mut Context<'_>, lent: Lent) {
+        let (leg, is_gone) = (lent.home, lent.side.is_gone);
+        self.media.continue_session(leg, lent.session);
+        self.actions.push_back(Action::Open(lent.tag));
+        if let Some(side) = self.side(leg) {
+            *side = lent.side;
+        }
+        if is_gone {
+            let who = if leg == LEG_A { "caller" } else { "callee" };
+            let how = (Outcome::Answered, format!("the {who} hung up"));
+            return self.close(now, cx, Some(leg), how, &Why::default());
+        }
+        if lent.is_asked {
+            self.expect_abandoned(leg);
+        } else {
+            self.restore(now, cx, leg);
+        }
+    }
+
+    /// The call that a leg came from is over: so is the leg.
+    pub fn dismiss_lent(&mut self, cx: &mut Context<'_>, lent: Lent) {
+        let is_gone = lent.side.is_gone;
+        let Some(leg) = self.next_leg() else {
+            return;
+        };
+        let mut side = lent.side;
+        side.is_gone = false;
+        self.branches
+            .push(Branch::new(leg, side, lent.invite, Attempt::Done, lent.end));
+        let why = Why::cause(487, "Transfer failed");
+        self.let_go(cx, leg, (!is_gone).then_some(&why));
+    }
+
+    /// A leg that was lent stays where it is: this call is over.
+    pub fn release(&mut self, now: Instant, cx: &mut Context<'_>) {
+        let how = (Outcome::Answered, "transferred".to_owned());
+        let why = Why::cause(200, "Call transferred");
+        self.close(now, cx, None, how, &why);
+    }
+
+    /// What came of a REFER that names a dialog of another call.
+    pub fn on_borrowed(
+        &mut self,
+        now: Instant,
+        cx: &mut Context<'_>,
+        refer: (LegId, ServerId, Hop, &Message),
+        lent: Result<(CallId, Lent), u16>,
+    ) -> Option<(CallId, Lent)> {
+        let (leaves, id, hop, request) = refer;
+        let (call, lent) = match lent {
+            Ok(lent) => lent,
+            Err(code) => {
+                self.refuse(id, hop, request, code);
+                return None;
+            }
+        };
+        let stays = self.opposite(leaves);
+        let said = stays.and_then(|stays| self.side(stays)?.received.clone());
+        let (Some(stays), Some(said), Some(leg)) = (stays, said, self.next_leg()) else {
+            self.refuse(id, hop, request, 503);
+            return Some((call, lent));
+        };
+        self.accept_refer(cx, leaves, id, hop, request);
+        self.media.adopt(leg, &lent.end, lent.session, cx.ports);
+        self.actions.push_back(Action::Open(lent.tag));
+        self.branches.push(Branch {
+            phone: lent.phone,
+            home: Some(lent.home),
+            ..Branch::new(leg, lent.side, lent.invite, Attempt::Up, lent.end)
+        });
+        self.transfer = Some(Transfer {
+            leaves,
+            stays,
+            comes: Some(leg),
+            how: How::Attended(call),
+        });
+        let said = without_direction(&said);
+        self.begin_own(now, cx, [stays, leg], said, What::Asking);
+        None
+    }
+
+    /// Who comes has said what he wants to hear.
+    pub(super) fn on_asked(&mut self, now: Instant, cx: &mut Context<'_>, leg: LegId, said: Bytes) {
+        self.join(now, cx, leg, said);
+    }
+
+    /// Who was to come did not want to, or is gone.
+    pub(super) fn on_asked_in_vain(&mut self, now: Instant, cx: &mut Context<'_>, code: u16) {
+        if matches!(code, 408 | 481)
+            && let Some(comes) = self.transfer.as_ref().and_then(|t| t.comes)
+        {
+            self.let_go(cx, comes, None);
+        }
+        self.fail_transfer(now, cx, code, None);
+    }
+
+    /// Returns a leg to the call that it came from.
+    pub(super) fn give_back(
+        &mut self,
+        now: Instant,
+        cx: &mut Context<'_>,
+        leg: Option<LegId>,
+        call: CallId,
+    ) {
+        let index = self.branches.iter().position(|b| Some(b.leg) == leg);
+        let Some(index) = index else {
+            return;
+        };
+        let Branch {
+            leg,
+            side,
+            invite,
+            end,
+            phone,
+            home,
+            ..
+        } = self.branches.remove(index);
+        let session = self.media.session(leg).unwrap_or_default();
+        self.media.end_leg(now, cx.ports, leg);
+        self.drop_passing(Some(leg));
+        let is_open = |own: &mut super::rejoin::Own| own.to == leg && own.again.is_none();
+        let is_asked = self.own.take_if(is_open).is_some();
+        let tag = side.dialog.as_ref().map(|d| d.local_tag().to_owned());
+        self.returned.push(Lent {
+            side,
+            phone,
+            invite,
+            tag: tag.unwrap_or_default(),
+            end,
+            session,
+            home: home.unwrap_or(LEG_A),
+            is_asked,
+        });
+        self.actions.push_back(Action::Return { call, leg });
+    }
+
+    /// What [`Action::Return`] is about.
+    pub fn poll_returned(&mut self) -> Option<Lent> {
+        self.returned.pop()
+    }
+
+    /// Someone calls to take the place of a party.
+    pub fn on_replacing(
+        &mut self,
+        now: Instant,
+        cx: &mut Context<'_>,
+        replaces: &Replaces,
+        guest: Guest,
+    ) -> Result<(), (u16, Guest)> {
+        let Some(leaves) = self.leg_named(replaces) else {
+            return Err((481, guest));
+        };
+        // He takes over what is his: a phone its own call on another device, a trunk one of its own.
+        if self.caller_of(leaves) != Some(guest.caller) {
+            return Err((403, guest));
+        }
+        if matches!(self.state, State::Over) {
+            return Err((603, guest));
+        }
+        let Some(stays) = self.opposite(leaves) else {
+            return Err((481, guest));
+        };
+        if replaces.early_only {
+            return Err((486, guest));
+        }
+        let said = sdp_of(&guest.invite).map(Bytes::copy_from_slice);
+        let Some(said) = said else {
+            return Err((488, guest));
+        };
+        let tag = cx.tokens.tag();
+        let dialog = Dialog::uas(&guest.invite, &tag, cx.tokens.cseq());
+        if self.is_in_motion() {
+            return Err((491, guest));
+        }
+        let Ok(dialog) = dialog else {
+            return Err((400, guest));
+        };
+        let Some(leg) = self.next_leg() else {
+            return Err((503, guest));
+        };
+        let hop = guest.hop;
+        let (party, trunk, phone, codecs, timeout) = match guest.caller {
+            Caller::Trunk(id) => {
+                let trunk = cx.config.trunk(id);
+                let timeout = cx.config.trunk_media_timeout(id);
+                (Party::Trunk(id), Some(id), None, &trunk.codecs, timeout)
+            }
+            Caller::Phone(id) => {
+                let phone = cx.config.phone(id);
+                let timeout = cx.config.phone_media_timeout(id, hop.network);
+                (
+                    Party::Phones(hop.network),
+                    None,
+                    Some(id),
+                    &phone.codecs,
+                    timeout,
+                )
+            }
+        };
+        let end = cx
+            .host
+            .end(&hop, trunk.map(|id| cx.config.trunk(id)), codecs);
+        let mut side = Side::new(party, trunk, timeout, hop);
+        side.dialog = Some(dialog);
+        side.received = Some(said.clone());
+        self.branches.push(Branch {
+            phone,
+            ..Branch::new(leg, side, guest.invite.clone(), Attempt::Up, end)
+        });
+        self.actions.push_back(Action::Open(tag));
+        self.guests.push(guest.id);
+        self.transfer = Some(Transfer {
+            leaves,
+            stays,
+            comes: Some(leg),
+            how: How::Replaces(guest),
+        });
+        self.join(now, cx, leg, said);
+        Ok(())
+    }
+
+    /// He is in: his INVITE is answered.
+    pub(super) fn welcome(&mut self, now: Instant, leg: LegId, guest: Guest, sdp: Bytes) {
+        let Some(side) = self.side(leg) else {
+            return;
+        };
+        let tag = side.dialog.as_ref().map(|d| d.local_tag().to_owned());
+        let hop = guest.hop;
+        let mut writer = response_to(
+            &guest.invite,
+            hop.remote,
+            200,
+            reason_phrase(200),
+            tag.as_deref(),
+        )
+        .header(Name::Contact, contact(&hop))
+        .header(Name::Allow, ALLOW)
+        .header(Name::Supported, SUPPORTED)
+        .header(Name::Server, AGENT);
+        writer = side.session.accept(now, &guest.invite, writer);
+        for route in guest.invite.values(Name::RecordRoute) {
+            writer = writer.header(Name::RecordRoute, route);
+        }
+        let bytes = writer.body("application/sdp", &sdp);
+        side.sent = Some(sdp);
+        if let Ok(message) = Message::parse(bytes.clone(), &Default::default()) {
+            let cseq = guest.invite.cseq().number;
+            side.unacked = Some(Unacked::new(now, guest.id, cseq, message));
+        }
+        self.respond(guest.id, bytes);
+    }
+
+    /// He is not: his INVITE is refused.
+    pub(super) fn turn_away(
+        &mut self,
+        now: Instant,
+        cx: &mut Context<'_>,
+        leg: Option<LegId>,
+        guest: Guest,
+        code: u16,
+    ) {
+        let Some(leg) = leg else {
+            return;
+        };
+        // 481 and 408 are about the other's dialog, not about his.
+        let code = match code {
+            408 | 481 | 491 => 500,
+            code => code,
+        };
+        let mut tag = None;
+        if let Some(branch) = self.branch(leg) {
+            branch.attempt = Attempt::Done;
+            branch.side.is_gone = true;
+            let dialog = branch.side.dialog.as_ref();
+            tag = dialog.map(|d| d.local_tag().to_owned());
+        }
+        let phrase = reason_phrase(code);
+        let writer = response_to(
+            &guest.invite,
+            guest.hop.remote,
+            code,
+            phrase,
+            tag.as_deref(),
+        );
+        self.respond(guest.id, writer.header(Name::Server, AGENT).finish());
+        self.media.end_leg(now, cx.ports, leg);
+    }
+
+    /// He gave up before he was in, or cannot be told any more.
+    pub(super) fn on_guest_gone(
+        &mut self,
+        now: Instant,
+        cx: &mut Context<'_>,
+        id: ServerId,
+    ) -> bool {
+        let is_his =
+            |transfer: &Transfer| matches!(&transfer.how, How::Replaces(guest) if guest.id == id);
+        if !self.transfer.as_ref().is_some_and(is_his) {
+            return false;
+        }
+        self.fail_transfer(now, cx, 487, None);
+        true
+    }
+
+    fn leg_named(&self, replaces: &Replaces) -> Option<LegId> {
+        let names = |side: &Side| {
+            let dialog = side.dialog.as_ref();
+            dialog.is_some_and(|dialog| replaces.names(dialog))
+        };
+        if names(&self.a.side) {
+            return Some(LEG_A);
+        }
+        let branch = self.branches.iter().find(|branch| names(&branch.side))?;
+        Some(branch.leg)
+    }
+
+    /// Something is being negotiated: nobody can come or go.
+    fn is_in_motion(&self) -> bool {
+        self.transfer.is_some() || self.own.is_some() || self.relay.is_some() || self.late.is_some()
+    }
+}

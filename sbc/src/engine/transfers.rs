@@ -1,0 +1,123 @@
+//! Legs that go from one call to another, and who calls to take a party's place.
+
+use std::time::Instant;
+
+use super::{CallId, Engine};
+use crate::call::{self, Call, Guest, Lent, Purpose, Replaces};
+use crate::media::LegId;
+use crate::routing::Caller;
+use crate::sip::{Message, Name};
+use crate::transaction::{Hop, ServerId};
+
+impl Engine {
+    /// What a call wants done with another one.
+    pub(super) fn perform_transfer(&mut self, now: Instant, call: &mut Call, action: call::Action) {
+        match action {
+            call::Action::Borrow {
+                replaces,
+                by,
+                leg,
+                id,
+                hop,
+                request,
+            } => {
+                let lent = self.borrow(call, by, &replaces);
+                let refer = (leg, id, hop, &request);
+                let back = call.on_borrowed(now, &mut self.context(), refer, lent);
+                if let Some((home, lent)) = back {
+                    self.give_back(now, call, home, lent);
+                }
+            }
+            call::Action::Return { call: home, leg } => {
+                if let Some(lent) = call.poll_returned() {
+                    if lent.is_asked {
+                        self.move_offer((call.id(), leg), (home, lent.home()));
+                    }
+                    self.give_back(now, call, home, lent);
+                }
+            }
+            call::Action::Release(home) => {
+                self.with_call(now, home, |call, cx| call.release(now, cx));
+            }
+            _ => {}
+        }
+    }
+
+    /// A leg of another call.
+    fn borrow(
+        &mut self,
+        call: &Call,
+        by: Caller,
+        replaces: &Replaces,
+    ) -> Result<(CallId, Lent), u16> {
+        let home = self.dialogs.get(&replaces.to_tag).copied();
+        let home = home.filter(|home| *home != call.id()).ok_or(481_u16)?;
+        let slot = self.calls.get_mut(&home).ok_or(481_u16)?;
+        Ok((home, slot.call.lend(by, replaces)?))
+    }
+
+    fn give_back(&mut self, now: Instant, call: &mut Call, home: CallId, lent: Lent) {
+        if self.calls.contains_key(&home) {
+            self.with_call(now, home, |call, cx| call.take_back(now, cx, lent));
+        } else {
+            call.dismiss_lent(&mut self.context(), lent);
+        }
+    }
+
+    /// The answer to an offer that is open comes to the call that the leg is in.
+    fn move_offer(&mut self, from: (CallId, LegId), to: (CallId, LegId)) {
+        let old = (from.0, Purpose::Own(from.1));
+        for purpose in self.clients.values_mut().filter(|known| **known == old) {
+            *purpose = (to.0, Purpose::Own(to.1));
+        }
+    }
+
+    /// INVITE with Replaces: who calls takes over a dialog of his (RFC 3891 3).
+    pub(super) fn on_replaces(
+        &mut self,
+        now: Instant,
+        caller: Caller,
+        id: ServerId,
+        hop: Hop,
+        message: Message,
+    ) {
+        let Some(replaces) = the_one(&message) else {
+            return self.refuse(now, id, &hop, &message, 400);
+        };
+        let may = match caller {
+            Caller::Phone(_) => true,
+            Caller::Trunk(trunk) => self.config.trunk(trunk).transfers,
+        };
+        if !may {
+            return self.refuse(now, id, &hop, &message, 403);
+        }
+        let Some(&call) = self.dialogs.get(&replaces.to_tag) else {
+            return self.refuse(now, id, &hop, &message, 481);
+        };
+        self.invites.insert(id, call);
+        let guest = Guest {
+            caller,
+            id,
+            hop,
+            invite: message,
+        };
+        let mut refused = None;
+        self.with_call(now, call, |call, cx| {
+            refused = call.on_replacing(now, cx, &replaces, guest).err();
+        });
+        if let Some((code, guest)) = refused {
+            self.invites.remove(&id);
+            self.refuse(now, id, &guest.hop, &guest.invite, code);
+        }
+    }
+}
+
+/// The dialog named, if it is one and not to be joined as well (RFC 3891 3).
+fn the_one(message: &Message) -> Option<Replaces> {
+    let mut values = message
+        .fields()
+        .filter(|field| field.name == Name::Replaces);
+    let value = values.next()?.value;
+    let is_one = values.next().is_none() && message.header(Name::Join).is_none();
+    Replaces::parse(value).filter(|_| is_one)
+}
