@@ -16,7 +16,7 @@ use super::side::{Side, Why, contact, via};
 use crate::config::{Codec, MediaTimeout, PhoneId, TrunkId};
 use crate::engine::{Outcome, Party};
 use crate::media::LegId;
-use crate::routing::Destination;
+use crate::routing::{Caller, Destination};
 use crate::sip::{Message, Name, Transport, Uri, Writer};
 use crate::transaction::Hop;
 
@@ -83,6 +83,17 @@ impl Call {
 
     /// Nobody took it: the caller is told why.
     pub(super) fn give_up(&mut self, now: Instant, cx: &mut Context<'_>, failure: Failure) {
+        self.give_up_because(now, cx, failure, &Why::default());
+    }
+
+    /// As [`Call::give_up`]; those who are still being asked are told why.
+    pub(super) fn give_up_because(
+        &mut self,
+        now: Instant,
+        cx: &mut Context<'_>,
+        failure: Failure,
+        why: &Why,
+    ) {
         let tag = self.own_tag(cx);
         let bytes = {
             let writer = crate::sip::response_to(
@@ -99,13 +110,7 @@ impl Call {
             }
         };
         self.respond(self.a.id, bytes);
-        self.close(
-            now,
-            cx,
-            Some(LEG_A),
-            (failure.outcome, failure.reason),
-            &Why::default(),
-        );
+        self.close(now, cx, Some(LEG_A), (failure.outcome, failure.reason), why);
     }
 
     pub(super) fn note(&mut self, why: Failure) {
@@ -174,7 +179,9 @@ impl Call {
                         phone: Some(id),
                         media_timeout: config.phone_media_timeout(id, binding.hop.network),
                         hop: binding.hop,
-                        uri: binding.contact.clone(),
+                        uri: Uri::parse(&binding.contact)
+                            .map_or(binding.contact.as_str(), |uri| uri.without_headers())
+                            .to_owned(),
                         to: format!("sip:{}@{}", phone.name, binding.hop.local),
                         codecs: &phone.codecs,
                     });
@@ -244,12 +251,19 @@ impl Call {
         let a = &self.a.invite;
         let hidden = Hidden::of(a);
         let hop = &target.hop;
-        let branch = cx.tokens.branch(&target.uri);
+        let phone = self.a.phone.map(Caller::Phone);
+        let caller = phone.or(self.a.side.trunk.map(Caller::Trunk));
+        let branch = match caller {
+            Some(caller) => cx
+                .tokens
+                .branch_because(&target.uri, &caller.asking_for(&self.number)),
+            None => cx.tokens.branch(&target.uri),
+        };
         let writer = Writer::request("INVITE", &target.uri)
             .header(Name::Via, via(hop, &branch))
             .header(
                 Name::MaxForwards,
-                a.max_forwards().unwrap_or(70).saturating_sub(1),
+                a.max_forwards().map_or(70, |hops| hops.saturating_sub(1)),
             )
             .header(
                 Name::From,
@@ -333,10 +347,15 @@ impl Call {
             return;
         };
         match branch.attempt {
-            Attempt::Calling { .. } => branch.attempt = Attempt::Calling { cancel: true },
+            Attempt::Calling { .. } => {
+                branch.attempt = Attempt::Calling { cancel: true };
+                branch.why.get_or_insert_with(|| why.clone());
+            }
             Attempt::Proceeding => {
                 branch.attempt = Attempt::Cancelled;
-                if let Some(message) = cancel_of(&branch.invite, why.reason.as_deref()) {
+                let earlier = branch.why.take();
+                let reason = earlier.as_ref().unwrap_or(why).reason();
+                if let Some(message) = cancel_of(&branch.invite, reason.as_deref()) {
                     self.actions.push_back(Action::Request {
                         purpose: Purpose::Cancel(branch.leg),
                         hop: branch.side.hop,

@@ -16,13 +16,19 @@ use crate::transaction::ServerId;
 
 impl Call {
     /// The caller gave up while it rang.
-    pub(super) fn on_cancel(&mut self, now: Instant, cx: &mut Context<'_>, id: ServerId) {
+    pub(super) fn on_cancel(
+        &mut self,
+        now: Instant,
+        cx: &mut Context<'_>,
+        id: ServerId,
+        message: Message,
+    ) {
         if self.cancel_relay(id) || self.on_guest_gone(now, cx, id) {
             return;
         }
         if id == self.a.id && matches!(self.state, State::Ringing { .. }) {
             let failure = Failure::own(487, Outcome::Cancelled, "cancelled by the caller");
-            self.give_up(now, cx, failure);
+            self.give_up_because(now, cx, failure, &Why::said_in(message));
         }
     }
 
@@ -54,10 +60,7 @@ impl Call {
             return;
         }
         let who = if from == LEG_A { "caller" } else { "callee" };
-        let why = Why {
-            message: Some(request.clone()),
-            reason: None,
-        };
+        let why = Why::said_in(request.clone());
         self.close(
             now,
             cx,

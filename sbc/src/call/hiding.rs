@@ -2,7 +2,7 @@
 
 use smallvec::SmallVec;
 
-use crate::sip::{Field, Message, Name, NameAddr, Uri, Via, Writer};
+use crate::sip::{Field, Message, Name, NameAddr, Params, Uri, Via, Writer, split_list};
 
 /// The host names and addresses that one side's message names: what must not show on the other side.
 pub(super) struct Hidden<'a> {
@@ -41,12 +41,51 @@ impl<'a> Hidden<'a> {
     /// Copies what is meant for the far end (RFC 3261 20: not hop by hop, not about one dialog) and tells nothing.
     pub(super) fn pass(&self, message: &Message, mut writer: Writer) -> Writer {
         for field in message.fields() {
-            if is_end_to_end(&field) && self.allows(field.value) {
+            // A name may tell an address, too: it is a token.
+            if !is_end_to_end(&field) || !self.allows(field.spelled) {
+                continue;
+            }
+            if self.allows(field.value) {
                 writer = writer.copy(field);
+            } else if field.name == Name::Reason {
+                // The cause is worth more than the words that tell an address.
+                let causes = self.causes(field.value);
+                if !causes.is_empty() {
+                    writer = writer.header(Name::Reason, causes);
+                }
             }
         }
         writer
     }
+
+    /// The values of a Reason field (RFC 3326), those that tell too much as protocol and cause alone.
+    fn causes(&self, reasons: &str) -> String {
+        let mut causes = String::new();
+        for reason in split_list(reasons) {
+            let (protocol, params) = reason.split_at(reason.find(';').unwrap_or(reason.len()));
+            let cause = Params::new(params).find("cause").flatten();
+            let short = cause.map(|cause| format!("{};cause={cause}", protocol.trim()));
+            let kept = match short {
+                _ if self.allows(reason) => reason,
+                Some(ref short) if self.allows(short) => short,
+                _ => continue,
+            };
+            causes.push_str(if causes.is_empty() { "" } else { ", " });
+            causes.push_str(kept);
+        }
+        causes
+    }
+}
+
+/// All that a request gives as its Reason, for the other side.
+pub(super) fn reasons(message: &Message) -> Option<String> {
+    let hidden = Hidden::of(message);
+    let each = message.fields().filter(|field| field.name == Name::Reason);
+    let causes: Vec<String> = each
+        .map(|field| hidden.causes(field.value))
+        .filter(|causes| !causes.is_empty())
+        .collect();
+    (!causes.is_empty()).then(|| causes.join(", "))
 }
 
 fn host(uri: &str) -> Option<&str> {
@@ -147,7 +186,7 @@ mod tests {
             From: <sip:a@corp.lan>;tag=1\r\nTo: <sip:1@sbc.example>\r\nCall-ID: x\r\nCSeq: 1 INVITE\r\n\
             Contact: <sip:a@10.1.2.3>\r\nSubject: lunch\r\nPriority: urgent\r\n\
             X-Odd:  as   it came \r\nX-Leak: seen by PC.Inside.LAN\r\nX-Address: 10.1.2.3\r\nX-Six: fd00::1\r\n\
-            User-Agent: secret/1\r\nSupported: 100rel\r\nContent-Length: 0\r\n\r\n";
+            X-10.1.2.3: name\r\nUser-Agent: secret/1\r\nSupported: 100rel\r\nContent-Length: 0\r\n\r\n";
         let message =
             Message::parse(Bytes::from_static(message.as_bytes()), &Default::default()).unwrap();
         let passed = Hidden::of(&message)

@@ -66,7 +66,12 @@ pub enum Input {
         purpose: Purpose,
     },
     /// The caller gave up.
-    Cancel(ServerId),
+    Cancel {
+        /// On this INVITE.
+        id: ServerId,
+        /// The CANCEL.
+        message: Message,
+    },
     /// No ACK came to a failure, or the caller cannot be reached.
     ServerFailed(ServerId),
     /// An ACK to a 2xx in one of its dialogs.

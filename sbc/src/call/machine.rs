@@ -127,6 +127,8 @@ pub(super) struct Branch {
     pub(super) speaker: Option<String>,
     /// Its 2xx made an offer; its ACK waits for the caller's answer.
     pub(super) owes_ack: bool,
+    /// What its CANCEL is to say, once it may be sent.
+    pub(super) why: Option<Why>,
 }
 
 /// How far the INVITE of a B leg is.
@@ -172,6 +174,7 @@ impl Branch {
             answer: None,
             speaker: None,
             owes_ack: false,
+            why: None,
         }
     }
 
@@ -405,7 +408,7 @@ impl Call {
             Input::Full {
                 purpose: Purpose::Invite(leg),
             } => self.on_branch_failed(now, cx, leg, Failure::full()),
-            Input::Cancel(id) => self.on_cancel(now, cx, id),
+            Input::Cancel { id, message } => self.on_cancel(now, cx, id, message),
             Input::ServerFailed(id) => self.on_server_failed(now, cx, id),
             Input::Ack { message, .. } => self.on_ack(now, cx, &message),
             Input::Request { id, hop, message } => self.on_request(now, cx, id, hop, &message),

@@ -13,7 +13,7 @@ use super::passing::passes;
 use super::refresh::least;
 use super::relay::{Origin, is_same_session};
 use super::session;
-use super::side::{Unacked, contact};
+use super::side::{Unacked, Why, contact};
 use crate::dialog::DialogError;
 use crate::engine::Outcome;
 use crate::media::LegId;
@@ -160,7 +160,8 @@ impl Call {
             Method::Bye if is_of_a => {
                 self.reply(id, hop, request, 200, None);
                 let failure = Failure::own(487, Outcome::Cancelled, "hung up while it rang");
-                self.give_up(now, cx, failure);
+                let why = Why::said_in(request.clone());
+                self.give_up_because(now, cx, failure, &why);
             }
             Method::Options => {
                 self.reply(id, hop, request, 200, None);

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::context::{Context, local_address};
+use super::hiding::reasons;
 use super::session::Session;
 use crate::config::{MediaTimeout, TrunkId};
 use crate::dialog::Dialog;
@@ -87,6 +88,20 @@ impl Why {
             message: None,
             reason: Some(format!("SIP;cause={code};text=\"{text}\"")),
         }
+    }
+
+    pub(super) fn said_in(message: Message) -> Why {
+        Why {
+            message: Some(message),
+            reason: None,
+        }
+    }
+
+    /// A Reason value: ours, else all that the request gives (RFC 3326 allows one for each protocol: SIP, Q.850).
+    pub(super) fn reason(&self) -> Option<String> {
+        self.reason
+            .clone()
+            .or_else(|| reasons(self.message.as_ref()?))
     }
 }
 

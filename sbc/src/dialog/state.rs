@@ -243,12 +243,11 @@ fn routes(message: &Message) -> Result<Vec<String>, DialogError> {
 }
 
 fn uri_of(value: &str) -> Result<String, DialogError> {
-    let uri = NameAddr::parse(value)
-        .map_err(|_| DialogError::Target)?
-        .uri()
-        .to_owned();
-    match Uri::parse(&uri) {
-        Ok(parsed) if parsed.scheme().eq_ignore_ascii_case("sip") => Ok(uri),
+    let address = NameAddr::parse(value).map_err(|_| DialogError::Target)?;
+    match Uri::parse(address.uri()) {
+        Ok(parsed) if parsed.scheme().eq_ignore_ascii_case("sip") => {
+            Ok(parsed.without_headers().to_owned())
+        }
         _ => Err(DialogError::Target),
     }
 }

@@ -58,14 +58,25 @@ impl Tokens {
         branch
     }
 
-    /// Whether `branch` was made here for a request to this same `uri`: a loop (RFC 3261 16.3, item 4). A request that
-    /// came back with another Request-URI is a spiral, and legal.
+    /// As [`Tokens::branch`], for a request that `cause` has led to: where it came from and what it asked for, say. It is known
+    /// again by that, too.
+    pub fn branch_because(&mut self, uri: &str, cause: &str) -> String {
+        let mut branch = self.branch(uri);
+        let head = branch.get(..MAGIC.len() + BRANCH_RANDOM);
+        let mark = self.mark(head.unwrap_or_default(), cause);
+        let _ = write!(branch, "{mark:08x}");
+        branch
+    }
+
+    /// Whether `branch` was made here for a request to this same `uri`, or for this same cause: a loop (RFC 3261 16.3, item 4).
+    /// A request that came back with another Request-URI is a spiral, and legal.
     #[must_use]
-    pub fn is_mine(&self, branch: &str, uri: &str) -> bool {
-        let Some((head, mark)) = branch.split_at_checked(MAGIC.len() + BRANCH_RANDOM) else {
+    pub fn is_mine(&self, branch: &str, about: &str) -> bool {
+        let Some((head, marks)) = branch.split_at_checked(MAGIC.len() + BRANCH_RANDOM) else {
             return false;
         };
-        mark.len() == 8 && u32::from_str_radix(mark, 16) == Ok(self.mark(head, uri))
+        let mark = format!("{:08x}", self.mark(head, about));
+        matches!(marks.len(), 8 | 16) && marks.as_bytes().chunks(8).any(|m| m == mark.as_bytes())
     }
 
     /// A tag for an answer that leaves no state behind: the same for each copy of the same request.
@@ -126,5 +137,10 @@ mod tests {
         assert!(!tokens.is_mine("z9hG4bK-other", "sip:1@h"));
         assert!(!tokens.is_mine("z9hG4bKäööööööööööööööööööööööööö", "sip:1@h"));
         assert!(!Tokens::new([2; 32]).is_mine(&branch, "sip:1@h"));
+        let branch = tokens.branch_because("sip:1@h", "from a");
+        assert!(tokens.is_mine(&branch, "sip:1@h"));
+        assert!(tokens.is_mine(&branch, "from a"));
+        assert!(!tokens.is_mine(&branch, "from b"));
+        assert!(!tokens.is_mine(&format!("{branch}0"), "from a"));
     }
 }

@@ -52,6 +52,11 @@ impl Engine {
             }
         };
         self.counters.received(&hop, &message);
+        // An answer to a request of ours has our Via alone (RFC 3261 8.1.3.3).
+        if !message.is_request() && message.values(Name::Via).nth(1).is_some() {
+            self.counters.refused(hop.network, "stray-response");
+            return;
+        }
         let origin = match message.is_request() {
             true => match self.vet(now, &hop, &message) {
                 Some(origin) => Some(origin),
@@ -163,9 +168,13 @@ impl Engine {
                     let origin = origin.unwrap_or(Origin::Anyone);
                     self.on_request(now, origin, id, hop, message);
                 }
-                transaction::Action::Cancel { invite } => {
+                transaction::Action::Cancel { invite, message } => {
                     if let Some(&call) = self.invites.get(&invite) {
-                        self.tell_call(now, call, call::Input::Cancel(invite));
+                        let input = call::Input::Cancel {
+                            id: invite,
+                            message,
+                        };
+                        self.tell_call(now, call, input);
                     }
                 }
                 transaction::Action::Ack { hop, message } => {

@@ -60,6 +60,9 @@ impl Engine {
             }
             return;
         }
+        if message.method() != Method::Invite && !has_known_scheme(&message) {
+            return self.refuse(now, id, &hop, &message, 416);
+        }
         match message.method() {
             Method::Invite => match origin {
                 Origin::Caller(caller) => self.on_invite(now, caller, id, hop, message),
@@ -78,8 +81,10 @@ impl Engine {
             Method::Bye | Method::Update | Method::Prack => {
                 self.refuse(now, id, &hop, &message, 481);
             }
-            _ => {
-                let writer = self.answer(&hop, &message, 405).header(Name::Allow, ALLOW);
+            method => {
+                // RFC 3261 21.4.6 and 21.5.2: one that is known but not served here, and one that nobody has heard of.
+                let code = if method == Method::Other { 501 } else { 405 };
+                let writer = self.answer(&hop, &message, code).header(Name::Allow, ALLOW);
                 self.respond(now, id, writer);
             }
         }
@@ -96,8 +101,12 @@ impl Engine {
         let Some(phone) = origin.phone() else {
             return self.refuse(now, id, &hop, message, 403);
         };
-        // Everyone registers himself (RFC 3261 10.3, step 4).
+        // An address of record is a SIP URI (RFC 3261 10.3, step 5).
         let to = message.to();
+        if !Uri::parse(to.uri()).is_ok_and(|uri| uri.is_sip()) {
+            return self.refuse(now, id, &hop, message, 400);
+        }
+        // Everyone registers himself (RFC 3261 10.3, step 4).
         let is_own = Uri::parse(to.uri())
             .is_ok_and(|uri| uri.user() == Some(self.config.phone(phone).name.as_str()));
         if !is_own {
@@ -175,11 +184,15 @@ impl Engine {
             return Err(Refusal::new(483, "Max-Forwards is used up"));
         }
         let uri = message.uri().unwrap_or_default();
+        let asked = number.map(|number| caller.asking_for(number));
         let looped = message.values(Name::Via).any(|via| {
             Via::parse(via)
                 .ok()
                 .and_then(|via| via.branch())
-                .is_some_and(|branch| self.tokens.is_mine(branch, uri))
+                .is_some_and(|branch| {
+                    let is_mine = |about: &String| self.tokens.is_mine(branch, about);
+                    self.tokens.is_mine(branch, uri) || asked.as_ref().is_some_and(is_mine)
+                })
         });
         if looped {
             return Err(Refusal::new(482, "a request of ours came back"));
@@ -192,6 +205,12 @@ impl Engine {
         }
         if call::is_too_short(message) {
             return Err(Refusal::new(422, "the session interval is too short"));
+        }
+        if !takes_sdp(message) {
+            return Err(Refusal::new(
+                406,
+                "the caller accepts no session description",
+            ));
         }
         let Some(number) = number else {
             return Err(Refusal::new(
@@ -260,6 +279,28 @@ fn required(message: &Message) -> Option<String> {
         .filter(|tag| !is_ours(tag))
         .collect();
     (!tags.is_empty()).then(|| tags.join(", "))
+}
+
+/// Whether the Request-URI is of a scheme that anything here could serve (RFC 3261 8.2.2.1).
+fn has_known_scheme(message: &Message) -> bool {
+    let scheme = message.uri().and_then(|uri| uri.split_once(':'));
+    scheme.is_none_or(|(scheme, _)| {
+        ["sip", "sips", "tel"]
+            .iter()
+            .any(|known| scheme.eq_ignore_ascii_case(known))
+    })
+}
+
+/// Whether the answer may hold a session description: Accept names it, or all there is, or is not there (RFC 3261 20.1).
+fn takes_sdp(message: &Message) -> bool {
+    let mut named = message.values(Name::Accept).peekable();
+    named.peek().is_none()
+        || named.any(|range| {
+            let kind = range.split(';').next().unwrap_or_default().trim();
+            ["application/sdp", "application/*", "*/*"]
+                .iter()
+                .any(|known| kind.eq_ignore_ascii_case(known))
+        })
 }
 
 /// Whether there is no body, or one that we can read.

@@ -317,7 +317,11 @@ impl Registrar {
 fn wish(contact: &str, default: u32) -> Result<Wish<'_>, Refusal> {
     let address = NameAddr::parse(contact).map_err(|_| Refusal::Code(400))?;
     let uri = address.uri();
-    let is_sip = Uri::parse(uri).is_ok_and(|parsed| parsed.scheme().eq_ignore_ascii_case("sip"));
+    let is_sip = Uri::parse(uri).is_ok_and(|parsed| {
+        // A question mark wants brackets around the URI (RFC 3261 20.10): whose it is cannot be told otherwise.
+        let is_clear = parsed.headers().is_none() || contact.contains('<');
+        parsed.scheme().eq_ignore_ascii_case("sip") && is_clear
+    });
     if !is_sip || uri.len() > MAX_CONTACT {
         return Err(Refusal::Code(400));
     }

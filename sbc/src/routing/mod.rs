@@ -16,6 +16,17 @@ pub enum Caller {
     Phone(PhoneId),
 }
 
+impl Caller {
+    /// What a route is chosen by, as one text: a call that comes again with the same one goes round in a circle.
+    #[must_use]
+    pub fn asking_for(self, number: &str) -> String {
+        match self {
+            Caller::Trunk(trunk) => format!("trunk {} {number}", trunk.0),
+            Caller::Phone(phone) => format!("phone {} {number}", phone.0),
+        }
+    }
+}
+
 /// Where a call may go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Destination {

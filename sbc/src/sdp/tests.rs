@@ -411,7 +411,7 @@ proptest! {
             prop_assert!(again.is_ok(), "{:?}\n{}", again, out);
             prop_assert_eq!(again.unwrap().streams().len(), plans.len());
             let rest = out.replace("203.0.113.77", "");
-            for line in rest.lines().filter(|l| !l.starts_with(['v', 't', 'b', 'r', 'z', 'm'])) {
+            for line in rest.lines() {
                 prop_assert!(!holds_address(line.as_bytes()), "{}", line);
             }
             let says_mux = matches!(rtcp_plan, RtcpPlan::Offered | RtcpPlan::Multiplexed);

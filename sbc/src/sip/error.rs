@@ -47,8 +47,8 @@ impl ParseError {
         }
     }
 
-    /// The request, if it can be refused: it is no ACK, its topmost Via says where to, and From, To, Call-ID and CSeq are
-    /// there to be copied. Good for [`super::response_to`] and nothing else: what is malformed in it reads as empty.
+    /// The request, if it can be refused: it is no ACK, and its topmost Via says where to, whatever else is wrong with that.
+    /// From, To, Call-ID and CSeq are copied as far as they are there. Good for [`super::response_to`] and nothing else: what is malformed in it reads as empty.
     #[must_use]
     pub fn salvage(&self) -> Option<&Message> {
         self.salvage.as_ref()

@@ -56,7 +56,7 @@ pub(super) fn parse(mut bytes: Bytes, limits: &Limits) -> Result<Message, ParseE
         Some((cseq, _)) if is_response => cseq.method,
         _ => Method::parse(method),
     };
-    let complete = mandatory.complete();
+    let answerable = mandatory.answerable();
     let body_at = lines.body;
     bytes.truncate(body_at.saturating_add(body));
     let index = Index {
@@ -77,7 +77,7 @@ pub(super) fn parse(mut bytes: Bytes, limits: &Limits) -> Result<Message, ParseE
     match fault {
         None => Ok(Message::new(bytes, index)),
         Some(fault) => {
-            let refusable = complete && is_request && method != Method::Ack;
+            let refusable = answerable && is_request && method != Method::Ack;
             let salvage = refusable.then(|| Message::new(bytes, index));
             Err(ParseError::new(fault, salvage))
         }
@@ -303,7 +303,10 @@ impl<'a> Mandatory<'a> {
         let at = |part: &str| span_of(section, part);
         match name {
             Name::Via => {
-                self.via = Via::parse_first(value).ok().map(|(via, _)| ViaSpan {
+                let read = Via::parse_first(value).map(|(via, _)| via);
+                let is_one = read.is_ok();
+                let via = read.ok().or_else(|| Via::parse_roughly(value));
+                self.via = via.map(|via| ViaSpan {
                     transport: at(via.transport),
                     sent_by: at(via.sent_by),
                     host: at(via.host),
@@ -311,7 +314,7 @@ impl<'a> Mandatory<'a> {
                     params: at(via.params),
                     branch: via.branch.map(at),
                 });
-                self.via.is_some()
+                is_one
             }
             Name::From | Name::To => {
                 let address = NameAddr::parse(value).ok().map(|a| AddrSpan {
@@ -346,9 +349,10 @@ impl<'a> Mandatory<'a> {
         }
     }
 
-    /// Whether a response can be made: a Via to send it to, and the rest there to be copied, well formed or not.
-    fn complete(&self) -> bool {
-        self.via.is_some() && self.seen.iter().take(MANDATORY.len()).all(|&seen| seen)
+    /// Whether a response can be made: there is a Via to send it to. The rest is copied as far as it is there, well formed or
+    /// not.
+    fn answerable(&self) -> bool {
+        self.via.is_some()
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 
+use smallvec::SmallVec;
+
 use super::{Message, Name, Via, Writer};
 
 /// Begins a response (RFC 3261 8.2.6): all Vias, From, To, Call-ID and CSeq as in the request, Timestamp in a 100. The topmost
@@ -15,7 +17,18 @@ pub fn response_to(
 ) -> Writer {
     let mut writer = Writer::response(code, reason);
     let mut top = true;
+    let mut seen: SmallVec<[Name; 4]> = SmallVec::new();
     for field in request.fields() {
+        // What is refused because it stands there twice is said once.
+        if matches!(
+            field.name,
+            Name::From | Name::To | Name::CallId | Name::CSeq
+        ) {
+            if seen.contains(&field.name) {
+                continue;
+            }
+            seen.push(field.name);
+        }
         writer = match field.name {
             Name::Via if std::mem::take(&mut top) => match Via::parse_first(field.value) {
                 Ok((via, rest)) => stamped(writer, &via, rest, source),

@@ -387,7 +387,7 @@ pub(super) fn split_number<T: TryFrom<u64>>(text: &str) -> Option<(T, &str)> {
 pub(super) fn host_length(text: &str) -> Option<usize> {
     if let Some(inner) = text.strip_prefix('[') {
         let end = inner.find(']')?;
-        inner.get(..end)?.parse::<std::net::Ipv6Addr>().ok()?;
+        ipv6(inner.get(..end)?)?;
         return Some(end + 2);
     }
     Some(before(text, NO_HOST)).filter(|&end| end > 0)
@@ -395,9 +395,18 @@ pub(super) fn host_length(text: &str) -> Option<usize> {
 
 /// The address that a host spells; IPv6 with or without brackets.
 pub(super) fn host_ip(host: &str) -> Option<std::net::IpAddr> {
-    host.strip_prefix('[')
+    let inner = host
+        .strip_prefix('[')
         .and_then(|h| h.strip_suffix(']'))
-        .unwrap_or(host)
-        .parse()
-        .ok()
+        .unwrap_or(host);
+    inner.parse().ok().or_else(|| ipv6(inner).map(Into::into))
+}
+
+/// An IPv6 address. The grammar of RFC 3261 let three colons stand before an embedded IPv4 address: they are read as two
+/// (RFC 5118 4.10).
+fn ipv6(text: &str) -> Option<std::net::Ipv6Addr> {
+    text.parse().ok().or_else(|| match text.split_once(":::") {
+        Some((head, tail)) if tail.contains('.') => format!("{head}::{tail}").parse().ok(),
+        _ => None,
+    })
 }

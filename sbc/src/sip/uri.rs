@@ -156,6 +156,14 @@ impl<'a> Uri<'a> {
         Params::new(self.params)
     }
 
+    /// All of it but the headers: what may stand as a Request-URI (RFC 3261 19.1.1).
+    #[must_use]
+    pub fn without_headers(&self) -> &'a str {
+        let headers = self.headers.map_or(0, |headers| headers.len() + 1);
+        let end = self.text.len().saturating_sub(headers);
+        self.text.get(..end).unwrap_or(self.text)
+    }
+
     /// What follows the question mark (RFC 3261 19.1.1), still escaped.
     #[must_use]
     pub fn headers(&self) -> Option<&'a str> {

@@ -68,6 +68,29 @@ impl<'a> Via<'a> {
         Ok((via, next))
     }
 
+    /// As much of a Via that is not one as says where to answer: transport and sent-by, of any version.
+    pub(super) fn parse_roughly(text: &'a str) -> Option<Self> {
+        let (_protocol, rest) = text.split_once('/')?;
+        let (_version, rest) = rest.split_once('/')?;
+        let (transport, rest) = split_token(trim_start(rest));
+        let rest = trim_start(rest);
+        let (host, after) = rest.split_at_checked(host_length(rest)?)?;
+        let port = trim_start(after)
+            .strip_prefix(':')
+            .and_then(|text| split_number(trim_start(text)))
+            .map(|(port, _)| port)
+            .filter(|&port| port != 0);
+        let params = after.find(';').and_then(|at| after.get(at..));
+        (!transport.is_empty()).then_some(Via {
+            transport,
+            sent_by: host,
+            host,
+            port,
+            params: params.unwrap_or(""),
+            branch: None,
+        })
+    }
+
     /// `UDP`, `TCP`, …, as it was written.
     #[must_use]
     pub fn transport(&self) -> &'a str {

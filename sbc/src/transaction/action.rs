@@ -79,6 +79,8 @@ pub enum Action {
     Cancel {
         /// The INVITE.
         invite: ServerId,
+        /// The CANCEL, which may say why (RFC 3326).
+        message: Message,
     },
     /// The ACK to a 2xx: it is a request of its own, for the dialog it names.
     Ack {

@@ -77,8 +77,9 @@ impl ServerKey {
     }
 }
 
+/// With nothing behind the cookie it names no transaction (RFC 4475 3.2.1).
 fn is_unique(branch: &str) -> bool {
     branch
-        .get(..COOKIE.len())
-        .is_some_and(|start| start.eq_ignore_ascii_case(COOKIE))
+        .split_at_checked(COOKIE.len())
+        .is_some_and(|(start, rest)| start.eq_ignore_ascii_case(COOKIE) && !rest.is_empty())
 }

@@ -66,7 +66,7 @@ impl Layer {
             }
             Input::Message { hop, message } => match message.method() {
                 Method::Ack => self.handle_ack(now, hop, message),
-                Method::Cancel => self.handle_cancel(hop, &message),
+                Method::Cancel => self.handle_cancel(hop, message),
                 _ => self.handle_request(now, hop, message),
             },
             Input::SendFailed { hop, bytes } => self.handle_send_failure(hop, bytes),
@@ -238,11 +238,11 @@ impl Layer {
 
     /// CANCEL (RFC 3261 9.2) needs no transaction of its own: its answer depends on nothing that a repetition would find
     /// changed, and what it does to the INVITE it does once.
-    fn handle_cancel(&mut self, hop: Hop, message: &Message) {
-        let reply = hop.reply_to(message);
-        let found = self.invite_of(hop, message);
+    fn handle_cancel(&mut self, hop: Hop, message: Message) {
+        let reply = hop.reply_to(&message);
+        let found = self.invite_of(hop, &message);
         let Some((id, entry)) = found.and_then(|id| Some((id, self.servers.get_mut(&id)?))) else {
-            let answer = refuse(message, hop, 481);
+            let answer = refuse(&message, hop, 481);
             self.send(reply, answer);
             return;
         };
@@ -251,11 +251,14 @@ impl Layer {
         let last = entry.machine.last().cloned();
         let last = last.and_then(|bytes| Message::parse(bytes, &sip::Limits::default()).ok());
         let tag = last.as_ref().and_then(|m| m.to().tag());
-        let tag = tag.map_or_else(|| stateless_tag(message), str::to_owned);
-        let answer = response_to(message, hop.remote, 200, "OK", Some(&tag)).finish();
+        let tag = tag.map_or_else(|| stateless_tag(&message), str::to_owned);
+        let answer = response_to(&message, hop.remote, 200, "OK", Some(&tag)).finish();
         self.send(reply, answer);
         if tell {
-            self.actions.push_back(Action::Cancel { invite: id });
+            self.actions.push_back(Action::Cancel {
+                invite: id,
+                message,
+            });
         }
     }
 

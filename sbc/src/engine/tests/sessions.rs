@@ -121,7 +121,10 @@ fn each_leg_has_a_timer_of_its_own() {
     assert_eq!(expires(&talk.invite), "1800");
     assert_eq!(talk.invite.header(Name::MinSe), None);
     assert_eq!(expires(&talk.ok), "600;refresher=uas");
-    assert_eq!(talk.ok.header(Name::Supported), Some("timer"));
+    assert_eq!(
+        talk.ok.header(Name::Supported),
+        Some("100rel, timer, replaces, norefersub")
+    );
     assert_eq!(talk.ok.header(Name::Require), None);
     // B refreshes its own; A hears nothing of it.
     bench.pass(150 * SECOND);

@@ -8,3 +8,4 @@ mod relearn;
 mod setup;
 mod streams;
 pub(super) mod support;
+mod written;

@@ -13,8 +13,14 @@ fn label(bytes: impl AsRef<[u8]>) -> (&'static str, bool) {
         let refusal = refusal.finish();
         assert!(refusal.starts_with(format!("SIP/2.0 {} ", error.code()).as_bytes()));
         let text = String::from_utf8_lossy(&refusal).into_owned();
-        for name in ["Via:", "From:", "To:", "Call-ID:", "CSeq:"] {
-            assert!(text.contains(name), "{name}: {text}");
+        for name in [Name::Via, Name::From, Name::To, Name::CallId, Name::CSeq] {
+            let there = request.fields().filter(|field| field.name == name).count();
+            let copied = text
+                .lines()
+                .filter_map(|line| line.split_once(':'))
+                .filter(|(spelled, _)| Name::parse(spelled) == name)
+                .count();
+            assert_eq!(copied, there.min(1), "{name}: {text}");
         }
     }
     (error.label(), error.salvage().is_some())
@@ -77,10 +83,11 @@ fn version_gets_505() {
 fn missing_fields() {
     for (line, expected, refusable) in [
         ("Via", "missing-via", false),
-        ("From", "missing-from", false),
-        ("To", "missing-to", false),
-        ("Call-ID", "missing-call-id", false),
-        ("CSeq", "missing-cseq", false),
+        // What is not there cannot be copied; that it is missing can be said all the same (RFC 4475 3.3.1).
+        ("From", "missing-from", true),
+        ("To", "missing-to", true),
+        ("Call-ID", "missing-call-id", true),
+        ("CSeq", "missing-cseq", true),
     ] {
         assert_eq!(
             with(&format!("\r\n{line}:"), &format!("\r\nX-{line}:")),
@@ -140,19 +147,32 @@ fn malformed_fields() {
     ] {
         assert_eq!(with(from, to), (expected, true), "{to}");
     }
-    for via in [
-        "Via: SIP/2.0/UDP 192.0.2.9;;,;,,",
-        "Via: SIP/2.0/UDP 192.0.2.9;branch=",
-        "Via: SIP/2.0/UDP 192.0.2.9:0",
-        "Via: SIP/2.0/UDP 192.0.2.9:99999",
-        "Via: SIP/2.0/UDP [2001:db8::g]",
-        "Via: SIP/2.0/UDP",
-        "Via: SIP/3.0/UDP 192.0.2.9",
-        "Via: 192.0.2.9",
-        "Via:",
+    // Refused if it says where the answer goes to (RFC 4475 3.1.2.1, 3.1.2.16).
+    for (via, refusable) in [
+        ("Via: SIP/2.0/UDP 192.0.2.9;;,;,,", true),
+        ("Via: SIP/2.0/UDP 192.0.2.9;branch=", true),
+        ("Via: SIP/2.0/UDP 192.0.2.9:0", true),
+        ("Via: SIP/2.0/UDP 192.0.2.9:99999", true),
+        ("Via: SIP/3.0/UDP 192.0.2.9", true),
+        ("Via: SIP/2.0/UDP [2001:db8::g]", false),
+        ("Via: SIP/2.0/UDP", false),
+        ("Via: 192.0.2.9", false),
+        ("Via:", false),
     ] {
         let line = "Via: SIP/2.0/UDP 192.0.2.9:5070;branch=z9hG4bK-77;rport";
-        assert_eq!(with(line, via), ("bad-via", false), "{via}");
+        assert_eq!(with(line, via), ("bad-via", refusable), "{via}");
+    }
+    let line = "Via: SIP/2.0/UDP 192.0.2.9:5070;branch=z9hG4bK-77;rport";
+    for (via, port, has_rport) in [
+        ("Via: SIP/3.0/UDP 192.0.2.9:5071;rport;x", Some(5071), true),
+        ("Via: SIP / 2.0/UDP 192.0.2.9 : 5071;;", Some(5071), false),
+        ("Via: SIP/2.0/UDP 192.0.2.9:70000;branch=", None, false),
+    ] {
+        let error = parse(INVITE.replace(line, via)).unwrap_err();
+        let request = error.salvage().unwrap();
+        let said = request.via();
+        assert_eq!((said.host(), said.port()), ("192.0.2.9", port), "{via}");
+        assert_eq!(said.has_rport(), has_rport, "{via}");
     }
 }
 
@@ -275,7 +295,7 @@ fn the_first_fault_is_told() {
         .replace("CSeq: 3", "CSeq: x")
         .replace("Call-ID", "Xall-ID");
     let error = parse(text).unwrap_err();
-    assert_eq!((error.label(), error.salvage()), ("version", None));
+    assert_eq!((error.label(), error.code()), ("version", 505));
     assert_eq!(
         error.to_string(),
         "no valid SIP message: version is not SIP/2.0"

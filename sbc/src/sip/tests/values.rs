@@ -119,6 +119,12 @@ fn vias() {
         Err(ValueError::Parameter)
     );
     assert_eq!(Via::parse("SIP/2.0/U;P h"), Err(ValueError::Protocol));
+    let via = Via::parse("SIP/2.0/UDP [2001:db8:::192.0.2.1]").unwrap();
+    assert_eq!(via.host_ip(), Some("2001:db8::c000:201".parse().unwrap()));
+    assert_eq!(
+        Via::parse("SIP/2.0/UDP [2001:db8:::1]"),
+        Err(ValueError::Host)
+    );
     assert_eq!(Via::parse("SIP/2.0/UDP h;x=\""), Err(ValueError::Parameter));
 }
 

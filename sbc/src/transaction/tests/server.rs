@@ -182,7 +182,11 @@ fn cancel_finds_its_invite() {
     assert_eq!(answer.code(), Some(200));
     assert_eq!(answer.cseq().method, Method::Cancel);
     assert_eq!(answer.to().tag(), Some("b"), "the tag of the 180");
-    assert_eq!(actions[1..], [Action::Cancel { invite: id }]);
+    let told = Action::Cancel {
+        invite: id,
+        message: cancel.clone(),
+    };
+    assert_eq!(actions[1..], [told]);
     // The user hears of it once; the peer gets its answer each time.
     assert_eq!(bench.comes(&cancel), [bench.send(answer)]);
     bench.respond(id, &response(487, "INVITE", B));
@@ -196,10 +200,15 @@ fn cancel_finds_its_invite() {
 fn cancel_before_any_answer() {
     let mut bench = Bench::new(UDP);
     let id = new_request(&bench.comes(&request("INVITE", B)));
-    let actions = bench.comes(&request("CANCEL", B));
+    let cancel = request("CANCEL", B);
+    let actions = bench.comes(&cancel);
     assert_eq!(sent(&actions)[0].code(), Some(200));
     assert!(sent(&actions)[0].to().tag().is_some());
-    assert_eq!(actions[1..], [Action::Cancel { invite: id }]);
+    let told = Action::Cancel {
+        invite: id,
+        message: cancel,
+    };
+    assert_eq!(actions[1..], [told]);
     // The 100 that is due afterwards does not forget it.
     bench.until(300);
     assert_eq!(bench.comes(&request("CANCEL", B)).len(), 1);
@@ -280,9 +289,13 @@ fn rfc_2543_requests_without_a_branch() {
         Some(100)
     );
     let second = new_request(&bench.comes(&old("INVITE", 2, "")));
+    let cancel = old("CANCEL", 2, "");
     assert_eq!(
-        bench.comes(&old("CANCEL", 2, ""))[1..],
-        [Action::Cancel { invite: second }]
+        bench.comes(&cancel)[1..],
+        [Action::Cancel {
+            invite: second,
+            message: cancel.clone(),
+        }]
     );
     bench.respond(first, &response(486, "INVITE", B));
     bench.respond(second, &response(487, "INVITE", B));
