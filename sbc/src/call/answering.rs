@@ -5,6 +5,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::context::{AGENT, ALLOW, Context, SUPPORTED};
+use super::credentials::copy_credentials;
 use super::failure::Failure;
 use super::hiding::{Hidden, tells_address};
 use super::io::{Action, Purpose};
@@ -34,6 +35,8 @@ impl Call {
             100..200 => self.on_provisional(now, cx, index, answer),
             200..300 => self.on_success(now, cx, index, answer),
             422 if self.ask_for_longer(cx, index, answer) => {}
+            300..=399 if !is_target => self.on_redirected(now, cx, index, answer),
+            401 | 407 => self.on_challenged(now, cx, index, answer),
             _ => self.on_branch_failed(now, cx, leg, Failure::answer(answer)),
         }
     }
@@ -418,6 +421,8 @@ fn ack_of(
     let writer = dialog
         .ack(&via, branch.invite.cseq().number)
         .header(Name::UserAgent, AGENT);
+    // Those of its INVITE (RFC 3261 22.1): an ACK cannot be challenged.
+    let writer = copy_credentials(&branch.invite, writer);
     let bytes = match sdp {
         Some(sdp) => writer.body("application/sdp", sdp),
         None => writer.finish(),

@@ -1,5 +1,6 @@
 //! Opening B legs: one destination after the other, all contacts of a phone at once.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -26,6 +27,27 @@ pub(super) const RING: Duration = Duration::from_secs(180);
 /// How many B legs a call may open in all.
 const MAX_BRANCHES: u32 = 16;
 
+/// Whom to ask next.
+#[derive(Clone, Debug)]
+pub(super) struct Next {
+    pub(super) destination: Destination,
+    /// With another number than was dialled.
+    pub(super) number: Option<String>,
+    /// Elsewhere than at the trunk's server.
+    pub(super) place: Option<(SocketAddr, Transport)>,
+}
+
+impl Next {
+    /// As the route has it.
+    pub(super) fn of(destination: Destination) -> Next {
+        Next {
+            destination,
+            number: None,
+            place: None,
+        }
+    }
+}
+
 /// Where one B leg goes.
 pub(super) struct Target<'a> {
     pub(super) party: Party,
@@ -38,6 +60,7 @@ pub(super) struct Target<'a> {
     /// To, without angle brackets.
     pub(super) to: String,
     pub(super) codecs: &'a [Codec],
+    pub(super) destination: Destination,
 }
 
 impl Call {
@@ -52,33 +75,37 @@ impl Call {
             else {
                 return;
             };
-            let Some(destination) = destinations.pop_front() else {
+            let Some(next) = destinations.pop_front() else {
                 let failure = failure
                     .take()
                     .unwrap_or_else(|| Failure::unreachable("nobody to ask"));
                 return self.give_up(now, cx, failure);
             };
             *deadline = now + RING;
-            let config = cx.config;
-            let targets = match self.targets(cx, config, destination, &self.number) {
-                Ok(targets) => targets,
-                Err(why) => {
-                    self.note(why);
-                    continue;
-                }
-            };
-            let mut asked = false;
-            let alone = targets.len() == 1;
-            for target in targets {
-                match self.ask(now, cx, target, alone) {
-                    Ok(()) => asked = true,
-                    Err(why) => self.note(why),
-                }
-            }
-            if asked {
+            if self.ask_one(now, cx, &next) {
                 return;
             }
         }
+    }
+
+    /// Asks this one, whoever rings already; `false` if it cannot be asked.
+    pub(super) fn ask_one(&mut self, now: Instant, cx: &mut Context<'_>, next: &Next) -> bool {
+        let targets = match self.targets(cx, cx.config, next) {
+            Ok(targets) => targets,
+            Err(why) => {
+                self.note(why);
+                return false;
+            }
+        };
+        let mut asked = false;
+        let alone = targets.len() == 1 && !self.branches.iter().any(Branch::is_ringing);
+        for target in targets {
+            match self.ask(now, cx, target, alone) {
+                Ok(()) => asked = true,
+                Err(why) => self.note(why),
+            }
+        }
+        asked
     }
 
     /// Nobody took it: the caller is told why.
@@ -132,15 +159,16 @@ impl Call {
         &self,
         cx: &Context<'_>,
         config: &'c crate::config::Config,
-        destination: Destination,
-        number: &str,
+        next: &Next,
     ) -> Result<SmallVec<[Target<'c>; 4]>, Failure> {
         let mut targets = SmallVec::new();
+        let destination = next.destination;
         match destination {
             Destination::Trunk(id) => {
                 let trunk = config.trunk(id);
-                let remote = trunk.server.address;
-                let transport = trunk.server.transport;
+                let server = (trunk.server.address, trunk.server.transport);
+                let (remote, transport) = next.place.unwrap_or(server);
+                let number = next.number.as_deref().unwrap_or(&self.number);
                 let local = local_address(config, trunk.network, transport, remote.ip())
                     .ok_or_else(|| {
                         Failure::own(
@@ -168,6 +196,7 @@ impl Call {
                     uri: format!("sip:{number}@{remote}{parameter}"),
                     to: format!("sip:{number}@{remote}"),
                     codecs: &trunk.codecs,
+                    destination,
                 });
             }
             Destination::Phone(id) => {
@@ -184,6 +213,7 @@ impl Call {
                             .to_owned(),
                         to: format!("sip:{}@{}", phone.name, binding.hop.local),
                         codecs: &phone.codecs,
+                        destination,
                     });
                 }
                 if targets.is_empty() {
@@ -228,6 +258,7 @@ impl Call {
         let attempt = Attempt::Calling { cancel: false };
         self.branches.push(Branch {
             phone: target.phone,
+            destination: Some(target.destination),
             ..Branch::new(leg, side, invite.clone(), attempt, end)
         });
         self.actions.push_back(Action::Open(tag));

@@ -11,7 +11,7 @@ use super::answering::sdp_of;
 use super::context::Context;
 use super::io::Action;
 use super::machine::{Attempt, Call, LEG_A, State};
-use super::reliable::{Debt, rseq_of};
+use super::prack::{Debt, rseq_of};
 use super::side::Why;
 use crate::dialog::Dialog;
 use crate::media::{LegId, Refused};

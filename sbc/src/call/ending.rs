@@ -234,6 +234,25 @@ impl Call {
         }
     }
 
+    /// What is said to a BYE of ours: who asks for a password is told, once.
+    pub(super) fn on_bye_answer(&mut self, cx: &mut Context<'_>, leg: LegId, answer: &Message) {
+        let code = answer.code().unwrap_or_default();
+        if code < 200 {
+            return;
+        }
+        self.closing = self.closing.saturating_sub(1);
+        if matches!(code, 401 | 407)
+            && let Some(side) = self.side(leg)
+            && side
+                .trunk
+                .is_some_and(|id| cx.config.trunk(id).credentials.is_some())
+            && side.challenges.take(answer).is_ok()
+        {
+            side.is_gone = false;
+            self.send_bye(cx, leg, &Why::default());
+        }
+    }
+
     pub(super) fn send_bye(&mut self, cx: &mut Context<'_>, leg: LegId, why: &Why) {
         let Some(side) = self.side(leg).filter(|side| !side.is_gone) else {
             return;
@@ -247,6 +266,8 @@ impl Call {
         let mut writer = dialog
             .request(Method::Bye, &via)
             .header(Name::UserAgent, AGENT);
+        let uri = dialog.request_uri();
+        writer = side.authorize(cx, Method::Bye, uri, writer);
         side.dialog = Some(dialog);
         if let Some(message) = &why.message {
             writer = Hidden::of(message).pass(message, writer);

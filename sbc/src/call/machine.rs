@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
+use super::asking::Next;
 use super::context::Context;
 use super::early::Early;
 use super::failure::Failure;
@@ -46,6 +47,8 @@ pub struct Call {
     /// While it is up, if silence may end it.
     pub(super) watch: Option<Watch>,
     pub(super) state: State,
+    /// How many 3xx were followed.
+    pub(super) redirects: u8,
     pub(super) started: Instant,
     /// Requests that one party has for the other.
     pub(super) passing: Vec<Passing>,
@@ -73,7 +76,7 @@ pub(super) enum State {
     /// Someone is being asked, or will be.
     Ringing {
         /// Whom to ask next.
-        destinations: VecDeque<Destination>,
+        destinations: VecDeque<Next>,
         /// When those who are being asked now have had their time.
         deadline: Instant,
         /// The best failure so far.
@@ -120,6 +123,8 @@ pub(super) struct Branch {
     pub(super) id: Option<ClientId>,
     pub(super) attempt: Attempt,
     pub(super) early: Vec<Early>,
+    /// Where it was asked: a 3xx of it may lead to what this one may call.
+    pub(super) destination: Option<Destination>,
     pub(super) end: End,
     /// What its SDP was for the caller.
     pub(super) answer: Option<Bytes>,
@@ -165,6 +170,7 @@ impl Branch {
             leg,
             side,
             phone: None,
+            destination: None,
             home: None,
             invite,
             id: None,
@@ -258,10 +264,16 @@ impl Call {
             ends: None,
             watch: None,
             state: State::Ringing {
-                destinations: decision.destinations.iter().copied().collect(),
+                destinations: decision
+                    .destinations
+                    .iter()
+                    .copied()
+                    .map(Next::of)
+                    .collect(),
                 deadline: now,
                 failure: None,
             },
+            redirects: 0,
             started: now,
             passing: Vec::new(),
             passed: 0,
@@ -302,14 +314,10 @@ impl Call {
                 ..
             } => self.on_invite_answer(now, cx, leg, &message),
             Input::Response {
-                purpose: Purpose::Bye(_),
+                purpose: Purpose::Bye(leg),
                 message,
                 ..
-            } => {
-                if message.code().is_some_and(|code| code >= 200) {
-                    self.closing = self.closing.saturating_sub(1);
-                }
-            }
+            } => self.on_bye_answer(cx, leg, &message),
             Input::Failed {
                 purpose: Purpose::Bye(_),
                 ..

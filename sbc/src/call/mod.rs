@@ -1,7 +1,8 @@
 //! The B2BUA: a call is one A leg and many B legs, each a SIP user agent of its own (RFC 3261 6): nothing of one side's
 //! addresses shows on the other. `machine` has the call and its verbs; `asking` opens B legs, `answering` takes what they
-//! say, `early` what they say before anybody takes the call, `reliable` provisional answers that want a PRACK, `midcall` what comes
-//! inside dialogs, `relay` what of it changes media, `late` what comes in an ACK or an answer, `session` and `refresh` the session timers;
+//! say, `early` what they say before anybody takes the call, `reliable` provisional answers that want A's PRACK, `prack` ours,
+//! `credentials` what a trunk is told that asks for a password, `redirect` where a 3xx may lead, `midcall` what comes inside dialogs,
+//! `relay` what of it changes media, `late` what comes in an ACK or an answer, `session` and `refresh` the session timers;
 //! `passing` what goes to the other party, `transfer` and `replacing` exchange a party for another, `rejoin` offers what that takes,
 //! `referral` tells who asked for it; `ending` the ends, `silence` that of media; `hiding` decides which headers pass, `content` what else of a
 //! message that is passed on.
@@ -13,6 +14,7 @@ mod answering;
 mod asking;
 mod content;
 mod context;
+mod credentials;
 mod early;
 mod ending;
 mod failure;
@@ -22,6 +24,8 @@ mod late;
 mod machine;
 mod midcall;
 mod passing;
+mod prack;
+mod redirect;
 mod referral;
 mod refresh;
 mod rejoin;

@@ -10,11 +10,12 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::answering::sdp_of;
-use super::context::{AGENT, Context};
+use super::context::Context;
 use super::failure::Failure;
-use super::io::{Action, Purpose};
+use super::io::Action;
 use super::machine::{Attempt, Call, LEG_A, State};
-use super::side::{T1, T1_64, via};
+use super::prack::{Debt, Exchange};
+use super::side::{T1, T1_64};
 use crate::engine::Outcome;
 use crate::media::LegId;
 use crate::sip::{Message, Method, Name};
@@ -45,7 +46,7 @@ pub(super) struct Provisionals {
     /// Open when the final answer went out: its PRACK may still come (RFC 3262 3).
     outstanding: Option<(String, u32)>,
     /// A's PRACK made an offer, which went to B with ours.
-    exchange: Option<Exchange>,
+    pub(super) exchange: Option<Exchange>,
     /// A 2xx that may not be passed on before the PRACK.
     held: Option<(LegId, Message)>,
 }
@@ -68,25 +69,6 @@ struct Open {
     interval: Duration,
     next: Instant,
     until: Instant,
-}
-
-/// A PRACK that we owe to a B leg.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Debt {
-    pub(super) leg: LegId,
-    pub(super) theirs: String,
-    pub(super) rseq: u32,
-}
-
-/// An offer in A's PRACK that B has not answered.
-struct Exchange {
-    leg: LegId,
-    theirs: String,
-    /// Of our PRACK.
-    cseq: u32,
-    id: ServerId,
-    hop: Hop,
-    request: Message,
 }
 
 impl Provisionals {
@@ -335,138 +317,6 @@ impl Call {
         self.go_on(now, cx);
     }
 
-    /// A new offer in A's PRACK goes to B with ours.
-    fn offer_early(
-        &mut self,
-        now: Instant,
-        cx: &mut Context<'_>,
-        debt: Debt,
-        body: &[u8],
-        (id, hop, request): (ServerId, Hop, &Message),
-    ) {
-        let Some(end) = self.branch(debt.leg).map(|branch| branch.end.clone()) else {
-            return self.refuse(id, hop, request, 481);
-        };
-        let (leg, theirs) = (debt.leg, debt.theirs.clone());
-        let offer = self
-            .media
-            .offer(now, cx.ports, LEG_A, &self.a.end, leg, &end, body);
-        self.order_flows();
-        let sdp = match offer {
-            Ok(sdp) => sdp,
-            Err(refused) => {
-                self.refuse(id, hop, request, refused.code());
-                return self.acknowledge_early(cx, Some(debt), None);
-            }
-        };
-        self.acknowledge_early(cx, Some(debt), Some(&sdp));
-        let early = self.early(leg, &theirs);
-        let Some(cseq) = early.and_then(|early| Some(early.dialog.as_ref()?.local_cseq())) else {
-            return self.refuse(id, hop, request, 500);
-        };
-        self.a.provisionals.exchange = Some(Exchange {
-            leg,
-            theirs,
-            cseq,
-            id,
-            hop,
-            request: request.clone(),
-        });
-    }
-
-    /// Sends the PRACK that a B leg waits for.
-    pub(super) fn acknowledge_early(
-        &mut self,
-        cx: &mut Context<'_>,
-        debt: Option<Debt>,
-        sdp: Option<&[u8]>,
-    ) {
-        let Some(debt) = debt else {
-            return;
-        };
-        let Some(branch) = self.branch(debt.leg).filter(|branch| branch.is_ringing()) else {
-            return;
-        };
-        let number = branch.invite.cseq().number;
-        let mut earlies = branch.early.iter_mut();
-        let early = earlies.find(|early| early.theirs == debt.theirs);
-        let Some(dialog) = early.and_then(|early| early.dialog.as_mut()) else {
-            return;
-        };
-        let hop = branch.side.next_hop(cx, dialog);
-        let via = via(&hop, &cx.tokens.branch(dialog.request_uri()));
-        let writer = dialog
-            .request(Method::Prack, &via)
-            .header(Name::RAck, format_args!("{} {number} INVITE", debt.rseq))
-            .header(Name::UserAgent, AGENT);
-        let bytes = match sdp {
-            Some(sdp) => writer.body("application/sdp", sdp),
-            None => writer.finish(),
-        };
-        if let Ok(message) = Message::parse(bytes, &Default::default()) {
-            self.actions.push_back(Action::Request {
-                purpose: Purpose::Prack(debt.leg),
-                hop,
-                message,
-            });
-        }
-    }
-
-    /// What a B leg says to a PRACK of ours: an answer, if that made an offer.
-    pub(super) fn on_prack_answer(
-        &mut self,
-        now: Instant,
-        cx: &mut Context<'_>,
-        leg: LegId,
-        answer: &Message,
-    ) {
-        let code = answer.code().unwrap_or_default();
-        let cseq = answer.cseq().number;
-        let is_it = |exchange: &mut Exchange| exchange.leg == leg && exchange.cseq == cseq;
-        if code < 200 {
-            return;
-        }
-        let Some(exchange) = self.a.provisionals.exchange.take_if(is_it) else {
-            return;
-        };
-        let body = sdp_of(answer).filter(|_| code < 300);
-        let index = self.branches.iter().position(|branch| branch.leg == leg);
-        let sdp = body.zip(index).and_then(|(body, index)| {
-            let theirs = &exchange.theirs;
-            let sdp = self.take_answer(now, cx, index, theirs, body).ok()?;
-            Some((Bytes::copy_from_slice(body), sdp))
-        });
-        self.order_flows();
-        let Exchange {
-            id, hop, request, ..
-        } = &exchange;
-        match sdp {
-            Some((body, sdp)) => {
-                self.reply(*id, *hop, request, 200, Some(&sdp));
-                self.a.side.received = Some(request.body_bytes());
-                self.a.side.sent = Some(sdp.clone());
-                if let Some(early) = self.early(leg, &exchange.theirs) {
-                    early.answer = Some(body.clone());
-                }
-                if let Some(branch) = self.branch(leg) {
-                    branch.side.received = Some(body);
-                    branch.answer = Some(sdp);
-                }
-            }
-            None => self.refuse(*id, *hop, request, 488),
-        }
-        self.go_on(now, cx);
-    }
-
-    /// No answer came to a PRACK of ours. How the INVITE ends its own transaction tells.
-    pub(super) fn on_prack_failed(&mut self, now: Instant, cx: &mut Context<'_>, leg: LegId) {
-        let is_it = |exchange: &mut Exchange| exchange.leg == leg;
-        if let Some(exchange) = self.a.provisionals.exchange.take_if(is_it) {
-            self.refuse(exchange.id, exchange.hop, &exchange.request, 488);
-            self.go_on(now, cx);
-        }
-    }
-
     /// Whether a 2xx has to wait: A has not acknowledged what he was told of media (RFC 3262 3), or an offer of his is open.
     pub(super) fn waits_for_prack(
         &mut self,
@@ -513,7 +363,7 @@ impl Call {
     }
 
     /// The way is free for the 2xx, or for the next one.
-    fn go_on(&mut self, now: Instant, cx: &mut Context<'_>) {
+    pub(super) fn go_on(&mut self, now: Instant, cx: &mut Context<'_>) {
         if self.is_answering_early() {
             return;
         }
@@ -565,15 +415,6 @@ impl Call {
             self.dismiss(cx, index, &answer, "Call is over", 487);
         }
     }
-}
-
-/// The number of a provisional answer that wants a PRACK.
-pub(super) fn rseq_of(answer: &Message) -> Option<u32> {
-    let mut required = answer.values(Name::Require);
-    if !required.any(|tag| tag.eq_ignore_ascii_case(RELIABLE)) {
-        return None;
-    }
-    answer.header(Name::RSeq)?.parse().ok()
 }
 
 /// RSeq and CSeq of a RAck value, if it is of an INVITE (RFC 3262 7.2).

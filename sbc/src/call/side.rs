@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::context::{Context, local_address};
+use super::credentials::Challenges;
 use super::hiding::reasons;
 use super::session::Session;
 use crate::config::{MediaTimeout, TrunkId};
@@ -45,6 +46,8 @@ pub(super) struct Side {
     pub(super) session: Session,
     /// BYE has come from there or gone there.
     pub(super) is_gone: bool,
+    /// What it has asked, to know whom it talks to.
+    pub(super) challenges: Challenges,
 }
 
 /// A 2xx to an INVITE, sent again until its ACK comes (RFC 3261 13.3.1.4).
@@ -124,6 +127,7 @@ impl Side {
             hang_up: None,
             session: Session::new(),
             is_gone: false,
+            challenges: Challenges::default(),
         }
     }
 

@@ -7,7 +7,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::answering::sdp_of;
-use super::asking::{RING, Target};
+use super::asking::{Next, RING, Target};
 use super::context::{AGENT, ALLOW, Context, SUPPORTED_UNRELIABLE};
 use super::failure::Failure;
 use super::io::{Action, Purpose};
@@ -173,9 +173,12 @@ impl Call {
                 return self.fail_transfer(now, cx, failure.code, Some(&failure.phrase));
             };
             blind.deadline = now + RING;
-            let number = blind.number.clone();
+            let next = Next {
+                number: Some(blind.number.clone()),
+                ..Next::of(destination)
+            };
             let mut asked = false;
-            match self.targets(cx, config, destination, &number) {
+            match self.targets(cx, config, &next) {
                 Ok(targets) => {
                     for target in targets {
                         match self.ask_target(now, cx, target) {

@@ -39,6 +39,13 @@ pub fn describe(config: &Config) -> String {
             );
             out.push_str(&wrapped(&text, 2));
         }
+        for trunk in &config.trunks {
+            if let Some(credentials) = &trunk.credentials {
+                let (name, username) = (&trunk.name, &credentials.username);
+                let text = format!("  When trunk:{name} asks for a password we are {username}.");
+                out.push_str(&wrapped(&text, 2));
+            }
+        }
     }
     for trunk in &config.trunks {
         if let Some(longest) = trunk.max_duration {

@@ -182,6 +182,17 @@ pub struct Trunk {
     pub max_duration: Option<Duration>,
     /// `transfers = true`: it may transfer its calls (REFER, Replaces), to wherever its routes lead. Phones always may.
     pub transfers: bool,
+    /// What its challenges are answered with.
+    pub credentials: Option<Credentials>,
+}
+
+/// `username` and `password` of a trunk: for digest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Credentials {
+    /// As it stands between quotes in an answer.
+    pub username: String,
+    /// Shows nowhere.
+    pub password: Secret,
 }
 
 /// How many prefixes of an address family `media_from` may have: a flow has room for three, and one is for where signalling

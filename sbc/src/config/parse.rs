@@ -10,7 +10,7 @@ use super::check;
 use super::error::{Errors, Fault, Report};
 use super::limits;
 use super::model::{
-    Bind, Codec, Config, FastPath, Listener, Network, NetworkId, Phone, Sbc, Trunk,
+    Bind, Codec, Config, Credentials, FastPath, Listener, Network, NetworkId, Phone, Sbc, Trunk,
 };
 use super::reader::{Named, Section, Value, listed, named};
 use super::routes::{self, Names};
@@ -40,7 +40,7 @@ const NETWORK: [&str; 7] = [
     "media_timeout",
     "limits",
 ];
-const TRUNK: [&str; 8] = [
+const TRUNK: [&str; 10] = [
     "network",
     "server",
     "accept_from",
@@ -49,6 +49,8 @@ const TRUNK: [&str; 8] = [
     "media_timeout",
     "max_duration",
     "transfers",
+    "username",
+    "password",
 ];
 const PHONE: [&str; 4] = ["password", "name", "codecs", "media_timeout"];
 const ROUTE: [&str; 4] = ["name", "from", "number", "to"];
@@ -136,7 +138,7 @@ fn read(text: &str, secrets: &dyn Secrets, report: &mut Report) -> Option<Config
         read_network(name, section, &mut places, report)
     });
     let trunks = read_each("trunk", trunks, report, |name, section, report| {
-        read_trunk(name, section, &names, &mut places, report)
+        read_trunk(name, section, &names, secrets, &mut places, report)
     });
     let phones = read_each("phone", phones, report, |name, section, report| {
         read_phone(name, section, secrets, report)
@@ -287,6 +289,7 @@ fn read_trunk(
     name: &str,
     section: &Section<'_, '_>,
     names: &Names<'_>,
+    secrets: &dyn Secrets,
     places: &mut Places,
     report: &mut Report,
 ) -> Option<Trunk> {
@@ -315,6 +318,7 @@ fn read_trunk(
         .text("max_duration", report)
         .and_then(|text| values::one(&text, report, values::length));
     let transfers = read_flag(section, "transfers", report);
+    let credentials = read_credentials(section, secrets, report);
     let server = server?;
     Some(Trunk {
         name: name.to_owned(),
@@ -326,6 +330,7 @@ fn read_trunk(
         media_timeout: media_timeout?,
         max_duration,
         transfers: transfers?,
+        credentials: credentials?,
     })
 }
 
@@ -341,6 +346,28 @@ fn read_flag(section: &Section<'_, '_>, key: &'static str, report: &mut Report) 
             None
         }
     }
+}
+
+/// Both or neither; `None` when something is wrong with them.
+fn read_credentials(
+    section: &Section<'_, '_>,
+    secrets: &dyn Secrets,
+    report: &mut Report,
+) -> Option<Option<Credentials>> {
+    if section.optional("username").is_none() && section.optional("password").is_none() {
+        return Some(None);
+    }
+    let username = section
+        .required("username", "username = \"NAME\"", report)
+        .and_then(|value| value.text(report))
+        .and_then(|text| values::one(&text, report, values::username));
+    let password = section
+        .required("password", "password = { env = \"NAME\" }", report)
+        .and_then(|value| values::secret(&value, secrets, report));
+    Some(Some(Credentials {
+        username: username?,
+        password: password?,
+    }))
 }
 
 fn read_phone(

@@ -394,6 +394,17 @@ pub(super) fn display_name(text: &str) -> Result<String, Expected> {
     Ok(text.to_owned())
 }
 
+/// A name for digest: it stands between quotes in a header.
+pub(super) fn username(text: &str) -> Result<String, Expected> {
+    let is_quotable = |c: char| !c.is_control() && !matches!(c, '"' | '\\');
+    if text.is_empty() || text.len() > 128 || !text.chars().all(is_quotable) {
+        return expected(
+            "1 to 128 characters on one line, without quotation marks and backslashes",
+        );
+    }
+    Ok(text.to_owned())
+}
+
 /// A path.
 pub(super) fn path(text: &str) -> Result<std::path::PathBuf, Expected> {
     if text.is_empty() || text.len() > 4096 || text.contains('\0') {

@@ -231,51 +231,95 @@ pub fn answer(
     uri: &str,
     cnonce: &str,
 ) -> Result<String, DigestError> {
-    let (mut realm, mut nonce, mut opaque, mut qop) = (None, None, None, None);
-    let mut algorithm = Algorithm::Md5;
-    for param in params(challenge)? {
-        let (name, text) = param?;
-        match name.to_ascii_lowercase().as_str() {
-            "realm" => realm = Some(text),
-            "nonce" => nonce = Some(text),
-            "opaque" => opaque = Some(text),
-            "qop" => qop = Some(text),
-            "algorithm" => algorithm = Algorithm::parse(text).ok_or(DigestError::Algorithm)?,
-            _ => {}
+    let asked = Asked::parse(challenge)?;
+    Ok(asked.answer([username, password], [method, uri], cnonce, 1))
+}
+
+/// A challenge as a client reads it, and answers it as often as its nonce is good for. Texts are as they stand between their quotes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Asked<'a> {
+    /// Whose password is wanted.
+    pub realm: &'a str,
+    /// What makes an answer good.
+    pub nonce: &'a str,
+    /// The nonce of the answer before was too old; its password was right.
+    pub stale: bool,
+    /// To be sent back as it is.
+    opaque: Option<&'a str>,
+    algorithm: Algorithm,
+    /// With `qop=auth`; without any otherwise (RFC 2069).
+    with_qop: bool,
+}
+
+impl<'a> Asked<'a> {
+    /// Reads the value of a WWW-Authenticate or Proxy-Authenticate field.
+    ///
+    /// # Errors
+    /// It is no challenge, or it wants what is not spoken here: `-sess` algorithms, `auth-int` alone.
+    pub fn parse(challenge: &'a str) -> Result<Self, DigestError> {
+        let (mut realm, mut nonce, mut opaque, mut qop) = (None, None, None, None);
+        let mut algorithm = Algorithm::Md5;
+        let mut stale = false;
+        for param in params(challenge)? {
+            let (name, text) = param?;
+            match name.to_ascii_lowercase().as_str() {
+                "realm" => realm = Some(text),
+                "nonce" => nonce = Some(text),
+                "opaque" => opaque = Some(text),
+                "qop" => qop = Some(text),
+                "stale" => stale = text.eq_ignore_ascii_case("true"),
+                "algorithm" => algorithm = Algorithm::parse(text).ok_or(DigestError::Algorithm)?,
+                _ => {}
+            }
         }
-    }
-    let realm = realm.ok_or(DigestError::Missing("realm"))?;
-    let nonce = nonce.ok_or(DigestError::Missing("nonce"))?;
-    let auth = match qop {
-        None => None,
-        Some(offered)
-            if offered
-                .split(',')
-                .any(|q| trim(q).eq_ignore_ascii_case("auth")) =>
-        {
-            Some(("00000001", cnonce))
+        let mut offered = qop.into_iter().flat_map(|offered| offered.split(','));
+        let with_qop = offered.any(|q| trim(q).eq_ignore_ascii_case("auth"));
+        if qop.is_some() && !with_qop {
+            return Err(DigestError::Qop);
         }
-        Some(_) => return Err(DigestError::Qop),
-    };
-    let response = response(
-        algorithm,
-        [username, realm, password],
-        nonce,
-        auth,
-        [method, uri],
-    );
-    let mut value = format!(
-        "Digest username=\"{username}\", realm=\"{realm}\", nonce=\"{nonce}\", uri=\"{uri}\", \
-         response=\"{response}\", algorithm={}",
-        algorithm.name()
-    );
-    if let Some((nc, cnonce)) = auth {
-        value += &format!(", qop=auth, nc={nc}, cnonce=\"{cnonce}\"");
+        Ok(Asked {
+            realm: realm.ok_or(DigestError::Missing("realm"))?,
+            nonce: nonce.ok_or(DigestError::Missing("nonce"))?,
+            stale,
+            opaque,
+            algorithm,
+            with_qop,
+        })
     }
-    if let Some(opaque) = opaque {
-        value += &format!(", opaque=\"{opaque}\"");
+
+    /// The value of Authorization or Proxy-Authorization for a request with this method and URI. `count` is how often the nonce
+    /// is used, this time included.
+    #[must_use]
+    pub fn answer(
+        &self,
+        [username, password]: [&str; 2],
+        [method, uri]: [&str; 2],
+        cnonce: &str,
+        count: u32,
+    ) -> String {
+        let (realm, nonce) = (self.realm, self.nonce);
+        let nc = format!("{count:08x}");
+        let auth = self.with_qop.then_some((nc.as_str(), cnonce));
+        let response = response(
+            self.algorithm,
+            [username, realm, password],
+            nonce,
+            auth,
+            [method, uri],
+        );
+        let mut value = format!(
+            "Digest username=\"{username}\", realm=\"{realm}\", nonce=\"{nonce}\", uri=\"{uri}\", \
+             response=\"{response}\", algorithm={}",
+            self.algorithm.name()
+        );
+        if let Some((nc, cnonce)) = auth {
+            value += &format!(", qop=auth, nc={nc}, cnonce=\"{cnonce}\"");
+        }
+        if let Some(opaque) = self.opaque {
+            value += &format!(", opaque=\"{opaque}\"");
+        }
+        value
     }
-    Ok(value)
 }
 
 /// RFC 7616 3.4.1.

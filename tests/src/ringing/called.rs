@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use sbc::sip::digest::Credentials;
+
 use super::text::{GIVE_UP, Heard, Repeat, finish, sdp};
 
 /// Something that is said to the INVITE.
@@ -19,6 +21,29 @@ pub struct Step {
     pub port: Option<u16>,
     /// Wants a PRACK.
     pub reliable: bool,
+}
+
+impl Step {
+    /// Says this so many ms after the INVITE.
+    #[must_use]
+    pub fn says(after: u64, tag: &'static str, code: u16, port: Option<u16>) -> Step {
+        Step {
+            after,
+            tag,
+            code,
+            port,
+            reliable: false,
+        }
+    }
+
+    /// And wants a PRACK for it.
+    #[must_use]
+    pub fn wants_prack(self) -> Step {
+        Step {
+            reliable: true,
+            ..self
+        }
+    }
 }
 
 /// One early dialog, or the one that is up.
@@ -53,6 +78,12 @@ pub struct Called {
     /// It hangs up by itself as soon as its ACK is there.
     pub hangs_up: bool,
     bye: Option<Repeat>,
+    /// Takes INVITEs with this password of `acct` only; each nonce is good for one.
+    pub password: Option<&'static str>,
+    /// How many INVITEs it has asked for a password.
+    pub challenged: u32,
+    /// Sends every call here, with a 302.
+    pub moved_to: Option<&'static str>,
     /// To be sent.
     pub out: Vec<Vec<u8>>,
 }
@@ -72,6 +103,9 @@ impl Called {
             refusal: None,
             hangs_up: false,
             bye: None,
+            password: None,
+            challenged: 0,
+            moved_to: None,
             out: Vec::new(),
         }
     }
@@ -232,6 +266,18 @@ impl Called {
             return self.out.push(answer.clone());
         }
         let answer = match heard.method() {
+            "INVITE" if self.moved_to.is_some() => {
+                let contact = format!("Contact: {}\r\n", self.moved_to.unwrap_or_default());
+                self.refuse(now, &heard, 302, &contact)
+            }
+            "INVITE" if !self.is_authorized(&heard) => {
+                self.challenged += 1;
+                let nonce = self.challenged;
+                let asked = format!(
+                    "WWW-Authenticate: Digest realm=\"r\", nonce=\"n{nonce}\", qop=\"auth\"\r\n"
+                );
+                self.refuse(now, &heard, 401, &asked)
+            }
             "INVITE" => {
                 self.todo = self
                     .steps
@@ -277,6 +323,23 @@ impl Called {
         self.answers.insert(key, answer);
     }
 
+    fn refuse(&mut self, now: Instant, heard: &Heard, code: u16, extra: &str) -> Vec<u8> {
+        let bytes = heard.answer(code, "no", extra, "");
+        self.refusal = Some(Repeat::new(now, bytes.clone()));
+        bytes
+    }
+
+    fn is_authorized(&self, invite: &Heard) -> bool {
+        let Some(password) = self.password else {
+            return true;
+        };
+        let value = invite.header("authorization");
+        Credentials::parse(value).is_ok_and(|said| {
+            let nonce = format!("n{}", self.challenged);
+            said.username == "acct" && said.nonce == nonce && said.verify(password, "INVITE")
+        })
+    }
+
     fn on_prack(&mut self, heard: &Heard) -> Vec<u8> {
         let rack = heard.header("rack").to_owned();
         let invite = self.invite.as_ref().expect("an INVITE");
@@ -302,7 +365,7 @@ impl Called {
         fork.pracks.push(rack);
         fork.place = heard.place().or(fork.place);
         assert!(
-            !(is_late && has_sdp) || !heard.body.is_empty(),
+            !(is_late && has_sdp && heard.body.is_empty()),
             "no answer in the PRACK"
         );
         let port = fork.port.filter(|_| !is_late && !heard.body.is_empty());

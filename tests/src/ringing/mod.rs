@@ -15,9 +15,11 @@
 mod called;
 mod caller;
 mod relay;
+mod runs;
 mod stage;
 mod text;
 
 pub use called::{Called, Step};
 pub use caller::{Caller, CallerPlan, Reliable};
+pub use runs::{in_all_weathers, talks};
 pub use stage::Stage;

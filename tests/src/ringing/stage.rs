@@ -48,7 +48,10 @@ codecs = ["PCMU", "PCMA"]
 [trunk.c]
 network = "right"
 server = "sip:10.71.2.3:5060"
+accept_from = ["10.71.2.3", "10.71.2.4"]
 codecs = ["PCMU", "PCMA"]
+username = "acct"
+password = "pw"
 
 [phone.6001]
 password = "secret"
@@ -62,6 +65,11 @@ to = ["trunk:b"]
 from = ["trunk:a"]
 number = "200"
 to = ["trunk:b", "trunk:c"]
+
+[[route]]
+from = ["trunk:a"]
+number = "300"
+to = ["trunk:c"]
 
 [[route]]
 from = ["trunk:a"]

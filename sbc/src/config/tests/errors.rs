@@ -242,7 +242,7 @@ fn one_thing_wrong_in_each() {
         ),
         (
             at("", &format!("[trunk.t]\n{trunk}register = true\n")),
-            "f:6:1: error: unknown key `register` in [trunk.t], expected `network`, `server`, `accept_from`, `media_from`, `codecs`, `media_timeout`, `max_duration` or `transfers`",
+            "f:6:1: error: unknown key `register` in [trunk.t], expected `network`, `server`, `accept_from`, `media_from`, `codecs`, `media_timeout`, `max_duration`, `transfers`, `username` or `password`",
             "",
         ),
         (

@@ -45,6 +45,37 @@ fn secrets_may_be_elsewhere() {
 }
 
 #[test]
+fn a_trunk_has_a_username_and_a_password_or_neither() {
+    let credentials = |keys: &str| {
+        let trunk = "[trunk.t]\nnetwork = \"a\"\nserver = \"sip:10.0.0.9\"\n";
+        Config::parse(&format!("{NETWORK}{trunk}{keys}"), "f", &Vault)
+            .map(|config| {
+                let found = config.trunks[0].credentials.clone();
+                found.map(|c| (c.username, c.password.reveal().to_owned()))
+            })
+            .map_err(|errors| errors.problems().last().unwrap().fault.to_string())
+    };
+    let found = |name: &str, password: &str| Ok(Some((name.to_owned(), password.to_owned())));
+    assert_eq!(credentials(""), Ok(None));
+    assert_eq!(
+        credentials("username = \"555\"\npassword = { env = \"GOOD\" }\n"),
+        found("555", "from-env")
+    );
+    for (keys, error) in [
+        ("username = \"555\"\n", "no `password`"),
+        ("password = \"x\"\n", "no `username`"),
+        (
+            "username = \"a\\\"b\"\npassword = \"x\"\n",
+            "quotation marks",
+        ),
+        ("username = \"\"\npassword = \"x\"\n", "1 to 128 characters"),
+    ] {
+        let told = credentials(keys).unwrap_err();
+        assert!(told.contains(error), "{told}");
+    }
+}
+
+#[test]
 fn a_secret_is_never_shown() {
     for phone in [
         "[phone.1]\npassword = s3cret\n",

@@ -1,0 +1,252 @@
+//! What a trunk is told that asks for a password (RFC 3261 22, RFC 7616): the one that the config has for it.
+
+use std::time::Instant;
+
+use smallvec::SmallVec;
+
+use super::context::Context;
+use super::failure::Failure;
+use super::io::{Action, Purpose};
+use super::machine::{Attempt, Call, State};
+use super::side::{Side, via};
+use crate::engine::Outcome;
+use crate::sip::digest::{Asked, DigestError};
+use crate::sip::{Message, Method, Name, Writer};
+
+/// How many realms may ask in one call: a proxy, and who is behind it, and one to spare.
+const MAX_REALMS: usize = 3;
+
+/// How often one realm's answer may be too old.
+const MAX_STALE: u8 = 3;
+
+/// What one side has asked so far.
+#[derive(Default)]
+pub(super) struct Challenges {
+    known: SmallVec<[Challenge; 1]>,
+}
+
+struct Challenge {
+    /// The field's value.
+    value: String,
+    /// Proxy-Authenticate.
+    by_proxy: bool,
+    /// How often its nonce was used.
+    count: u32,
+    /// How many nonces before it were too old.
+    stale: u8,
+}
+
+/// Why a challenge is not answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Unanswered {
+    /// The answer to the one before was wrong.
+    #[error("it refuses its username or password; check both")]
+    Wrong,
+    /// It cannot be read or wants what is not spoken here.
+    #[error("its challenge cannot be answered: {0}")]
+    Unreadable(DigestError),
+    /// There is none in a 401 or 407.
+    #[error("it asks for a password without saying for what")]
+    Missing,
+    /// More realms, or more nonces that are too old, than anyone needs.
+    #[error("it does not stop asking for its password")]
+    TooMany,
+}
+
+impl Challenges {
+    /// Takes what a 401 or 407 asks: to be answered with the next request. Of several for the same the first that is spoken here
+    /// counts (RFC 8760 2.3).
+    pub(super) fn take(&mut self, answer: &Message) -> Result<(), Unanswered> {
+        let by_proxy = answer.code() == Some(407);
+        let name = match by_proxy {
+            true => Name::ProxyAuthenticate,
+            false => Name::WwwAuthenticate,
+        };
+        let fields = answer.fields().filter(|field| field.name == name);
+        let mut unread = Unanswered::Missing;
+        let mut taken: SmallVec<[&str; 2]> = SmallVec::new();
+        for field in fields.take(2 * MAX_REALMS) {
+            let asked = match Asked::parse(field.value) {
+                Ok(asked) => asked,
+                Err(error) => {
+                    unread = Unanswered::Unreadable(error);
+                    continue;
+                }
+            };
+            if !taken.contains(&asked.realm) {
+                self.note(by_proxy, &asked, field.value)?;
+                taken.push(asked.realm);
+            }
+        }
+        if taken.is_empty() {
+            return Err(unread);
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, by_proxy: bool, asked: &Asked<'_>, value: &str) -> Result<(), Unanswered> {
+        let same = |known: &&mut Challenge| {
+            let before = Asked::parse(&known.value).ok();
+            known.by_proxy == by_proxy && before.is_some_and(|b| b.realm == asked.realm)
+        };
+        let Some(known) = self.known.iter_mut().find(same) else {
+            if self.known.len() == MAX_REALMS {
+                return Err(Unanswered::TooMany);
+            }
+            self.known.push(Challenge {
+                value: value.to_owned(),
+                by_proxy,
+                count: 0,
+                stale: 0,
+            });
+            return Ok(());
+        };
+        let is_again = Asked::parse(&known.value).is_ok_and(|b| b.nonce == asked.nonce);
+        // One that was answered is good for no more than that, unless its nonce was too old.
+        if known.count > 0 && (is_again || !asked.stale) {
+            return Err(Unanswered::Wrong);
+        }
+        if known.stale == MAX_STALE {
+            return Err(Unanswered::TooMany);
+        }
+        *known = Challenge {
+            value: value.to_owned(),
+            by_proxy,
+            count: 0,
+            stale: known.stale + 1,
+        };
+        Ok(())
+    }
+}
+
+impl Side {
+    /// Adds to a request of ours what this side has asked for.
+    pub(super) fn authorize(
+        &mut self,
+        cx: &mut Context<'_>,
+        method: Method,
+        uri: &str,
+        mut writer: Writer,
+    ) -> Writer {
+        let config = cx.config;
+        let Some(own) = self
+            .trunk
+            .and_then(|id| config.trunk(id).credentials.as_ref())
+        else {
+            return writer;
+        };
+        for challenge in &mut self.challenges.known {
+            let Ok(asked) = Asked::parse(&challenge.value) else {
+                continue;
+            };
+            challenge.count = challenge.count.saturating_add(1);
+            let name = match challenge.by_proxy {
+                true => Name::ProxyAuthorization,
+                false => Name::Authorization,
+            };
+            let user = [own.username.as_str(), own.password.reveal()];
+            let cnonce = cx.tokens.tag();
+            let value = asked.answer(user, [method.name(), uri], &cnonce, challenge.count);
+            writer = writer.header(name, value);
+        }
+        writer
+    }
+}
+
+impl Call {
+    /// A B leg wants to know who calls: asked once more with the trunk's password, if the config has one.
+    pub(super) fn on_challenged(
+        &mut self,
+        now: Instant,
+        cx: &mut Context<'_>,
+        index: usize,
+        answer: &Message,
+    ) {
+        let Some(leg) = self.branches.get(index).map(|branch| branch.leg) else {
+            return;
+        };
+        let is_ringing = matches!(self.state, State::Ringing { .. }) && !self.is_taken();
+        let is_open = is_ringing || self.is_target(leg);
+        let Some(branch) = self.branches.get_mut(index) else {
+            return;
+        };
+        let trunk = branch.side.trunk.map(|id| cx.config.trunk(id));
+        let Some(trunk) = trunk.filter(|_| is_open && branch.is_ringing()) else {
+            return self.on_branch_failed(now, cx, leg, Failure::answer(answer));
+        };
+        let (name, code) = (&trunk.name, answer.code().unwrap_or_default());
+        let why = match &trunk.credentials {
+            Some(_) => branch.side.challenges.take(answer).err().map(|why| {
+                format!("{code}: trunk {name}: {why}, `username` and `password` in [trunk.{name}]")
+            }),
+            None => Some(format!(
+                "{code}: trunk {name} asks for a password; set `username` and `password` in [trunk.{name}]"
+            )),
+        };
+        if let Some(why) = why {
+            let failure = Failure::own(503, Outcome::Failed, why);
+            return self.on_branch_failed(now, cx, leg, failure);
+        }
+        let uri = branch.invite.uri().unwrap_or_default().to_owned();
+        let via = via(&branch.side.hop, &cx.tokens.branch(&uri));
+        let invite = branch.invite.clone();
+        let Ok(invite) = again(cx, &mut branch.side, &invite, &uri, &via) else {
+            let reason = "the INVITE is too large with its credentials";
+            return self.on_branch_failed(now, cx, leg, Failure::own(513, Outcome::Failed, reason));
+        };
+        // Whoever said something to the one before is gone with it.
+        branch.early.clear();
+        branch.answer = None;
+        branch.attempt = Attempt::Calling { cancel: false };
+        branch.id = None;
+        branch.invite = invite.clone();
+        let hop = branch.side.hop;
+        self.forget_early(leg);
+        self.actions.push_back(Action::Request {
+            purpose: Purpose::Invite(leg),
+            hop,
+            message: invite,
+        });
+    }
+}
+
+/// The same INVITE with a higher number, and credentials (RFC 3261 22.2).
+fn again(
+    cx: &mut Context<'_>,
+    side: &mut Side,
+    invite: &Message,
+    uri: &str,
+    via: &str,
+) -> Result<Message, crate::sip::ParseError> {
+    let mut writer = Writer::request("INVITE", uri).header(Name::Via, via);
+    for field in invite.fields() {
+        writer = match field.name {
+            Name::Via
+            | Name::Authorization
+            | Name::ProxyAuthorization
+            | Name::ContentType
+            | Name::ContentLength => writer,
+            Name::CSeq => {
+                let number = invite.cseq().number.saturating_add(1);
+                writer.header(Name::CSeq, format_args!("{number} INVITE"))
+            }
+            _ => writer.copy(field),
+        };
+    }
+    let writer = side.authorize(cx, Method::Invite, uri, writer);
+    let bytes = match (invite.header(Name::ContentType), invite.body()) {
+        (Some(kind), body) if !body.is_empty() => writer.body(kind, body),
+        _ => writer.finish(),
+    };
+    Message::parse(bytes, &Default::default())
+}
+
+/// The credentials of one request of ours in another.
+pub(super) fn copy_credentials(from: &Message, mut writer: Writer) -> Writer {
+    for field in from.fields() {
+        if matches!(field.name, Name::Authorization | Name::ProxyAuthorization) {
+            writer = writer.copy(field);
+        }
+    }
+    writer
+}

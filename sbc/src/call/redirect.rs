@@ -1,0 +1,171 @@
+//! Where a 3xx may lead (RFC 3261 8.1.3.4): only where the config lets whoever sent it lead a call.
+//!
+//! A trunk may name another place among the sources that it is recognised by. A trunk or a phone may name a number at one of our own
+//! addresses: it goes where the routes let that trunk or phone call. Anything else is a failure to the caller.
+
+use std::net::IpAddr;
+use std::time::Instant;
+
+use smallvec::SmallVec;
+
+use super::asking::Next;
+use super::context::Context;
+use super::failure::Failure;
+use super::machine::{Attempt, Branch, Call, State};
+use crate::routing::{Caller, Destination, route};
+use crate::sip::{Message, Name, NameAddr, Transport, Uri};
+
+/// How many 3xx of a call are followed (RFC 3261 8.1.3.4 wants a bound).
+const MAX_REDIRECTS: u8 = 5;
+
+/// How many Contacts of a 3xx are looked at.
+const MAX_CONTACTS: usize = 8;
+
+/// The port of SIP where a URI names none.
+const SIP_PORT: u16 = 5060;
+
+impl Call {
+    /// A B leg says where to ask instead.
+    pub(super) fn on_redirected(
+        &mut self,
+        now: Instant,
+        cx: &mut Context<'_>,
+        index: usize,
+        answer: &Message,
+    ) {
+        let Some(branch) = self.branches.get(index) else {
+            return;
+        };
+        let leg = branch.leg;
+        let mut failure = Failure::answer(answer);
+        let is_open =
+            branch.is_ringing() && matches!(self.state, State::Ringing { .. }) && !self.is_taken();
+        let mut nexts = match is_open {
+            true => permitted(cx, branch, answer),
+            false => SmallVec::new(),
+        };
+        if nexts.is_empty() {
+            failure.reason += ": to nowhere that the config permits";
+        } else if self.redirects == MAX_REDIRECTS {
+            failure.reason += ": redirected too often";
+            nexts.clear();
+        }
+        if nexts.is_empty() {
+            return self.on_branch_failed(now, cx, leg, failure);
+        }
+        self.redirects += 1;
+        if let Some(branch) = self.branches.get_mut(index) {
+            branch.attempt = Attempt::Done;
+        }
+        self.media.end_leg(now, cx.ports, leg);
+        self.order_flows();
+        self.forget_early(leg);
+        self.note(failure);
+        // The first at once, the others when it came to nothing.
+        let mut nexts = nexts.into_iter();
+        let asked = nexts.find(|next| self.ask_one(now, cx, next)).is_some();
+        if let State::Ringing {
+            destinations,
+            deadline,
+            ..
+        } = &mut self.state
+        {
+            *deadline = now + super::asking::RING;
+            for next in nexts.rev() {
+                destinations.push_front(next);
+            }
+        }
+        if self.branches.iter().any(Branch::is_ringing) {
+            self.hear_another(now, cx);
+        } else if !asked {
+            self.ask_next(now, cx);
+        }
+    }
+}
+
+/// What of a 3xx may be asked, the most wanted first.
+fn permitted(cx: &Context<'_>, branch: &Branch, answer: &Message) -> SmallVec<[Next; 2]> {
+    let contacts = answer.values(Name::Contact).take(MAX_CONTACTS);
+    let mut contacts: SmallVec<[(u16, &str); 2]> = contacts
+        .filter_map(|contact| Some((wanted(contact), NameAddr::parse(contact).ok()?.uri())))
+        .collect();
+    contacts.sort_by_key(|(wanted, _)| std::cmp::Reverse(*wanted));
+    let mut nexts: SmallVec<[Next; 2]> = SmallVec::new();
+    for (_, uri) in contacts {
+        let Ok(uri) = Uri::parse(uri) else {
+            continue;
+        };
+        let Some((number, ip)) = uri.user().zip(uri.host_ip()) else {
+            continue;
+        };
+        if !uri.scheme().eq_ignore_ascii_case("sip") {
+            continue;
+        }
+        let network = branch.side.hop.network;
+        if cx.config.network(network).addresses.contains(&ip) {
+            nexts.extend(dialled(cx, branch, number));
+        } else {
+            nexts.extend(elsewhere(cx, branch, &uri, number, ip));
+        }
+        if nexts.len() >= MAX_CONTACTS {
+            break;
+        }
+    }
+    nexts
+}
+
+/// A number of our own: as if whoever names it had dialled it.
+fn dialled(cx: &Context<'_>, branch: &Branch, number: &str) -> SmallVec<[Next; 2]> {
+    let caller = match branch.destination {
+        Some(Destination::Trunk(id)) => Caller::Trunk(id),
+        Some(Destination::Phone(id)) => Caller::Phone(id),
+        None => return SmallVec::new(),
+    };
+    let Ok(decision) = route(cx.config, caller, number) else {
+        return SmallVec::new();
+    };
+    let nexts = decision.destinations.into_iter().map(|destination| Next {
+        number: Some(number.to_owned()),
+        ..Next::of(destination)
+    });
+    nexts.collect()
+}
+
+/// Another place of the same trunk.
+fn elsewhere(
+    cx: &Context<'_>,
+    branch: &Branch,
+    uri: &Uri<'_>,
+    number: &str,
+    ip: IpAddr,
+) -> Option<Next> {
+    let Some(destination @ Destination::Trunk(id)) = branch.destination else {
+        return None;
+    };
+    let trunk = cx.config.trunk(id);
+    let is_its =
+        ip == trunk.server.address.ip() || trunk.accept_from.iter().any(|net| net.contains(&ip));
+    let transport = match uri.param("transport").flatten() {
+        None => trunk.server.transport,
+        Some(name) if name.eq_ignore_ascii_case("udp") => Transport::Udp,
+        Some(name) if name.eq_ignore_ascii_case("tcp") => Transport::Tcp,
+        Some(_) => return None,
+    };
+    is_its.then(|| Next {
+        destination,
+        number: Some(number.to_owned()),
+        place: Some(((ip, uri.port().unwrap_or(SIP_PORT)).into(), transport)),
+    })
+}
+
+/// The `q` of a Contact in thousandths: 1 where it says nothing (RFC 3261 20.10 leaves that open).
+fn wanted(contact: &str) -> u16 {
+    let params = contact.rsplit_once('>').map_or("", |(_, params)| params);
+    let mut params = params.split(';').filter_map(|param| param.split_once('='));
+    let q = params.find(|(name, _)| name.trim().eq_ignore_ascii_case("q"));
+    let q = q.and_then(|(_, value)| value.trim().parse::<f32>().ok());
+    match q {
+        Some(q) if (0.0..=1.0).contains(&q) => (q * 1000.0) as u16,
+        _ => 1000,
+    }
+}
