@@ -14,9 +14,10 @@ use super::machine::{Attempt, Branch, Call, LEG_A, State};
 use super::relay::cancel_of;
 use super::session::Session;
 use super::side::{Side, Why, contact, via};
-use crate::config::{Codec, MediaTimeout, PhoneId, TrunkId};
+use crate::config::{Codec, Config, MediaTimeout, PhoneId, TrunkId};
 use crate::engine::{Outcome, Party};
 use crate::media::LegId;
+use crate::registrar::Registrar;
 use crate::routing::{Caller, Destination};
 use crate::sip::{Message, Name, Transport, Uri, Writer};
 use crate::transaction::Hop;
@@ -29,17 +30,17 @@ const MAX_BRANCHES: u32 = 16;
 
 /// Whom to ask next.
 #[derive(Clone, Debug)]
-pub(super) struct Next {
-    pub(super) destination: Destination,
+pub(crate) struct Next {
+    pub(crate) destination: Destination,
     /// With another number than was dialled.
-    pub(super) number: Option<String>,
+    pub(crate) number: Option<String>,
     /// Elsewhere than at the trunk's server.
-    pub(super) place: Option<(SocketAddr, Transport)>,
+    pub(crate) place: Option<(SocketAddr, Transport)>,
 }
 
 impl Next {
     /// As the route has it.
-    pub(super) fn of(destination: Destination) -> Next {
+    pub(crate) fn of(destination: Destination) -> Next {
         Next {
             destination,
             number: None,
@@ -49,18 +50,18 @@ impl Next {
 }
 
 /// Where one B leg goes.
-pub(super) struct Target<'a> {
-    pub(super) party: Party,
-    pub(super) trunk: Option<TrunkId>,
-    pub(super) phone: Option<PhoneId>,
-    pub(super) media_timeout: MediaTimeout,
-    pub(super) hop: Hop,
+pub(crate) struct Target<'a> {
+    pub(crate) party: Party,
+    pub(crate) trunk: Option<TrunkId>,
+    pub(crate) phone: Option<PhoneId>,
+    pub(crate) media_timeout: MediaTimeout,
+    pub(crate) hop: Hop,
     /// The Request-URI.
-    pub(super) uri: String,
+    pub(crate) uri: String,
     /// To, without angle brackets.
-    pub(super) to: String,
-    pub(super) codecs: &'a [Codec],
-    pub(super) destination: Destination,
+    pub(crate) to: String,
+    pub(crate) codecs: &'a [Codec],
+    pub(crate) destination: Destination,
 }
 
 impl Call {
@@ -90,7 +91,7 @@ impl Call {
 
     /// Asks this one, whoever rings already; `false` if it cannot be asked.
     pub(super) fn ask_one(&mut self, now: Instant, cx: &mut Context<'_>, next: &Next) -> bool {
-        let targets = match self.targets(cx, cx.config, next) {
+        let targets = match targets(cx.registrar, cx.config, next, &self.number) {
             Ok(targets) => targets,
             Err(why) => {
                 self.note(why);
@@ -152,76 +153,6 @@ impl Call {
             Some(early) => early.clone(),
             None => cx.tokens.tag(),
         }
-    }
-
-    /// Where a destination is; a trunk is asked for `number`.
-    pub(super) fn targets<'c>(
-        &self,
-        cx: &Context<'_>,
-        config: &'c crate::config::Config,
-        next: &Next,
-    ) -> Result<SmallVec<[Target<'c>; 4]>, Failure> {
-        let mut targets = SmallVec::new();
-        let destination = next.destination;
-        match destination {
-            Destination::Trunk(id) => {
-                let trunk = config.trunk(id);
-                let server = (trunk.server.address, trunk.server.transport);
-                let (remote, transport) = next.place.unwrap_or(server);
-                let number = next.number.as_deref().unwrap_or(&self.number);
-                let local = local_address(config, trunk.network, transport, remote.ip())
-                    .ok_or_else(|| {
-                        Failure::own(
-                            503,
-                            Outcome::Failed,
-                            "the trunk's network has no listener of its transport and address family",
-                        )
-                    })?;
-                let parameter = match transport {
-                    Transport::Udp => "",
-                    Transport::Tcp => ";transport=tcp",
-                };
-                targets.push(Target {
-                    party: Party::Trunk(id),
-                    trunk: Some(id),
-                    phone: None,
-                    media_timeout: config.trunk_media_timeout(id),
-                    hop: Hop {
-                        network: trunk.network,
-                        transport,
-                        local,
-                        remote,
-                        connection: None,
-                    },
-                    uri: format!("sip:{number}@{remote}{parameter}"),
-                    to: format!("sip:{number}@{remote}"),
-                    codecs: &trunk.codecs,
-                    destination,
-                });
-            }
-            Destination::Phone(id) => {
-                let phone = config.phone(id);
-                for binding in cx.registrar.bindings(id) {
-                    targets.push(Target {
-                        party: Party::Phones(binding.hop.network),
-                        trunk: None,
-                        phone: Some(id),
-                        media_timeout: config.phone_media_timeout(id, binding.hop.network),
-                        hop: binding.hop,
-                        uri: Uri::parse(&binding.contact)
-                            .map_or(binding.contact.as_str(), |uri| uri.without_headers())
-                            .to_owned(),
-                        to: format!("sip:{}@{}", phone.name, binding.hop.local),
-                        codecs: &phone.codecs,
-                        destination,
-                    });
-                }
-                if targets.is_empty() {
-                    return Err(Failure::unreachable("the phone is not registered"));
-                }
-            }
-        }
-        Ok(targets)
     }
 
     fn ask(
@@ -298,7 +229,7 @@ impl Call {
             )
             .header(
                 Name::From,
-                format_args!("{};tag={tag}", self.caller(cx, &hidden, hop)),
+                format_args!("{};tag={tag}", self.caller_shown(cx, hop)),
             )
             .header(Name::To, format_args!("<{}>", target.to))
             .header(Name::CallId, cx.tokens.call_id())
@@ -332,35 +263,7 @@ impl Call {
 
     /// Who called, at our address, without a tag.
     pub(super) fn caller_shown(&self, cx: &Context<'_>, hop: &Hop) -> String {
-        self.caller(cx, &Hidden::of(&self.a.invite), hop)
-    }
-
-    fn caller(&self, cx: &Context<'_>, hidden: &Hidden<'_>, hop: &Hop) -> String {
-        let from = self.a.invite.from();
-        let (user, display) = match self.a.phone.map(|id| cx.config.phone(id)) {
-            // A phone is who its digest says, whatever its From does.
-            Some(phone) => (phone.name.as_str(), phone.display_name.clone()),
-            None => {
-                let user = Uri::parse(from.uri()).ok().and_then(|uri| uri.user());
-                (
-                    user.filter(|user| hidden.allows(user))
-                        .unwrap_or("anonymous"),
-                    None,
-                )
-            }
-        };
-        let display = display.or_else(|| {
-            let theirs = from.display()?.into_owned();
-            Some(theirs).filter(|d| hidden.allows(d) && !tells_address(d))
-        });
-        match display {
-            Some(display) => format!(
-                "\"{}\" <sip:{user}@{}>",
-                display.replace('\\', "\\\\").replace('"', "\\\""),
-                hop.local
-            ),
-            None => format!("<sip:{user}@{}>", hop.local),
-        }
+        shown(cx.config, self.a.phone, &self.a.invite, hop)
     }
 
     /// Nobody answered in time: those who were asked are told, the next are asked.
@@ -396,5 +299,110 @@ impl Call {
             }
             Attempt::Cancelled | Attempt::Up | Attempt::Done => {}
         }
+    }
+}
+
+/// Where it is; a trunk is asked for `number` where nothing else is said.
+pub(crate) fn targets<'c>(
+    registrar: &Registrar,
+    config: &'c Config,
+    next: &Next,
+    number: &str,
+) -> Result<SmallVec<[Target<'c>; 4]>, Failure> {
+    let mut targets = SmallVec::new();
+    let destination = next.destination;
+    match destination {
+        Destination::Trunk(id) => {
+            let trunk = config.trunk(id);
+            let server = (trunk.server.address, trunk.server.transport);
+            let (remote, transport) = next.place.unwrap_or(server);
+            let number = next.number.as_deref().unwrap_or(number);
+            let local =
+                local_address(config, trunk.network, transport, remote.ip()).ok_or_else(|| {
+                    Failure::own(
+                        503,
+                        Outcome::Failed,
+                        "the trunk's network has no listener of its transport and address family",
+                    )
+                })?;
+            let parameter = match transport {
+                Transport::Udp => "",
+                Transport::Tcp => ";transport=tcp",
+            };
+            targets.push(Target {
+                party: Party::Trunk(id),
+                trunk: Some(id),
+                phone: None,
+                media_timeout: config.trunk_media_timeout(id),
+                hop: Hop {
+                    network: trunk.network,
+                    transport,
+                    local,
+                    remote,
+                    connection: None,
+                },
+                uri: format!("sip:{number}@{remote}{parameter}"),
+                to: format!("sip:{number}@{remote}"),
+                codecs: &trunk.codecs,
+                destination,
+            });
+        }
+        Destination::Phone(id) => {
+            let phone = config.phone(id);
+            for binding in registrar.bindings(id) {
+                targets.push(Target {
+                    party: Party::Phones(binding.hop.network),
+                    trunk: None,
+                    phone: Some(id),
+                    media_timeout: config.phone_media_timeout(id, binding.hop.network),
+                    hop: binding.hop,
+                    uri: Uri::parse(&binding.contact)
+                        .map_or(binding.contact.as_str(), |uri| uri.without_headers())
+                        .to_owned(),
+                    to: format!("sip:{}@{}", phone.name, binding.hop.local),
+                    codecs: &phone.codecs,
+                    destination,
+                });
+            }
+            if targets.is_empty() {
+                return Err(Failure::unreachable("the phone is not registered"));
+            }
+        }
+    }
+    Ok(targets)
+}
+
+/// Who sent a request, as the other side may see him: at our address, without a tag.
+pub(crate) fn shown(
+    config: &Config,
+    phone: Option<PhoneId>,
+    request: &Message,
+    hop: &Hop,
+) -> String {
+    let hidden = Hidden::of(request);
+    let from = request.from();
+    let (user, display) = match phone.map(|id| config.phone(id)) {
+        // A phone is who its digest says, whatever its From does.
+        Some(phone) => (phone.name.as_str(), phone.display_name.clone()),
+        None => {
+            let user = Uri::parse(from.uri()).ok().and_then(|uri| uri.user());
+            (
+                user.filter(|user| hidden.allows(user))
+                    .unwrap_or("anonymous"),
+                None,
+            )
+        }
+    };
+    let display = display.or_else(|| {
+        let theirs = from.display()?.into_owned();
+        Some(theirs).filter(|d| hidden.allows(d) && !tells_address(d))
+    });
+    match display {
+        Some(display) => format!(
+            "\"{}\" <sip:{user}@{}>",
+            display.replace('\\', "\\\\").replace('"', "\\\""),
+            hop.local
+        ),
+        None => format!("<sip:{user}@{}>", hop.local),
     }
 }

@@ -7,9 +7,9 @@ use crate::transaction;
 
 /// A reason why a B leg did not come about.
 #[derive(Clone, Debug)]
-pub(super) struct Failure {
+pub(crate) struct Failure {
     /// What the caller is told.
-    pub(super) code: u16,
+    pub(crate) code: u16,
     /// With which words; those of `code` if the far side's would tell an address.
     pub(super) phrase: String,
     /// For the log.

@@ -1,9 +1,9 @@
 //! The B2BUA: a call is one A leg and many B legs, each a SIP user agent of its own (RFC 3261 6): nothing of one side's
-//! addresses shows on the other. `machine` has the call and its verbs; `asking` opens B legs, `answering` takes what they
+//! addresses shows on the other. `machine` has the call and its verbs, `parties` who is in it; `asking` opens B legs, `answering` takes what they
 //! say, `early` what they say before anybody takes the call, `reliable` provisional answers that want A's PRACK, `prack` ours,
 //! `credentials` what a trunk is told that asks for a password, `redirect` where a 3xx may lead, `midcall` what comes inside dialogs,
 //! `relay` what of it changes media, `late` what comes in an ACK or an answer, `session` and `refresh` the session timers;
-//! `passing` what goes to the other party, `transfer` and `replacing` exchange a party for another, `rejoin` offers what that takes,
+//! `passing` what goes to the other party, `transfer` and `replacing` exchange a party for another, `target` calls one, `rejoin` offers what that takes,
 //! `referral` tells who asked for it; `ending` the ends, `silence` that of media; `hiding` decides which headers pass, `content` what else of a
 //! message that is passed on.
 //!
@@ -23,6 +23,7 @@ mod io;
 mod late;
 mod machine;
 mod midcall;
+mod parties;
 mod passing;
 mod prack;
 mod redirect;
@@ -36,12 +37,16 @@ mod replacing;
 mod session;
 mod side;
 mod silence;
+mod target;
 mod transfer;
 
+pub(crate) use asking::{Next, shown, targets};
 pub use content::pass_content;
 pub use context::{AGENT, ALLOW, Context, Host, SUPPORTED, local_address};
 pub use io::{Action, Input, Purpose};
 pub use machine::{Call, Invitation, LEG_A};
+pub(crate) use passing::pass_answer;
 pub use replaces::{Replaces, unescaped};
 pub use replacing::{Guest, Lent};
 pub use session::{MIN_SE, is_too_short};
+pub(crate) use side::{contact, next_hop, via};

@@ -93,7 +93,7 @@ impl Call {
         let Some(passing) = self.take_passing(number) else {
             return;
         };
-        let bytes = write_answer(&passing, answer);
+        let bytes = pass_answer(&passing.request, &passing.hop, answer, None);
         self.respond(passing.id, bytes);
         // A subscription may be gone without its dialog; anything else says that there is no call any more (RFC 5057 5.1).
         let is_of_call = !matches!(passing.request.method(), Method::Subscribe | Method::Notify);
@@ -160,7 +160,13 @@ impl Call {
     }
 }
 
-fn write_answer(passing: &Passing, answer: &Message) -> Bytes {
+/// The answer to a request that was passed on; `to_tag` if it belongs to no dialog.
+pub(crate) fn pass_answer(
+    request: &Message,
+    hop: &Hop,
+    answer: &Message,
+    to_tag: Option<&str>,
+) -> Bytes {
     let (code, phrase) = match answer.start() {
         // Credentials and extensions of that leg are ours to mend, not his.
         Start::Response {
@@ -173,11 +179,14 @@ fn write_answer(passing: &Passing, answer: &Message) -> Bytes {
             (code, reason_phrase(code))
         }
     };
-    let hop = &passing.hop;
     let mut writer =
-        response_to(&passing.request, hop.remote, code, phrase, None).header(Name::Server, AGENT);
-    if matches!(passing.request.method(), Method::Subscribe | Method::Notify) {
+        response_to(request, hop.remote, code, phrase, to_tag).header(Name::Server, AGENT);
+    if matches!(request.method(), Method::Subscribe | Method::Notify) {
         writer = writer.header(Name::Contact, contact(hop));
+    }
+    // What makes the route set of a dialog goes back as it came (RFC 3261 12.1.1).
+    for route in request.values(Name::RecordRoute) {
+        writer = writer.header(Name::RecordRoute, route);
     }
     pass_content(answer, writer, hop)
 }

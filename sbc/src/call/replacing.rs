@@ -108,6 +108,14 @@ impl Call {
         if let Some(side) = self.side(leg) {
             *side = lent.side;
         }
+        if matches!(self.state, State::Over) {
+            // This call has ended in the meantime: so has the leg.
+            let why = Why::cause(487, "Transfer failed");
+            if let Some(side) = self.side(leg) {
+                side.is_gone = false;
+            }
+            return self.let_go(cx, leg, (!is_gone).then_some(&why));
+        }
         if is_gone {
             let who = if leg == LEG_A { "caller" } else { "callee" };
             let how = (Outcome::Answered, format!("the {who} hung up"));
@@ -248,8 +256,8 @@ impl Call {
         now: Instant,
         cx: &mut Context<'_>,
         replaces: &Replaces,
-        guest: Guest,
-    ) -> Result<(), (u16, Guest)> {
+        guest: Box<Guest>,
+    ) -> Result<(), (u16, Box<Guest>)> {
         let Some(leaves) = self.leg_named(replaces) else {
             return Err((481, guest));
         };
@@ -323,7 +331,7 @@ impl Call {
     }
 
     /// He is in: his INVITE is answered.
-    pub(super) fn welcome(&mut self, now: Instant, leg: LegId, guest: Guest, sdp: Bytes) {
+    pub(super) fn welcome(&mut self, now: Instant, leg: LegId, guest: &Guest, sdp: Bytes) {
         let Some(side) = self.side(leg) else {
             return;
         };
@@ -359,7 +367,7 @@ impl Call {
         now: Instant,
         cx: &mut Context<'_>,
         leg: Option<LegId>,
-        guest: Guest,
+        guest: &Guest,
         code: u16,
     ) {
         let Some(leg) = leg else {

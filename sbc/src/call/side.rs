@@ -8,7 +8,7 @@ use super::context::{Context, local_address};
 use super::credentials::Challenges;
 use super::hiding::reasons;
 use super::session::Session;
-use crate::config::{MediaTimeout, TrunkId};
+use crate::config::{Config, MediaTimeout, TrunkId};
 use crate::dialog::Dialog;
 use crate::engine::Party;
 use crate::media::LegId;
@@ -134,32 +134,7 @@ impl Side {
     /// Where a request in the dialog goes. A phone: where it was last heard, which is where its NAT lets us in. A trunk:
     /// what the first Route or the Contact names, else its server.
     pub(super) fn next_hop(&self, cx: &Context<'_>, dialog: &Dialog) -> Hop {
-        let Some(trunk) = self.trunk else {
-            return self.hop;
-        };
-        let server = cx.config.trunk(trunk).server;
-        let (remote, transport) = dialog
-            .address()
-            .unwrap_or((server.address, server.transport));
-        if (remote, transport) == (self.hop.remote, self.hop.transport) {
-            return self.hop;
-        }
-        match local_address(cx.config, self.hop.network, transport, remote.ip()) {
-            Some(local) => Hop {
-                network: self.hop.network,
-                transport,
-                local: if transport == self.hop.transport
-                    && remote.is_ipv4() == self.hop.local.is_ipv4()
-                {
-                    self.hop.local
-                } else {
-                    local
-                },
-                remote,
-                connection: None,
-            },
-            None => self.hop,
-        }
+        next_hop(cx.config, self.trunk, self.hop, dialog)
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
@@ -168,7 +143,7 @@ impl Side {
 }
 
 /// A Via value of ours (RFC 3581: with rport).
-pub(super) fn via(hop: &Hop, branch: &str) -> String {
+pub(crate) fn via(hop: &Hop, branch: &str) -> String {
     format!(
         "SIP/2.0/{} {};branch={branch};rport",
         hop.transport.via(),
@@ -177,9 +152,42 @@ pub(super) fn via(hop: &Hop, branch: &str) -> String {
 }
 
 /// A Contact value of ours.
-pub(super) fn contact(hop: &Hop) -> String {
+pub(crate) fn contact(hop: &Hop) -> String {
     match hop.transport {
         Transport::Udp => format!("<sip:{}>", hop.local),
         Transport::Tcp => format!("<sip:{};transport=tcp>", hop.local),
+    }
+}
+
+/// Where a request in a dialog goes: as [`Side::next_hop`].
+pub(crate) fn next_hop(
+    config: &Config,
+    trunk: Option<TrunkId>,
+    known: Hop,
+    dialog: &Dialog,
+) -> Hop {
+    let Some(trunk) = trunk else {
+        return known;
+    };
+    let server = config.trunk(trunk).server;
+    let (remote, transport) = dialog
+        .address()
+        .unwrap_or((server.address, server.transport));
+    if (remote, transport) == (known.remote, known.transport) {
+        return known;
+    }
+    match local_address(config, known.network, transport, remote.ip()) {
+        Some(local) => Hop {
+            network: known.network,
+            transport,
+            local: if transport == known.transport && remote.is_ipv4() == known.local.is_ipv4() {
+                known.local
+            } else {
+                local
+            },
+            remote,
+            connection: None,
+        },
+        None => known,
     }
 }

@@ -1,7 +1,7 @@
 //! The engine: everything the box decides, as `(now, Input) -> Action`. Owned by value by one task; knows no other.
 //!
 //! A message goes through `receive` (is it one, who sent it, may he), the transaction layer, and then either to the call whose
-//! dialog it names (`calls`) or to `requests`, which opens calls and answers the rest.
+//! dialog it names (`calls`) or to `requests`, which opens calls and answers the rest; `outside` passes on what belongs to no call.
 //!
 //! Tables are trees: a hash table keeps the places of what was deleted, doubles when they fill it up, and never gives them back.
 //!
@@ -12,6 +12,7 @@ mod calls;
 mod counters;
 mod event;
 mod input;
+mod outside;
 mod receive;
 mod reports;
 mod requests;
@@ -46,6 +47,7 @@ use crate::shed::{self, Sources};
 use crate::transaction::{self, ClientId, Hop, Layer, ServerId};
 
 use counters::Counters;
+use outside::Outside;
 use reports::{Reports, Subject};
 
 /// How many events wait for someone to read them; the oldest make room.
@@ -104,6 +106,7 @@ pub struct Engine {
     acks: BTreeMap<ClientId, Vec<Ack>>,
     /// When each answered INVITE is forgotten, in order.
     answered: BTreeSet<(Instant, ClientId)>,
+    outside: Outside,
     flows: BTreeMap<PairId, Flow>,
     reports: Reports,
     draining: bool,
@@ -166,6 +169,7 @@ impl Engine {
             requests: BTreeMap::new(),
             acks: BTreeMap::new(),
             answered: BTreeSet::new(),
+            outside: Outside::default(),
             flows: BTreeMap::new(),
             reports: Reports::default(),
             draining: false,
@@ -253,6 +257,7 @@ impl Engine {
             self.ports.poll_timeout(),
             self.answered.first().map(|(at, _)| *at),
             self.reports.poll_timeout(),
+            self.outside.poll_timeout(),
         ]
         .into_iter()
         .flatten()
@@ -273,6 +278,7 @@ impl Engine {
         self.ports.handle_timeout(now);
         self.registrar.handle_timeout(now);
         self.sources.handle_timeout(now);
+        self.expire_subscriptions(now);
         self.layer.handle_timeout(now);
         self.pump(now, None);
         // Each once: what is due again at once is due in the next turn.
@@ -295,7 +301,7 @@ impl Engine {
             registrations: self.registrar.count(),
             bans: self.sources.count(),
             transactions: self.layer.len() as u64,
-            dialogs: self.dialogs.len() as u64,
+            dialogs: (self.dialogs.len() + self.outside.dialogs()) as u64,
             ..Stats::default()
         };
         self.counters.copy_to(&mut stats);

@@ -89,7 +89,8 @@ impl Engine {
         let method = request.method();
         let tag = request.to().tag();
         // A REFER makes others pay: knowing the dialog is not enough.
-        let is_told = tag.is_some_and(|tag| self.dialogs.contains_key(tag))
+        let is_told = tag
+            .is_some_and(|tag| self.dialogs.contains_key(tag) || self.outside.knows(tag))
             && (method != Method::Refer || self.is_known(hop));
         if matches!(method, Method::Ack | Method::Cancel) || is_told {
             return Some(Origin::Anyone);
@@ -99,7 +100,14 @@ impl Engine {
             return Some(Origin::Caller(Caller::Trunk(trunk)));
         }
         let reason = match method {
-            Method::Invite | Method::Register | Method::Refer if !self.config.phones.is_empty() => {
+            Method::Invite
+            | Method::Register
+            | Method::Refer
+            | Method::Message
+            | Method::Subscribe
+            | Method::Notify
+                if !self.config.phones.is_empty() =>
+            {
                 let source = hop.remote.ip();
                 match authenticate(&self.config, &self.nonces, now, source, request) {
                     Ok(phone) => return Some(Origin::Caller(Caller::Phone(phone))),
@@ -189,6 +197,8 @@ impl Engine {
                 transaction::Action::Failed { id, failure } => {
                     if let Some((call, purpose)) = self.clients.remove(&id) {
                         self.tell_call(now, call, call::Input::Failed { purpose, failure });
+                    } else {
+                        self.on_outside_failed(now, id);
                     }
                 }
                 transaction::Action::ServerFailed { id, .. } => {
@@ -210,7 +220,7 @@ impl Engine {
 
     fn on_response(&mut self, now: Instant, id: ClientId, message: Message) {
         let Some(&(call, purpose)) = self.clients.get(&id) else {
-            return;
+            return self.on_outside_answer(now, id, &message);
         };
         let code = message.code().unwrap_or_default();
         // An INVITE is answered with an ACK, and again for each copy of its 2xx.

@@ -56,6 +56,7 @@ impl Engine {
                 Some(&call) => {
                     self.tell_call(now, call, call::Input::Request { id, hop, message });
                 }
+                None if self.outside.knows(tag) => self.on_subscribed(now, id, hop, message),
                 None => self.refuse(now, id, &hop, &message, 481),
             }
             return;
@@ -69,6 +70,11 @@ impl Engine {
                 Origin::Registered | Origin::Anyone => self.refuse(now, id, &hop, &message, 403),
             },
             Method::Register => self.on_register(now, origin, id, hop, &message),
+            // To call in someone's name is what an INVITE is for.
+            Method::Refer => self.refuse(now, id, &hop, &message, 403),
+            Method::Message | Method::Subscribe | Method::Notify => {
+                self.on_outside(now, origin, id, hop, message);
+            }
             Method::Options => {
                 let writer = self
                     .answer(&hop, &message, 200)
@@ -78,7 +84,7 @@ impl Engine {
                 self.respond(now, id, writer);
             }
             // They make sense inside a dialog only.
-            Method::Bye | Method::Update | Method::Prack => {
+            Method::Bye | Method::Update | Method::Prack | Method::Info => {
                 self.refuse(now, id, &hop, &message, 481);
             }
             method => {

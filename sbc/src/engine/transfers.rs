@@ -95,12 +95,12 @@ impl Engine {
             return self.refuse(now, id, &hop, &message, 481);
         };
         self.invites.insert(id, call);
-        let guest = Guest {
+        let guest = Box::new(Guest {
             caller,
             id,
             hop,
             invite: message,
-        };
+        });
         let mut refused = None;
         self.with_call(now, call, |call, cx| {
             refused = call.on_replacing(now, cx, &replaces, guest).err();

@@ -16,6 +16,7 @@ mod reliable;
 mod sessions;
 mod silence;
 mod torture;
+mod transfers;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

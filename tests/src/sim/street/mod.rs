@@ -78,6 +78,13 @@ impl Street {
         done
     }
 
+    /// Stops the box.
+    pub fn stop(&mut self) {
+        self.engine.handle_input(self.now, Input::Stop);
+        self.perform();
+        self.flush();
+    }
+
     /// Runs for so long.
     pub fn run_for(&mut self, time: Duration) {
         let end = self.now + time;

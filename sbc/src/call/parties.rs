@@ -1,0 +1,109 @@
+//! Who is in a call, and by which names it is known.
+
+use super::machine::{Call, LEG_A, State};
+use crate::config::PhoneId;
+use crate::engine::{CallId, Party};
+use crate::media::{FlowPair, LegId};
+use crate::routing::Caller;
+use crate::transaction::ServerId;
+
+impl Call {
+    /// Ringing or answered: who calls, and who is called.
+    #[must_use]
+    pub fn parties(&self) -> Option<(Party, Party)> {
+        match self.state {
+            State::Over => None,
+            State::Ringing { .. } | State::Up { .. } => Some((self.from(), self.to())),
+        }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn id(&self) -> CallId {
+        self.id
+    }
+
+    /// The transactions of the INVITEs that made it what it is.
+    pub fn servers(&self) -> impl Iterator<Item = ServerId> {
+        std::iter::once(self.a.id).chain(self.guests.iter().copied())
+    }
+
+    /// The caller's Call-ID, then ours towards those who are or were asked.
+    pub fn sip_call_ids(&self) -> impl Iterator<Item = &str> {
+        let ours = self.branches.iter().map(|b| b.invite.call_id());
+        std::iter::once(self.a.invite.call_id()).chain(ours)
+    }
+
+    /// The account that calls, if a phone does.
+    #[must_use]
+    pub fn phone(&self) -> Option<PhoneId> {
+        self.a.phone
+    }
+
+    /// The user part that was dialled.
+    #[must_use]
+    pub fn number(&self) -> &str {
+        &self.number
+    }
+
+    /// Its flow pairs that are installed, or being so.
+    pub fn flow_pairs(&self) -> impl Iterator<Item = &FlowPair> {
+        self.media.pairs()
+    }
+
+    /// Our tags in all its dialogs.
+    pub fn tags(&self) -> impl Iterator<Item = &str> {
+        let ours = self.branches.iter().filter_map(|b| b.invite.from().tag());
+        let sides = std::iter::once(&self.a.side).chain(self.branches.iter().map(|b| &b.side));
+        let dialogs = sides.filter_map(|side| Some(side.dialog.as_ref()?.local_tag()));
+        let own = self.a.tags.iter().map(String::as_str);
+        own.chain(ours).chain(dialogs)
+    }
+
+    /// Who calls, or who has been there longest.
+    pub(super) fn from(&self) -> Party {
+        match self.state {
+            State::Up { near, .. } => self.party_of(near),
+            State::Ringing { .. } | State::Over => self.a.side.party,
+        }
+    }
+
+    pub(super) fn party_of(&self, leg: LegId) -> Party {
+        if leg == LEG_A {
+            return self.a.side.party;
+        }
+        let branch = self.branches.iter().find(|b| b.leg == leg);
+        branch.map_or(Party::Nobody, |branch| branch.side.party)
+    }
+
+    /// The account or trunk at a leg.
+    pub(super) fn caller_of(&self, leg: LegId) -> Option<Caller> {
+        let (side, phone) = match leg {
+            LEG_A => (&self.a.side, self.a.phone),
+            _ => {
+                let branch = self.branches.iter().find(|b| b.leg == leg)?;
+                (&branch.side, branch.phone)
+            }
+        };
+        let trunk = side.trunk.map(Caller::Trunk);
+        trunk.or(phone.map(Caller::Phone))
+    }
+
+    /// The other one of the two who talk, if this is one of them.
+    pub(super) fn opposite(&self, of: LegId) -> Option<LegId> {
+        match self.state {
+            State::Up { near, leg, .. } if of == near => Some(leg),
+            State::Up { near, leg, .. } if of == leg => Some(near),
+            _ => None,
+        }
+    }
+
+    /// Who is called: who took it, else who is being asked.
+    pub(super) fn to(&self) -> Party {
+        match self.state {
+            State::Up { leg, .. } => self.branches.iter().find(|b| b.leg == leg),
+            State::Ringing { .. } | State::Over => self.branches.last(),
+        }
+        .map_or(Party::Nobody, |branch| branch.side.party)
+    }
+}

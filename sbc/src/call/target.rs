@@ -1,0 +1,289 @@
+//! The target of a transfer, called for the party that stays (RFC 5589 6): one destination after the other, all contacts of a phone at once.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use super::answering::sdp_of;
+use super::asking::{Next, RING, Target, targets};
+use super::context::{AGENT, ALLOW, Context, SUPPORTED_UNRELIABLE};
+use super::failure::Failure;
+use super::io::{Action, Purpose};
+use super::machine::{Attempt, Branch, Call, LEG_A};
+use super::rejoin::without_direction;
+use super::session::Session;
+use super::side::{Side, Why, contact, via};
+use super::transfer::How;
+use crate::dialog::Dialog;
+use crate::engine::Outcome;
+use crate::media::LegId;
+use crate::routing::Destination;
+use crate::sip::{Message, Name, Writer};
+use crate::transaction::Hop;
+
+/// A target that is called.
+pub(super) struct Blind {
+    number: String,
+    destinations: VecDeque<Destination>,
+    /// Those who ring.
+    asked: Vec<LegId>,
+    deadline: Instant,
+    failure: Option<Failure>,
+}
+
+impl Blind {
+    pub(super) fn new(now: Instant, number: String, destinations: VecDeque<Destination>) -> Blind {
+        Blind {
+            number,
+            destinations,
+            asked: Vec::new(),
+            deadline: now + RING,
+            failure: None,
+        }
+    }
+}
+
+impl Call {
+    fn blind(&mut self) -> Option<&mut Blind> {
+        match self.transfer.as_mut().map(|transfer| &mut transfer.how) {
+            Some(How::Blind(blind)) => Some(blind),
+            _ => None,
+        }
+    }
+
+    /// Whether this leg is one that a transfer rings.
+    pub(super) fn is_target(&mut self, leg: LegId) -> bool {
+        self.blind().is_some_and(|blind| blind.asked.contains(&leg))
+    }
+
+    /// When those who ring for a transfer have had their time.
+    pub(super) fn transfer_deadline(&self) -> Option<Instant> {
+        match &self.transfer.as_ref()?.how {
+            How::Blind(blind) if !blind.asked.is_empty() => Some(blind.deadline),
+            _ => None,
+        }
+    }
+
+    /// Nobody took it in time.
+    pub(super) fn on_transfer_limit(&mut self, now: Instant, cx: &mut Context<'_>) {
+        let Some(blind) = self.blind() else {
+            return;
+        };
+        Failure::rang_out().note(&mut blind.failure);
+        self.call_off_targets(now, cx, None, &Why::default());
+        self.ask_next_target(now, cx);
+    }
+
+    pub(super) fn ask_next_target(&mut self, now: Instant, cx: &mut Context<'_>) {
+        let config = cx.config;
+        while let Some(blind) = self.blind() {
+            let Some(destination) = blind.destinations.pop_front() else {
+                let failure = blind.failure.take();
+                let failure = failure.unwrap_or_else(|| Failure::unreachable("nobody to ask"));
+                return self.fail_transfer(now, cx, failure.code, Some(&failure.phrase));
+            };
+            blind.deadline = now + RING;
+            let number = blind.number.clone();
+            let mut asked = false;
+            match targets(cx.registrar, config, &Next::of(destination), &number) {
+                Ok(targets) => {
+                    for target in targets {
+                        match self.ask_target(now, cx, target) {
+                            Ok(()) => asked = true,
+                            Err(failure) => self.note_target(failure),
+                        }
+                    }
+                }
+                Err(failure) => self.note_target(failure),
+            }
+            if asked {
+                return;
+            }
+        }
+    }
+
+    fn note_target(&mut self, failure: Failure) {
+        if let Some(blind) = self.blind() {
+            failure.note(&mut blind.failure);
+        }
+    }
+
+    /// INVITE to a target, with what the party that stays has said last.
+    fn ask_target(
+        &mut self,
+        now: Instant,
+        cx: &mut Context<'_>,
+        target: Target<'_>,
+    ) -> Result<(), Failure> {
+        let broken = |reason: &str| Failure::own(500, Outcome::Failed, reason);
+        let Some(leg) = self.next_leg() else {
+            return Err(Failure::own(503, Outcome::Failed, "too many B legs"));
+        };
+        let (stays, leaves) = match &self.transfer {
+            Some(transfer) => (transfer.stays, transfer.leaves),
+            None => return Err(broken("no transfer")),
+        };
+        let said = self.side(stays).and_then(|side| side.received.clone());
+        let (Some(said), Some(stays_end)) = (said, self.end(stays)) else {
+            return Err(broken("who stays has said nothing"));
+        };
+        let trunk = target.trunk.map(|id| cx.config.trunk(id));
+        let end = cx.host.end(&target.hop, trunk, target.codecs);
+        let said = without_direction(&said);
+        let offer = self
+            .media
+            .offer(now, cx.ports, stays, &stays_end, leg, &end, &said)
+            .map_err(|refused| Failure::media(&refused))?;
+        self.order_flows();
+        let tag = cx.tokens.tag();
+        let invite = self.write_target_invite(cx, &target, [stays, leaves], &tag, &offer);
+        let Ok(invite) = Message::parse(invite, &Default::default()) else {
+            self.media.end_leg(now, cx.ports, leg);
+            self.order_flows();
+            return Err(broken("the INVITE is too large once it is ours"));
+        };
+        let mut side = Side::new(target.party, target.trunk, target.media_timeout, target.hop);
+        side.sent = Some(offer);
+        let hop = target.hop;
+        let attempt = Attempt::Calling { cancel: false };
+        self.branches.push(Branch {
+            phone: target.phone,
+            ..Branch::new(leg, side, invite.clone(), attempt, end)
+        });
+        if let Some(blind) = self.blind() {
+            blind.asked.push(leg);
+        }
+        self.actions.push_back(Action::Open(tag));
+        self.actions.push_back(Action::Request {
+            purpose: Purpose::Invite(leg),
+            hop,
+            message: invite,
+        });
+        Ok(())
+    }
+
+    fn write_target_invite(
+        &mut self,
+        cx: &mut Context<'_>,
+        target: &Target<'_>,
+        [stays, leaves]: [LegId; 2],
+        tag: &str,
+        offer: &[u8],
+    ) -> Bytes {
+        let hop = &target.hop;
+        let branch = cx.tokens.branch(&target.uri);
+        let writer = Writer::request("INVITE", &target.uri)
+            .header(Name::Via, via(hop, &branch))
+            .header(Name::MaxForwards, 70)
+            .header(
+                Name::From,
+                format_args!("{};tag={tag}", self.shown(cx, stays, hop)),
+            )
+            .header(Name::To, format_args!("<{}>", target.to))
+            .header(Name::CallId, cx.tokens.call_id())
+            .header(Name::CSeq, format_args!("{} INVITE", cx.tokens.cseq()))
+            .header(Name::Contact, contact(hop))
+            .header(Name::Allow, ALLOW)
+            // Nobody waits here for what rings there.
+            .header(Name::Supported, SUPPORTED_UNRELIABLE)
+            // Who he is we know; what he says of himself may name his side (RFC 3892).
+            .header(Name::ReferredBy, self.shown(cx, leaves, hop))
+            .header(Name::UserAgent, AGENT);
+        Session::new().ask(writer).body("application/sdp", offer)
+    }
+
+    /// A party as another one may see it.
+    fn shown(&mut self, cx: &Context<'_>, leg: LegId, hop: &Hop) -> String {
+        if leg == LEG_A {
+            return self.caller_shown(cx, hop);
+        }
+        let phone = self.branch(leg).and_then(|branch| branch.phone);
+        let user = phone.map_or(self.number.as_str(), |id| cx.config.phone(id).name.as_str());
+        format!("<sip:{user}@{}>", hop.local)
+    }
+
+    /// What a target says to our INVITE.
+    pub(super) fn on_target_answer(
+        &mut self,
+        now: Instant,
+        cx: &mut Context<'_>,
+        index: usize,
+        answer: &Message,
+    ) {
+        let Some(branch) = self.branches.get_mut(index) else {
+            return;
+        };
+        let leg = branch.leg;
+        if !branch.is_ringing() {
+            branch.attempt = Attempt::Done;
+            return self.dismiss(cx, index, answer, "Call is over", 487);
+        }
+        let Some(body) = sdp_of(answer).map(Bytes::copy_from_slice) else {
+            self.dismiss(cx, index, answer, "Not Acceptable Here", 488);
+            let failure = Failure::own(500, Outcome::Failed, "the target answered without SDP");
+            return self.on_branch_failed(now, cx, leg, failure);
+        };
+        let Ok(dialog) = Dialog::uac(&branch.invite, answer) else {
+            let failure = Failure::own(502, Outcome::Failed, "unusable Contact or Record-Route");
+            return self.on_branch_failed(now, cx, leg, failure);
+        };
+        branch.side.dialog = Some(dialog);
+        branch.side.received = Some(body.clone());
+        branch.side.session.answered(now, answer);
+        branch.attempt = Attempt::Up;
+        self.acknowledge(cx, index, None);
+        self.call_off_targets(
+            now,
+            cx,
+            Some(leg),
+            &Why::cause(200, "Call completed elsewhere"),
+        );
+        self.join(now, cx, leg, body);
+    }
+
+    /// A target came to nothing.
+    pub(super) fn on_target_failed(
+        &mut self,
+        now: Instant,
+        cx: &mut Context<'_>,
+        leg: LegId,
+        failure: Failure,
+    ) {
+        let Some(blind) = self.blind() else {
+            return;
+        };
+        blind.asked.retain(|asked| *asked != leg);
+        let is_last = blind.asked.is_empty();
+        let code = failure.code;
+        let phrase = failure.phrase.clone();
+        failure.note(&mut blind.failure);
+        // 6xx: nobody anywhere will take it (RFC 3261 21.6).
+        if code >= 600 {
+            self.fail_transfer(now, cx, code, Some(&phrase));
+        } else if is_last {
+            self.ask_next_target(now, cx);
+        }
+    }
+
+    /// Takes back what targets were asked, but for this one.
+    pub(super) fn call_off_targets(
+        &mut self,
+        now: Instant,
+        cx: &mut Context<'_>,
+        but: Option<LegId>,
+        why: &Why,
+    ) {
+        let Some(blind) = self.blind() else {
+            return;
+        };
+        let asked = std::mem::take(&mut blind.asked);
+        for leg in asked.into_iter().filter(|leg| Some(*leg) != but) {
+            if let Some(index) = self.branches.iter().position(|b| b.leg == leg) {
+                self.cancel(index, why);
+            }
+            self.media.end_leg(now, cx.ports, leg);
+        }
+        self.order_flows();
+    }
+}
