@@ -4,3 +4,4 @@ pub mod e2e;
 pub mod frames;
 pub mod ringing;
 pub mod sim;
+pub mod turns;

@@ -1,18 +1,14 @@
 //! The wire layer against another one, sipx-sip: on generated valid messages both read the same.
 //!
 //! Of what is not valid each takes what it sees fit; where that differs, it stands in [`DIFFERENCES`] with its reason.
-#![expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test ends with what should not be"
-)]
+#![expect(clippy::unwrap_used, reason = "a test ends with what should not be")]
 
 use bytes::Bytes;
 use proptest::collection::vec;
 use proptest::prelude::{Just, Strategy, any, prop_oneof};
 use proptest::sample::select;
 use proptest::{option, prop_assert, prop_assert_eq, proptest};
-use sbc::sip::{Limits, Message, Name, NameAddr, ParseError, Uri, Via};
+use sbc::sip::{Limits, Message, Name, NameAddr, ParseError, Uri};
 use sipx_sip::headers::{Address, CSeq, CallId, From, MaxForwards, To};
 use sipx_sip::{HeaderName, Headers, parse_datagram};
 

@@ -190,11 +190,20 @@ impl Call {
 
     /// The other leg has something of its own to say first (491).
     pub(super) fn put_off(&mut self, now: Instant, cx: &mut Context<'_>, relay: &Relay) {
-        self.wait(now + back_off(cx, relay.to), relay.from, relay.tries);
+        // Longer each time: whoever refuses may be busy for as long as an ACK takes that is lost.
+        let longer = Duration::from_secs((1_u64 << relay.tries.min(MAX_TRIES)) - 1);
+        let at = now + back_off(cx, relay.to) + longer;
+        self.wait(at, relay.from, relay.tries);
     }
 
-    fn tell_other(&mut self, now: Instant, cx: &mut Context<'_>, from: LegId, tries: u8) {
-        if self.pass_on(now, cx, from, tries).is_err() {
+    pub(super) fn tell_other(
+        &mut self,
+        now: Instant,
+        cx: &mut Context<'_>,
+        from: LegId,
+        tries: u8,
+    ) {
+        if tries <= MAX_TRIES && self.pass_on(now, cx, from, tries).is_err() {
             self.wait(now + Duration::from_secs(1), from, tries);
         }
     }

@@ -308,6 +308,9 @@ impl Call {
                 side.received = Some(Bytes::copy_from_slice(origin.request.body()));
             }
             self.accept(now, relay.from, &origin, Some(sdp), None);
+        } else {
+            // What it answers to news may be news too.
+            self.tell_other(now, cx, relay.to, relay.tries + 1);
         }
         self.note_hold(now);
     }

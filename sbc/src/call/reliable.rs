@@ -156,12 +156,6 @@ impl Call {
         if self.a.provisionals.waiting.len() == MAX_WAITING {
             return self.acknowledge_early(cx, debt, None);
         }
-        if sdp.is_some()
-            && let Some(branch) = self.branch(leg)
-            && let Some(early) = branch.early.iter_mut().find(|early| early.ours == ours)
-        {
-            early.told = true;
-        }
         self.a.provisionals.waiting.push_back(Said {
             leg,
             ours: ours.to_owned(),
@@ -180,9 +174,21 @@ impl Call {
         {
             return;
         }
-        let Some(said) = self.a.provisionals.waiting.pop_front() else {
+        let Some(mut said) = self.a.provisionals.waiting.pop_front() else {
             return;
         };
+        // What one before it has told for good is not told again.
+        let mut is_told = false;
+        if said.sdp.is_some()
+            && let Some(branch) = self.branch(said.leg)
+            && let Some(early) = branch.early.iter_mut().find(|e| e.ours == said.ours)
+        {
+            is_told = std::mem::replace(&mut early.told, true);
+        }
+        if is_told {
+            said.sdp = None;
+            self.acknowledge_early(cx, said.debt.take(), None);
+        }
         let rseq = self.a.provisionals.next_number(cx, &said.ours);
         let bytes = self.write_answer(
             now,
@@ -310,6 +316,10 @@ impl Call {
             }
             (Some(body), Some(debt)) => {
                 self.offer_early(now, cx, debt, body, (id, hop, request));
+            }
+            // Who made the offer is gone by now.
+            (Some(_), None) if made_offer => {
+                self.reply(id, hop, request, 200, None);
             }
             // Nobody to answer it: B has no PRACK to come, and its dialog takes no other offer yet.
             (Some(_), None) => self.refuse(id, hop, request, 488),

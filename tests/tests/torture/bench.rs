@@ -63,7 +63,7 @@ to = ["trunk:b"]
 
 [[route]]
 from = ["trunk:b"]
-to = ["trunk:a"]
+to = ["phone:user"]
 "#;
 
 pub(crate) struct Bench {

@@ -180,3 +180,41 @@ fn a_stranger_gets_no_call_and_no_registration() {
         bench.assert_nothing_left();
     }
 }
+
+fn vector(name: &str) -> &'static Vector {
+    RFC_4475.iter().find(|vector| vector.name == name).unwrap()
+}
+
+#[test]
+fn a_branch_without_an_identifier_tells_no_two_requests_apart() {
+    let mut bench = Bench::new();
+    let text = std::str::from_utf8(vector("badbranch").bytes).unwrap();
+    for call in ["one", "two", "one"] {
+        bench.receive(LEFT, A, text.replace("badbranch.", call));
+        let sent = bench.sent();
+        assert_eq!(sent.len(), 1);
+        assert_eq!(status(&sent[0].1), Some(200));
+        let answered = parse(&sent[0].1);
+        assert!(answered.call_id().starts_with(call));
+    }
+    assert_eq!(bench.engine.stats(bench.now).transactions, 2);
+    bench.assert_nothing_left();
+}
+
+#[test]
+fn headers_in_a_contact_are_kept_and_never_used() {
+    let mut bench = Bench::new();
+    let got = outcome(&mut bench, vector("regescrt"), A);
+    assert_eq!(got, Outcome::Register(200));
+    let call = "INVITE sip:1@10.71.2.1 SIP/2.0\r\nVia: SIP/2.0/UDP 10.71.2.2;branch=z9hG4bK1\r\nFrom: <sip:b@10.71.2.2>;tag=1\r\n\
+        To: <sip:1@10.71.2.1>\r\nCall-ID: 1\r\nCSeq: 1 INVITE\r\nContact: <sip:b@10.71.2.2>\r\nContent-Length: 0\r\n\r\n";
+    bench.receive(bench::RIGHT, B, call);
+    let sent = bench.sent();
+    assert_eq!(sent.len(), 1);
+    assert_eq!(
+        first_line(&sent[0].1),
+        "INVITE sip:user@example.com SIP/2.0"
+    );
+    assert!(parse(&sent[0].1).header(Name::Route).is_none());
+    bench.assert_nothing_left();
+}

@@ -241,6 +241,11 @@ fn one_thing_wrong_in_each() {
             "did you mean `G722`?",
         ),
         (
+            at("", &format!("[trunk.t]\n{trunk}transfers = \"yes\"\n")),
+            "f:6:13: error: transfers: found a string, expected true or false",
+            "",
+        ),
+        (
             at("", &format!("[trunk.t]\n{trunk}register = true\n")),
             "f:6:1: error: unknown key `register` in [trunk.t], expected `network`, `server`, `accept_from`, `media_from`, `codecs`, `media_timeout`, `max_duration`, `transfers`, `username` or `password`",
             "",

@@ -223,3 +223,26 @@ fn where_media_may_come_from_is_read_and_told() {
         "{told}"
     );
 }
+
+#[test]
+fn a_trunk_may_say_how_long_its_calls_last() {
+    let config = |key: &str| {
+        let text = format!(
+            "[network.a]\naddress = [\"10.0.0.1\"]\n[trunk.t]\nnetwork = \"a\"\nserver = \"sip:10.0.0.9\"\n{key}"
+        );
+        Config::parse(&text, "f", &NoSecrets).map_err(|errors| errors.to_string())
+    };
+    assert_eq!(config("").unwrap().trunks[0].max_duration, None);
+    let four = config("max_duration = \"4h\"\n").unwrap();
+    let hours = std::time::Duration::from_secs(14_400);
+    assert_eq!(four.trunks[0].max_duration, Some(hours));
+    let told = "Calls from and to trunk:t end 4h after the answer.";
+    assert!(describe(&four).contains(told), "{}", describe(&four));
+    for wrong in ["\"0s\"", "\"forever\"", "\"366d\""] {
+        let error = config(&format!("max_duration = {wrong}\n")).unwrap_err();
+        let expected = "expected a duration from `1s` to `365d`, such as `4h`";
+        assert!(error.contains(expected), "{error}");
+    }
+    let error = config("max_duration = 4\n").unwrap_err();
+    assert!(error.contains("expected a string"), "{error}");
+}

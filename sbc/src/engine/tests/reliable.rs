@@ -280,3 +280,42 @@ fn a_late_offer_is_not_asked_for_early_where_nobody_could_answer_it() {
         stop(bench);
     }
 }
+
+#[test]
+fn media_that_was_not_told_yet_is_told_with_the_200() {
+    let mut bench = bench();
+    bench.message(LEFT, A, &invite_with("Require: 100rel"));
+    let (_, to_b) = bench.one();
+    bench.message(RIGHT, B, &answer(&to_b, B, 180, "bb", ""));
+    let (_, ringing) = bench.one();
+    assert!(ringing.header(Name::RSeq).is_some());
+    // Waits for the PRACK to the 180, and then the 200 is there first.
+    let body = sdp("10.71.2.2", 5000);
+    bench.message(RIGHT, B, &answer(&to_b, B, 183, "bb", &body));
+    assert_eq!(messages(&mut bench), []);
+    bench.message(RIGHT, B, &answer(&to_b, B, 200, "bb", &body));
+    let all = messages(&mut bench);
+    assert_eq!(all[1].1.code(), Some(200));
+    assert_eq!(tag_of(&all[1].1), tag_of(&ringing));
+    assert!(!all[1].1.body().is_empty());
+    stop(bench);
+}
+
+#[test]
+fn the_same_media_twice_is_told_once() {
+    let mut bench = bench();
+    let (to_b, told) = early(&mut bench);
+    let body = sdp("10.71.2.2", 5000);
+    bench.message(RIGHT, B, &reliable(&to_b, 183, "bb", 5, &body));
+    // It owes nothing to the caller's PRACK.
+    let (to, ours) = bench.one();
+    assert_eq!(
+        (to, ours.method()),
+        (B.parse().unwrap(), crate::sip::Method::Prack)
+    );
+    let rack = format!("{} 1 INVITE", told.header(Name::RSeq).unwrap());
+    bench.message(LEFT, A, &prack(2, &tag_of(&told), &rack, ""));
+    let next = bench.sent().pop().unwrap().1;
+    assert_eq!((next.code(), next.body().len()), (Some(183), 0));
+    stop(bench);
+}

@@ -1,5 +1,6 @@
 use std::net::{TcpListener as StdListener, UdpSocket as StdUdp};
 mod door;
+mod order;
 
 use std::sync::Arc;
 

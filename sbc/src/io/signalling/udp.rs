@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use tokio::io::Interest;
@@ -27,6 +28,8 @@ const WAITING: usize = 512;
 pub(super) struct UdpPort {
     socket: Arc<UdpSocket>,
     waiting: mpsc::Sender<(SocketAddr, Bytes)>,
+    /// How many have not left yet: those in the queue, and the one that its task has taken out and waits with.
+    unsent: Arc<AtomicUsize>,
     inbox: Inbox,
     local: Local,
     receiver: AbortHandle,
@@ -42,16 +45,19 @@ impl UdpPort {
     ) -> io::Result<Self> {
         let socket = Arc::new(UdpSocket::from_std(socket)?);
         let (waiting, queue) = mpsc::channel(WAITING);
+        let unsent = Arc::new(AtomicUsize::new(0));
         let receiver = tasks.spawn(receive(Arc::clone(&socket), local, inbox.clone()));
         tasks.spawn(send_waiting(
             Arc::clone(&socket),
             queue,
+            Arc::clone(&unsent),
             local,
             inbox.clone(),
         ));
         Ok(UdpPort {
             socket,
             waiting,
+            unsent,
             inbox,
             local,
             receiver,
@@ -60,14 +66,17 @@ impl UdpPort {
 
     /// Sends now, or queues, or drops and counts (as the network itself might): an error is one that will not pass.
     pub(super) fn send(&self, remote: SocketAddr, bytes: Bytes) -> io::Result<()> {
-        if self.waiting.capacity() == WAITING {
+        // Nothing overtakes what waits.
+        if self.is_idle() {
             match self.socket.try_send_to(&bytes, remote) {
                 Ok(_) => return Ok(()),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Err(error),
             }
         }
+        self.unsent.fetch_add(1, Ordering::Relaxed);
         if self.waiting.try_send((remote, bytes)).is_err() {
+            self.unsent.fetch_sub(1, Ordering::Relaxed);
             let counters = self.inbox.counters().network(self.local.network);
             counters.overload_out.add(1);
         }
@@ -76,7 +85,7 @@ impl UdpPort {
 
     /// Whether all that was to be sent has been.
     pub(super) fn is_idle(&self) -> bool {
-        self.waiting.capacity() == WAITING
+        self.unsent.load(Ordering::Relaxed) == 0
     }
 }
 
@@ -116,11 +125,14 @@ async fn receive(socket: Arc<UdpSocket>, local: Local, inbox: Inbox) {
 async fn send_waiting(
     socket: Arc<UdpSocket>,
     mut queue: mpsc::Receiver<(SocketAddr, Bytes)>,
+    unsent: Arc<AtomicUsize>,
     local: Local,
     inbox: Inbox,
 ) {
     while let Some((remote, bytes)) = queue.recv().await {
-        if let Err(error) = socket.send_to(&bytes, remote).await {
+        let sent = socket.send_to(&bytes, remote).await;
+        unsent.fetch_sub(1, Ordering::Relaxed);
+        if let Err(error) = sent {
             debug!(%error, local = %local.address, %remote, "cannot send");
             let hop = local.hop(remote, None);
             inbox
