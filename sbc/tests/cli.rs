@@ -77,6 +77,11 @@ fn help_names_what_there_is_and_nothing_else() {
         "{out}"
     );
     assert!(out.lines().all(|line| line.chars().count() <= 100), "{out}");
+    let codes = "Exit codes: 0 done, 1 refused or wrong, 2 no such option, 3 no daemon answers.\n";
+    for command in [&[][..], &["flows"], &["ban"], &["unban"], &["bans"]] {
+        let (out, ..) = told(sbc().args(command).arg("--help").output().unwrap());
+        assert!(out.ends_with(codes), "{out}");
+    }
 }
 
 #[test]
@@ -128,8 +133,11 @@ fn an_address_that_is_not_ours_is_one_line() {
     let (out, err, code) = told(sbc().arg("--config").arg(&file.0).output().unwrap());
     assert_eq!((out.as_str(), code), ("", 1));
     assert_eq!(err.lines().count(), 1, "{err}");
+    let file = file.0.display();
     assert!(
-        err.contains("network `lan`: 192.0.2.99 is no address of this host"),
+        err.starts_with(&format!(
+            "sbc: {file}: network `lan`: 192.0.2.99 is no address of this host"
+        )),
         "{err}"
     );
 }
@@ -154,6 +162,11 @@ fn media_ports_that_the_system_gives_away_are_refused() {
     }
     let (_, err, code) = told(sbc().args(["check", "-c"]).arg(&file.0).output().unwrap());
     assert_eq!(code, 1);
+    let file = file.0.display();
+    assert!(
+        err.starts_with(&format!("sbc: {file}: network `lan`: media_ports")),
+        "{err}"
+    );
     assert!(err.contains("ip_local_reserved_ports=40000-40999"), "{err}");
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
-use sbc::config::{Config, FastPath, Network, NetworkId};
+use sbc::config::{Config, FastPath, Network, NetworkId, open_admin};
 use sbc::media::{NetworkPath, XdpMode};
 
 use super::source::Origin;
@@ -27,6 +27,9 @@ impl fmt::Display for Banner<'_> {
         self.media(f)?;
         writeln!(f, "  Metrics    http://{}/metrics", self.admin)?;
         writeln!(f, "  Health     http://{}/healthz", self.admin)?;
+        if let Some(note) = open_admin(self.config) {
+            writeln!(f, "             {note}")?;
+        }
         writeln!(f, "\n  Ctrl-C ends every call and stops.\n")
     }
 }

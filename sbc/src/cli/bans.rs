@@ -11,14 +11,15 @@ use ipnet::IpNet;
 use sbc::config::{NoDuration, duration, shown_duration};
 use sbc::io::admin::types::{Ban, BanPage, BanRequest, Banned, UnbanRequest};
 
-use super::Failure;
 use super::client::{Daemon, Whom};
 use super::columns::{Align, Columns};
+use super::{EXIT_CODES, Failure};
 
 const PAGE: &str = "/api/bans";
 
 /// Whom to ban.
 #[derive(Debug, Args)]
+#[command(after_help = EXIT_CODES)]
 pub(super) struct BanArgs {
     /// An address or a prefix, such as 192.0.2.1, 192.0.2.0/24 or 2001:db8::/64
     #[arg(value_name = "ADDRESS[/LENGTH]", value_parser = prefix)]
@@ -32,6 +33,7 @@ pub(super) struct BanArgs {
 
 /// Whom to serve again.
 #[derive(Debug, Args)]
+#[command(after_help = EXIT_CODES)]
 pub(super) struct UnbanArgs {
     /// An address or a prefix; what is banned within it is served again too
     #[arg(value_name = "ADDRESS[/LENGTH]", value_parser = prefix)]
@@ -42,6 +44,7 @@ pub(super) struct UnbanArgs {
 
 /// What to show.
 #[derive(Debug, Args)]
+#[command(after_help = EXIT_CODES)]
 pub(super) struct BansArgs {
     /// One JSON array, an element a ban, instead of a table
     #[arg(long)]

@@ -7,7 +7,7 @@ use sbc::config;
 use sbc::io::host;
 
 use super::firewall::Firewall;
-use super::source::{self, Origin};
+use super::source;
 use super::{Failure, FileArgs};
 
 /// Which config, and what to say of it.
@@ -26,13 +26,7 @@ pub(super) fn check(args: &CheckArgs) -> Result<(), Failure> {
     let source = source::load(args.file.config.as_deref())?;
     let text = match args.firewall {
         false => config::describe(&source.config),
-        true => {
-            let origin = match &source.origin {
-                Origin::File(file) => file.display().to_string(),
-                Origin::BuiltIn(_) => "the built-in settings".to_owned(),
-            };
-            Firewall::of_host(&source.config, origin).to_string()
-        }
+        true => Firewall::of_host(&source.config, source.origin.to_string()).to_string(),
     };
     // A reader that has seen enough is no failure.
     let mut out = io::stdout().lock();

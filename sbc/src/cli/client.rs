@@ -29,10 +29,10 @@ const LONGEST: usize = 64 << 20;
 /// Which daemon.
 #[derive(Debug, Args)]
 pub(super) struct Whom {
-    /// The config file that the daemon runs on: its `admin` says where it answers [default: 127.0.0.1:9960]
+    /// The config file that the daemon runs on: its `admin` says where it answers
     #[arg(short, long, value_name = "FILE", conflicts_with = "admin")]
     config: Option<PathBuf>,
-    /// Where the daemon answers, as in 127.0.0.1:9960
+    /// Where the daemon answers [default: `admin` of --config, else 127.0.0.1:9960]
     #[arg(long, value_name = "ADDRESS")]
     admin: Option<SocketAddr>,
 }

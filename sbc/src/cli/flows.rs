@@ -16,7 +16,9 @@ use super::columns::{Align, Columns, bytes};
 const EXPLAINED: &str = "\
 PEER is where packets come from; in brackets: named in SDP, and nothing has come from there yet. PACKETS and BYTES \
 came in at that side and went on. LOST never came, LATE came after a later one, TWICE came again, all by sequence \
-numbers; JITTER is that of RFC 3550; SSRCS counts the sources that have taken turns. Exit code 3: no daemon answers.";
+numbers; JITTER is that of RFC 3550; SSRCS counts the sources that have taken turns.
+
+Exit codes: 0 done, 1 refused or wrong, 2 no such option, 3 no daemon answers.";
 
 /// What to show.
 #[derive(Debug, Args)]
@@ -172,7 +174,10 @@ fn title(flow: &Flow) -> String {
     };
     let call = format!(
         "call {call}: {} to {}, dialled {},",
-        flow.from, flow.to, flow.number
+        flow.from,
+        flow.to,
+        // The caller wrote it.
+        flow.number.escape_debug()
     );
     match call.chars().count() + path.chars().count() < TITLE {
         true => format!("{call} {path}"),
@@ -337,6 +342,19 @@ PACKETS ?: the media worker has not answered in time.
 PEER -: no SDP has named it yet; nothing is let in.
 "
         );
+    }
+
+    #[test]
+    fn what_was_dialled_does_nothing_to_the_terminal() {
+        let mut flow = flow(1, "rtp");
+        // In a URI these are allowed: C1 controls are no ASCII.
+        flow.number = "1\u{9b}2J\u{202e}\u{1b}[31m".to_owned();
+        let title = title(&flow);
+        assert!(
+            title.contains(r"dialled 1\u{9b}2J\u{202e}\u{1b}[31m,"),
+            "{title}"
+        );
+        assert!(title.chars().all(|c| c.is_ascii_graphic() || c == ' '));
     }
 
     #[test]

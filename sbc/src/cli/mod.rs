@@ -20,6 +20,10 @@ use thiserror::Error;
 
 use sbc::io::{log, run as daemon};
 
+/// Below `--help`.
+const EXIT_CODES: &str =
+    "Exit codes: 0 done, 1 refused or wrong, 2 no such option, 3 no daemon answers.";
+
 /// A session border controller and media relay: SIP is handled here, voice is forwarded in the kernel.
 ///
 /// Without a command it runs; without a file it runs on built-in settings: SIP on port 5060 of every address of this
@@ -29,6 +33,7 @@ use sbc::io::{log, run as daemon};
     name = "sbc",
     version,
     args_conflicts_with_subcommands = true,
+    after_help = EXIT_CODES,
     max_term_width = 100
 )]
 struct Cli {
@@ -41,6 +46,8 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run until SIGTERM or Ctrl-C, which end every call first [what `sbc` alone does too]
+    ///
+    /// A second SIGTERM or Ctrl-C does not wait for that.
     Run(RunArgs),
     /// Check a config file and say what it means; exit code 1 and what to change if it is wrong
     Check(check::CheckArgs),

@@ -1,5 +1,6 @@
 //! Where the config comes from: a file, or the built-in settings; then what this host has to say about it.
 
+use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
@@ -35,6 +36,15 @@ pub(super) enum Origin {
     BuiltIn(Vec<(String, String)>),
 }
 
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Origin::File(file) => file.display().fmt(f),
+            Origin::BuiltIn(_) => f.write_str("the built-in settings"),
+        }
+    }
+}
+
 /// Why there is no config.
 #[derive(Debug, Error)]
 pub(super) enum SourceError {
@@ -42,10 +52,13 @@ pub(super) enum SourceError {
     Unreadable { file: PathBuf, source: io::Error },
     #[error("{0}")]
     Wrong(Errors),
-    #[error("{0}")]
-    Unfit(BindErrors),
-    #[error("{0}")]
-    Ephemeral(EphemeralOverlap),
+    #[error("{}", within(origin, errors))]
+    Unfit { origin: String, errors: BindErrors },
+    #[error("{origin}: {overlap}")]
+    Ephemeral {
+        origin: String,
+        overlap: EphemeralOverlap,
+    },
     #[error("cannot list the addresses of this host: {0}")]
     Host(io::Error),
     #[error("this host has no address yet that a phone could reach: connect it, then start again")]
@@ -63,12 +76,27 @@ pub(super) fn load(file: Option<&Path>) -> Result<Source, SourceError> {
         None => built_in(&host)?,
     };
     let interfaces = interfaces(&host, &config);
-    config.bind(&interfaces).map_err(SourceError::Unfit)?;
+    config
+        .bind(&interfaces)
+        .map_err(|errors| SourceError::Unfit {
+            origin: origin.to_string(),
+            errors,
+        })?;
     if let Some(ports) = host::ephemeral_ports() {
-        config::check_ephemeral(&config, ports.range, &ports.reserved)
-            .map_err(SourceError::Ephemeral)?;
+        config::check_ephemeral(&config, ports.range, &ports.reserved).map_err(|overlap| {
+            SourceError::Ephemeral {
+                origin: origin.to_string(),
+                overlap,
+            }
+        })?;
     }
     Ok(Source { config, origin })
+}
+
+/// Each error after where it was found.
+fn within(origin: &str, errors: &BindErrors) -> String {
+    let each = errors.0.iter().map(|error| format!("{origin}: {error}"));
+    each.collect::<Vec<_>>().join("\n")
 }
 
 fn read(file: &Path) -> Result<Config, SourceError> {

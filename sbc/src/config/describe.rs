@@ -26,6 +26,9 @@ pub fn describe(config: &Config) -> String {
         ),
         2,
     );
+    if let Some(note) = open_admin(config) {
+        out.push_str(&wrapped(&format!("  {note}"), 2));
+    }
     part(&mut out, &networks(config).render());
     part(&mut out, &limits(config).render());
     if !config.trunks.is_empty() {
@@ -81,6 +84,13 @@ pub fn describe(config: &Config) -> String {
         part(&mut out, &wrapped(&text, 0));
     }
     out
+}
+
+/// What is to be said of an admin address that other hosts may reach.
+#[must_use]
+pub fn open_admin(config: &Config) -> Option<&'static str> {
+    let note = "Metrics and health are open to whoever reaches that address, without a password.";
+    (!config.sbc.admin.ip().to_canonical().is_loopback()).then_some(note)
 }
 
 fn part(out: &mut String, body: &str) {

@@ -29,17 +29,22 @@ pub(super) fn read(network: &Section<'_, '_>, report: &mut Report) -> Option<Lim
     };
     let section = Section::new("`limits`".to_owned(), value.at.clone(), table, &KEYS);
     section.unknown(report);
-    if let Some(value) = section.optional("requests_per_second") {
-        limits.requests_per_second = number(&value, report)?;
-    }
-    if let Some(text) = section.text("ban", report) {
-        limits.ban = values::one(&text, report, |text| {
+    // All that is wrong is told at once.
+    let requests = match section.optional("requests_per_second") {
+        Some(value) => number(&value, report),
+        None => Some(limits.requests_per_second),
+    };
+    let ban = match section.text("ban", report) {
+        Some(text) => values::one(&text, report, |text| {
             duration(text).map_err(|_| Expected {
                 expected: "a duration from `1s` to `365d`, such as `10m`".to_owned(),
                 help: None,
             })
-        })?;
-    }
+        }),
+        None => Some(limits.ban),
+    };
+    limits.requests_per_second = requests?;
+    limits.ban = ban?;
     Some(limits)
 }
 

@@ -27,7 +27,7 @@ mod tests;
 mod values;
 
 pub use bind::{BindError, BindErrors, HostInterface, usable};
-pub use describe::describe;
+pub use describe::{describe, open_admin};
 pub use duration::{NoDuration, duration, shown_duration};
 pub use embedded::embedded;
 pub use error::{Conflict, Errors, Fault, Problem};

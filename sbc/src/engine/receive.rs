@@ -110,7 +110,10 @@ impl Engine {
             {
                 let source = hop.remote.ip();
                 match authenticate(&self.config, &self.nonces, now, source, request) {
-                    Ok(phone) => return Some(Origin::Caller(Caller::Phone(phone))),
+                    Ok(phone) => {
+                        self.note_phone(now, hop);
+                        return Some(Origin::Caller(Caller::Phone(phone)));
+                    }
                     Err(denied) => {
                         self.challenge(now, hop, request, denied);
                         denied.label()

@@ -88,6 +88,15 @@ impl Engine {
         self.sources.handle_input(now, input);
     }
 
+    /// A phone has proven who it is: what it asked without credentials before was its own.
+    pub(super) fn note_phone(&mut self, now: Instant, hop: &Hop) {
+        let input = shed::Input::Authenticated {
+            network: hop.network,
+            source: hop.remote.ip(),
+        };
+        self.sources.handle_input(now, input);
+    }
+
     /// Where a phone is registered it is known.
     pub(super) fn note_registration(&mut self, now: Instant, event: &Event) {
         let input = match *event {

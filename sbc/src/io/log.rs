@@ -16,6 +16,7 @@ use super::metrics::party_label;
 use crate::config::{Config, NetworkId, PhoneId};
 use crate::engine::{Event, Party};
 use crate::media::LegMedia;
+use crate::shed::By;
 
 /// What a log line looks like.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -140,16 +141,28 @@ impl Journal {
             }
             Event::Banned(ban) => {
                 let seconds = ban.until.saturating_duration_since(now).as_secs();
-                let (network, by) = (self.network(ban.network), ban.by.label());
-                info!(prefix = %ban.prefix, network, by, seconds, "banned");
+                let left_out = match ban.by {
+                    By::Operator => Some(0),
+                    By::Offence(_) => self.throttle.pass(now, "banned"),
+                };
+                if let Some(left_out) = left_out {
+                    let (network, by) = (self.network(ban.network), ban.by.label());
+                    info!(prefix = %ban.prefix, network, by, seconds, left_out, "banned");
+                }
             }
             Event::Unbanned {
                 network,
                 prefix,
                 reason,
             } => {
-                let network = self.network(network);
-                info!(%prefix, network, reason, "no longer banned");
+                let left_out = match reason {
+                    "lifted" => Some(0),
+                    _ => self.throttle.pass(now, "no longer banned"),
+                };
+                if let Some(left_out) = left_out {
+                    let network = self.network(network);
+                    info!(%prefix, network, reason, left_out, "no longer banned");
+                }
             }
             Event::Refused {
                 network,

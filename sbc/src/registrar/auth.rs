@@ -15,7 +15,8 @@ pub enum Denied {
     Missing,
     /// Wrong ones; whether the name or the password is wrong is not said.
     Wrong,
-    /// Right ones, for a nonce that is too old: the phone may answer a fresh one without asking its user.
+    /// For a nonce that is too old, or not ours: the phone may answer a fresh one without asking its user. Whether they are right is not
+    /// said: nobody may try passwords without having been sent a challenge, which is what counts against him.
     Stale,
 }
 
@@ -50,7 +51,7 @@ pub fn authenticate(
         crate::sip::Start::Response { .. } => return Err(Denied::Missing),
     };
     let mut denied = Denied::Missing;
-    // A client that knows several realms sends several; more than a handful is someone who tries.
+    // A client that knows several realms sends several, one for each.
     for field in request
         .fields()
         .filter(|field| field.name == Name::Authorization)
@@ -63,15 +64,14 @@ pub fn authenticate(
         if credentials.realm != config.sbc.name {
             continue;
         }
+        if nonces.check(now, source, credentials.nonce) != NonceAge::Fresh {
+            return Err(Denied::Stale);
+        }
         let phone = config.phone_named(credentials.username);
         let password = phone.map_or(NO_PASSWORD, |id| config.phone(id).password.reveal());
         let right = credentials.verify(password, method);
-        // Without qop there is no cnonce, and a captured answer tells more than it must.
-        match (phone, nonces.check(now, source, credentials.nonce)) {
-            (Some(phone), NonceAge::Fresh) if right => return Ok(phone),
-            (Some(_), NonceAge::Stale) if right => denied = Denied::Stale,
-            _ => denied = Denied::Wrong,
-        }
+        // No second try in the same request: each counts.
+        return phone.filter(|_| right).ok_or(Denied::Wrong);
     }
     Err(denied)
 }

@@ -1,6 +1,6 @@
 //! Where phones are: what a REGISTER binds, for how long, and what is left of it (RFC 3261 10.3).
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -38,6 +38,8 @@ pub struct Binding {
 pub struct Registrar {
     phones: BTreeMap<PhoneId, Vec<Binding>>,
     sources: BTreeMap<(NetworkId, SocketAddr), usize>,
+    /// Who is reached through a connection: most that close are nobody's.
+    connections: BTreeSet<(ConnectionId, PhoneId)>,
     total: usize,
     limit: usize,
     full: u64,
@@ -65,6 +67,7 @@ impl Registrar {
         Registrar {
             phones: BTreeMap::new(),
             sources: BTreeMap::new(),
+            connections: BTreeSet::new(),
             total: 0,
             limit,
             full: 0,
@@ -155,9 +158,16 @@ impl Registrar {
 
     /// A connection is gone: what was reached through it is not any more, until the phone is back.
     pub fn connection_closed(&mut self, connection: ConnectionId) {
-        self.drop_where("connection-closed", |binding| {
-            binding.hop.connection == Some(connection)
-        });
+        let (first, last) = (PhoneId(0), PhoneId(u16::MAX));
+        let through = self
+            .connections
+            .range((connection, first)..=(connection, last));
+        let phones: Vec<PhoneId> = through.map(|(_, phone)| *phone).collect();
+        for phone in phones {
+            self.drop_of(phone, "connection-closed", |binding| {
+                binding.hop.connection == Some(connection)
+            });
+        }
     }
 
     fn apply(
@@ -258,6 +268,8 @@ impl Registrar {
             return Err(Refusal::Code(503));
         }
         *self.sources.entry(source).or_default() += 1;
+        let connection = new.hop.connection;
+        self.connections.extend(connection.map(|id| (id, phone)));
         self.total += 1;
         self.next = Some(self.next.map_or(new.expires, |next| next.min(new.expires)));
         if !known {
@@ -291,6 +303,10 @@ impl Registrar {
         };
         for binding in all.extract_if(.., |binding| gone(binding)) {
             self.total -= 1;
+            // It has no other one of his: each of a phone's bindings has a source of its own.
+            if let Some(connection) = binding.hop.connection {
+                self.connections.remove(&(connection, phone));
+            }
             let source = (binding.hop.network, binding.hop.remote);
             if let Some(count) = self.sources.get_mut(&source) {
                 *count -= 1;

@@ -14,7 +14,7 @@ pub const NONCE_LIFETIME: Duration = Duration::from_secs(300);
 pub enum NonceAge {
     /// Ours, for this source, young enough.
     Fresh,
-    /// Too old, another source's, or not ours: ask again, with `stale=true` if the rest was right.
+    /// Too old, another source's, or not ours: ask again, with `stale=true`.
     Stale,
 }
 

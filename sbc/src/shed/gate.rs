@@ -90,6 +90,13 @@ impl Gate {
         admit(self, network.0, &source.into(), true, now)
     }
 
+    /// Whether a trunk or a registered phone is there.
+    #[must_use]
+    pub fn knows(&self, network: NetworkId, source: IpAddr) -> bool {
+        let side = self.networks.get(network.index());
+        side.is_some_and(|side| side.known.contains(source.to_canonical()))
+    }
+
     /// Holds from now on.
     pub fn apply(&mut self, action: &Action) {
         let (network, prefix) = match action {

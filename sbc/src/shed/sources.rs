@@ -15,7 +15,7 @@ const MAX_BANS: usize = sbc_ebpf::shed_abi::MAX_BANS;
 const MAX_OFFENCE_BANS: usize = MAX_BANS / 2;
 /// Sources whose offences are counted.
 const MAX_OFFENDERS: usize = 4096;
-/// So many offences within [`WINDOW`] are a ban.
+/// So many offences of one kind within [`WINDOW`] are a ban.
 const STRIKES: u32 = 10;
 const WINDOW: Duration = Duration::from_secs(60);
 /// Bits that a banned prefix has at least.
@@ -32,6 +32,13 @@ pub enum Input {
         source: IpAddr,
         /// What.
         offence: Offence,
+    },
+    /// A phone has proven who it is from there, by its digest.
+    Authenticated {
+        /// The side of the box.
+        network: NetworkId,
+        /// The source.
+        source: IpAddr,
     },
     /// A phone's contact is reached there from now on.
     Registered {
@@ -105,7 +112,10 @@ pub struct Sources {
 #[derive(Clone, Copy, Debug)]
 struct Strikes {
     since: Instant,
-    count: u32,
+    /// Wrong credentials.
+    guesses: u32,
+    /// Requests of nobody. A phone's own first one counts, until its second says whose they are.
+    nobody: u32,
 }
 
 impl Sources {
@@ -143,6 +153,11 @@ impl Sources {
                 source,
                 offence,
             } => self.offend(now, network, source.to_canonical(), offence),
+            Input::Authenticated { network, source } => {
+                if let Some(strikes) = self.offenders.get_mut(&(network, ban::host(source))) {
+                    strikes.nobody = 0;
+                }
+            }
             Input::Registered { network, source } => {
                 let place = (network, IpNet::from(source.to_canonical()));
                 *self.phones.entry(place).or_default() += 1;
@@ -279,14 +294,19 @@ impl Sources {
         }
         let new = Strikes {
             since: now,
-            count: 0,
+            guesses: 0,
+            nobody: 0,
         };
         let strikes = self.offenders.entry(offender).or_insert(new);
         if now.saturating_duration_since(strikes.since) >= WINDOW {
             *strikes = new;
         }
-        strikes.count += 1;
-        if strikes.count < STRIKES {
+        let count = match offence {
+            Offence::Credentials => &mut strikes.guesses,
+            Offence::Stranger => &mut strikes.nobody,
+        };
+        *count += 1;
+        if *count < STRIKES {
             return;
         }
         self.offenders.remove(&offender);

@@ -387,6 +387,12 @@ fn limits_that_are_none() {
         said("{ ban = \"10 minutes\" }").0,
         "f:3:18: error: ban: found `10 minutes`, expected a duration from `1s` to `365d`, such as `10m`"
     );
+    let both = errors(&network("{ requests_per_second = 0, ban = \"x\" }"));
+    assert!(
+        both.contains("3:34: error: requests_per_second")
+            && both.contains("3:43: error: ban: found `x`"),
+        "{both}"
+    );
     let (what, help) = said("{ bann = \"10m\" }");
     assert_eq!(
         what,

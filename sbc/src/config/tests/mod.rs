@@ -203,6 +203,22 @@ ROUTES, the first that matches decides
 }
 
 #[test]
+fn an_admin_address_that_others_reach_is_told() {
+    let told = |admin: &str| {
+        let text = format!("[sbc]\nadmin = \"{admin}\"\n{NETWORK}");
+        describe(&Config::parse(&text, "f", &Vault).unwrap())
+    };
+    for admin in ["127.0.0.1:9960", "[::1]:9960", "127.1.2.3:1"] {
+        assert!(!told(admin).contains("password"), "{admin}");
+    }
+    for admin in ["0.0.0.0:9960", "[::]:9960", "10.0.0.1:9960"] {
+        let told = told(admin);
+        let note = "\n  Metrics and health are open to whoever reaches that address, without a\n  password.\n";
+        assert!(told.contains(note), "{told}");
+    }
+}
+
+#[test]
 fn where_media_may_come_from_is_read_and_told() {
     let text = format!(
         "{NETWORK}[trunk.carrier]\nnetwork = \"a\"\nserver = \"sip:10.0.0.2\"\n\

@@ -80,6 +80,51 @@ fn a_forged_datagram_bans_nobody() {
     assert_eq!(bans(&mut bench), []);
 }
 
+/// An answer to a challenge that the box has not made.
+fn with_own_nonce(password: &str) -> String {
+    let offer = "Digest realm=\"lab\", nonce=\"of-my-own\", qop=\"auth\"";
+    let value = digest::answer(offer, "6001", password, "REGISTER", "sip:h", "cn").unwrap();
+    register(
+        "<sip:6001@192.168.1.5>",
+        &format!("Authorization: {value}\r\n"),
+    )
+}
+
+#[test]
+fn whether_a_password_is_right_is_said_only_to_who_has_answered_a_challenge() {
+    let mut bench = bench();
+    let mut told = |password| {
+        bench.message(LEFT, STRANGER, &with_own_nonce(password));
+        let (_, answer) = bench.one();
+        assert_eq!(answer.code(), Some(401));
+        // Who has the password for a nonce of another time need not ask his user.
+        answer
+            .header(Name::WwwAuthenticate)
+            .unwrap()
+            .contains("stale=true")
+    };
+    assert_eq!([told("secret1"), told("guess")], [true, true]);
+}
+
+#[test]
+fn one_password_is_tried_a_request() {
+    let mut bench = bench();
+    let text = register("<sip:6001@192.168.1.5>", "");
+    bench.message(LEFT, STRANGER, &text);
+    let (_, challenge) = bench.one();
+    let offer = challenge.header(Name::WwwAuthenticate).unwrap();
+    let credentials: String = ["guess", "secret1"]
+        .map(|password| digest::answer(offer, "6001", password, "REGISTER", "sip:h", "cn"))
+        .map(|value| format!("Authorization: {}\r\n", value.unwrap()))
+        .concat();
+    bench.message(
+        LEFT,
+        STRANGER,
+        &register("<sip:6001@192.168.1.5>", &credentials),
+    );
+    assert_eq!(bench.one().1.code(), Some(401));
+}
+
 #[test]
 fn a_stranger_that_insists_over_tcp_is_banned() {
     let options = request("OPTIONS", "sip:10.71.1.1", "To: <sip:10.71.1.1>\r\n", "");
@@ -120,6 +165,69 @@ fn trunks_and_registered_phones_are_not_banned_for_what_they_do() {
         }
     }
     assert_eq!(bans(&mut bench), []);
+}
+
+/// Over TCP: without credentials, then with them.
+fn asks_and_answers(bench: &mut Bench, text: &str, password: &str) -> u16 {
+    let text = text.replace("SIP/2.0/UDP", "SIP/2.0/TCP");
+    let mut say = |text: &str| {
+        let hop = Hop {
+            transport: Transport::Tcp,
+            connection: Some(ConnectionId(7)),
+            ..hop(LEFT, STRANGER)
+        };
+        let bytes = Bytes::copy_from_slice(text.as_bytes());
+        bench
+            .engine
+            .handle_input(bench.now, Input::Message { hop, bytes });
+        let mut answers = bench
+            .actions()
+            .into_iter()
+            .filter_map(|action| match action {
+                Action::Send { hop: to, bytes } if to.remote.ip() == hop.remote.ip() => {
+                    Message::parse(bytes, &Default::default()).ok()
+                }
+                _ => None,
+            });
+        answers.next()
+    };
+    let challenge = say(&text).unwrap();
+    let offer = challenge.header(Name::WwwAuthenticate).unwrap();
+    let method = challenge.cseq().method.name();
+    let value = digest::answer(offer, "6001", password, method, "sip:10.71.1.1", "cn").unwrap();
+    let again = text
+        .replace("branch=z9hG4bK", "branch=z9hG4bKx")
+        .replace("Contact:", &format!("Authorization: {value}\r\nContact:"));
+    // A call that goes on is not answered at once.
+    say(&again).map_or(100, |answer| answer.code().unwrap())
+}
+
+#[test]
+fn a_phone_that_calls_without_registering_is_not_banned_for_being_challenged() {
+    let mut bench = bench();
+    for call in 0..50 {
+        let text = invite("100").replace("a-call", &format!("call-{call}"));
+        let text = text.replace("z9hG4bKINVITE1", &format!("z9hG4bK{call}"));
+        assert_eq!(asks_and_answers(&mut bench, &text, "secret1"), 100);
+    }
+    assert_eq!(bans(&mut bench), []);
+}
+
+#[test]
+fn a_right_password_makes_up_for_no_wrong_one() {
+    let mut bench = bench();
+    let text = register("<sip:6001@192.168.1.5>", "");
+    for call in 0..10 {
+        assert_eq!(asks_and_answers(&mut bench, &text, "guess"), 401);
+        let text = invite("100").replace("a-call", &format!("call-{call}"));
+        let text = text.replace("z9hG4bKINVITE1", &format!("z9hG4bK{call}"));
+        asks_and_answers(&mut bench, &text, "secret1");
+    }
+    let banned = (
+        "10.71.1.66/32".to_owned(),
+        By::Offence(Offence::Credentials),
+    );
+    assert_eq!(bans(&mut bench), [banned]);
 }
 
 #[test]

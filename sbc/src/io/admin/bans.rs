@@ -20,7 +20,16 @@ use crate::shed::{self, Warning};
 /// All bans.
 pub(super) async fn page(State(admin): State<Admin>) -> Response {
     match admin.control.ask(Request::Bans).await {
-        Ok(bans) => json(StatusCode::OK, &bans_of(&admin.config, &bans)),
+        Ok(bans) => {
+            // Megabytes of text, if there are as many as there may be: not written on the thread that owns the engine.
+            let written = tokio::task::spawn_blocking(move || {
+                json(StatusCode::OK, &bans_of(&admin.config, &bans))
+            });
+            match written.await {
+                Ok(response) => response,
+                Err(error) => refused(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
+            }
+        }
         Err(why) => unanswered(why),
     }
 }

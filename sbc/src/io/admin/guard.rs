@@ -14,10 +14,10 @@ use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use axum::serve::IncomingStream;
-use tokio::net::TcpListener;
 
 use super::Admin;
 use super::api::refused;
+use super::listener::Listener;
 
 /// Requests that are carried out at a time.
 pub(super) const AT_ONCE: usize = 8;
@@ -30,21 +30,25 @@ pub(super) struct Peer {
     is_this_host: bool,
 }
 
-impl Connected<IncomingStream<'_, TcpListener>> for Peer {
-    fn connect_info(stream: IncomingStream<'_, TcpListener>) -> Self {
-        let local = stream.io().local_addr().ok();
-        Peer::new(*stream.remote_addr(), local)
+impl Connected<IncomingStream<'_, Listener>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, Listener>) -> Self {
+        stream.io().peer()
     }
 }
 
 impl Peer {
     /// The kernel lets no packet in from outside whose source is an address of its own.
-    fn new(remote: SocketAddr, local: Option<SocketAddr>) -> Peer {
+    pub(super) fn new(remote: SocketAddr, local: Option<SocketAddr>) -> Peer {
         let remote = remote.ip().to_canonical();
         let is_local = local.is_some_and(|local| local.ip().to_canonical() == remote);
         Peer {
             is_this_host: remote.is_loopback() || is_local,
         }
+    }
+
+    /// Whether it is a program on this host.
+    pub(super) fn is_this_host(self) -> bool {
+        self.is_this_host
     }
 }
 

@@ -1,11 +1,12 @@
 //! The admin address: metrics, health and the API, over HTTP.
 //!
-//! `api` has the API's pages, `guard` says who may have them, `types` what they hold: the command line reads these too.
+//! `api` has the API's pages, `guard` says who may have them, `listener` how many may ask, `types` what they hold: the command line reads these too.
 
 mod api;
 mod bans;
 mod flows;
 mod guard;
+mod listener;
 pub mod types;
 
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use tokio::sync::Semaphore;
 use tracing::warn;
 
 use self::guard::{AT_ONCE, Peer};
+use self::listener::{Limits, Listener};
 use super::control::{Control, Phase};
 use super::metrics::Metrics;
 use crate::config::Config;
@@ -60,6 +62,7 @@ pub(super) async fn serve(
         .fallback(nothing)
         .with_state(admin)
         .into_make_service_with_connect_info::<Peer>();
+    let listener = Listener::new(listener, Limits::default());
     let served =
         axum::serve(listener, router).with_graceful_shutdown(async move { gone.ended().await });
     if let Err(error) = served.await {
@@ -80,10 +83,17 @@ async fn exposition(State(admin): State<Admin>) -> Response {
     let Some(reading) = admin.control.reading().await else {
         return unanswered();
     };
-    match admin.metrics.render(reading) {
-        Ok(text) => ([(header::CONTENT_TYPE, EXPOSITION)], text).into_response(),
-        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
+    // With many trunks a page is megabytes of text: not written on the thread that owns the engine.
+    let rendered = tokio::task::spawn_blocking(move || admin.metrics.render(reading));
+    match rendered.await {
+        Ok(Ok(text)) => ([(header::CONTENT_TYPE, EXPOSITION)], text).into_response(),
+        Ok(Err(error)) => failed(&error),
+        Err(error) => failed(&error),
     }
+}
+
+fn failed(error: &dyn std::error::Error) -> Response {
+    (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response()
 }
 
 async fn health(State(admin): State<Admin>) -> Response {

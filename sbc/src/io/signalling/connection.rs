@@ -226,6 +226,8 @@ async fn read_messages(
             };
             deadline = Instant::now() + patience;
         }
+        // Whoever sends without a pause is always readable, and would have the thread to himself.
+        tokio::task::yield_now().await;
     }
 }
 
@@ -242,7 +244,8 @@ async fn discard(half: &OwnedReadHalf) {
     while half.readable().await.is_ok() {
         match half.try_read(&mut buffer) {
             Ok(0) => return,
-            Ok(_) => {}
+            // Also so that the time limit is looked at.
+            Ok(_) => tokio::task::yield_now().await,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(_) => return,
         }

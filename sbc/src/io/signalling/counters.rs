@@ -45,11 +45,13 @@ pub enum Closed {
     Unreachable,
     /// The other end is banned.
     Banned,
+    /// A stranger's, the oldest of too many: another one needed the room.
+    Crowded,
 }
 
 impl Closed {
     /// All of them.
-    pub const ALL: [Closed; 8] = [
+    pub const ALL: [Closed; 9] = [
         Closed::Peer,
         Closed::Broken,
         Closed::Idle,
@@ -58,6 +60,7 @@ impl Closed {
         Closed::Local,
         Closed::Unreachable,
         Closed::Banned,
+        Closed::Crowded,
     ];
 
     /// The metric label.
@@ -72,6 +75,7 @@ impl Closed {
             Closed::Local => "local",
             Closed::Unreachable => "unreachable",
             Closed::Banned => "banned",
+            Closed::Crowded => "crowded",
         }
     }
 }

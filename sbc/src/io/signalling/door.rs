@@ -33,4 +33,10 @@ impl Door {
         let gate = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         gate.admit(Instant::now(), hop.network, hop.remote.ip())
     }
+
+    /// Whether a trunk or a registered phone is there.
+    pub(super) fn knows(&self, hop: &Hop) -> bool {
+        let gate = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        gate.knows(hop.network, hop.remote.ip())
+    }
 }

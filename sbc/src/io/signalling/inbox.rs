@@ -126,17 +126,31 @@ impl Inbox {
 }
 
 impl Events {
-    /// Waits for at least one event, or report of a media thread, and appends at most `limit`. Nothing is lost when the
-    /// wait is given up.
+    /// Waits for at least one event, or report of a media thread, and appends at most `limit` of each: neither waits behind a flood of the
+    /// other. Nothing is lost when the wait is given up.
     pub async fn receive(&mut self, into: &mut Vec<Event>, limit: usize) {
         let before = into.len();
-        tokio::select! {
-            _ = self.receiver.recv_many(into, limit) => {
-                let freed = into.iter().skip(before).map(length).sum();
-                self.bytes.fetch_sub(freed, Ordering::Relaxed);
+        let (mut events, mut reports) = tokio::select! {
+            count = self.receiver.recv_many(into, limit) => (limit.saturating_sub(count), limit),
+            Some(report) = self.reports.recv() => {
+                into.push(Event::Input(report));
+                (limit, limit.saturating_sub(1))
             }
-            Some(report) = self.reports.recv() => into.push(Event::Input(report)),
+        };
+        while events > 0
+            && let Ok(event) = self.receiver.try_recv()
+        {
+            into.push(event);
+            events -= 1;
         }
+        while reports > 0
+            && let Ok(report) = self.reports.try_recv()
+        {
+            into.push(Event::Input(report));
+            reports -= 1;
+        }
+        let freed = into.iter().skip(before).map(length).sum();
+        self.bytes.fetch_sub(freed, Ordering::Relaxed);
     }
 }
 

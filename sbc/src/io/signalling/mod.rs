@@ -248,8 +248,7 @@ impl Signalling {
         match event {
             Event::Input(input) => Some(input),
             Event::Accepted { hop, stream } => {
-                self.connections.accept(hop, stream, &mut self.tasks);
-                None
+                self.connections.accept(hop, stream, &mut self.tasks)
             }
             Event::Closed {
                 connection, reason, ..

@@ -1,6 +1,6 @@
 //! All TCP connections: taken in within limits, opened on demand, used again for the same far end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
@@ -27,6 +27,8 @@ use crate::transaction::{ConnectionId, Hop};
 pub struct Limits {
     /// In all.
     pub connections: usize,
+    /// From sources that are neither a trunk nor a registered phone: the oldest of them makes room for another one.
+    pub strangers: usize,
     /// From one IPv4 address, or one /64 of IPv6.
     pub per_source: usize,
     /// How long each thing may take.
@@ -37,6 +39,7 @@ impl Default for Limits {
     fn default() -> Self {
         Limits {
             connections: 4096,
+            strangers: 3072,
             per_source: 64,
             patience: Patience::default(),
         }
@@ -52,6 +55,8 @@ pub(super) struct Connections {
     open: BTreeMap<ConnectionId, Connection>,
     by_remote: BTreeMap<(NetworkId, IpAddr, SocketAddr), ConnectionId>,
     by_source: BTreeMap<IpAddr, usize>,
+    /// Those that came from sources that are not known yet, the oldest first.
+    strangers: BTreeSet<ConnectionId>,
     writers: JoinSet<()>,
 }
 
@@ -72,22 +77,32 @@ impl Connections {
             open: BTreeMap::new(),
             by_remote: BTreeMap::new(),
             by_source: BTreeMap::new(),
+            strangers: BTreeSet::new(),
             writers: JoinSet::new(),
         }
     }
 
-    /// Takes a connection in, or drops it and counts that.
-    pub(super) fn accept(&mut self, hop: Hop, stream: TcpStream, tasks: &mut JoinSet<()>) {
+    /// Takes a connection in, or drops it and counts that. What comes back, of the one that made room for it, is for the engine.
+    pub(super) fn accept(
+        &mut self,
+        hop: Hop,
+        stream: TcpStream,
+        tasks: &mut JoinSet<()>,
+    ) -> Option<Input> {
+        let is_known = self.inbox.door().knows(&hop);
         let counters = self.inbox.counters().network(hop.network);
         if self.open.len() >= self.limits.connections {
             counters.refused_total.add(1);
-            return;
+            return None;
         }
         let from_source = self.by_source.get(&source(hop.remote.ip())).copied();
         if from_source.unwrap_or_default() >= self.limits.per_source {
             counters.refused_source.add(1);
-            return;
+            return None;
         }
+        let is_crowded = !is_known && self.strangers.len() >= self.limits.strangers;
+        let oldest = self.strangers.first().copied().filter(|_| is_crowded);
+        let made_room = oldest.and_then(|oldest| self.close(oldest, Closed::Crowded));
         let hop = self.name(hop);
         let (queue, queued) = connection::queue();
         let (inbox, patience) = (self.inbox.clone(), self.limits.patience);
@@ -102,16 +117,23 @@ impl Connections {
             patience,
         ));
         let reader = tasks.spawn(connection::read(reading, hop, pong, inbox, patience));
+        self.strangers.extend(hop.connection.filter(|_| !is_known));
         self.insert(Connection { hop, queue, reader });
+        made_room
     }
 
-    /// Sends over the hop's connection, else over one to the same far end, else over a new one.
+    /// Sends over the hop's connection, else over one to the same far end, else over a new one: but for an answer to a stranger, whose own is
+    /// gone.
     pub(super) fn send(&mut self, hop: Hop, bytes: Bytes, tasks: &mut JoinSet<()>) -> Vec<Input> {
         let key = (hop.network, hop.local.ip(), hop.remote);
         let known = hop.connection.filter(|id| self.open.contains_key(id));
         let known = known.or_else(|| self.by_remote.get(&key).copied());
         let id = match known {
             Some(id) => id,
+            // A stranger that has gone does not have us try to reach him.
+            None if bytes.starts_with(b"SIP/2.0 ") && !self.inbox.door().knows(&hop) => {
+                return vec![Input::SendFailed { hop, bytes }];
+            }
             None if self.open.len() >= self.limits.connections => {
                 self.inbox
                     .counters()
@@ -136,6 +158,7 @@ impl Connections {
     /// Forgets a connection: nothing more is read, what is queued is still written. The first time only, says so.
     pub(super) fn close(&mut self, id: ConnectionId, reason: Closed) -> Option<Input> {
         let connection = self.open.remove(&id)?;
+        self.strangers.remove(&id);
         let hop = connection.hop;
         let key = (hop.network, hop.local.ip(), hop.remote);
         if self.by_remote.get(&key) == Some(&id) {
@@ -172,8 +195,19 @@ impl Connections {
     /// Tells the door; whoever is banned is cut off.
     pub(super) fn apply(&mut self, action: &Action) -> Vec<Input> {
         self.inbox.door().apply(action);
-        let Action::Ban(ban) = action else {
-            return Vec::new();
+        let ban = match action {
+            Action::Ban(ban) => ban,
+            Action::Known { network, prefix } => {
+                let open = &self.open;
+                self.strangers.retain(|id| {
+                    open.get(id).is_some_and(|one| {
+                        let remote = one.hop.remote.ip().to_canonical();
+                        one.hop.network != *network || !prefix.contains(&remote)
+                    })
+                });
+                return Vec::new();
+            }
+            Action::Unban { .. } | Action::Unknown { .. } => return Vec::new(),
         };
         let is_banned = |hop: &Hop| {
             hop.network == ban.network && ban.prefix.contains(&hop.remote.ip().to_canonical())

@@ -1,5 +1,7 @@
 use std::net::{TcpListener as StdListener, UdpSocket as StdUdp};
+mod crowd;
 mod door;
+mod fairness;
 mod order;
 
 use std::sync::Arc;

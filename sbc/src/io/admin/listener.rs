@@ -1,0 +1,261 @@
+//! Connections to the admin address: so many at a time, and none that stands still.
+//!
+//! Each is a file, which signalling and media need too; and whoever may not use the API can open one all the same.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Sleep;
+use tracing::warn;
+
+use super::guard::Peer;
+use crate::io::log::Throttle;
+
+/// What connections there may be, and for how long.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// From this host, and as many from all others: these do not keep `sbc` out.
+    pub(super) connections: usize,
+    /// Until something of an answer leaves: since the beginning, or since the last that did. Longer than Prometheus' usual intervals.
+    pub(super) patience: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            connections: 64,
+            patience: Duration::from_secs(90),
+        }
+    }
+}
+
+/// Takes connections within limits; the others are closed at once.
+pub(super) struct Listener {
+    inner: TcpListener,
+    here: Arc<Semaphore>,
+    elsewhere: Arc<Semaphore>,
+    patience: Duration,
+    throttle: Throttle,
+}
+
+impl Listener {
+    pub(super) fn new(inner: TcpListener, limits: Limits) -> Listener {
+        let room = || Arc::new(Semaphore::new(limits.connections));
+        Listener {
+            inner,
+            here: room(),
+            elsewhere: room(),
+            patience: limits.patience,
+            throttle: Throttle::default(),
+        }
+    }
+
+    fn admit(&mut self, stream: TcpStream, remote: SocketAddr) -> Option<Connection> {
+        let peer = Peer::new(remote, stream.local_addr().ok());
+        let room = match peer.is_this_host() {
+            true => &self.here,
+            false => &self.elsewhere,
+        };
+        let Ok(place) = Arc::clone(room).try_acquire_owned() else {
+            if let Some(left_out) = self.throttle.pass(Instant::now(), "crowd") {
+                warn!(%remote, left_out, "the admin address has too many connections: closed");
+            }
+            return None;
+        };
+        Some(Connection {
+            stream,
+            peer,
+            patience: self.patience,
+            deadline: Box::pin(tokio::time::sleep(self.patience)),
+            _place: place,
+        })
+    }
+}
+
+impl axum::serve::Listener for Listener {
+    type Io = Connection;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Connection, SocketAddr) {
+        loop {
+            match self.inner.accept().await {
+                Ok((stream, remote)) => {
+                    if let Some(connection) = self.admit(stream, remote) {
+                        return (connection, remote);
+                    }
+                }
+                Err(error) => {
+                    if let Some(left_out) = self.throttle.pass(Instant::now(), "accept") {
+                        warn!(%error, left_out, "the admin address cannot take a connection");
+                    }
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            }
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.inner.local_addr()
+    }
+}
+
+/// A connection that fails when no answer leaves for too long.
+pub(super) struct Connection {
+    stream: TcpStream,
+    peer: Peer,
+    patience: Duration,
+    deadline: Pin<Box<Sleep>>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Connection {
+    /// The other end.
+    pub(super) fn peer(&self) -> Peer {
+        self.peer
+    }
+
+    fn wait<T>(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
+        let over = self.deadline.as_mut().poll(cx);
+        over.map(|()| Err(io::ErrorKind::TimedOut.into()))
+    }
+
+    fn left(
+        &mut self,
+        cx: &mut Context<'_>,
+        done: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        match done {
+            Poll::Pending => self.wait(cx),
+            Poll::Ready(_) => {
+                let deadline = tokio::time::Instant::now() + self.patience;
+                self.deadline.as_mut().reset(deadline);
+                done
+            }
+        }
+    }
+}
+
+impl AsyncRead for Connection {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        // Whoever dribbles is not waited for longer.
+        match Pin::new(&mut self.stream).poll_read(cx, buffer) {
+            Poll::Pending => self.wait(cx),
+            done => done,
+        }
+    }
+}
+
+impl AsyncWrite for Connection {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let done = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.left(cx, done)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let done = Pin::new(&mut self.stream).poll_write_vectored(cx, bytes);
+        self.left(cx, done)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::Router;
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n";
+
+    /// A server within these limits, and its address.
+    async fn serve(limits: Limits) -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let router = Router::new().route("/", get(|| async { "here" }));
+        let served = axum::serve(Listener::new(listener, limits), router);
+        tokio::spawn(served.into_future());
+        address
+    }
+
+    /// Whether it is answered, rather than closed without a word.
+    async fn is_answered(stream: &mut TcpStream) -> bool {
+        stream.write_all(GET).await.ok();
+        let mut first = [0; 8];
+        matches!(stream.read_exact(&mut first).await, Ok(8)) && first == *b"HTTP/1.1"
+    }
+
+    #[tokio::test]
+    async fn there_are_so_many_at_a_time() {
+        let address = serve(Limits {
+            connections: 2,
+            ..Limits::default()
+        })
+        .await;
+        let mut all = Vec::new();
+        for expected in [true, true, false] {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            assert_eq!(is_answered(&mut stream).await, expected);
+            all.push(stream);
+        }
+        all.clear();
+        // Once the server has seen that they are gone.
+        while !is_answered(&mut TcpStream::connect(address).await.unwrap()).await {}
+    }
+
+    #[tokio::test]
+    async fn who_never_ends_his_request_is_closed_however_often_he_says_something() {
+        let address = serve(Limits {
+            patience: Duration::from_millis(100),
+            ..Limits::default()
+        })
+        .await;
+        let mut silent = TcpStream::connect(address).await.unwrap();
+        let (mut reading, mut writing) = TcpStream::connect(address).await.unwrap().into_split();
+        let dribble = async {
+            writing.write_all(b"GET / HTTP/1.1\r\nX: ").await.ok();
+            let mut pace = tokio::time::interval(Duration::from_millis(10));
+            while writing.write_all(b"x").await.is_ok() {
+                pace.tick().await;
+            }
+        };
+        let ends = async {
+            // A reset is an end too.
+            let _ = silent.read_to_end(&mut Vec::new()).await;
+            let _ = reading.read_to_end(&mut Vec::new()).await;
+        };
+        let both = async { tokio::join!(dribble, ends) };
+        let closed = tokio::time::timeout(Duration::from_secs(20), both).await;
+        assert!(closed.is_ok());
+    }
+}
