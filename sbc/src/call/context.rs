@@ -70,6 +70,12 @@ impl Host {
     pub fn is_local(&self, peer: IpAddr) -> bool {
         self.addresses.contains(&peer) || peer.is_loopback()
     }
+
+    /// Whether an address that was ours is none of this host's now.
+    #[must_use]
+    pub fn lacks(&self, address: IpAddr) -> bool {
+        !self.addresses.is_empty() && !self.is_local(address)
+    }
 }
 
 /// What calls to `remote` on this network leave from: the first address of its family, at the first listener of that

@@ -1,6 +1,8 @@
 //! Aligned columns for a terminal.
 
 use std::fmt::Write as _;
+use std::io;
+use std::time::Duration;
 
 /// Between two columns.
 const GAP: usize = 2;
@@ -48,12 +50,22 @@ impl<const N: usize> Columns<N> {
 
     /// The header, then all rows; no blanks at the end of a line.
     pub(super) fn render(&self) -> String {
-        let mut widths = self.titles.map(width);
-        for line in &self.lines {
-            if let Line::Cells(cells) = line {
-                for (widest, cell) in widths.iter_mut().zip(cells) {
-                    *widest = width(cell).max(*widest);
-                }
+        self.fit(usize::MAX, &[]).0
+    }
+
+    /// The same in so many characters, as far as that can be had by leaving columns out, the first of these first; and the titles of those that
+    /// are. Lines that are not in columns are as wide as they are.
+    pub(super) fn fit(&self, room: usize, spare: &[usize]) -> (String, Vec<&'static str>) {
+        let mut widths = self.widths();
+        let mut left_out = Vec::new();
+        for &column in spare {
+            let shown = widths.iter().flatten();
+            if shown.map(|width| width + GAP).sum::<usize>() <= room.saturating_add(GAP) {
+                break;
+            }
+            if let Some(width) = widths.get_mut(column) {
+                *width = None;
+                left_out.extend(self.titles.get(column));
             }
         }
         let mut out = String::new();
@@ -66,18 +78,54 @@ impl<const N: usize> Columns<N> {
                 }
             }
         }
-        out
+        (out, left_out)
     }
 
-    fn line(&self, out: &mut String, widths: [usize; N], cells: [&str; N]) {
+    fn widths(&self) -> [Option<usize>; N] {
+        let mut widths = self.titles.map(width);
+        for line in &self.lines {
+            if let Line::Cells(cells) = line {
+                for (widest, cell) in widths.iter_mut().zip(cells) {
+                    *widest = width(cell).max(*widest);
+                }
+            }
+        }
+        widths.map(Some)
+    }
+
+    /// A column without a width is left out.
+    fn line(&self, out: &mut String, widths: [Option<usize>; N], cells: [&str; N]) {
         let mut line = String::new();
         for ((width, align), cell) in widths.into_iter().zip(self.align).zip(cells) {
+            let Some(width) = width else { continue };
             let _ = match align {
                 Align::Left => write!(line, "{cell:<width$}{:GAP$}", ""),
                 Align::Right => write!(line, "{cell:>width$}{:GAP$}", ""),
             };
         }
         let _ = writeln!(out, "{}", line.trim_end());
+    }
+}
+
+/// Characters in a line of the terminal; as many as there are where nobody says.
+pub(super) fn terminal_width() -> usize {
+    let terminal = terminal_size::terminal_size_of(io::stdout());
+    // For whoever shows what comes through a pipe, as `watch` does.
+    let told = || std::env::var("COLUMNS").ok()?.parse().ok();
+    let width = terminal.map(|(width, _)| usize::from(width.0));
+    width
+        .or_else(told)
+        .filter(|width| *width > 0)
+        .unwrap_or(usize::MAX)
+}
+
+/// `7 s`, `12 min`, `3 h`, `4 d`: whole ones.
+pub(super) fn ago(time: Duration) -> String {
+    match time.as_secs() {
+        seconds @ 0..120 => format!("{seconds} s"),
+        seconds @ 120..7_200 => format!("{} min", seconds / 60),
+        seconds @ 7_200..172_800 => format!("{} h", seconds / 3600),
+        seconds => format!("{} d", seconds / 86_400),
     }
 }
 
@@ -121,6 +169,35 @@ mod tests {
             columns.render(),
             "NAME      COUNT\né             1\na line that is longer than all columns\nlonger  1234567\nlast\n"
         );
+    }
+
+    #[test]
+    fn what_does_not_fit_is_left_out_in_order() {
+        let mut columns = Columns::new(["A", "BB", "CCC"].map(|title| (title, Align::Left)));
+        columns.row(["1", "2", "3"].map(str::to_owned));
+        let all = "A  BB  CCC\n1  2   3\n".to_owned();
+        assert_eq!(columns.fit(10, &[1, 2]), (all, Vec::new()));
+        let two = "A  CCC\n1  3\n".to_owned();
+        assert_eq!(columns.fit(9, &[1, 2]), (two.clone(), vec!["BB"]));
+        assert_eq!(columns.fit(6, &[1, 2]), (two, vec!["BB"]));
+        let one = ("A\n1\n".to_owned(), vec!["BB", "CCC"]);
+        assert_eq!(columns.fit(0, &[1, 2]), one);
+    }
+
+    #[test]
+    fn times_are_whole() {
+        for (seconds, text) in [
+            (0, "0 s"),
+            (119, "119 s"),
+            (120, "2 min"),
+            (7_199, "119 min"),
+            (7_200, "2 h"),
+            (172_799, "47 h"),
+            (172_800, "2 d"),
+        ] {
+            assert_eq!(ago(Duration::from_secs(seconds)), text);
+        }
+        assert_eq!(ago(Duration::from_millis(1_999)), "1 s");
     }
 
     #[test]

@@ -6,17 +6,18 @@ use std::io::{self, Write as _};
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use sbc::io::admin::types::{Flow, FlowPage, Received, Side};
+use sbc::io::admin::types::{ADDRESS_GONE, Flow, FlowPage, Received, Side};
 
 use super::Failure;
 use super::client::{Daemon, DaemonError, Whom};
-use super::columns::{Align, Columns, bytes};
+use super::columns::{Align, Columns, ago, bytes, terminal_width};
 
 /// Below `--help`.
 const EXPLAINED: &str = "\
 PEER is where packets come from; in brackets: named in SDP, and nothing has come from there yet. PACKETS and BYTES \
-came in at that side and went on. LOST never came, LATE came after a later one, TWICE came again, all by sequence \
-numbers; JITTER is that of RFC 3550; SSRCS counts the sources that have taken turns.
+came in at that side and went on, the last of them so long ago as LAST says. LOST never came, LATE came after a later one, TWICE came again, all by sequence \
+numbers; JITTER is that of RFC 3550; SSRCS counts the sources that have taken turns. \
+A terminal that is too narrow for all columns shows the most telling ones.
 
 Exit codes: 0 done, 1 refused or wrong, 2 no such option, 3 no daemon answers.";
 
@@ -51,7 +52,7 @@ pub(super) fn flows(args: &FlowsArgs) -> Result<(), Failure> {
     }
     let text = match args.json {
         true => serde_json::to_string_pretty(&flows).map_err(|e| Failure::Host(e.into()))? + "\n",
-        false => table(&flows, call, args.rate),
+        false => table(&flows, call, args.rate, terminal_width()),
     };
     // A reader that has seen enough is no failure.
     let _ = io::stdout().write_all(text.as_bytes());
@@ -99,13 +100,14 @@ fn read(daemon: &Daemon, call: Option<&str>) -> Result<Vec<Flow>, DaemonError> {
     }
 }
 
-const COLUMNS: [(&str, Align); 11] = [
+const COLUMNS: [(&str, Align); 12] = [
     ("FLOW", Align::Left),
     ("NETWORK", Align::Left),
     ("OURS", Align::Left),
     ("PEER", Align::Left),
     ("PACKETS", Align::Right),
     ("BYTES", Align::Right),
+    ("LAST", Align::Right),
     ("LOST", Align::Right),
     ("LATE", Align::Right),
     ("TWICE", Align::Right),
@@ -113,7 +115,12 @@ const COLUMNS: [(&str, Align); 11] = [
     ("SSRCS", Align::Right),
 ];
 
-fn table(flows: &[Flow], call: Option<&str>, rate: bool) -> String {
+/// What is left out first where there is no room: SSRCS, TWICE, LATE, BYTES, JITTER, LOST, OURS, NETWORK.
+const SPARE: [usize; 8] = [11, 9, 8, 5, 10, 7, 2, 1];
+/// The same with packets a second in place of bytes: whoever asks for them wants to see them.
+const SPARE_OF_RATE: [usize; 7] = [11, 9, 8, 10, 7, 2, 1];
+
+fn table(flows: &[Flow], call: Option<&str>, rate: bool, room: usize) -> String {
     if flows.is_empty() {
         return match call {
             None => "No media flows: no call has media now.\n".to_owned(),
@@ -130,7 +137,7 @@ fn table(flows: &[Flow], call: Option<&str>, rate: bool) -> String {
     let mut notes = BTreeSet::new();
     let mut above = String::new();
     for flow in in_order(flows) {
-        let title = title(flow);
+        let title = title(flow, room);
         if title != above {
             columns.text(String::new());
             columns.text(title.as_str());
@@ -142,11 +149,16 @@ fn table(flows: &[Flow], call: Option<&str>, rate: bool) -> String {
             row(&mut columns, &mut notes, kind, side, counts);
         }
     }
-    let mut out = columns.render();
+    let spare: &[usize] = if rate { &SPARE_OF_RATE } else { &SPARE };
+    let (mut out, left_out) = columns.fit(room, spare);
     out.push('\n');
     out.push_str(&summary(flows));
     for note in notes {
         let _ = writeln!(out, "{note}");
+    }
+    if !left_out.is_empty() {
+        let left_out = left_out.join(", ");
+        let _ = writeln!(out, "No room for {left_out}; --json has all.");
     }
     out
 }
@@ -162,7 +174,7 @@ fn in_order(flows: &[Flow]) -> Vec<&Flow> {
 const TITLE: usize = 110;
 
 /// `call 2: phone:6001 to trunk:b, dialled 15551234567, in the kernel`.
-fn title(flow: &Flow) -> String {
+fn title(flow: &Flow, room: usize) -> String {
     let path = match (&flow.why, flow.path.as_str()) {
         (Some(why), _) => format!("in user space: {why}"),
         (None, "kernel") => "in the kernel".to_owned(),
@@ -179,18 +191,18 @@ fn title(flow: &Flow) -> String {
         // The caller wrote it.
         flow.number.escape_debug()
     );
-    match call.chars().count() + path.chars().count() < TITLE {
+    match call.chars().count() + path.chars().count() < TITLE.min(room) {
         true => format!("{call} {path}"),
         false => format!("{call}\n  {path}"),
     }
 }
 
 fn row(
-    columns: &mut Columns<11>,
+    columns: &mut Columns<12>,
     notes: &mut BTreeSet<&'static str>,
     kind: &str,
     side: &Side,
-    counts: Option<[String; 7]>,
+    counts: Option<[String; 8]>,
 ) {
     let peer = match (side.latched, side.named) {
         (Some(latched), _) => latched.to_string(),
@@ -207,30 +219,38 @@ fn row(
         Some(counts) => counts,
         None => {
             notes.insert("PACKETS ?: the media worker has not answered in time.");
-            [(); 7].map(|()| "?".to_owned())
+            [(); 8].map(|()| "?".to_owned())
         }
     };
-    let [packets, bytes, lost, late, twice, jitter, ssrcs] = counts;
+    let [packets, bytes, last, lost, late, twice, jitter, ssrcs] = counts;
     let (kind, network, ours) = (
         kind.to_owned(),
         side.network.clone(),
         side.local.to_string(),
     );
     columns.row([
-        kind, network, ours, peer, packets, bytes, lost, late, twice, jitter, ssrcs,
+        kind, network, ours, peer, packets, bytes, last, lost, late, twice, jitter, ssrcs,
     ]);
+    if let Some(fault) = &side.fault {
+        if fault == ADDRESS_GONE {
+            notes.insert("address-gone: this host does not have that address now; nothing comes or leaves there until it has.");
+        }
+        let mut cells = [(); 12].map(|()| String::new());
+        cells[2] = fault.clone();
+        columns.row(cells);
+    }
     // Behind a NAT media comes from elsewhere than the peer thinks.
     if let (Some(_), Some(named)) = (side.latched, side.named)
         && side.latched != side.named
     {
-        let mut cells = [(); 11].map(|()| String::new());
+        let mut cells = [(); 12].map(|()| String::new());
         cells[3] = format!("named {named}");
         columns.row(cells);
     }
 }
 
 /// Quality is measured on RTP only.
-fn counts(flow: &Flow, received: &Received, rate: bool) -> [String; 7] {
+fn counts(flow: &Flow, received: &Received, rate: bool) -> [String; 8] {
     let measured = flow.kind.starts_with("rtp");
     let figure = |text: String| if measured { text } else { "-".to_owned() };
     [
@@ -240,6 +260,10 @@ fn counts(flow: &Flow, received: &Received, rate: bool) -> [String; 7] {
             (true, Some(rate)) => format!("{rate:.0}"),
             (true, None) => "-".to_owned(),
         },
+        received.last_packet_ms.map_or_else(
+            || "-".to_owned(),
+            |silent| ago(Duration::from_millis(silent)),
+        ),
         figure(received.lost.to_string()),
         figure(received.reordered.to_string()),
         figure(received.duplicate.to_string()),
@@ -274,12 +298,14 @@ mod tests {
         Side {
             network: network.to_owned(),
             local: ([10, 71, end, 1], 20_000).into(),
+            fault: None,
             named: Some(([10, 71, end, 2], 4000).into()),
             sources: Vec::new(),
             latched: Some(([10, 71, end, 2], 4000).into()),
             received: Some(Received {
                 packets: 1501,
                 bytes: 258_172,
+                last_packet_ms: Some(12),
                 packets_per_second: None,
                 lost: 3,
                 reordered: 2,
@@ -319,21 +345,22 @@ mod tests {
         other.sides[0].named = None;
         other.sides[0].latched = None;
         other.sides[1].received = None;
-        let shown = table(&[flow(1, "rtp"), rtcp, other], None, false);
+        let all = [flow(1, "rtp"), rtcp, other];
+        let shown = table(&all, None, false, usize::MAX);
         assert_eq!(
             shown,
             "\
-FLOW    NETWORK  OURS             PEER                  PACKETS   BYTES  LOST  LATE  TWICE  JITTER  SSRCS
+FLOW    NETWORK  OURS             PEER                  PACKETS   BYTES  LAST  LOST  LATE  TWICE  JITTER  SSRCS
 
 call 3: phone:6001 to trunk:b, dialled 15551234567, in user space: fast_path is \"off\"
-opaque  left     10.71.1.1:20000  -                        1501  258 kB     -     -      -       -      -
-        right    10.71.2.1:20000  10.71.2.2:4000              ?       ?     ?     ?      ?       ?      ?
+opaque  left     10.71.1.1:20000  -                        1501  258 kB   0 s     -     -      -       -      -
+        right    10.71.2.1:20000  10.71.2.2:4000              ?       ?     ?     ?     ?      ?       ?      ?
 
 call 1a: phone:6001 to trunk:b, dialled 15551234567, in the kernel
-rtp     left     10.71.1.1:20000  10.71.1.2:4000           1501  258 kB     3     2      1  0.3 ms      1
-        right    10.71.2.1:20000  10.71.2.2:4000           1501  258 kB     3     2      1  0.3 ms      1
-rtcp    left     10.71.1.1:20000  (10.71.1.2:4000)            0     0 B     -     -      -       -      -
-        right    10.71.2.1:20000  203.0.113.9:1024         1501  258 kB     -     -      -       -      -
+rtp     left     10.71.1.1:20000  10.71.1.2:4000           1501  258 kB   0 s     3     2      1  0.3 ms      1
+        right    10.71.2.1:20000  10.71.2.2:4000           1501  258 kB   0 s     3     2      1  0.3 ms      1
+rtcp    left     10.71.1.1:20000  (10.71.1.2:4000)            0     0 B     -     -     -      -       -      -
+        right    10.71.2.1:20000  203.0.113.9:1024         1501  258 kB   0 s     -     -      -       -      -
                                   named 10.71.2.2:4000
 
 2 calls, 3 flow pairs: 2 in the kernel, 1 in user space. What came in at each side and went on.
@@ -349,12 +376,49 @@ PEER -: no SDP has named it yet; nothing is let in.
         let mut flow = flow(1, "rtp");
         // In a URI these are allowed: C1 controls are no ASCII.
         flow.number = "1\u{9b}2J\u{202e}\u{1b}[31m".to_owned();
-        let title = title(&flow);
+        let title = title(&flow, usize::MAX);
         assert!(
             title.contains(r"dialled 1\u{9b}2J\u{202e}\u{1b}[31m,"),
             "{title}"
         );
         assert!(title.chars().all(|c| c.is_ascii_graphic() || c == ' '));
+    }
+
+    #[test]
+    fn an_address_that_is_gone_is_said_to_be() {
+        let mut flow = flow(1, "rtp");
+        flow.sides[1].fault = Some(ADDRESS_GONE.to_owned());
+        let shown = table(&[flow], None, false, usize::MAX);
+        let lines: Vec<&str> = shown.lines().skip(4).collect();
+        assert!(
+            lines[0].starts_with("      right    10.71.2.1:20000  10"),
+            "{shown}"
+        );
+        assert_eq!(lines[1], "               address-gone", "{shown}");
+        assert_eq!(
+            lines[4],
+            "address-gone: this host does not have that address now; nothing comes or leaves there until it has."
+        );
+    }
+
+    #[test]
+    fn a_narrow_terminal_shows_what_tells_most() {
+        let mut flow = flow(1, "rtp");
+        flow.sides[1].received.as_mut().unwrap().last_packet_ms = Some(200_000);
+        let shown = table(&[flow], None, false, 80);
+        assert_eq!(
+            shown,
+            "\
+FLOW  NETWORK  OURS             PEER            PACKETS   LAST  LOST  JITTER
+
+call 1a: phone:6001 to trunk:b, dialled 15551234567, in the kernel
+rtp   left     10.71.1.1:20000  10.71.1.2:4000     1501    0 s     3  0.3 ms
+      right    10.71.2.1:20000  10.71.2.2:4000     1501  3 min     3  0.3 ms
+
+1 call, 1 flow pair: 1 in the kernel, 0 in user space. What came in at each side and went on.
+No room for SSRCS, TWICE, LATE, BYTES; --json has all.
+"
+        );
     }
 
     #[test]
@@ -366,7 +430,10 @@ PEER -: no SDP has named it yet; nothing is let in.
             "call 1a: phone:6001 to trunk:b, dialled 15551234567,",
             "w".repeat(80),
         );
-        assert_eq!(title(&flow), format!("{first}\n  in user space: {second}"));
+        assert_eq!(
+            title(&flow, usize::MAX),
+            format!("{first}\n  in user space: {second}")
+        );
     }
 
     #[test]
@@ -377,10 +444,10 @@ PEER -: no SDP has named it yet; nothing is let in.
             side.received.as_mut().unwrap().packets += 100;
         }
         rate(&mut now, &before, Duration::from_secs(2));
-        let shown = table(&now, None, true);
+        let shown = table(&now, None, true, usize::MAX);
         let lines: Vec<&str> = shown.lines().collect();
-        assert!(lines[0].contains("PACKETS  PER S  LOST"), "{shown}");
-        assert!(lines[3].contains(" 1601     50     3"), "{shown}");
-        assert!(lines[5].contains(" 1501      -     -"), "{shown}");
+        assert!(lines[0].contains("PACKETS  PER S  LAST  LOST"), "{shown}");
+        assert!(lines[3].contains(" 1601     50   0 s     3"), "{shown}");
+        assert!(lines[5].contains(" 1501      -   0 s     -"), "{shown}");
     }
 }

@@ -2,9 +2,9 @@
 
 use std::time::Instant;
 
-use super::{Ack, Action, CallId, Engine, Event, Flow, Slot, Subject};
+use super::{Ack, Action, CallId, Engine, Event, Flow, FlowFailure, Slot, Subject};
 use crate::call::{self, Call, Context, Invitation};
-use crate::media::{FlowCommand, Path};
+use crate::media::{FlowCommand, FlowReport, PairId, Path};
 use crate::sip::Message;
 
 impl Engine {
@@ -124,8 +124,16 @@ impl Engine {
                         .entry(reason.label())
                         .or_default() += 1;
                 }
+                // What it did elsewhere is part of what it does.
+                let subject = match self.reports.resume(pair.id) {
+                    Some(mut subject) => {
+                        subject.update(pair);
+                        subject
+                    }
+                    None => Subject::new(call, pair),
+                };
                 let flow = Flow {
-                    subject: Subject::new(call, pair),
+                    subject,
                     path: pair.path.label(),
                 };
                 self.flows.insert(pair.id, flow);
@@ -143,6 +151,37 @@ impl Engine {
             }
         }
         self.actions.push_back(Action::Flow(command));
+    }
+
+    /// A pair is not installed; what it did until then, if that does not follow.
+    pub(super) fn on_flow_failed(
+        &mut self,
+        now: Instant,
+        pair: PairId,
+        failure: FlowFailure,
+        report: Option<FlowReport>,
+    ) {
+        let Some(Flow { mut subject, .. }) = self.flows.remove(&pair) else {
+            return;
+        };
+        let call = subject.call;
+        if let Some(report) = &report {
+            subject.note(report);
+        }
+        self.reports.expect(now, pair, subject);
+        self.tell_call(now, call, call::Input::FlowFailed { pair, failure });
+        // If nobody was asked to go on with it, that was all.
+        if report.is_some() {
+            let nothing = FlowReport::default();
+            let ended = self.reports.ended(
+                pair,
+                &self.reports.total(pair, &nothing),
+                &mut self.counters,
+            );
+            if let Some(event) = ended {
+                self.tell(event);
+            }
+        }
     }
 
     fn on_call_event(&mut self, event: Event) {

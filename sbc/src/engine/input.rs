@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use bytes::Bytes;
 
 use crate::config::NetworkId;
-use crate::media::{Fallback, FlowReport, NetworkPath, PairId};
+use crate::media::{Fallback, FlowReport, NetworkPath, PairId, Reserve};
 use crate::transaction::{ConnectionId, Hop};
 
 /// What the shells report.
@@ -50,12 +50,28 @@ pub enum Input {
     },
     /// All addresses of this host: a peer that has one of them is a local peer.
     HostAddresses(Vec<IpAddr>),
-    /// A flow pair could not be installed or updated.
+    /// What came of [`crate::media::PortCommand::Hold`].
+    PortsFound {
+        /// The pair.
+        reserve: Reserve,
+        /// Someone else on this host has one of the two: they are not held.
+        is_taken: bool,
+    },
+    /// A flow pair could not be installed.
     FlowFailed {
         /// The pair; it is not installed.
         pair: PairId,
         /// Why.
         failure: FlowFailure,
+    },
+    /// A flow pair that was up cannot go on as it was: it is not installed any more.
+    FlowBroken {
+        /// The pair.
+        pair: PairId,
+        /// Why.
+        failure: FlowFailure,
+        /// What it did; none where that follows as [`Input::FlowEnded`].
+        report: Option<FlowReport>,
     },
     /// What a flow pair has done so far, after [`crate::media::FlowCommand::Read`].
     FlowRead {

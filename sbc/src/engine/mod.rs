@@ -41,7 +41,7 @@ pub use view::{FlowOwner, FlowView};
 use crate::call::{self, Call, Host, Purpose};
 use crate::config::{Config, NetworkId};
 use crate::dialog::Tokens;
-use crate::media::{PairId, Ports};
+use crate::media::{FlowReport, PairId, PortCommand, Ports};
 use crate::registrar::{Nonces, Registrar};
 use crate::shed::{self, Sources};
 use crate::transaction::{self, ClientId, Hop, Layer, ServerId};
@@ -201,20 +201,26 @@ impl Engine {
                 self.sources.handle_input(now, input);
                 self.tell(Event::HostAddresses { addresses });
             }
+            Input::PortsFound { reserve, is_taken } => self.ports.found(now, reserve, is_taken),
             Input::FlowFailed { pair, failure } => {
-                if let Some(flow) = self.flows.remove(&pair) {
-                    let input = call::Input::FlowFailed { pair, failure };
-                    self.tell_call(now, flow.subject.call, input);
-                }
+                let nothing = Some(FlowReport::default());
+                self.on_flow_failed(now, pair, failure, nothing);
             }
+            Input::FlowBroken {
+                pair,
+                failure,
+                report,
+            } => self.on_flow_failed(now, pair, failure, report),
             Input::FlowRead { pair, report } => {
                 if let Some(flow) = self.flows.get_mut(&pair) {
+                    let report = flow.subject.total(&report);
                     flow.subject.count(&report, &mut self.counters);
                     let call = flow.subject.call;
                     self.tell_call(now, call, call::Input::FlowRead { pair, report });
                 }
             }
             Input::FlowEnded { pair, report } => {
+                let report = self.reports.total(pair, &report);
                 self.tell(Event::FlowEnded { pair, report });
                 if let Some(event) = self.reports.ended(pair, &report, &mut self.counters) {
                     self.tell(event);
@@ -239,6 +245,11 @@ impl Engine {
     /// What to do next, in order; `None` when there is nothing left.
     pub fn poll_action(&mut self) -> Option<Action> {
         self.actions.pop_front()
+    }
+
+    /// What to do about ports that no call has yet, in order; before what [`Engine::poll_action`] says.
+    pub fn poll_ports(&mut self) -> Option<PortCommand> {
+        self.ports.poll_action()
     }
 
     /// What happened, for the log. The oldest are dropped when nobody reads them.

@@ -21,6 +21,8 @@ pub(super) struct Subject {
     is_timed: [bool; 2],
     /// What of each side is in the counters.
     counted: [Quality; 2],
+    /// What it did before someone else went on with it.
+    before: FlowReport,
 }
 
 impl Subject {
@@ -32,7 +34,18 @@ impl Subject {
             networks: [a.network, b.network],
             is_timed: [a, b].map(|side| pair.kind == FlowKind::Rtp && side.clock_rate > 0),
             counted: Default::default(),
+            before: FlowReport::default(),
         }
+    }
+
+    /// Someone else goes on with it, or nobody does: so much was done until then.
+    pub(super) fn note(&mut self, report: &FlowReport) {
+        self.before = self.total(report);
+    }
+
+    /// With what was done before.
+    pub(super) fn total(&self, report: &FlowReport) -> FlowReport {
+        self.before.then(report)
     }
 
     pub(super) fn networks(&self) -> [NetworkId; 2] {
@@ -41,9 +54,11 @@ impl Subject {
 
     /// What signalling has since named.
     pub(super) fn update(&mut self, pair: &FlowPair) {
-        let counted = self.counted;
-        *self = Subject::new(self.call, pair);
-        self.counted = counted;
+        *self = Subject {
+            counted: self.counted,
+            before: self.before,
+            ..Subject::new(self.call, pair)
+        };
     }
 
     /// Counts what is new since the last report. A loss that was none after all, as the packet came late, stays counted: counters never
@@ -96,7 +111,23 @@ impl Reports {
         self.removed.insert(pair, subject);
     }
 
-    /// A pair has reported for the last time. Gives the end of its call, if that waited for nothing else.
+    /// A pair that was expected to end goes on.
+    pub(super) fn resume(&mut self, pair: PairId) -> Option<Subject> {
+        let subject = self.removed.remove(&pair)?;
+        self.due.retain(|(_, known)| *known != pair);
+        if let Some(of_call) = self.calls.get_mut(&subject.call) {
+            of_call.awaited = of_call.awaited.saturating_sub(1);
+        }
+        Some(subject)
+    }
+
+    /// A pair's last report, with what was done before.
+    pub(super) fn total(&self, pair: PairId, report: &FlowReport) -> FlowReport {
+        let subject = self.removed.get(&pair);
+        subject.map_or(*report, |subject| subject.total(report))
+    }
+
+    /// A pair has reported for the last time, in total. Gives the end of its call, if that waited for nothing else.
     pub(super) fn ended(
         &mut self,
         pair: PairId,
@@ -204,6 +235,7 @@ mod tests {
             packets,
             bytes: 172 * packets,
             latched: None,
+            silent: None,
             quality: Quality {
                 lost,
                 reordered: 1,

@@ -1,15 +1,20 @@
 //! What is there now, for whoever looks at it. Reading changes nothing.
 
+use std::net::IpAddr;
 use std::ops::Bound;
 
 use super::{CallId, Engine, Party};
-use crate::call::Call;
+use crate::call::{Call, Host};
 use crate::config::PhoneId;
-use crate::media::{FlowPair, PairId};
+use crate::media::{FlowPair, FlowReport, PairId};
 
 /// The call that a flow pair belongs to.
 #[derive(Clone, Copy)]
-pub struct FlowOwner<'e>(&'e Call);
+pub struct FlowOwner<'e> {
+    call: &'e Call,
+    before: FlowReport,
+    host: &'e Host,
+}
 
 /// A flow pair and whose it is.
 #[derive(Clone, Debug)]
@@ -28,6 +33,10 @@ pub struct FlowView {
     pub number: String,
     /// The pair.
     pub pair: FlowPair,
+    /// What it did before it fell back from the kernel to user space: whoever forwards it now does not know.
+    pub before: FlowReport,
+    /// Of each side, whether its address of ours is none of this host's now: nothing comes or leaves there until it is back.
+    pub is_gone: [bool; 2],
 }
 
 impl Engine {
@@ -37,8 +46,24 @@ impl Engine {
         let flows = self.flows.range((after, Bound::Unbounded));
         flows.filter_map(|(&pair, flow)| {
             let slot = self.calls.get(&flow.subject.call)?;
-            Some((pair, FlowOwner(&slot.call)))
+            let owner = FlowOwner {
+                call: &slot.call,
+                host: &self.host,
+                before: flow.subject.total(&FlowReport::default()),
+            };
+            Some((pair, owner))
         })
+    }
+
+    /// How many calls have media at this address of ours.
+    #[must_use]
+    pub fn calls_at(&self, address: IpAddr) -> usize {
+        let is_there = |call: &Call| {
+            let mut sides = call.flow_pairs().flat_map(|pair| &pair.sides);
+            sides.any(|side| side.local.ip() == address)
+        };
+        let calls = self.calls.values();
+        calls.filter(|slot| is_there(&slot.call)).count()
     }
 }
 
@@ -46,14 +71,14 @@ impl FlowOwner<'_> {
     /// Whether the call goes by this name: its id as the log has it (leading zeros may be left out), or the Call-ID of one of its legs.
     #[must_use]
     pub fn is_named(&self, name: &str) -> bool {
-        u64::from_str_radix(name, 16).is_ok_and(|id| CallId(id) == self.0.id())
-            || self.0.sip_call_ids().any(|id| id == name)
+        u64::from_str_radix(name, 16).is_ok_and(|id| CallId(id) == self.call.id())
+            || self.call.sip_call_ids().any(|id| id == name)
     }
 
     /// The pair of this id, if it is one of the call's.
     #[must_use]
     pub fn view(&self, pair: PairId) -> Option<FlowView> {
-        let call = self.0;
+        let call = self.call;
         let pair = call.flow_pairs().find(|known| known.id == pair)?;
         let (from, to) = call.parties().unwrap_or((Party::Nobody, Party::Nobody));
         Some(FlowView {
@@ -64,6 +89,11 @@ impl FlowOwner<'_> {
             to,
             number: call.number().to_owned(),
             pair: pair.clone(),
+            before: self.before,
+            is_gone: pair
+                .sides
+                .each_ref()
+                .map(|side| self.host.lacks(side.local.ip())),
         })
     }
 }

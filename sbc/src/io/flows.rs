@@ -93,9 +93,13 @@ impl Flows {
             FlowCommand::Update(pair) => {
                 let id = pair.id;
                 let failure = self.update(pair).err()?;
-                // What cannot be as it should is not installed at all. What it did is lost with it.
-                let _ = self.remove(id);
-                Some(Input::FlowFailed { pair: id, failure })
+                // What cannot be as it should is not installed at all.
+                let report = self.remove(id);
+                Some(Input::FlowBroken {
+                    pair: id,
+                    failure,
+                    report,
+                })
             }
             FlowCommand::Read(pair) => match &self.fast_path {
                 Some(fast_path) if self.pinned.contains(&pair) => {
@@ -136,16 +140,21 @@ impl Flows {
         Arc::clone(&self.doubt)
     }
 
-    /// Pairs that the kernel can forward no more, since their way has changed: the engine has user space take them. What they did in the kernel
-    /// is in the totals, not in the pair's own report.
+    /// Pairs that the kernel can forward no more, since their way has changed: the engine has user space take them.
     pub(super) fn refused(&mut self) -> Vec<Input> {
         let refused = self.fast_path.as_mut().map(FastPath::refused);
         self.failed(refused.into_iter().flatten().collect())
     }
 
-    /// Whether [`Flows::tend`] is due a few times a second.
-    pub(super) fn has_prefixes(&self) -> bool {
-        self.fast_path.as_ref().is_some_and(FastPath::has_prefixes)
+    /// Whether [`Flows::glance`] and [`Flows::tend`] are due, as often as the fast path says.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.fast_path.as_ref().is_some_and(FastPath::is_waiting)
+    }
+
+    /// Finds the ways to a few peers that were let in out of a prefix, if one is missed. What comes back is for the engine.
+    pub(super) fn glance(&mut self) -> Vec<Input> {
+        let refused = self.fast_path.as_mut().map(FastPath::glance);
+        self.failed(refused.into_iter().flatten().collect())
     }
 
     /// Finds the ways to peers that were let in out of a prefix. What comes back is for the engine.
@@ -155,12 +164,17 @@ impl Flows {
     }
 
     fn failed(&mut self, refused: Vec<(PairId, Fallback)>) -> Vec<Input> {
-        let failed = |(pair, reason)| {
-            self.forget(pair);
-            let failure = FlowFailure::Kernel(reason);
-            Input::FlowFailed { pair, failure }
+        let broken = |(pair, reason)| {
+            let fast_path = self.fast_path.as_mut();
+            let report = fast_path.and_then(|fast_path| fast_path.remove(pair));
+            self.pinned.remove(&pair);
+            Input::FlowBroken {
+                pair,
+                failure: FlowFailure::Kernel(reason),
+                report: Some(report.unwrap_or_default()),
+            }
         };
-        refused.into_iter().map(failed).collect()
+        refused.into_iter().map(broken).collect()
     }
 
     /// Interfaces or addresses have changed; `moved` are the networks that have other addresses now. What comes back is for the engine.
@@ -174,12 +188,6 @@ impl Flows {
         }
         let announce = |(network, path)| Input::NetworkPath { network, path };
         changes.paths.into_iter().map(announce).collect()
-    }
-
-    /// How many pairs the kernel knows at this address of ours.
-    pub(super) fn pairs_at(&self, address: IpAddr) -> usize {
-        let fast_path = self.fast_path.as_ref();
-        fast_path.map_or(0, |fast_path| fast_path.pairs_at(address))
     }
 
     /// What the kernel and the workers have counted.

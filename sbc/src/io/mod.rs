@@ -1,7 +1,7 @@
 //! The shells: they perform actions and decide nothing. L2: may import everything of ours; nothing imports it.
 //!
 //! [`run::start`] opens sockets and media paths and gives the engine to one task. `signalling` is SIP on the wire, `flows`
-//! passes flow commands to whoever forwards media (`media` in user space), `metrics` and `admin` show what was counted, `log`
+//! passes flow commands to whoever forwards media (`media` in user space), `held` holds ports until calls have them, `metrics` and `admin` show what was counted, `log`
 //! what happened, `host` what this machine is,
 //! `changes` and `addresses` when that changes and what follows from it.
 
@@ -12,6 +12,7 @@ mod changes;
 mod control;
 pub mod fast_path;
 mod flows;
+mod held;
 pub mod host;
 pub mod log;
 pub mod media;

@@ -10,6 +10,7 @@ use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use tokio::time::{Interval, MissedTickBehavior};
 use tracing::{info, warn};
 
 use super::addresses::{Addresses, Change};
@@ -17,7 +18,9 @@ use super::bind::{self, ListenError, Purpose};
 use super::changes::Changes;
 use super::control::Request;
 pub use super::control::{Control, Phase};
+use super::fast_path::{GLANCE, TEND};
 use super::flows::Flows;
+use super::held::Held;
 use super::host::HostAddress;
 use super::log::Journal;
 use super::media::WorkersError;
@@ -32,8 +35,6 @@ use crate::media::NetworkPath;
 const BATCH: usize = 64;
 /// More threads than this for media in user space are not started unasked.
 const MAX_WORKERS: usize = 8;
-/// How often next hops are found for peers that were let in out of a prefix.
-const TEND: Duration = Duration::from_millis(250);
 /// How long the last messages have to leave.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
@@ -164,6 +165,7 @@ pub async fn start(config: Arc<Config>, options: Options) -> Result<Running, Sta
         engine: Engine::new(Arc::clone(&config), options.seed, Instant::now()),
         signalling,
         flows,
+        held: Held::default(),
         events,
         asked,
         counters,
@@ -201,6 +203,7 @@ struct Shell {
     engine: Engine,
     signalling: Signalling,
     flows: Flows,
+    held: Held,
     events: Events,
     asked: mpsc::Receiver<Request>,
     counters: Arc<Counters>,
@@ -219,8 +222,7 @@ impl Shell {
     async fn run(mut self) {
         let mut batch: Vec<Event> = Vec::with_capacity(BATCH);
         let doubt = self.flows.doubt();
-        let mut tend = tokio::time::interval(TEND);
-        tend.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Skip);
+        let (mut tend, mut glance) = (every(TEND), every(GLANCE));
         while !self.is_over() {
             let due = [self.engine.poll_timeout(), self.stopping];
             let due = due.into_iter().flatten().min();
@@ -230,7 +232,8 @@ impl Shell {
                 () = self.events.receive(&mut batch, BATCH) => {}
                 () = self.changes.next() => self.look_at_addresses(),
                 () = doubt.notified() => self.take_back_refused(),
-                _ = tend.tick(), if self.flows.has_prefixes() => self.tend(),
+                _ = tend.tick(), if self.flows.is_waiting() => self.tend(Flows::tend),
+                _ = glance.tick(), if self.flows.is_waiting() => self.tend(Flows::glance),
                 () = sleep_until(due) => {}
             }
             let now = Instant::now();
@@ -320,8 +323,8 @@ impl Shell {
             match change {
                 Change::Host(addresses) => self.inputs.push_back(Input::HostAddresses(addresses)),
                 Change::Gone(network, address) => {
-                    let (network, calls) = (self.name(network), self.flows.pairs_at(address));
-                    warn!(network, %address, calls, "the address is gone: nothing comes or leaves there until it is back");
+                    let (network, calls) = (self.name(network), self.engine.calls_at(address));
+                    warn!(network, %address, calls, "the address is gone: nothing comes or leaves there until it is back; calls there are silent, and end when media_timeout or someone ends them");
                 }
                 Change::Back(network, address) => {
                     info!(network = self.name(network), %address, "the address is back");
@@ -357,8 +360,8 @@ impl Shell {
             return None;
         }
         for &address in old.iter().filter(|address| !had.contains(address)) {
-            let pairs = self.flows.pairs_at(address);
-            warn!(network = name, %address, pairs, "the address is another one now: media of calls at the old one has ended");
+            let calls = self.engine.calls_at(address);
+            warn!(network = name, %address, calls, "the address is another one now: calls at the old one are silent, and end when media_timeout or someone ends them");
             self.inputs.extend(self.signalling.remove(id, address));
         }
         self.addresses.adopt(id, had.clone());
@@ -370,8 +373,9 @@ impl Shell {
         self.turn(Instant::now());
     }
 
-    fn tend(&mut self) {
-        self.inputs.extend(self.flows.tend());
+    fn tend(&mut self, look: fn(&mut Flows) -> Vec<Input>) {
+        let refused = look(&mut self.flows);
+        self.inputs.extend(refused);
         if !self.inputs.is_empty() {
             self.turn(Instant::now());
         }
@@ -389,6 +393,10 @@ impl Shell {
     /// Tells the engine what it has yet to be told and does what it says, until neither is left.
     fn turn(&mut self, now: Instant) {
         loop {
+            // What a call has got is let go before its flows are installed there.
+            while let Some(command) = self.engine.poll_ports() {
+                self.inputs.extend(self.held.perform(command));
+            }
             while let Some(action) = self.engine.poll_action() {
                 match action {
                     Action::Send { hop, bytes } => {
@@ -413,6 +421,13 @@ impl Shell {
             }
         }
     }
+}
+
+/// Ticks, of which none is made up for.
+fn every(period: Duration) -> Interval {
+    let mut ticks = tokio::time::interval(period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    ticks
 }
 
 async fn sleep_until(due: Option<Instant>) {

@@ -220,6 +220,41 @@ pub struct FlowReport {
     pub sides: [FlowCount; 2],
 }
 
+impl FlowReport {
+    /// What a pair did that one has forwarded, and then another.
+    #[must_use]
+    pub fn then(&self, later: &FlowReport) -> FlowReport {
+        let [a, b] = &self.sides;
+        let [later_a, later_b] = &later.sides;
+        FlowReport {
+            sides: [a.then(later_a), b.then(later_b)],
+        }
+    }
+}
+
+impl FlowCount {
+    fn then(&self, later: &FlowCount) -> FlowCount {
+        let (was, is) = (&self.quality, &later.quality);
+        FlowCount {
+            packets: self.packets + later.packets,
+            bytes: self.bytes + later.bytes,
+            latched: later.latched,
+            silent: later.silent,
+            quality: Quality {
+                lost: was.lost + is.lost,
+                reordered: was.reordered + is.reordered,
+                duplicate: was.duplicate + is.duplicate,
+                ssrc_changes: was.ssrc_changes + is.ssrc_changes,
+                jitter: if later.packets > 0 {
+                    is.jitter
+                } else {
+                    was.jitter
+                },
+            },
+        }
+    }
+}
+
 /// Packets let in at one side.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FlowCount {
@@ -229,6 +264,8 @@ pub struct FlowCount {
     pub bytes: u64,
     /// Where they come from, once latched.
     pub latched: Option<SocketAddr>,
+    /// How long ago the last of them came; none where none has, or the flow has ended.
+    pub silent: Option<Duration>,
     /// How well they came. All zero for RTCP and what is opaque.
     pub quality: Quality,
 }

@@ -20,7 +20,7 @@ pub use call::{AfterFailure, CallMedia, MAX_LEGS};
 pub use described::MAX_STREAMS;
 pub use flow::*;
 pub use leg::{End, LegId};
-pub use ports::{Exhausted, PortPair, Ports, REST, REST_TAKEN};
+pub use ports::{Exhausted, PortCommand, PortPair, Ports, REST, REST_TAKEN, Reserve};
 pub use refused::{Misfit, Refused, Unsupported};
 pub use stats::{LegMedia, MediaStats, NetworkMedia, Traffic};
 pub use verdict::{

@@ -18,18 +18,49 @@ pub const REST: Duration = Duration::from_secs(30);
 /// How long a pair is left alone that someone else on this host holds.
 pub const REST_TAKEN: Duration = Duration::from_secs(600);
 
+/// Pairs of each address that the shells hold open ahead: more than one message of a peer takes.
+const STOCK: usize = 16;
+
+/// So many pairs in a row may turn out to be someone else's until no more of that address are tried before the next call.
+const TRIES: usize = 32;
+
+/// What is to be done about a pair of ports that no call has yet. The shells know whether someone else on this host holds one of the two; so a
+/// call gets a pair that nobody had until then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PortCommand {
+    /// Hold both open, and say with [`Ports::found`] whether they could be had.
+    Hold(Reserve),
+    /// Hold them no more: a call has them, or nobody wants them. What is not held is nothing to do.
+    Release(Reserve),
+}
+
+/// A pair of ports that no call has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Reserve {
+    /// The side of the box.
+    pub network: NetworkId,
+    /// That of RTP; RTCP has the next.
+    pub rtp: SocketAddr,
+}
+
 /// The port pools of all networks. Takes in logarithmic time and never blocks; also gives flow pairs their names.
 #[derive(Debug)]
 pub struct Ports {
     pools: BTreeMap<(NetworkId, IpAddr), Pool>,
     random: ChaCha12Rng,
     next_pair: u64,
+    releases: VecDeque<Reserve>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Pool {
     /// RTP ports in no order.
     free: Vec<u16>,
+    /// Free ones that the shells hold, and those that they have been asked to.
+    held: VecDeque<u16>,
+    asked: BTreeSet<u16>,
+    /// How many may still turn out to be someone else's.
+    tries: usize,
     /// When each is free again, soonest first: all rests of one kind are equally long.
     resting: VecDeque<(Instant, u16)>,
     taken: VecDeque<(Instant, u16)>,
@@ -93,6 +124,7 @@ impl Ports {
             pools,
             random: ChaCha12Rng::from_seed(seed),
             next_pair: 1,
+            releases: VecDeque::new(),
         }
     }
 
@@ -107,6 +139,16 @@ impl Ports {
             if *id == network {
                 pool.retired = !addresses.contains(address);
             }
+            if pool.retired {
+                for rtp in std::mem::take(&mut pool.held) {
+                    let rtp_at = SocketAddr::new(*address, rtp);
+                    pool.free.push(rtp);
+                    self.releases.push_back(Reserve {
+                        network: *id,
+                        rtp: rtp_at,
+                    });
+                }
+            }
             !(pool.retired && pool.leased.is_empty())
         });
         for &address in addresses {
@@ -116,7 +158,7 @@ impl Ports {
         }
     }
 
-    /// A random free pair at one of our addresses.
+    /// A random free pair at one of our addresses; one that the shells hold, if they hold any.
     ///
     /// # Errors
     /// When none is free, or the address is none of that network's.
@@ -131,12 +173,18 @@ impl Ports {
             .get_mut(&(network, address))
             .ok_or(Exhausted { address })?;
         pool.wake(now);
-        if pool.free.is_empty() {
-            return Err(Exhausted { address });
-        }
-        // A multiply in place of a division; its bias over 2^32 is of no consequence for 2^14 pairs.
-        let draw = u64::from(self.random.next_u32()) * pool.free.len() as u64;
-        let rtp = pool.free.swap_remove((draw >> 32) as usize);
+        pool.tries = TRIES;
+        let rtp = match pool.held.pop_front() {
+            Some(rtp) => {
+                let rtp_at = SocketAddr::new(address, rtp);
+                self.releases.push_back(Reserve {
+                    network,
+                    rtp: rtp_at,
+                });
+                rtp
+            }
+            None => pool.draw(&mut self.random).ok_or(Exhausted { address })?,
+        };
         pool.leased.insert(rtp);
         Ok(PortPair {
             network,
@@ -144,6 +192,45 @@ impl Ports {
             rtp,
             taken: false,
         })
+    }
+
+    /// What to do about ports that no call has, in order. A pair that is to be held is out of the pool until [`Ports::found`]; whoever never asks
+    /// this has calls take what they get.
+    pub fn poll_action(&mut self) -> Option<PortCommand> {
+        if let Some(reserve) = self.releases.pop_front() {
+            return Some(PortCommand::Release(reserve));
+        }
+        for (&(network, address), pool) in &mut self.pools {
+            if let Some(rtp) = pool.wants(&mut self.random) {
+                let rtp = SocketAddr::new(address, rtp);
+                return Some(PortCommand::Hold(Reserve { network, rtp }));
+            }
+        }
+        None
+    }
+
+    /// Whether a pair that was to be held is, or someone else has one of its ports: then it rests for [`REST_TAKEN`], and another one is tried.
+    pub fn found(&mut self, now: Instant, reserve: Reserve, is_taken: bool) {
+        let (address, rtp) = (reserve.rtp.ip(), reserve.rtp.port());
+        let pool = self.pools.get_mut(&(reserve.network, address));
+        let Some((pool, true)) = pool.map(|pool| {
+            let was_asked = pool.asked.remove(&rtp);
+            (pool, was_asked)
+        }) else {
+            // The pool is gone with its address.
+            self.releases.push_back(reserve);
+            return;
+        };
+        if is_taken {
+            pool.tries = pool.tries.saturating_sub(1);
+            pool.taken.push_back((now + REST_TAKEN, rtp));
+        } else if pool.retired {
+            pool.free.push(rtp);
+            self.releases.push_back(reserve);
+        } else {
+            pool.tries = TRIES;
+            pool.held.push_back(rtp);
+        }
     }
 
     /// Gives a pair back after use: it rests for [`REST`], or [`REST_TAKEN`].
@@ -183,9 +270,7 @@ impl Ports {
     /// Free ports of a network, both of each pair; resting ones are not free. As of the last [`Ports::handle_timeout`].
     #[must_use]
     pub fn free(&self, network: NetworkId) -> u64 {
-        self.of(network)
-            .map(|pool| 2 * pool.free.len() as u64)
-            .sum()
+        self.of(network).map(|pool| 2 * pool.unused() as u64).sum()
     }
 
     /// The same as of now.
@@ -193,7 +278,7 @@ impl Ports {
     pub fn free_at(&self, now: Instant, network: NetworkId) -> u64 {
         let rested = |queue: &VecDeque<(Instant, u16)>| queue.partition_point(|&(at, _)| at <= now);
         self.of(network)
-            .map(|pool| 2 * (pool.free.len() + rested(&pool.resting) + rested(&pool.taken)) as u64)
+            .map(|pool| 2 * (pool.unused() + rested(&pool.resting) + rested(&pool.taken)) as u64)
             .sum()
     }
 
@@ -239,8 +324,38 @@ impl Pool {
         let (first, last) = ports.into_inner();
         Pool {
             free: (first..last).filter(|port| port % 2 == 0).collect(),
-            ..Pool::default()
+            held: VecDeque::new(),
+            asked: BTreeSet::new(),
+            tries: TRIES,
+            resting: VecDeque::new(),
+            taken: VecDeque::new(),
+            leased: BTreeSet::new(),
+            retired: false,
         }
+    }
+
+    /// A free one at random.
+    fn draw(&mut self, random: &mut ChaCha12Rng) -> Option<u16> {
+        // A multiply in place of a division; its bias over 2^32 is of no consequence for 2^14 pairs.
+        let draw = u64::from(random.next_u32()) * self.free.len() as u64;
+        let at = (draw >> 32) as usize;
+        (at < self.free.len()).then(|| self.free.swap_remove(at))
+    }
+
+    /// One that the shells should hold too.
+    fn wants(&mut self, random: &mut ChaCha12Rng) -> Option<u16> {
+        let is_full = self.held.len() + self.asked.len() >= STOCK;
+        if is_full || self.retired || self.asked.len() >= self.tries || self.free.is_empty() {
+            return None;
+        }
+        let rtp = self.draw(random)?;
+        self.asked.insert(rtp);
+        Some(rtp)
+    }
+
+    /// Those that a call can have now.
+    fn unused(&self) -> usize {
+        self.free.len() + self.held.len() + self.asked.len()
     }
 
     fn wake(&mut self, now: Instant) {
@@ -256,83 +371,4 @@ impl Pool {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use super::*;
-    use crate::media::tests::support::{INSIDE, OUTSIDE, config, ip};
-
-    #[test]
-    fn a_pool_outlives_its_address_until_its_last_call_has_ended() {
-        let now = Instant::now();
-        let (old, new) = (ip("10.71.2.1"), ip("10.71.2.7"));
-        let mut ports = Ports::new(&config(), [1; 32]);
-        let before = ports.free(INSIDE);
-        let pair = ports.take(now, INSIDE, old).unwrap();
-        let place = pair.rtp();
-        ports.readdress(INSIDE, &[new], &(20000..=20009));
-        assert_eq!(ports.free(INSIDE), 10);
-        assert!(ports.take(now, INSIDE, new).is_ok());
-        assert!(ports.is_ours(place));
-        // It is back before the call has ended: its port is still the call's.
-        ports.readdress(INSIDE, &[old, new], &(20000..=20009));
-        assert_eq!(ports.free(INSIDE), before - 2 + 8);
-        ports.readdress(INSIDE, &[new], &(20000..=20009));
-        ports.give_back(now, pair);
-        assert!(!ports.is_ours(place));
-        assert!(ports.take(now, INSIDE, old).is_err());
-    }
-
-    #[test]
-    fn pairs_are_even_distinct_random_and_rest() {
-        let now = Instant::now();
-        let address = ip("10.71.2.1");
-        let take_all = |seed: u8| {
-            let mut ports = Ports::new(&config(), [seed; 32]);
-            let pairs: Vec<_> =
-                std::iter::from_fn(|| ports.take(now, INSIDE, address).ok()).collect();
-            (ports, pairs)
-        };
-        let (mut ports, pairs) = take_all(1);
-        let numbers: Vec<_> = pairs.iter().map(|p| p.rtp().port()).collect();
-        let sorted: BTreeSet<_> = numbers.iter().copied().collect();
-        assert!(sorted.iter().copied().eq((30_000..30_100).step_by(2)));
-        assert!(pairs.iter().all(|p| p.rtcp().port() == p.rtp().port() + 1));
-        let others: Vec<_> = take_all(2).1.iter().map(|p| p.rtp().port()).collect();
-        assert_ne!(numbers, others);
-        assert_ne!(numbers, Vec::from_iter(sorted));
-        assert_eq!(ports.free(INSIDE), 0);
-        assert!(ports.is_ours(pairs[7].rtp()) && ports.is_ours(pairs[7].rtcp()));
-        assert_eq!(ports.take(now, INSIDE, address), Err(Exhausted { address }));
-
-        let place = pairs[7].rtp();
-        for pair in pairs {
-            ports.give_back(now, pair);
-        }
-        assert!(!ports.is_ours(place));
-        assert_eq!(
-            (ports.poll_timeout(), ports.free(INSIDE)),
-            (Some(now + REST), 0)
-        );
-        ports.handle_timeout(now + REST - Duration::from_millis(1));
-        assert_eq!(ports.free(INSIDE), 0);
-        ports.handle_timeout(now + REST);
-        assert_eq!((ports.poll_timeout(), ports.free(INSIDE)), (None, 100));
-    }
-
-    #[test]
-    fn each_address_has_ports_of_its_own() {
-        let now = Instant::now();
-        let mut ports = Ports::new(&config(), [1; 32]);
-        assert_eq!(ports.free(OUTSIDE), 200);
-        let pair = ports.take(now, OUTSIDE, ip("fd00::1")).unwrap();
-        assert_eq!(pair.rtp().ip(), ip("fd00::1"));
-        assert_eq!(ports.free(OUTSIDE), 198);
-        assert_eq!(ports.free_at(now, INSIDE), 100);
-        let address = ip("10.71.2.1");
-        assert_eq!(
-            ports.take(now, OUTSIDE, address),
-            Err(Exhausted { address })
-        );
-    }
-}
+mod tests;

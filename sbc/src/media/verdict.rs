@@ -87,6 +87,7 @@ pub fn flow_count(
         packets: now.packets.wrapping_sub(then.packets),
         bytes: now.bytes.wrapping_sub(then.bytes),
         latched: latched(config, now),
+        silent: None,
         quality: Quality {
             lost: since(stream.lost, before.lost),
             reordered: since(stream.reordered, before.reordered),

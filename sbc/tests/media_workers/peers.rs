@@ -93,12 +93,14 @@ fn the_first_permitted_source_has_the_flow_until_the_named_one_speaks(driver: Dr
                     packets: 3,
                     bytes: 3 * 172,
                     latched: latched(&talk.a),
+                    silent: None,
                     quality: lost(3),
                 },
                 FlowCount {
                     packets: 2,
                     bytes: 2 * 172,
                     latched: latched(&talk.b),
+                    silent: None,
                     quality: lost(4),
                 },
             ]

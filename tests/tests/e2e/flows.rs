@@ -66,6 +66,9 @@ fn shows(fast_path: FastPath) -> Result<()> {
         let received = side.received.unwrap_or_default();
         assert!((100..300).contains(&received.packets), "{out}");
         assert!(received.bytes > received.packets * 100, "{out}");
+        // Of a packet every 20 ms, on a machine that has other things to do.
+        let silent = received.last_packet_ms;
+        assert!(silent.is_some_and(|silent| silent < 5000), "{out}");
         assert_eq!((received.lost, received.duplicate), (0, 0), "{out}");
     }
     // 20 ms a packet.

@@ -1,6 +1,7 @@
 //! End to end: the box as a process among real clients in network namespaces, as root.
 
 mod bad_input;
+mod fallback;
 mod firewall;
 mod first_call;
 mod flows;
@@ -17,3 +18,4 @@ mod spray;
 mod start;
 mod street;
 mod support;
+mod taken;

@@ -1,7 +1,11 @@
 //! Interfaces that go and come back, and several addresses and networks on one.
 
-use sbc::config::NetworkId;
+use std::time::{Duration, Instant};
+
+use sbc::config::{Listener, NetworkId};
 use sbc::media::{Fallback, NetworkPath};
+use sbc::shed::{Action, Ban, By};
+use sbc::sip::Transport;
 
 use super::lab::{Lab, NATIVE, PHONE, call, ip, network, of, until};
 use super::load::Load;
@@ -122,6 +126,62 @@ fn media_ranges_follow_addresses() {
         )];
         let changes = lab.edge.enter(|| fast_path.refresh(&moved)).unwrap();
         assert_eq!((changes.paths.len(), changes.notes), (0, Vec::new()));
+    }
+}
+
+/// Who is banned is heard at no address that a network has, and whose the others are is not the box's to say.
+#[test]
+fn what_is_shed_follows_addresses() {
+    let Some(lab) = Lab::build("shed") else {
+        return;
+    };
+    let mut config = super::lab::config();
+    config.networks[1].bind = sbc::config::Bind::Interface("e1".to_owned());
+    config.networks[1].sip = vec![Listener {
+        transport: Transport::Udp,
+        port: 5060,
+    }];
+    let mut fast_path = lab.open_with(&config);
+    for last in [7, 8] {
+        lab.edge
+            .ip(&format!("addr add 10.7.1.{last}/24 dev e1"))
+            .unwrap();
+    }
+    fast_path.shed(&Action::Ban(Ban {
+        network: NetworkId(1),
+        prefix: "10.7.1.2/32".parse().unwrap(),
+        until: Instant::now() + Duration::from_secs(3600),
+        by: By::Operator,
+    }));
+    let carrier = lab.socket(&lab.carrier, "10.7.1.2:5060");
+    let sockets = [1, 7, 8].map(|last| {
+        let at = format!("10.7.1.{last}:5060");
+        (lab.socket(&lab.edge, &at), at)
+    });
+    let banned = |fast_path: &sbc::io::fast_path::FastPath| {
+        fast_path.stats().networks[&NetworkId(1)].dropped["banned"]
+    };
+    // The address that the network has, whose SIP is dropped there; the stack has the rest.
+    let look = |fast_path: &sbc::io::fast_path::FastPath, has: &str| {
+        for (socket, at) in &sockets {
+            let before = banned(fast_path);
+            let mut bytes = [0; 16];
+            let mut is_heard = false;
+            until("it is shed, or heard", || {
+                carrier.send_to(b"OPTIONS", at).unwrap();
+                is_heard = socket.recv_from(&mut bytes).is_ok();
+                is_heard || banned(fast_path) > before
+            });
+            assert_eq!(is_heard, at != has, "{at}, the network has {has}");
+        }
+    };
+    look(&fast_path, "10.7.1.1:5060");
+    for last in [7, 8, 1] {
+        let address = format!("10.7.1.{last}");
+        let moved = [(NetworkId(1), vec![ip(&address)])];
+        let changes = lab.edge.enter(|| fast_path.refresh(&moved)).unwrap();
+        assert_eq!((changes.paths.len(), changes.notes), (0, Vec::new()));
+        look(&fast_path, &format!("{address}:5060"));
     }
 }
 

@@ -8,3 +8,4 @@ mod interfaces;
 mod lab;
 mod load;
 mod routes;
+mod seen;

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::engine::Event;
-use crate::media::{Fallback, NetworkPath, PairId, Path, XdpMode};
+use crate::media::{Fallback, FlowCount, FlowReport, NetworkPath, PairId, Path, Quality, XdpMode};
 
 #[test]
 fn a_full_table_is_503_and_is_counted() {
@@ -103,6 +103,96 @@ fn a_flow_that_the_kernel_refuses_goes_through_user_space_and_says_why() {
             ..
         }
     )));
+}
+
+#[test]
+fn what_a_flow_did_in_the_kernel_is_in_its_calls_report_once_it_has_fallen_back() {
+    for is_up_again in [true, false] {
+        let mut bench = bench();
+        for network in [LEFT, RIGHT] {
+            let path = NetworkPath::Kernel {
+                mode: XdpMode::Native,
+            };
+            let input = Input::NetworkPath { network, path };
+            bench.engine.handle_input(bench.now, input);
+        }
+        let (.., flows) = set_up(&mut bench);
+        let [(rtp, _), (rtcp, _)] = ids(&flows)[..] else {
+            panic!("{flows:?}")
+        };
+        let report = |packets, lost| {
+            let count = FlowCount {
+                packets,
+                bytes: 172 * packets,
+                quality: Quality {
+                    lost,
+                    ..Quality::default()
+                },
+                ..FlowCount::default()
+            };
+            FlowReport { sides: [count; 2] }
+        };
+        let read = |pair, report| Input::FlowRead { pair, report };
+        bench
+            .engine
+            .handle_input(bench.now, read(rtp, report(60, 2)));
+        let kernel = Fallback::Route;
+        bench.engine.handle_input(
+            bench.now,
+            Input::FlowBroken {
+                pair: rtp,
+                failure: match is_up_again {
+                    true => FlowFailure::Kernel(kernel),
+                    false => FlowFailure::Overloaded,
+                },
+                report: Some(report(100, 3)),
+            },
+        );
+        let lost = |bench: &Bench| bench.engine.stats(bench.now).media_quality[&LEFT].lost;
+        let mut removed = vec![rtcp];
+        if is_up_again {
+            let view = bench.engine.flows(None).next().unwrap();
+            assert_eq!(view.1.view(rtp).unwrap().before, report(100, 3));
+            bench
+                .engine
+                .handle_input(bench.now, read(rtp, report(5, 1)));
+            assert_eq!(lost(&bench), 4);
+            bench.engine.handle_input(bench.now, Input::Stop);
+            removed.push(rtp);
+        }
+        bench.actions();
+        for pair in removed {
+            let report = report(10, 4);
+            bench
+                .engine
+                .handle_input(bench.now, Input::FlowEnded { pair, report });
+        }
+        // Of RTCP no loss is known, but this one says so.
+        let [all, missed] = if is_up_again { [110, 7] } else { [100, 3] };
+        assert_eq!(lost(&bench), missed + 4);
+        let told: Vec<_> = std::iter::from_fn(|| bench.engine.poll_event()).collect();
+        let of_call = |event: &Event| match event {
+            Event::CallEnded { media, .. } => Some(media.map(|leg| (leg.packets, leg.lost))),
+            _ => None,
+        };
+        let of_call: Vec<_> = told.iter().filter_map(of_call).collect();
+        assert_eq!(of_call, [[(all, missed); 2]]);
+        let of_flow = |event: &Event| match event {
+            Event::FlowEnded { pair, report } if *pair == rtp => Some(report.sides[0].packets),
+            _ => None,
+        };
+        let of_flow: Vec<_> = told.iter().filter_map(of_flow).collect();
+        assert_eq!(
+            of_flow,
+            [110]
+                .into_iter()
+                .filter(|_| is_up_again)
+                .collect::<Vec<_>>()
+        );
+        bench.pass(Duration::from_secs(60));
+        bench.actions();
+        bench.assert_empty();
+    }
 }
 
 #[test]

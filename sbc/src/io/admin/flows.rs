@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::Admin;
 use super::api::{json, refused, unanswered};
-use super::types::{Flow, FlowPage, Received, Side};
+use super::types::{ADDRESS_GONE, Flow, FlowPage, Received, Side};
 use crate::config::Config;
 use crate::engine::{FlowView, Party};
 use crate::io::control::{ANSWER, Request};
@@ -81,6 +81,7 @@ async fn rows(config: &Config, part: Part) -> Vec<Flow> {
     }
     let row = |(view, report): (FlowView, Option<FlowReport>)| {
         let report = report.or_else(|| reports.remove(&view.pair.id));
+        let report = report.map(|report| view.before.then(&report));
         flow(config, view, report)
     };
     part.rows.into_iter().map(row).collect()
@@ -95,6 +96,7 @@ fn flow(config: &Config, view: FlowView, report: Option<FlowReport>) -> Flow {
     let phone = view.from_phone.and_then(|id| config.phones.get(id.index()));
     let party = |party: Party| party_label(config, party);
     let [first, second] = &pair.sides;
+    let [gone_first, gone_second] = view.is_gone;
     let [at_first, at_second] = [0, 1].map(|side| report.and_then(|r| r.sides.get(side).copied()));
     Flow {
         pair: pair.id.0,
@@ -108,8 +110,8 @@ fn flow(config: &Config, view: FlowView, report: Option<FlowReport>) -> Flow {
         reason: reason.map(|reason| reason.label().to_owned()),
         why: reason.map(|reason| reason.words().to_owned()),
         sides: [
-            side(config, first, at_first),
-            side(config, second, at_second),
+            side(config, first, at_first, gone_first),
+            side(config, second, at_second, gone_second),
         ],
     }
 }
@@ -123,10 +125,11 @@ fn kind(kind: FlowKind, sides: &[media::Side; 2]) -> &'static str {
     }
 }
 
-fn side(config: &Config, side: &media::Side, count: Option<FlowCount>) -> Side {
+fn side(config: &Config, side: &media::Side, count: Option<FlowCount>, is_gone: bool) -> Side {
     Side {
         network: network_name(config, side.network).to_owned(),
         local: side.local,
+        fault: is_gone.then(|| ADDRESS_GONE.to_owned()),
         named: side.named,
         sources: side.sources.iter().map(ToString::to_string).collect(),
         latched: count.and_then(|count| count.latched),
@@ -138,6 +141,7 @@ fn received(count: FlowCount) -> Received {
     Received {
         packets: count.packets,
         bytes: count.bytes,
+        last_packet_ms: count.silent.map(|silent| silent.as_millis() as u64),
         packets_per_second: None,
         lost: count.quality.lost,
         reordered: count.quality.reordered,

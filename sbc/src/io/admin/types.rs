@@ -58,6 +58,9 @@ pub struct Side {
     pub network: String,
     /// Ours.
     pub local: SocketAddr,
+    /// Why nothing can come or leave there now: `address-gone` where this host does not have that address any more.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub fault: Option<String>,
     /// What the peer's SDP names.
     pub named: Option<SocketAddr>,
     /// Where else the peer's packets may come from.
@@ -68,6 +71,9 @@ pub struct Side {
     pub received: Option<Received>,
 }
 
+/// A [`Side::fault`].
+pub const ADDRESS_GONE: &str = "address-gone";
+
 /// What came in at one side.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Received {
@@ -75,6 +81,9 @@ pub struct Received {
     pub packets: u64,
     /// Bytes of UDP payload.
     pub bytes: u64,
+    /// Milliseconds since the last of them came, to a few tenths of a second; absent where none has.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub last_packet_ms: Option<u64>,
     /// Packets in a second: for whoever reads twice to put in.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub packets_per_second: Option<f64>,

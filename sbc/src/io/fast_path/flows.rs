@@ -1,13 +1,17 @@
 //! The flow pairs that are installed, and their rows in the kernel's tables.
 
+mod waiting;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 
-use sbc_ebpf::abi::{Address, FlowConfig, FlowState, Latched, MAX_CANDIDATES};
+use sbc_ebpf::abi::{FlowConfig, FlowState, MAX_CANDIDATES};
 
+use self::waiting::{Peer, Stray, peer};
 use super::next_hops::{NextHops, Way};
 use super::program::Program;
 use super::tables::{Places, Rows, Slots, next_epoch};
+use super::ticks;
 use crate::engine::FlowFailure;
 use crate::media::{
     Fallback, FlowKind, FlowPair, FlowReport, MediaStats, PairId, Path, Side, Slot, candidates,
@@ -20,8 +24,10 @@ pub(super) struct Flows {
     slots: Slots,
     rows: Rows,
     places: Places,
-    /// Pairs that let in whole prefixes.
-    prefixed: BTreeSet<PairId>,
+    /// Pairs that let in whole prefixes, and do not know yet who of them speaks.
+    waiting: BTreeSet<PairId>,
+    /// The last one that a glance has read.
+    glanced: PairId,
     /// Traffic of flows that have ended.
     ended: MediaStats,
 }
@@ -41,12 +47,9 @@ struct Written {
     rows: [u32; 2],
     places: [u32; 2],
     ways: Vec<(IpAddr, IpAddr)>,
-    /// Where peers are that were let in out of a prefix, as far as there is a way to them in `ways`.
-    strays: [Option<Stray>; 2],
+    /// For each flow, whether there is a way in `ways` to whom it goes to: one who may be anywhere in a prefix has to speak first.
+    has_way: [bool; 2],
 }
-
-/// A peer that was let in out of a prefix: which candidate, and its address.
-type Stray = (usize, IpAddr);
 
 /// The tables that a pair is written to.
 struct Tables<'a> {
@@ -61,7 +64,8 @@ impl Flows {
             slots: Slots::new(program.states()),
             rows: Rows::new(program.rows()),
             places: Places::new(program.places()),
-            prefixed: BTreeSet::new(),
+            waiting: BTreeSet::new(),
+            glanced: PairId(0),
             ended: MediaStats::default(),
         }
     }
@@ -82,7 +86,7 @@ impl Flows {
         }
         let slots = self.slots.take().ok_or(FULL)?;
         let baseline = slots.map(|slot| program.state(slot.row).unwrap_or_default());
-        match self.put(Tables { program, hops }, pair, slots, [None; 2]) {
+        match self.put(Tables { program, hops }, pair, slots) {
             Ok(written) => {
                 let installed = Installed {
                     pair: pair.clone(),
@@ -90,8 +94,8 @@ impl Flows {
                     baseline,
                     written,
                 };
+                self.note_waiting(pair.id, &installed.written);
                 self.pairs.insert(pair.id, installed);
-                self.note_prefixes(pair);
                 self.follow(program, hops, pair)
             }
             Err(failure) => {
@@ -130,7 +134,7 @@ impl Flows {
         id: PairId,
     ) -> Option<FlowReport> {
         let installed = self.pairs.remove(&id)?;
-        self.prefixed.remove(&id);
+        self.waiting.remove(&id);
         for place in installed.written.places {
             program.unpoint(place);
         }
@@ -192,43 +196,6 @@ impl Flows {
         stats
     }
 
-    /// Whether any pair here lets in whole prefixes: then [`Flows::tend`] is due a few times a second.
-    pub(super) fn has_prefixes(&self) -> bool {
-        !self.prefixed.is_empty()
-    }
-
-    /// Finds the next hop to each peer that was let in out of a prefix, once it is known which one it is. Until then, and for a moment after, the
-    /// program asks the kernel for each packet. What comes back are the pairs whose way is one that XDP cannot go.
-    pub(super) fn tend(
-        &mut self,
-        program: &mut Program,
-        hops: &NextHops,
-    ) -> Vec<(PairId, Fallback)> {
-        let mut moved = Vec::new();
-        for id in &self.prefixed {
-            let Some(installed) = self.pairs.get(id) else {
-                continue;
-            };
-            let [a, b] = &installed.pair.sides;
-            let [from_a, from_b] = &installed.written.configs;
-            let strays = [stray(program, from_a, b), stray(program, from_b, a)];
-            if strays != installed.written.strays {
-                moved.push((installed.pair.clone(), installed.slots, strays));
-            }
-        }
-        let mut refused = Vec::new();
-        for (pair, slots, strays) in moved {
-            match self.rewrite(program, hops, &pair, slots, strays) {
-                Err(FlowFailure::Kernel(reason)) if reason != Fallback::Full => {
-                    refused.push((pair.id, reason));
-                }
-                // A full table is no reason to end anything: the kernel is asked for each packet.
-                _ => {}
-            }
-        }
-        refused
-    }
-
     /// The companion's tables name the pair's slots and places: they follow.
     fn follow(
         &mut self,
@@ -251,27 +218,8 @@ impl Flows {
         pair: &FlowPair,
         slots: [Slot; 2],
     ) -> Result<(), FlowFailure> {
-        self.rewrite(program, hops, pair, slots, [None; 2])
-    }
-
-    fn note_prefixes(&mut self, pair: &FlowPair) {
-        if pair.path == Path::Kernel && pair.sides.iter().any(has_prefix) {
-            self.prefixed.insert(pair.id);
-        } else {
-            self.prefixed.remove(&pair.id);
-        }
-    }
-
-    fn rewrite(
-        &mut self,
-        program: &mut Program,
-        hops: &NextHops,
-        pair: &FlowPair,
-        slots: [Slot; 2],
-        strays: [Option<Stray>; 2],
-    ) -> Result<(), FlowFailure> {
-        let written = self.put(Tables { program, hops }, pair, slots, strays)?;
-        self.note_prefixes(pair);
+        let written = self.put(Tables { program, hops }, pair, slots)?;
+        self.note_waiting(pair.id, &written);
         let Some(installed) = self.pairs.get_mut(&pair.id) else {
             return Ok(());
         };
@@ -293,11 +241,10 @@ impl Flows {
         tables: Tables<'_>,
         pair: &FlowPair,
         slots: [Slot; 2],
-        strays: [Option<Stray>; 2],
     ) -> Result<Written, FlowFailure> {
         let Tables { program, hops } = tables;
         let mut written = Written {
-            strays,
+            has_way: [true; 2],
             ..Written::default()
         };
         let result = self.write(program, hops, pair, slots, &mut written);
@@ -339,7 +286,13 @@ impl Flows {
             match pair.path {
                 Path::User(_) => config.flags |= sbc_ebpf::abi::LOCAL,
                 Path::Kernel => {
-                    let stray = written.strays[index];
+                    let stray = match peer(program, config, other) {
+                        Peer::Known(stray) => stray,
+                        Peer::Unknown => {
+                            written.has_way[index] = false;
+                            None
+                        }
+                    };
                     find_next_hops(hops, config, other, stray, &mut written.ways)?;
                 }
             }
@@ -373,7 +326,15 @@ impl Installed {
 
     fn report(&self, program: &Program) -> FlowReport {
         FlowReport {
-            sides: [0, 1].map(|index| self.count(index, &self.state(program, index))),
+            sides: [0, 1].map(|index| {
+                let now = self.state(program, index);
+                let count = self.count(index, &now);
+                let has_come = count.packets > 0;
+                crate::media::FlowCount {
+                    silent: has_come.then(|| ticks::since(now.last_seen)),
+                    ..count
+                }
+            }),
         }
     }
 }
@@ -393,28 +354,6 @@ fn own_port(kind: FlowKind, side: &Side) -> std::net::SocketAddr {
 fn next_port(side: &Side) -> std::net::SocketAddr {
     let port = side.local.port().wrapping_add(1);
     std::net::SocketAddr::new(side.local.ip(), port)
-}
-
-/// Where the packets of a flow go, if its peer was let in out of a prefix.
-fn stray(program: &Program, config: &FlowConfig, to: &Side) -> Option<Stray> {
-    let state = program.state(config.twin).ok()?;
-    let latched = Latched::unpack(state.latch, config.twin_latch)?;
-    let candidate = usize::from(latched.candidate);
-    if candidates(to).get(candidate)?.is_some() {
-        return None;
-    }
-    let address = match to.local.is_ipv4() {
-        true => Address::from_v4_word(latched.mark),
-        // Beside the latch; of another latch for a moment.
-        false => state.source,
-    };
-    (address.mark() == latched.mark).then(|| (candidate, address.ip()))
-}
-
-/// Whether a side's peer may be anywhere in a prefix.
-fn has_prefix(side: &Side) -> bool {
-    let whole = |net: &ipnet::IpNet| net.prefix_len() < net.max_prefix_len();
-    side.sources.iter().any(whole)
 }
 
 /// A row for the way to each single address that the other side's peer may have; to one out of a prefix there is none.

@@ -14,9 +14,11 @@ mod probe;
 mod program;
 mod shed;
 mod tables;
+mod ticks;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::time::Duration;
 
 use sbc_ebpf::abi::Local;
 
@@ -51,7 +53,14 @@ pub struct FastPath {
     has_retired: bool,
     /// Whether every interface takes what another one's driver redirects to it.
     has_native: bool,
+    /// Packets that had no next hop at the last glance.
+    unreached: u64,
 }
+
+/// How often [`FastPath::glance`] is due.
+pub const GLANCE: Duration = Duration::from_millis(10);
+/// How often [`FastPath::tend`] is due.
+pub const TEND: Duration = Duration::from_millis(250);
 
 /// What came of opening the fast path.
 pub struct Opened {
@@ -126,15 +135,36 @@ impl FastPath {
         self.flows.using(&self.hops.refused())
     }
 
-    /// Whether [`FastPath::tend`] is due a few times a second: some pair lets in whole prefixes.
+    /// Whether some pair lets in a whole prefix out of which nobody has spoken yet: then [`FastPath::glance`] is due every [`GLANCE`], and
+    /// [`FastPath::tend`] every [`TEND`].
     #[must_use]
-    pub fn has_prefixes(&self) -> bool {
-        self.flows.has_prefixes()
+    pub fn is_waiting(&self) -> bool {
+        self.flows.is_waiting()
     }
 
     /// Finds the next hops of peers that were let in out of a prefix. The pairs whose way is one that XDP cannot go: user space has to serve them.
     pub fn tend(&mut self) -> Vec<(PairId, Fallback)> {
         self.flows.tend(&mut self.program, &self.hops)
+    }
+
+    /// The same for a bounded number of pairs, and only if a packet has been dropped for want of a next hop since this was last asked: no more is
+    /// lost of what goes to a peer who has just spoken than is sent until the next glance, and until its neighbour has answered.
+    pub fn glance(&mut self) -> Vec<(PairId, Fallback)> {
+        let unreached = self.unreached();
+        if std::mem::replace(&mut self.unreached, unreached) == unreached {
+            return Vec::new();
+        }
+        self.flows.glance(&mut self.program, &self.hops)
+    }
+
+    /// Packets that were dropped for want of a next hop.
+    fn unreached(&self) -> u64 {
+        let networks: BTreeSet<NetworkId> = self.guarded.values().copied().collect();
+        let drops = networks.iter().map(|network| {
+            let drops = self.program.drops(network.0, sbc_ebpf::Drop::NoNextHop);
+            drops.unwrap_or(0)
+        });
+        drops.sum()
     }
 
     /// How many pairs are at this address of ours.
@@ -277,6 +307,7 @@ impl Base {
             guarded: BTreeMap::new(),
             has_retired: false,
             has_native: true,
+            unreached: 0,
         };
         Ok(fast_path)
     }

@@ -1,5 +1,6 @@
 //! The maps by which the kernel sheds SIP: where SIP is bound, who is banned, who is known, and how much each network takes in.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use aya::Ebpf;
@@ -24,6 +25,8 @@ pub struct ShedMaps {
     bans: LpmTrie<MapData, Words, u32>,
     known: LpmTrie<MapData, Words, u32>,
     rates: Array<MapData, Rate>,
+    /// What is in `sip` of each network.
+    bound: BTreeMap<NetworkId, BTreeSet<(SocketAddr, Transport)>>,
     /// Told once: user space sheds what the kernel does not.
     has_failed: bool,
 }
@@ -35,11 +38,12 @@ impl ShedMaps {
             bans: LpmTrie::try_from(take(ebpf, "BANS")?)?,
             known: LpmTrie::try_from(take(ebpf, "KNOWN")?)?,
             rates: Array::try_from(take(ebpf, "RATES")?)?,
+            bound: BTreeMap::new(),
             has_failed: false,
         })
     }
 
-    /// From now on a network's SIP is looked at.
+    /// From now on a network's SIP is looked at, at the addresses that it has now and at no others.
     ///
     /// # Errors
     /// More than [`sbc_ebpf::shed_abi::MAX_SIP`] sockets.
@@ -51,11 +55,23 @@ impl ShedMaps {
         {
             self.rates.set(rate_row(id.0, who), rate, 0)?;
         }
-        for &address in &network.addresses {
-            for listener in &network.sip {
-                let local = SocketAddr::new(address, listener.port);
-                self.put_sip(local, listener.transport, id)?;
+        let addresses = network.addresses.iter();
+        let wanted = addresses.flat_map(|&address| {
+            let place = move |port| SocketAddr::new(address, port);
+            let sip = network.sip.iter();
+            sip.map(move |listener| (place(listener.port), listener.transport))
+        });
+        let wanted: BTreeSet<_> = wanted.collect();
+        let before = self.bound.remove(&id).unwrap_or_default();
+        for &(local, transport) in before.difference(&wanted) {
+            let is_anothers = |other: &BTreeSet<_>| other.contains(&(local, transport));
+            if !self.bound.values().any(is_anothers) {
+                self.remove_sip(local, transport);
             }
+        }
+        self.bound.insert(id, wanted.clone());
+        for (local, transport) in wanted {
+            self.put_sip(local, transport, id)?;
         }
         Ok(())
     }

@@ -133,7 +133,7 @@ impl Relay {
     /// What a pair has done so far; nothing if it is not here.
     pub(super) fn report(&self, pair: PairId) -> Option<FlowReport> {
         let &index = self.pairs.get(&pair)?;
-        Some(self.entry(index)?.report())
+        Some(self.entry(index)?.report(self.clock))
     }
 
     /// A pair whose sockets are closed.
@@ -286,7 +286,8 @@ impl Handler for Relay {
         *place = None;
         *left = left.saturating_sub(1);
         if *left == 0 {
-            self.ended.push_back((entry.pair.id, entry.last_report()));
+            self.ended
+                .push_back((entry.pair.id, entry.last_report(self.clock)));
             if let Some(entry) = self.entries.get_mut(index) {
                 *entry = None;
             }

@@ -1,10 +1,11 @@
 //! A pair in the flow table, and what arrives at each of its sides.
 
 use std::cell::Cell;
+use std::time::Duration;
 
 use sbc_ebpf::{FlowConfig, FlowState, Kind, Payload, Stream};
 
-use crate::media::{FlowKind, FlowPair, FlowReport, Slot, flow_count, lost_at_end};
+use crate::media::{FlowCount, FlowKind, FlowPair, FlowReport, Slot, flow_count, lost_at_end};
 
 use super::super::backend::SocketId;
 use super::Clock;
@@ -84,17 +85,18 @@ impl Entry {
         }
     }
 
-    /// What it has done so far.
-    pub(super) fn report(&self) -> FlowReport {
+    /// What it has done by now.
+    pub(super) fn report(&self, clock: Clock) -> FlowReport {
         let none = FlowState::default();
         let [first, second] = [Side::First, Side::Second].map(|side| {
             let flow = side.of(&self.flows);
-            flow_count(
-                &flow.config,
-                side.of(&self.pair.sides),
-                &none,
-                &flow.state.get(),
-            )
+            let state = flow.state.get();
+            let count = flow_count(&flow.config, side.of(&self.pair.sides), &none, &state);
+            let silent = || Duration::from_nanos(clock().saturating_sub(state.last_seen));
+            FlowCount {
+                silent: (count.packets > 0).then(silent),
+                ..count
+            }
         });
         FlowReport {
             sides: [first, second],
@@ -102,9 +104,10 @@ impl Entry {
     }
 
     /// What it has done, now that nothing comes any more.
-    pub(super) fn last_report(&self) -> FlowReport {
-        let mut report = self.report();
+    pub(super) fn last_report(&self, clock: Clock) -> FlowReport {
+        let mut report = self.report(clock);
         for (count, flow) in report.sides.iter_mut().zip(&self.flows) {
+            count.silent = None;
             count.quality.lost += lost_at_end(&flow.config, &flow.state.get());
         }
         report
@@ -122,11 +125,12 @@ impl Companion {
 }
 
 impl Flow {
-    /// Notes a packet that goes on: as the XDP program does.
+    /// Notes a packet that goes on: as the XDP program does, with a clock of its own.
     pub(super) fn count(&self, kind: Kind, payload: &Payload, clock: Clock) {
         let mut state = self.state.get();
         state.packets = state.packets.wrapping_add(1);
         state.bytes = state.bytes.wrapping_add(payload.length.into());
+        state.last_seen = clock();
         state
             .stream
             .follow(&self.config, kind, payload, clock, Stream::odd);

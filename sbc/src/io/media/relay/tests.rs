@@ -181,6 +181,7 @@ fn a_pair_ends_when_both_its_sockets_are_closed() {
             packets: 1,
             bytes: 172,
             latched,
+            silent: None,
             quality: Quality::default()
         }
     );

@@ -1,0 +1,136 @@
+//! Peers that may be anywhere in a prefix: who they are, and the way to them, is known when they have spoken.
+
+use std::net::IpAddr;
+use std::ops::Bound;
+
+use sbc_ebpf::abi::{Address, FlowConfig, Latched};
+
+use super::super::next_hops::NextHops;
+use super::super::program::Program;
+use super::{Flows, Written};
+use crate::engine::FlowFailure;
+use crate::media::{Fallback, FlowKind, PairId, Side, candidates};
+
+/// Pairs that one [`Flows::glance`] reads at most.
+const GLANCED_AT: usize = 256;
+
+/// A peer that was let in out of a prefix: which candidate, and its address.
+pub(super) type Stray = (usize, IpAddr);
+
+/// Who speaks at the other end of a flow.
+pub(super) enum Peer {
+    /// Nobody yet: it may be anyone of a prefix.
+    Unknown,
+    /// One of the single addresses, or this one.
+    Known(Option<Stray>),
+}
+
+impl Flows {
+    /// Whether any pair here lets in a whole prefix out of which nobody has spoken: then [`Flows::glance`] and [`Flows::tend`] are due.
+    pub(in crate::io::fast_path) fn is_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// Finds the next hop to each peer that was let in out of a prefix, once it is known which one it is. Until then, and for a moment after, the
+    /// program asks the kernel for each packet. What comes back are the pairs whose way is one that XDP cannot go.
+    pub(in crate::io::fast_path) fn tend(
+        &mut self,
+        program: &mut Program,
+        hops: &NextHops,
+    ) -> Vec<(PairId, Fallback)> {
+        let all = self.waiting.iter().copied().collect();
+        self.look_at(program, hops, all)
+    }
+
+    /// The same for a few of them, in turn: those whose media is frequent enough to miss some of it until all are tended.
+    pub(in crate::io::fast_path) fn glance(
+        &mut self,
+        program: &mut Program,
+        hops: &NextHops,
+    ) -> Vec<(PairId, Fallback)> {
+        let later = (Bound::Excluded(self.glanced), Bound::Unbounded);
+        let (later, earlier) = (
+            self.waiting.range(later),
+            self.waiting.range(..=self.glanced),
+        );
+        let is_media = |id: &&PairId| {
+            let installed = self.pairs.get(id);
+            installed.is_some_and(|installed| installed.pair.kind != FlowKind::Rtcp)
+        };
+        let some = later.chain(earlier).filter(is_media).take(GLANCED_AT);
+        let some: Vec<PairId> = some.copied().collect();
+        self.glanced = some.last().copied().unwrap_or(self.glanced);
+        self.look_at(program, hops, some)
+    }
+
+    fn look_at(
+        &mut self,
+        program: &mut Program,
+        hops: &NextHops,
+        waiting: Vec<PairId>,
+    ) -> Vec<(PairId, Fallback)> {
+        let mut refused = Vec::new();
+        for id in waiting {
+            let Some(installed) = self.pairs.get(&id) else {
+                continue;
+            };
+            let [a, b] = &installed.pair.sides;
+            let [from_a, from_b] = &installed.written.configs;
+            let [to_b, to_a] = installed.written.has_way.map(|has| !has);
+            let speaks = |config, to| matches!(peer(program, config, to), Peer::Known(_));
+            if !(to_b && speaks(from_a, b) || to_a && speaks(from_b, a)) {
+                continue;
+            }
+            let (pair, slots) = (installed.pair.clone(), installed.slots);
+            match self.replace(program, hops, &pair, slots) {
+                Err(FlowFailure::Kernel(reason)) if reason != Fallback::Full => {
+                    refused.push((id, reason));
+                }
+                // A full table is no reason to end anything: the kernel is asked for each packet.
+                _ => {}
+            }
+        }
+        refused
+    }
+
+    /// What has been written of a pair: it waits for someone, or does not.
+    pub(super) fn note_waiting(&mut self, id: PairId, written: &Written) {
+        if written.has_way == [true; 2] {
+            self.waiting.remove(&id);
+        } else {
+            self.waiting.insert(id);
+        }
+    }
+}
+
+/// Who is at the other end of a flow.
+pub(super) fn peer(program: &Program, config: &FlowConfig, to: &Side) -> Peer {
+    if !has_prefix(to) {
+        return Peer::Known(None);
+    }
+    let Ok(state) = program.state(config.twin) else {
+        return Peer::Unknown;
+    };
+    let Some(latched) = Latched::unpack(state.latch, config.twin_latch) else {
+        return Peer::Unknown;
+    };
+    let candidate = usize::from(latched.candidate);
+    if candidates(to).get(candidate).is_none_or(Option::is_some) {
+        return Peer::Known(None);
+    }
+    let address = match to.local.is_ipv4() {
+        true => Address::from_v4_word(latched.mark),
+        // Beside the latch; of another latch for a moment.
+        false => state.source,
+    };
+    match address.mark() == latched.mark {
+        true => Peer::Known(Some((candidate, address.ip()))),
+        false => Peer::Unknown,
+    }
+}
+
+/// Whether a side's peer may be anywhere in a prefix.
+fn has_prefix(side: &Side) -> bool {
+    let whole = |net: &ipnet::IpNet| net.prefix_len() < net.max_prefix_len();
+    side.sources.iter().any(whole)
+}
