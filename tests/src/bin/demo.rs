@@ -127,7 +127,7 @@ fn phone(lab: &Lab, user: &'static str) -> Result<Baresip> {
     };
     let phone = Phone {
         user,
-        address: (address, 5060),
+        address: (address, 5060).into(),
         tone,
         account: Account::Trunk,
     };

@@ -1,6 +1,6 @@
 //! A real phone without a screen: baresip, which plays a tone of its own and records what it hears.
 
-use std::net::Ipv4Addr;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ pub struct Phone {
     /// User part of its address, and its directory's name: unique in a test.
     pub user: &'static str,
     /// Its address and port for SIP. baresip takes the port above for TLS.
-    pub address: (Ipv4Addr, u16),
+    pub address: SocketAddr,
     /// What it plays, in Hz.
     pub tone: u32,
     /// Whether it registers.
@@ -55,14 +55,16 @@ impl Baresip {
     pub fn start(namespace: &Namespace, scratch: &Scratch, phone: &Phone) -> Result<Baresip> {
         let dir = scratch.path().join(phone.user);
         std::fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
-        let (ip, port) = phone.address;
         std::fs::write(dir.join("config"), config(phone, &dir.to_string_lossy()))?;
         std::fs::write(dir.join("accounts"), account(phone))?;
         std::fs::write(dir.join("contacts"), "")?;
         let mut command = namespace.command("baresip");
-        command.arg("-4").arg("-f").arg(&dir).current_dir(&dir);
-        let mut process =
-            Process::spawn(format!("baresip {} at {ip}:{port}", phone.user), command)?;
+        let family = if phone.address.is_ipv4() { "-4" } else { "-6" };
+        command.arg(family).arg("-f").arg(&dir).current_dir(&dir);
+        let mut process = Process::spawn(
+            format!("baresip {} at {}", phone.user, phone.address),
+            command,
+        )?;
         process.wait_for("baresip is ready", SIGNALLING)?;
         Ok(Baresip { process, dir })
     }
@@ -160,10 +162,9 @@ impl Baresip {
 /// `ausine` makes stereo at 48 kHz only; there is no player for files, `aubridge,nil` takes what is heard, and `sndfile`
 /// writes it to `dump-*-dec.wav`. Without `net_interface` it does not see loopback, and there it wants an address.
 fn config(phone: &Phone, dir: &str) -> String {
-    let (ip, port) = phone.address;
-    let tone = phone.tone;
+    let (at, ip, tone) = (phone.address, phone.address.ip(), phone.tone);
     format!(
-        "sip_listen {ip}:{port}\n\
+        "sip_listen {at}\n\
          net_interface {ip}\n\
          call_max_calls 4\n\
          audio_player aubridge,nil\n\
@@ -192,10 +193,10 @@ const MODULES: &str = "/usr/lib/baresip/modules";
 
 fn account(phone: &Phone) -> String {
     let user = phone.user;
-    let (ip, port) = phone.address;
+    let at = phone.address;
     let common = "answermode=auto;audio_codecs=PCMU/8000/1";
     match &phone.account {
-        Account::Trunk => format!("<sip:{user}@{ip}:{port}>;regint=0;{common}\n"),
+        Account::Trunk => format!("<sip:{user}@{at}>;regint=0;{common}\n"),
         Account::Registered {
             registrar,
             password,

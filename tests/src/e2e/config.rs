@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use super::family::{Family, host};
+
 /// `fast_path` of both networks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FastPath {
@@ -57,6 +59,15 @@ impl FastPath {
 /// Two SIP servers, one on each side of the box, and calls both ways.
 #[must_use]
 pub fn lab_config(fast_path: FastPath, state_dir: &Path) -> String {
+    lab_config_over(Family::V4, fast_path, state_dir)
+}
+
+/// The same over either family.
+#[must_use]
+pub fn lab_config_over(family: Family, fast_path: FastPath, state_dir: &Path) -> String {
+    let (left, right) = (family.edge_left(), family.edge_right());
+    let (phone, carrier) = (family.phone(), family.carrier());
+    let (phone_host, carrier_host) = (host(phone), host(carrier));
     let fast_path = fast_path.word();
     let state_dir = state_dir.display();
     format!(
@@ -66,27 +77,27 @@ state_dir = "{state_dir}"
 admin     = "127.0.0.1:9960"
 
 [network.left]
-address     = ["10.71.1.1"]
+address     = ["{left}"]
 sip         = ["udp:5060", "tcp:5060"]
 media_ports = "20000-29999"
 fast_path   = "{fast_path}"
 
 [network.right]
-address     = ["10.71.2.1"]
+address     = ["{right}"]
 sip         = ["udp:5060", "tcp:5060"]
 media_ports = "20000-29999"
 fast_path   = "{fast_path}"
 
 [trunk.a]
 network     = "left"
-server      = "sip:10.71.1.2:5060"
-accept_from = ["10.71.1.2"]
+server      = "sip:{phone_host}:5060"
+accept_from = ["{phone}"]
 codecs      = ["G722", "PCMU", "PCMA"]
 
 [trunk.b]
 network     = "right"
-server      = "sip:10.71.2.2:5060"
-accept_from = ["10.71.2.2"]
+server      = "sip:{carrier_host}:5060"
+accept_from = ["{carrier}"]
 codecs      = ["PCMU", "G722", "PCMA"]
 
 [[route]]

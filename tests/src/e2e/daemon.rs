@@ -26,8 +26,8 @@ const HTTP: Duration = Duration::from_secs(5);
 pub enum RunAs {
     /// All of them.
     Root,
-    /// None.
-    Nobody,
+    /// An ordinary user with these capabilities, as setpriv(1) names them, and no others.
+    User(&'static [&'static str]),
 }
 
 /// A running daemon; killed on drop.
@@ -170,11 +170,11 @@ fn launch<S: AsRef<OsStr>>(
     let binary = binary()?;
     let mut command = match run_as {
         RunAs::Root => namespace.command(binary),
-        RunAs::Nobody => {
-            // The build directory may be closed to nobody.
+        RunAs::User(capabilities) => {
+            // The build directory may be closed to that user.
             let copy = scratch.path().join("sbc");
             std::fs::copy(binary, &copy).context("cannot copy the daemon")?;
-            namespace.command_as_nobody(copy)
+            namespace.command_as_user(capabilities, copy)
         }
     };
     command.args(arguments).current_dir(scratch.path());

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 
 const BPF_STATS: &str = "/proc/sys/kernel/bpf_stats_enabled";
 
-/// UDP counters of one namespace, from `/proc/net/snmp`.
+/// UDP counters of one namespace over both families, from `/proc/net/snmp` and `/proc/net/snmp6`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Udp {
     /// Datagrams that reached a socket.
@@ -26,7 +26,28 @@ impl Udp {
     pub fn here() -> Result<Udp> {
         let path = "/proc/thread-self/net/snmp";
         let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {path}"))?;
-        Udp::parse(&text).with_context(|| format!("{path} has no counters of UDP"))
+        let v4 = Udp::parse(&text).with_context(|| format!("{path} has no counters of UDP"))?;
+        // A kernel without IPv6 has no such file.
+        let text = std::fs::read_to_string("/proc/thread-self/net/snmp6").unwrap_or_default();
+        let v6 = Udp::parse6(&text).unwrap_or_default();
+        Ok(Udp {
+            in_datagrams: v4.in_datagrams + v6.in_datagrams,
+            no_ports: v4.no_ports + v6.no_ports,
+            out_datagrams: v4.out_datagrams + v6.out_datagrams,
+        })
+    }
+
+    fn parse6(text: &str) -> Option<Udp> {
+        let field = |name: &str| {
+            let mut lines = text.lines().map(str::split_whitespace);
+            let mut line = lines.find(|line| line.clone().next() == Some(name))?;
+            line.nth(1)?.parse().ok()
+        };
+        Some(Udp {
+            in_datagrams: field("Udp6InDatagrams")?,
+            no_ports: field("Udp6NoPorts")?,
+            out_datagrams: field("Udp6OutDatagrams")?,
+        })
     }
 
     fn parse(text: &str) -> Option<Udp> {
@@ -156,6 +177,9 @@ mod tests {
         };
         assert_eq!(Udp::parse(text), Some(expected));
         assert_eq!(Udp::parse("Tcp: A\nTcp: 1\n"), None);
+        let text = "Ip6InReceives\t99\nUdp6InDatagrams  \t10\nUdp6NoPorts 20\nUdp6InErrors 7\nUdp6OutDatagrams 40\n";
+        assert_eq!(Udp::parse6(text), Some(expected));
+        assert_eq!(Udp::parse6("Ip6InReceives 1\n"), None);
     }
 
     #[test]

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! phone 10.71.1.2 --- 10.71.1.1 edge 10.71.2.1 --- 10.71.2.2 carrier
-//!            eth0     left                right     eth0
+//!       fd71:1::2     fd71:1::1      fd71:2::1     fd71:2::2
+//!            eth0     left               right     eth0
 //! ```
 //! The edge does not route: what reaches the other side went through the box.
 
@@ -15,28 +16,23 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use anyhow::{Context, Result, bail};
 use nix::sched::{CloneFlags, setns};
 
+use super::family::{CARRIER, EDGE_LEFT, EDGE_RIGHT, Family, PHONE};
 use super::kernel::{BpfStats, Udp};
-
-/// The phone's address.
-pub const PHONE: Ipv4Addr = Ipv4Addr::new(10, 71, 1, 2);
-/// The box towards the phone.
-pub const EDGE_LEFT: Ipv4Addr = Ipv4Addr::new(10, 71, 1, 1);
-/// The box towards the carrier.
-pub const EDGE_RIGHT: Ipv4Addr = Ipv4Addr::new(10, 71, 2, 1);
-/// The carrier's address.
-pub const CARRIER: Ipv4Addr = Ipv4Addr::new(10, 71, 2, 2);
 
 static COUNTER: AtomicU32 = AtomicU32::new(0);
 
 /// The three hosts; gone on drop. One lab at a time on a machine: audio in real time wants its processors.
 #[derive(Debug)]
 pub struct Lab {
-    /// `eth0`, [`PHONE`].
+    /// `eth0`, [`Family::phone`].
     pub phone: Namespace,
-    /// `left`, [`EDGE_LEFT`], and `right`, [`EDGE_RIGHT`].
+    /// `left`, [`Family::edge_left`], and `right`, [`Family::edge_right`].
     pub edge: Namespace,
-    /// `eth0`, [`CARRIER`].
+    /// `eth0`, [`Family::carrier`].
     pub carrier: Namespace,
+    /// What they speak.
+    pub family: Family,
+    queues: u32,
     /// For configs and recordings.
     pub scratch: Scratch,
     _stats: BpfStats,
@@ -44,16 +40,38 @@ pub struct Lab {
 }
 
 impl Lab {
-    /// Waits for its turn and builds the three hosts, IPv4 only.
+    /// Waits for its turn and builds the three hosts, for tests that speak IPv4.
     ///
     /// # Errors
     /// `ip` or `ethtool` refused something.
     pub fn new() -> Result<Lab> {
+        Lab::over(Family::V4)
+    }
+
+    /// The same for tests that speak that family. Everyone has addresses of both, where the kernel knows IPv6.
+    ///
+    /// # Errors
+    /// `ip` or `ethtool` refused something.
+    pub fn over(family: Family) -> Result<Lab> {
+        Lab::build(family, 1)
+    }
+
+    /// As [`Lab::new`], with so many receive queues at each end of each cable.
+    ///
+    /// # Errors
+    /// `ip` or `ethtool` refused something.
+    pub fn with_queues(queues: u32) -> Result<Lab> {
+        Lab::build(Family::V4, queues)
+    }
+
+    fn build(family: Family, queues: u32) -> Result<Lab> {
         let turn = Turn::wait()?;
         let lab = Lab {
             phone: Namespace::new("phone")?,
             edge: Namespace::new("edge")?,
             carrier: Namespace::new("carrier")?,
+            family,
+            queues,
             scratch: Scratch::new()?,
             _stats: BpfStats::on()?,
             _turn: turn,
@@ -64,27 +82,32 @@ impl Lab {
     }
 
     fn join(&self, host: &Namespace, address: Ipv4Addr, port: &str, edge: Ipv4Addr) -> Result<()> {
-        run(
-            "ip",
-            &format!(
-                "link add eth0 netns {} type veth peer name {port} netns {}",
-                host.name, self.edge.name
-            ),
-        )?;
-        host.ip(&format!("addr add {address}/24 dev eth0"))?;
-        self.edge.ip(&format!("addr add {edge}/24 dev {port}"))?;
-        host.ip("link set eth0 up")?;
-        self.edge.ip(&format!("link set {port} up"))?;
-        host.ip(&format!("route add default via {edge}"))?;
+        self.cable(port, host, "eth0")?;
+        self.edge.live(port, edge)?;
+        host.live("eth0", address)?;
+        host.route(edge)
+    }
+
+    /// Lays a cable between a new device of the edge's and one of a host's; both are up, and have no address.
+    ///
+    /// # Errors
+    /// `ip` or `ethtool` refused something.
+    pub fn cable(&self, port: &str, host: &Namespace, device: &str) -> Result<()> {
+        let queues = format!("numrxqueues {0} numtxqueues {0}", self.queues);
+        self.edge.ip(&format!(
+            "link add {port} {queues} type veth peer name {device} {queues} netns {}",
+            host.name
+        ))?;
         // Checksums that the sender leaves to its device would be wrong behind XDP; and a veth takes what XDP redirects
         // to its peer only with NAPI, which GRO switches on.
-        host.exec("ethtool -K eth0 tx off gro on")?;
+        host.exec(&format!("ethtool -K {device} tx off gro on"))?;
         self.edge.exec(&format!("ethtool -K {port} tx off"))?;
-        Ok(())
+        host.ip(&format!("link set {device} up"))?;
+        self.edge.ip(&format!("link set {port} up")).map(drop)
     }
 }
 
-/// A network namespace with `lo` up, no IPv6, a name of its own; gone on drop.
+/// A network namespace with `lo` up, a name of its own; gone on drop. Addresses of IPv6 can be used at once.
 #[derive(Debug)]
 pub struct Namespace {
     name: String,
@@ -99,15 +122,49 @@ impl Namespace {
         let name = unique(role);
         run("ip", &format!("netns add {name}"))?;
         let namespace = Namespace { name };
-        namespace.enter(|| {
+        if has_ipv6() {
             for which in ["all", "default"] {
-                // A kernel without IPv6 has no such file, and needs none.
-                let _ =
-                    std::fs::write(format!("/proc/sys/net/ipv6/conf/{which}/disable_ipv6"), "1");
+                namespace.set(&format!("net/ipv6/conf/{which}/accept_dad"), "0")?;
             }
-        })?;
+        }
         namespace.ip("link set lo up")?;
         Ok(namespace)
+    }
+
+    /// Writes a setting below `/proc/sys`.
+    ///
+    /// # Errors
+    /// There is none of that name, or it does not take that value.
+    pub fn set(&self, name: &str, value: &str) -> Result<()> {
+        let path = Path::new("/proc/sys").join(name);
+        self.enter(|| std::fs::write(&path, value))?
+            .with_context(|| format!("cannot write {}", path.display()))
+    }
+
+    /// Gives a device an address, and the one of IPv6 that stands for it (see [`Family::of`]).
+    ///
+    /// # Errors
+    /// There is no such device, or it has one of them.
+    pub fn live(&self, device: &str, address: Ipv4Addr) -> Result<()> {
+        self.ip(&format!("addr add {address}/24 dev {device}"))?;
+        if has_ipv6() {
+            let v6 = Family::V6.of(address);
+            self.ip(&format!("addr add {v6}/64 dev {device} nodad"))?;
+        }
+        Ok(())
+    }
+
+    /// Everything else is behind that neighbour, over both families.
+    ///
+    /// # Errors
+    /// It is no neighbour.
+    pub fn route(&self, neighbour: Ipv4Addr) -> Result<()> {
+        self.ip(&format!("route add default via {neighbour}"))?;
+        if has_ipv6() {
+            let v6 = Family::V6.of(neighbour);
+            self.ip(&format!("-6 route add default via {v6}"))?;
+        }
+        Ok(())
     }
 
     /// Its name, as `ip netns` knows it.
@@ -139,13 +196,23 @@ impl Namespace {
         self.command_as(&[], program)
     }
 
-    /// As [`Namespace::command`], as nobody: no root, no capability, no group.
+    /// As [`Namespace::command`], as an ordinary user of no group who has these capabilities, named as setpriv(1) does, and can
+    /// have no other.
     #[must_use]
-    pub fn command_as_nobody(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
-        self.command_as(
-            &["--reuid=65534", "--regid=65534", "--clear-groups"],
-            program,
-        )
+    pub fn command_as_user(
+        &self,
+        capabilities: &[&str],
+        program: impl AsRef<std::ffi::OsStr>,
+    ) -> Command {
+        let mut set = "-all".to_owned();
+        for capability in capabilities {
+            set += &format!(",+{capability}");
+        }
+        let sets =
+            ["inh-caps", "ambient-caps", "bounding-set"].map(|name| format!("--{name}={set}"));
+        let mut who = vec!["--reuid=65534", "--regid=65534", "--clear-groups"];
+        who.extend(sets.iter().map(String::as_str));
+        self.command_as(&who, program)
     }
 
     fn command_as(&self, who: &[&str], program: impl AsRef<std::ffi::OsStr>) -> Command {
@@ -192,6 +259,11 @@ impl Drop for Namespace {
         // A second deletion is all that could be tried.
         let _ = run("ip", &format!("netns del {}", self.name));
     }
+}
+
+/// Whether the kernel knows IPv6.
+pub(super) fn has_ipv6() -> bool {
+    Path::new("/proc/sys/net/ipv6").exists()
 }
 
 /// A directory that is gone on drop.

@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail, ensure};
 use super::daemon::{READY, binary, get};
 use super::lab::Scratch;
 use super::metrics::Metrics;
+use super::plain;
 use super::process::Process;
 
 /// Longer than anything takes that happens at all.
@@ -95,12 +96,12 @@ impl Loopback {
         let asked = callee.hears("INVITE ")?;
         callee.answers(&asked, &callee.sdp()?)?;
         let answered = caller.hears("SIP/2.0 200 ")?;
-        let to = field(&answered, "To").context("a 200 without To")?;
+        let to = plain::field(&answered, "To").context("a 200 without To")?;
         let (_, tag) = to.split_once('>').context("a To without a tag")?;
         caller.asks("ACK", tag, "")?;
         callee.hears("ACK ")?;
         Ok(LoopbackCall {
-            towards: [media_of(&answered)?, media_of(&asked)?],
+            towards: [plain::media_of(&answered)?, plain::media_of(&asked)?],
             tag: tag.to_owned(),
             ends: [caller, callee],
         })
@@ -209,11 +210,7 @@ impl End {
     }
 
     fn sdp(&self) -> Result<String> {
-        let address = self.media.local_addr()?;
-        let (ip, port) = (address.ip(), address.port());
-        Ok(format!(
-            "v=0\r\no=- 1 1 IN IP4 {ip}\r\ns=-\r\nc=IN IP4 {ip}\r\nt=0 0\r\nm=audio {port} RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\n"
-        ))
+        Ok(plain::sdp(self.media.local_addr()?))
     }
 
     /// Sends a request of its one dialog.
@@ -224,7 +221,7 @@ impl End {
             "{method} sip:15551234567@{sbc} SIP/2.0\r\nVia: SIP/2.0/UDP {from};branch=z9hG4bK{method}\r\nMax-Forwards: 70\r\n\
              From: <sip:1@{from}>;tag=caller\r\nTo: <sip:15551234567@{sbc}>{tag}\r\nCall-ID: loopback\r\n\
              CSeq: {cseq} {method}\r\nContact: <sip:1@{from}>\r\n{}",
-            content(body)
+            plain::content(body)
         );
         self.sip.send_to(text.as_bytes(), sbc)?;
         Ok(())
@@ -250,48 +247,10 @@ impl End {
 
     /// Sends the 200 to a request.
     fn answers(&self, request: &str, body: &str) -> Result<()> {
-        let mut text = "SIP/2.0 200 OK\r\n".to_owned();
-        let head = request.split("\r\n\r\n").next().unwrap_or_default();
-        for line in head.lines().skip(1) {
-            let name = line.split(':').next().unwrap_or_default();
-            let tag = match name {
-                "To" if !line.contains("tag=") => ";tag=callee",
-                "Via" | "From" | "To" | "Call-ID" | "CSeq" => "",
-                _ => continue,
-            };
-            text += &format!("{line}{tag}\r\n");
-        }
-        let contact = self.sip.local_addr()?;
-        text += &format!("Contact: <sip:{contact}>\r\n{}", content(body));
+        let text = plain::ok(request, self.sip.local_addr()?, body);
         self.sip.send_to(text.as_bytes(), self.sbc)?;
         Ok(())
     }
-}
-
-/// The end of a message.
-fn content(body: &str) -> String {
-    let kind = match body {
-        "" => "",
-        _ => "Content-Type: application/sdp\r\n",
-    };
-    format!("{kind}Content-Length: {}\r\n\r\n{body}", body.len())
-}
-
-fn field<'a>(message: &'a str, name: &str) -> Option<&'a str> {
-    message
-        .lines()
-        .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
-}
-
-/// Where the box wants the media of an SDP.
-fn media_of(message: &str) -> Result<SocketAddr> {
-    let line = |prefix: &str| message.lines().find_map(|line| line.strip_prefix(prefix));
-    let ip = line("c=IN IP4 ").context("no c=")?.trim();
-    let media = line("m=audio ").context("no m=")?;
-    let port = media.split(' ').next().unwrap_or_default();
-    format!("{ip}:{port}")
-        .parse()
-        .context("no address in an SDP")
 }
 
 /// 20 ms of PCMU.

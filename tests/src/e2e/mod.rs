@@ -6,21 +6,26 @@
 
 mod baresip;
 mod config;
+mod crowd;
 mod daemon;
+mod family;
 mod kernel;
 mod lab;
 mod loopback;
 mod metrics;
 mod need;
+mod plain;
 mod process;
 mod sipp;
 mod tone;
 
 pub use baresip::{Account, Baresip, Phone};
-pub use config::{FastPath, lab_config};
+pub use config::{FastPath, lab_config, lab_config_over};
+pub use crowd::{Crowd, Party};
 pub use daemon::{Daemon, RunAs, binary};
+pub use family::{CARRIER, EDGE_LEFT, EDGE_RIGHT, Family, PHONE, host};
 pub use kernel::{Udp, bpf_run_count, cpu_time, resident_bytes};
-pub use lab::{CARRIER, EDGE_LEFT, EDGE_RIGHT, Lab, Namespace, PHONE, Scratch, Turn};
+pub use lab::{Lab, Namespace, Scratch, Turn};
 pub use loopback::{Loopback, LoopbackCall};
 pub use metrics::Metrics;
 pub use need::{Need, skip, skipped};

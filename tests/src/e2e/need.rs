@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
+use super::lab::has_ipv6;
 use sbc::io::media::{Driver, Workers, WorkersError};
 
 /// Something that a machine may lack.
@@ -18,6 +19,10 @@ pub enum Need {
     Program(&'static str),
     /// io_uring, as the media workers want it.
     IoUring,
+    /// IPv6.
+    Ipv6,
+    /// A kernel of this version or a later one.
+    Linux(u32, u32),
 }
 
 impl Need {
@@ -38,6 +43,13 @@ impl Need {
                 Err(WorkersError::Refused(refusal)) => Some(refusal.to_string()),
                 _ => None,
             },
+            Need::Ipv6 => (!has_ipv6())
+                .then(|| "this kernel has no IPv6: boot it without ipv6.disable".to_owned()),
+            Need::Linux(major, minor) => {
+                let release = release();
+                (version(&release) < (major, minor))
+                    .then(|| format!("it needs Linux {major}.{minor}: this is {}", release.trim()))
+            }
             Need::Program(name) => program(name)
                 .is_none()
                 .then(|| format!("{name} is not installed: `cargo xtask test` as root does that")),
@@ -73,6 +85,17 @@ fn program(name: &str) -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
+/// As `uname -r` says it.
+fn release() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default()
+}
+
+fn version(release: &str) -> (u32, u32) {
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit());
+    let mut next = || numbers.next().and_then(|digits| digits.parse().ok());
+    (next().unwrap_or(0), next().unwrap_or(0))
+}
+
 fn may_unshare() -> bool {
     Command::new("unshare")
         .args(["--net", "--mount", "true"])
@@ -89,6 +112,18 @@ mod tests {
     #[test]
     fn a_program_that_is_there_is_not_lacking() {
         assert_eq!(Need::Program("sh").lacking(), None);
+    }
+
+    #[test]
+    fn versions_are_numbers() {
+        assert_eq!(version("6.18.44-fc-v595\n"), (6, 18));
+        assert!(version("6.1.0-13-amd64") < (6, 8));
+        assert_eq!(Need::Linux(2, 6).lacking(), None);
+        let reason = Need::Linux(1_000, 0).lacking().unwrap();
+        assert!(
+            reason.starts_with("it needs Linux 1000.0: this is "),
+            "{reason}"
+        );
     }
 
     #[test]

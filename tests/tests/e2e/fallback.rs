@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use sbc_tests::e2e::{CARRIER, FastPath, Lab, Metrics, skipped};
 
-use super::support::{Call, PHONES, start};
+use super::support::{Call, PHONES, start, talk};
 
 const TALK: Duration = Duration::from_secs(2);
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -37,7 +37,7 @@ fn what_the_kernel_forwarded_before_is_part_of_the_calls_figures() -> Result<()>
         metrics.sum("sbc_flow_fallbacks_total", &[("reason", "route")]) >= 2.0
     })?;
     lab.edge.ip(&format!("route del {CARRIER}/32 dev t0"))?;
-    call.talk(TALK);
+    talk(&lab, TALK)?;
     daemon.scrape_until("packets by a worker", PATIENCE, |metrics| {
         came(metrics, "user") >= PACKETS
     })?;

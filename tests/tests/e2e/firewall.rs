@@ -10,7 +10,7 @@ use sbc_tests::e2e::{
     Daemon, EDGE_LEFT, FastPath, Lab, Namespace, Need, PHONE, Scratch, Turn, lab_config, skipped,
 };
 
-use super::support::{Call, PHONES, assert_heard, start};
+use super::support::{Call, PHONES, assert_heard, start, talk};
 
 const NFT: Need = Need::Program("nft");
 const TALK: Duration = Duration::from_secs(3);
@@ -118,7 +118,7 @@ fn behind_rules(fast_path: FastPath) -> Result<()> {
 
     let mut daemon = start(&lab, fast_path)?;
     let call = Call::begin(&lab)?;
-    call.talk(TALK);
+    talk(&lab, TALK)?;
     assert_heard(&call.end()?, TALK.as_secs_f64() - 0.3);
     assert!(daemon.process().stop()?.success());
     Ok(())

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 use sbc_tests::e2e::{FastPath, Lab, Need, skipped};
 
-use super::support::{Call, PHONES, assert_heard, start};
+use super::support::{Call, PHONES, assert_heard, start, talk};
 
 const TALK: Duration = Duration::from_secs(10);
 /// Of 500 packets in 10 s.
@@ -38,7 +38,7 @@ fn call_through(fast_path: FastPath, needs: &[Need]) -> Result<()> {
     let (runs, udp) = (daemon.bpf_run_count()?, lab.edge.udp()?);
 
     let call = Call::begin(&lab)?;
-    call.talk(TALK);
+    talk(&lab, TALK)?;
     let during = daemon.scrape()?;
     let heard = call.end()?;
 

@@ -13,9 +13,11 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use super::nat::{ended, start};
 use super::street::sprayed_next;
-use super::support::{ALICE, BOB, PHONES, Raise, assert_heard, latched_until, server};
+use super::support::{ALICE, BOB, PHONES, Raise, Voice, assert_heard, latched_until, server};
 
 const TALK: Duration = Duration::from_secs(8);
+/// So much is not Alice's.
+const MORE: Duration = Duration::from_secs(1);
 /// One packet of his for so many of the phone's.
 const EVERY: u64 = 25;
 /// What the other phone may send between his packet and the phone's next, 20 ms later; the second is for a busy machine.
@@ -31,7 +33,7 @@ fn the_phone_has_its_call_back_with_its_next_packet() -> Result<()> {
     let bob = server("bob", CARRIER, BOB);
     let alice = Phone {
         user: "6001",
-        address: (PHONE, 5060),
+        address: (PHONE, 5060).into(),
         tone: ALICE,
         account: Account::Registered {
             registrar: EDGE_LEFT.to_string(),
@@ -51,7 +53,8 @@ fn the_phone_has_its_call_back_with_its_next_packet() -> Result<()> {
     let (forged, leaked) = std::thread::scope(|scope| -> Result<_> {
         let done = Raise(&stop);
         let forging = scope.spawn(|| forger.forge(&stop));
-        std::thread::sleep(TALK);
+        // What leaks to the forger is taken on the phone's host too.
+        Voice::to(&[&lab.phone, &lab.carrier])?.lasts(TALK + MORE)?;
         drop(done);
         forging.join().ok().context("the forger has panicked")?
     })?;

@@ -11,7 +11,7 @@ use sbc_tests::e2e::{
 };
 
 use super::street::{RANGE_TEXT, Seen, Tap};
-use super::support::{ALICE, Call, PHONES, Raise, assert_heard, dropped};
+use super::support::{ALICE, Call, PHONES, Raise, Voice, assert_heard, dropped};
 
 /// Of the carrier, beside the address that it signals from.
 const PERMITTED: &str = "10.71.2.8/29";
@@ -113,7 +113,12 @@ fn call(name: &str, elsewhere: Ipv4Addr) -> Result<Option<Made>> {
         let done = Raise(&hung_up);
         let taps = taps.map(|tap| tap.count(scope, &hung_up));
         let call = Call::begin(&lab)?;
-        call.talk(TALK);
+        // What is dropped Alice does not hear.
+        let voice = match elsewhere {
+            INSIDE => Voice::to(&[&lab.phone, &lab.carrier])?,
+            _ => Voice::to(&[&lab.carrier])?,
+        };
+        voice.lasts(TALK)?;
         let file = file.to_str().context("not UTF-8")?;
         let output = Daemon::cli(&lab.edge, ["flows", "--json", "--config", file])?;
         let flows: Vec<Flow> = serde_json::from_slice(&output.stdout)?;

@@ -13,7 +13,9 @@ use sbc_tests::e2e::{
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use super::street::{RANGE_TEXT, Seen, Sprayer, Street, Tap};
-use super::support::{ALICE, BOB, PHONES, Raise, assert_heard, dropped, latched_until, server};
+use super::support::{
+    ALICE, BOB, PHONES, Raise, assert_heard, dropped, latched_until, server, talk,
+};
 
 /// The NAT has the phone's usual address outside; this is the phone's own.
 const INSIDE: Ipv4Addr = Ipv4Addr::new(192, 168, 7, 2);
@@ -46,7 +48,7 @@ fn a_phone_behind_a_nat_that_rebinds() -> Result<()> {
     let bob = server("bob", CARRIER, BOB);
     let alice = Phone {
         user: "6001",
-        address: (INSIDE, 5060),
+        address: (INSIDE, 5060).into(),
         tone: ALICE,
         account: Account::Registered {
             registrar: EDGE_LEFT.to_string(),
@@ -61,7 +63,7 @@ fn a_phone_behind_a_nat_that_rebinds() -> Result<()> {
     bob.dial(&format!("sip:6001@{EDGE_RIGHT}"))?;
     bob.wait_established()?;
     alice.wait_established()?;
-    std::thread::sleep(TALK);
+    talk(&lab, TALK)?;
     bob.hang_up()?;
     let called = ended(&mut alice, &mut bob)?;
     assert_heard(&called, TALK.as_secs_f64() - 0.3);
@@ -70,9 +72,9 @@ fn a_phone_behind_a_nat_that_rebinds() -> Result<()> {
 
     // And out, under a spray; then the NAT forgets all that it knew.
     let before = stranger.udp()?;
-    let strange = Sprayer::new(&stranger, SocketAddrV4::new(STRANGER, 10_000))?;
+    let strange = Sprayer::new(&lab, &stranger, SocketAddrV4::new(STRANGER, 10_000))?;
     // Of who sends RTCP no SDP says anything: who comes first behind that address has it.
-    let near = Sprayer::new(&neighbour, SocketAddrV4::new(NEIGHBOUR, 10_000))?.only_rtp();
+    let near = Sprayer::new(&lab, &neighbour, SocketAddrV4::new(NEIGHBOUR, 10_000))?.only_rtp();
     let (stop, hung_up) = (AtomicBool::new(false), AtomicBool::new(false));
     let taps = [
         Tap::open(&lab.phone, INSIDE)?,
@@ -88,10 +90,10 @@ fn a_phone_behind_a_nat_that_rebinds() -> Result<()> {
         alice.wait_established()?;
         bob.wait_established()?;
         let latched = latched_until(&lab, |latched| latched.is_some())?;
-        std::thread::sleep(TALK);
+        talk(&lab, TALK)?;
         nat.rebind()?;
         let rebound = latched_until(&lab, |now| now != latched)?;
-        std::thread::sleep(TALK);
+        talk(&lab, TALK)?;
         alice.hang_up()?;
         let heard = ended(&mut alice, &mut bob)?;
         stop.store(true, Ordering::Relaxed);

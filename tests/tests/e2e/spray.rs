@@ -7,16 +7,17 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use sbc_tests::e2e::{
-    CARRIER, Daemon, EDGE_LEFT, FastPath, Lab, Metrics, Namespace, Need, PHONE, RunAs, lab_config,
-    skipped,
+    CARRIER, Daemon, EDGE_LEFT, Family, FastPath, Lab, Metrics, Namespace, Need, PHONE,
+    lab_config_over, skipped,
 };
 
 use super::street::{RANGE_TEXT, Seen, Sprayer, Street, Tap, received};
-use super::support::{Call, PHONES, Raise, assert_heard, dropped, latched_until};
+use super::support::{Call, PHONES, Raise, assert_heard, dropped, latched_until, start_on, talk};
 
-const TALK: Duration = Duration::from_secs(10);
-/// Of 500 packets in 10 s.
-const PACKETS: u64 = 450;
+/// Seconds.
+const TALK: u64 = 10;
+/// Of 50 packets in a second.
+const PACKETS: u64 = 45;
 /// Rounds before and after the call.
 const ROUNDS: usize = 3;
 /// What a phone had on the way when the call ended finds no flow.
@@ -24,18 +25,57 @@ const LATE: u64 = 10;
 const SOON: Duration = Duration::from_secs(5);
 /// A neighbour of the phone.
 const STRANGER: Ipv4Addr = Ipv4Addr::new(10, 71, 1, 66);
+const A_STRANGER: SocketAddrV4 = SocketAddrV4::new(STRANGER, 10_000);
+const NEIGHBOURS: [SocketAddrV4; 2] = [
+    SocketAddrV4::new(PHONE, 9_998),
+    SocketAddrV4::new(PHONE, 11_000),
+];
+/// Where all of them spray, in seconds.
+const SHORT_TALK: u64 = 4;
+/// What may wait in the sockets of a call in user space when they are closed: nobody counts that.
+const WAITING: u64 = 100;
 
 #[test]
 fn by_a_stranger() -> Result<()> {
-    let at = SocketAddrV4::new(STRANGER, 10_000);
-    sprayed("by a stranger", &[at])
+    sprayed(
+        "by a stranger",
+        FastPath::Native,
+        Family::V4,
+        &[A_STRANGER],
+        TALK,
+    )
 }
 
 /// As another phone behind the same NAT would, or who forges the address.
 #[test]
 fn from_the_phones_own_address() -> Result<()> {
-    let at = [9_998, 11_000].map(|port| SocketAddrV4::new(PHONE, port));
-    sprayed("from the phone's own address", &at)
+    let name = "from the phone's own address";
+    sprayed(name, FastPath::Native, Family::V4, &NEIGHBOURS, TALK)
+}
+
+#[test]
+fn in_generic_mode() -> Result<()> {
+    by_all(FastPath::Generic, Family::V4)
+}
+
+#[test]
+fn in_user_space() -> Result<()> {
+    by_all(FastPath::Off, Family::V4)
+}
+
+#[test]
+fn over_ipv6() -> Result<()> {
+    by_all(FastPath::Native, Family::V6)
+}
+
+#[test]
+fn over_ipv6_in_generic_mode() -> Result<()> {
+    by_all(FastPath::Generic, Family::V6)
+}
+
+#[test]
+fn over_ipv6_in_user_space() -> Result<()> {
+    by_all(FastPath::Off, Family::V6)
 }
 
 /// Where the config permits any port of the phone's address, someone there who knows its SSRC may be faster than the phone; not for long.
@@ -46,9 +86,9 @@ fn what_signalling_named_has_the_call_at_once() -> Result<()> {
         return Ok(());
     }
     let lab = Lab::new()?;
-    let daemon = start(&lab, "media_from = [\"10.71.1.2\"]\n")?;
+    let daemon = start(&lab, FastPath::Native, "media_from = [\"10.71.1.2\"]\n")?;
     let other = SocketAddrV4::new(PHONE, 9_998);
-    let sprayer = Sprayer::new(&lab.phone, other)?;
+    let sprayer = Sprayer::new(&lab, &lab.phone, other)?;
     let socket = sprayer.socket()?;
     socket.set_read_timeout(Some(SOON))?;
     let said = Tap::open(&lab.edge, EDGE_LEFT)?;
@@ -84,7 +124,7 @@ fn what_signalling_named_has_the_call_at_once() -> Result<()> {
         let early = received(&socket)? + u64::from(first > 0);
         // Only now, so that whatever it sees is too late.
         let seen = tap.drained()?.count(scope, &hung_up);
-        call.talk(TALK);
+        talk(&lab, Duration::from_secs(TALK))?;
         let late = received(&socket)?;
         drop(done);
         spraying.join().ok().context("the spray has panicked")??;
@@ -100,7 +140,7 @@ fn what_signalling_named_has_the_call_at_once() -> Result<()> {
         dropped(&metrics, "wrong-source")
     );
     assert_eq!((late, seen.sprayed), (0, 0));
-    assert_heard(&heard, TALK.as_secs_f64() - 0.3);
+    assert_heard(&heard, TALK as f64 - 0.3);
     // Some twenty a second.
     assert!(dropped(&metrics, "wrong-source") >= 100);
     Ok(())
@@ -109,15 +149,20 @@ fn what_signalling_named_has_the_call_at_once() -> Result<()> {
 /// What the other tests here rest on.
 #[test]
 fn a_tap_sees_what_a_sprayer_sends() -> Result<()> {
-    let needs = [Need::Namespaces, Need::Program("ethtool")];
+    let needs = [Need::Namespaces, Need::Program("ethtool"), Need::Ipv6];
     if skipped("a spray without the box", &needs) {
         return Ok(());
     }
-    let lab = Lab::new()?;
+    a_tap_sees(Family::V4)?;
+    a_tap_sees(Family::V6)
+}
+
+fn a_tap_sees(family: Family) -> Result<()> {
+    let lab = Lab::over(family)?;
     let mut street = Street::new(&lab)?;
     street.plug(&lab.phone, "eth0", PHONE)?;
-    let mut sprayer = Sprayer::new(&lab.phone, SocketAddrV4::new(PHONE, 10_000))?;
-    let tap = Tap::open(&lab.edge, EDGE_LEFT)?;
+    let mut sprayer = Sprayer::new(&lab, &lab.phone, SocketAddr::new(family.phone(), 10_000))?;
+    let tap = Tap::open(&lab.edge, family.edge_left())?;
     let stop = AtomicBool::new(false);
     let seen = std::thread::scope(|scope| -> Result<Seen> {
         let done = Raise(&stop);
@@ -138,25 +183,48 @@ fn a_tap_sees_what_a_sprayer_sends() -> Result<()> {
     Ok(())
 }
 
-fn sprayed(name: &str, from: &[SocketAddrV4]) -> Result<()> {
-    if skipped(&format!("a spray {name}"), &PHONES) {
+/// From everywhere at once.
+fn by_all(fast_path: FastPath, family: Family) -> Result<()> {
+    let name = format!("by all, {family:?}, fast_path = {}", fast_path.word());
+    let from = [&NEIGHBOURS[..], &[A_STRANGER]].concat();
+    sprayed(&name, fast_path, family, &from, SHORT_TALK)
+}
+
+/// From these, or who stands for them in that family.
+fn sprayed(
+    name: &str,
+    fast_path: FastPath,
+    family: Family,
+    from: &[SocketAddrV4],
+    seconds: u64,
+) -> Result<()> {
+    let mut needs = PHONES.to_vec();
+    if family == Family::V6 {
+        needs.push(Need::Ipv6);
+    }
+    if skipped(&format!("a spray {name}"), &needs) {
         return Ok(());
     }
-    let lab = Lab::new()?;
+    let lab = Lab::over(family)?;
     let mut street = Street::new(&lab)?;
     let stranger = Namespace::new("stranger")?;
     street.plug(&lab.phone, "eth0", PHONE)?;
     street.plug(&stranger, "eth0", STRANGER)?;
-    let daemon = start(&lab, "")?;
+    let daemon = start(&lab, fast_path, "")?;
     let before = stranger.udp()?;
+    let in_kernel = fast_path != FastPath::Off;
+    // What finds no flow is dropped by the program; where there is none, by who finds no socket.
+    let edge = lab.edge.udp()?.no_ports;
+    let no_socket = || Ok::<_, anyhow::Error>(lab.edge.udp()?.no_ports - edge);
     let mut sprayers = Vec::new();
-    for &at in from {
+    for at in from {
         let host = if *at.ip() == PHONE {
             &lab.phone
         } else {
             &stranger
         };
-        sprayers.push(Sprayer::new(host, at)?);
+        let at = SocketAddr::new(family.of(*at.ip()), at.port());
+        sprayers.push(Sprayer::new(&lab, host, at)?);
     }
 
     let all = |sprayers: &mut [Sprayer]| -> Result<()> {
@@ -167,15 +235,18 @@ fn sprayed(name: &str, from: &[SocketAddrV4]) -> Result<()> {
     };
     all(&mut sprayers)?;
     let sent: u64 = sprayers.iter().map(|sprayer| sprayer.sent).sum();
-    let idle = daemon.scrape_until("all of it dropped", SOON, |metrics| {
-        dropped(metrics, "no-flow") >= sent
-    })?;
-    assert_eq!(dropped(&idle, "no-flow"), sent);
+    let refused = |metrics: &Metrics| -> Result<u64> {
+        Ok(dropped(metrics, "no-flow") + dropped(metrics, "wrong-source") + no_socket()?)
+    };
+    let idle = until_refused(&daemon, sent, refused)?;
+    assert_eq!(refused(&idle)?, sent);
+    let by_program = if in_kernel { sent } else { 0 };
+    assert_eq!(dropped(&idle, "no-flow"), by_program);
 
     let (stop, hung_up) = (AtomicBool::new(false), AtomicBool::new(false));
     let taps = [
-        Tap::open(&lab.phone, PHONE)?,
-        Tap::open(&lab.carrier, CARRIER)?,
+        Tap::open(&lab.phone, family.phone())?,
+        Tap::open(&lab.carrier, family.carrier())?,
     ];
     let (heard, seen, mut sprayers) = std::thread::scope(|scope| -> Result<_> {
         let _done = [Raise(&stop), Raise(&hung_up)];
@@ -185,7 +256,7 @@ fn sprayed(name: &str, from: &[SocketAddrV4]) -> Result<()> {
             .map(|sprayer| sprayer.rounds(scope, &stop))
             .collect();
         let call = Call::begin(&lab)?;
-        call.talk(TALK);
+        talk(&lab, Duration::from_secs(seconds))?;
         // The spray goes on while they hang up.
         let heard = call.end()?;
         stop.store(true, Ordering::Relaxed);
@@ -209,46 +280,53 @@ fn sprayed(name: &str, from: &[SocketAddrV4]) -> Result<()> {
     );
     for Seen { media, sprayed } in seen {
         assert_eq!(sprayed, 0, "{seen:?}");
-        assert!(media >= PACKETS, "{seen:?}");
+        assert!(media >= PACKETS * seconds, "{seen:?}");
     }
-    assert_heard(&heard, TALK.as_secs_f64() - 0.3);
+    assert_heard(&heard, seconds as f64 - 0.3);
 
     let sent: u64 = sprayers.iter().map(|sprayer| sprayer.sent).sum();
-    let refused =
-        |metrics: &Metrics| dropped(metrics, "no-flow") + dropped(metrics, "wrong-source");
-    let metrics = daemon.scrape_until("all of it dropped", SOON, |metrics| {
-        refused(metrics) >= sent
-    })?;
+    let waiting = if in_kernel { 0 } else { WAITING };
+    let metrics = until_refused(&daemon, sent - waiting, refused)?;
     let shown = metrics.show("sbc_media_");
-    assert!(refused(&metrics) <= sent + LATE, "{sent} sent; {shown:#?}");
+    let all_refused = refused(&metrics)?;
+    assert!(all_refused <= sent + LATE, "{sent} sent; {shown:#?}");
+    if in_kernel {
+        assert_eq!(no_socket()?, 0, "what the program drops goes no further");
+    }
     let total = metrics.sum("sbc_media_dropped_packets_total", &[]) as u64;
-    assert_eq!(total, refused(&metrics), "{shown:#?}");
+    assert_eq!(total + no_socket()?, all_refused, "{shown:#?}");
     // RTP and RTCP of either side, some hundred times each.
     assert!(dropped(&metrics, "wrong-source") >= 200, "{shown:#?}");
-    let user = [("path", "user")];
-    assert_eq!(metrics.sum("sbc_media_packets_total", &user), 0.0);
+    let other = [("path", fast_path.other_label())];
+    assert_eq!(metrics.sum("sbc_media_packets_total", &other), 0.0);
     println!(
-        "{name}: {sent} sent, {} wrong-source, {} no-flow; phone and carrier saw {seen:?}; heard {} / {}",
+        "{name}: {sent} sent, {} wrong-source, {} no-flow, {} no socket; phone and carrier saw {seen:?}; heard {} / {}",
         dropped(&metrics, "wrong-source"),
         dropped(&metrics, "no-flow"),
+        no_socket()?,
         heard[0],
         heard[1],
     );
     Ok(())
 }
 
-/// The lab's box in the kernel, with a narrow media range; `more` is for trunk a.
-fn start<'a>(lab: &'a Lab, more: &str) -> Result<Daemon<'a>> {
-    let config = lab_config(FastPath::Native, &lab.scratch.path().join("state"));
-    let trunk = "accept_from = [\"10.71.1.2\"]\n";
+/// A scrape after so much has been refused, wherever that is counted.
+fn until_refused(
+    daemon: &Daemon<'_>,
+    count: u64,
+    refused: impl Fn(&Metrics) -> Result<u64>,
+) -> Result<Metrics> {
+    daemon.scrape_until("all of it refused", SOON, |metrics| {
+        refused(metrics).is_ok_and(|refused| refused >= count)
+    })
+}
+
+/// The lab's box with a narrow media range; `more` is for trunk a.
+fn start<'a>(lab: &'a Lab, fast_path: FastPath, more: &str) -> Result<Daemon<'a>> {
+    let config = lab_config_over(lab.family, fast_path, &lab.scratch.path().join("state"));
+    let trunk = format!("accept_from = [\"{}\"]\n", lab.family.phone());
     let config = config
         .replace("20000-29999", RANGE_TEXT)
-        .replace(trunk, &format!("{trunk}{more}"));
-    let file = lab.scratch.write("lab.toml", &config)?;
-    Daemon::start(
-        &lab.edge,
-        &lab.scratch,
-        RunAs::Root,
-        ["run".as_ref(), "--config".as_ref(), file.as_os_str()],
-    )
+        .replace(&trunk, &format!("{trunk}{more}"));
+    start_on(lab, &config)
 }

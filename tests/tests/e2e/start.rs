@@ -6,7 +6,8 @@ use std::time::Duration;
 use anyhow::Result;
 use sbc_tests::e2e::{Daemon, EDGE_LEFT, FastPath, Lab, Need, PHONE, RunAs, lab_config, skipped};
 
-use super::support::{Call, PHONES, assert_heard, start};
+use super::support::start;
+
 const LAB: [Need; 2] = [Need::Namespaces, Need::Program("ethtool")];
 
 /// Starts the daemon with the lab's config, changed; it must end with code 1. Returns what it printed.
@@ -83,37 +84,6 @@ fn a_misspelt_key() -> Result<()> {
     )?;
     assert!(printed.contains("changed.toml:9:1"), "{printed}");
     assert!(printed.contains("media_ports"), "{printed}");
-    Ok(())
-}
-
-#[test]
-fn no_privilege_means_user_space_with_that_reason() -> Result<()> {
-    if skipped("a call without privileges", &PHONES) {
-        return Ok(());
-    }
-    let lab = Lab::new()?;
-    let state = lab.scratch.path().join("state");
-    let file = lab
-        .scratch
-        .write("lab.toml", &lab_config(FastPath::Native, &state))?;
-    let arguments = ["run".as_ref(), "--config".as_ref(), file.as_os_str()];
-    let mut daemon = Daemon::start(&lab.edge, &lab.scratch, RunAs::Nobody, arguments)?;
-    let printed = daemon.process().printed();
-    assert!(printed.contains("user space"), "{printed}");
-    let call = Call::begin(&lab)?;
-    call.talk(Duration::from_secs(3));
-    assert_heard(&call.end()?, 2.7);
-    let metrics = daemon.scrape()?;
-    assert_eq!(
-        metrics.sum("sbc_media_packets_total", &[("path", "kernel")]),
-        0.0
-    );
-    assert!(metrics.sum("sbc_media_packets_total", &[("path", "user")]) > 500.0);
-    assert!(
-        metrics.sum("sbc_flow_fallbacks_total", &[("reason", "unprivileged")]) >= 1.0,
-        "{:#?}",
-        metrics.show("sbc_flow")
-    );
     Ok(())
 }
 

@@ -1,14 +1,14 @@
 //! The phone's side with more than one host on it, and who of them means no good.
 
 use std::io::Read as _;
-use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{Scope, ScopedJoinHandle};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use sbc_tests::e2e::{EDGE_LEFT, EDGE_RIGHT, Lab, Namespace};
+use sbc_tests::e2e::{EDGE_LEFT, Lab, Namespace};
 use socket2::{Domain, Protocol, Socket, Type};
 
 /// The media range of these tests: narrow, so that each port of it is hit often.
@@ -40,17 +40,16 @@ impl Street {
         let mut street = Street { switch, hosts: 0 };
         street.cable(&lab.edge, "left")?;
         lab.edge.exec("ethtool -K left tx off")?;
-        lab.edge.ip(&format!("addr add {EDGE_LEFT}/24 dev left"))?;
+        lab.edge.live("left", EDGE_LEFT)?;
         Ok(street)
     }
 
-    /// Gives a host a device on the street; all else is behind the edge.
+    /// Gives a host a device on the street, with that address and the one that stands for it; all else is behind the edge.
     pub(crate) fn plug(&mut self, host: &Namespace, device: &str, at: Ipv4Addr) -> Result<()> {
         self.cable(host, device)?;
         host.exec(&format!("ethtool -K {device} tx off gro on"))?;
-        host.ip(&format!("addr add {at}/24 dev {device}"))?;
-        host.ip(&format!("route add default via {EDGE_LEFT}"))?;
-        Ok(())
+        host.live(device, at)?;
+        host.route(EDGE_LEFT)
     }
 
     fn cable(&mut self, host: &Namespace, device: &str) -> Result<()> {
@@ -72,7 +71,7 @@ impl Street {
 /// Sends what looks like media of a call to every port of the range, from one socket.
 pub(crate) struct Sprayer {
     socket: UdpSocket,
-    targets: Vec<SocketAddrV4>,
+    targets: Vec<SocketAddr>,
     state: u64,
     /// Any, if none.
     ssrc: Option<u32>,
@@ -82,19 +81,20 @@ pub(crate) struct Sprayer {
 
 impl Sprayer {
     /// At that address and port of a host.
-    pub(crate) fn new(host: &Namespace, at: SocketAddrV4) -> Result<Sprayer> {
+    pub(crate) fn new(lab: &Lab, host: &Namespace, at: impl Into<SocketAddr>) -> Result<Sprayer> {
+        let at = at.into();
         let socket = host
             .enter(|| UdpSocket::bind(at))?
             .with_context(|| format!("cannot bind {at}"))?;
         let ports = || RANGE;
-        let targets = [EDGE_LEFT, EDGE_RIGHT]
+        let targets = [lab.family.edge_left(), lab.family.edge_right()]
             .into_iter()
-            .flat_map(|address| ports().map(move |port| SocketAddrV4::new(address, port)))
+            .flat_map(|address| ports().map(move |port| SocketAddr::new(address, port)))
             .collect();
         Ok(Sprayer {
             socket,
             targets,
-            state: u64::from(at.port()) << 32 | u64::from(at.ip().to_bits()),
+            state: u64::from(at.port()) << 32 | last_bytes(at.ip()),
             ssrc: None,
             sent: 0,
         })
@@ -187,10 +187,10 @@ pub(crate) fn received(socket: &UdpSocket) -> Result<u64> {
     Ok(count)
 }
 
-/// All IPv4 that arrives at a host, before anything there takes it.
+/// All that arrives at a host over one family, before anything there takes it.
 pub(crate) struct Tap {
     socket: Socket,
-    at: Ipv4Addr,
+    at: IpAddr,
 }
 
 /// What came to a host by UDP.
@@ -203,11 +203,15 @@ pub(crate) struct Seen {
 }
 
 const ETH_P_IP: u16 = 0x0800;
+const ETH_P_IPV6: u16 = 0x86dd;
+const UDP: u8 = 17;
 
 impl Tap {
     /// Opens it for an address of a host; it has to be read meanwhile.
-    pub(crate) fn open(host: &Namespace, at: Ipv4Addr) -> Result<Tap> {
-        let protocol = Protocol::from(i32::from(ETH_P_IP.to_be()));
+    pub(crate) fn open(host: &Namespace, at: impl Into<IpAddr>) -> Result<Tap> {
+        let at = at.into();
+        let ethertype = if at.is_ipv4() { ETH_P_IP } else { ETH_P_IPV6 };
+        let protocol = Protocol::from(i32::from(ethertype.to_be()));
         let socket = host.enter(|| Socket::new(Domain::PACKET, Type::DGRAM, Some(protocol)))??;
         socket.set_read_timeout(Some(Duration::from_millis(50)))?;
         Ok(Tap { socket, at })
@@ -249,20 +253,40 @@ impl Tap {
                     }
                     continue;
                 };
-                // No options; UDP begins behind 20 bytes.
-                let Some(payload) = bytes.get(28..length) else {
+                let Some((to, payload)) = datagram(&bytes[..length]) else {
                     continue;
                 };
-                if bytes[9] != 17 || payload.len() < RTP_HEADER {
+                if payload.len() < RTP_HEADER {
                     continue;
                 }
                 let is_media =
                     payload.len() == RTP_HEADER + MARKS * MARK.len() && payload[0] >> 6 == 2;
-                let is_here = bytes[16..20] == self.at.octets();
-                seen.media += u64::from(is_media && is_here);
+                seen.media += u64::from(is_media && to == self.at);
                 seen.sprayed += u64::from(payload[RTP_HEADER..].starts_with(&MARK.repeat(2)));
             }
         })
+    }
+}
+
+/// Where a UDP datagram without options goes, and what it carries.
+fn datagram(packet: &[u8]) -> Option<(IpAddr, &[u8])> {
+    let (protocol, to, header): (u8, IpAddr, usize) = match packet.first()? >> 4 {
+        4 => {
+            let to: [u8; 4] = packet.get(16..20)?.try_into().ok()?;
+            (*packet.get(9)?, to.into(), 20)
+        }
+        _ => {
+            let to: [u8; 16] = packet.get(24..40)?.try_into().ok()?;
+            (*packet.get(6)?, to.into(), 40)
+        }
+    };
+    (protocol == UDP).then_some((to, packet.get(header + 8..)?))
+}
+
+fn last_bytes(address: IpAddr) -> u64 {
+    match address {
+        IpAddr::V4(v4) => v4.to_bits().into(),
+        IpAddr::V6(v6) => v6.to_bits() as u64,
     }
 }
 

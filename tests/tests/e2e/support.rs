@@ -1,20 +1,25 @@
 //! What several of these tests do.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use sbc::io::admin::types::Flow;
 use sbc_tests::e2e::{
-    Account, Baresip, CARRIER, Daemon, EDGE_LEFT, FastPath, Heard, Lab, Metrics, Need, PHONE,
-    Phone, RunAs, lab_config,
+    Account, Baresip, Daemon, FastPath, Heard, Lab, Metrics, Namespace, Need, Phone, RunAs, host,
+    lab_config_over,
 };
 
 /// What Alice plays, in Hz: a lost packet of 20 ms is half a period too little.
 pub(crate) const ALICE: u32 = 425;
 /// What Bob plays, in Hz.
 pub(crate) const BOB: u32 = 775;
+
+/// Longer than voice of any length takes beyond that.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// A packet's.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// What a test with phones needs.
 pub(crate) const PHONES: [Need; 3] = [
@@ -31,10 +36,10 @@ pub(crate) const LOAD: [Need; 3] = [
 ];
 
 /// A phone that is a trunk to the box, at port 5060.
-pub(crate) fn server(user: &'static str, address: Ipv4Addr, tone: u32) -> Phone {
+pub(crate) fn server(user: &'static str, address: impl Into<IpAddr>, tone: u32) -> Phone {
     Phone {
         user,
-        address: (address, 5060),
+        address: SocketAddr::new(address.into(), 5060),
         tone,
         account: Account::Trunk,
     }
@@ -42,8 +47,13 @@ pub(crate) fn server(user: &'static str, address: Ipv4Addr, tone: u32) -> Phone 
 
 /// The daemon at the edge with the lab's config.
 pub(crate) fn start(lab: &Lab, fast_path: FastPath) -> Result<Daemon<'_>> {
-    let config = lab_config(fast_path, &lab.scratch.path().join("state"));
-    let file = lab.scratch.write("lab.toml", &config)?;
+    let config = lab_config_over(lab.family, fast_path, &lab.scratch.path().join("state"));
+    start_on(lab, &config)
+}
+
+/// The daemon at the edge with another config.
+pub(crate) fn start_on<'a>(lab: &'a Lab, config: &str) -> Result<Daemon<'a>> {
+    let file = lab.scratch.write("lab.toml", config)?;
     Daemon::start(
         &lab.edge,
         &lab.scratch,
@@ -61,19 +71,14 @@ pub(crate) struct Call {
 impl Call {
     /// Both phones are there; Alice calls, Bob answers.
     pub(crate) fn begin(lab: &Lab) -> Result<Call> {
-        let bob = server("bob", CARRIER, BOB);
-        let alice = server("alice", PHONE, ALICE);
+        let bob = server("bob", lab.family.carrier(), BOB);
+        let alice = server("alice", lab.family.phone(), ALICE);
         let mut bob = Baresip::start(&lab.carrier, &lab.scratch, &bob)?;
         let mut alice = Baresip::start(&lab.phone, &lab.scratch, &alice)?;
-        alice.dial(&format!("sip:bob@{EDGE_LEFT}"))?;
+        alice.dial(&format!("sip:bob@{}", host(lab.family.edge_left())))?;
         alice.wait_established()?;
         bob.wait_established()?;
         Ok(Call { alice, bob })
-    }
-
-    /// They talk for a while. Nothing has to happen meanwhile that could be waited for.
-    pub(crate) fn talk(&self, duration: Duration) {
-        std::thread::sleep(duration);
     }
 
     /// Alice hangs up; what each has heard.
@@ -83,6 +88,44 @@ impl Call {
         self.bob.wait_ended()?;
         Ok([self.alice.heard()?, self.bob.heard()?])
     }
+}
+
+/// Voice that reaches hosts: on a busy machine so much of it takes longer than it lasts.
+pub(crate) struct Voice<'a> {
+    hosts: Vec<(&'a Namespace, u64)>,
+}
+
+impl<'a> Voice<'a> {
+    /// What has reached these from now on, whatever else they get by UDP included.
+    pub(crate) fn to(hosts: &[&'a Namespace]) -> Result<Voice<'a>> {
+        let hosts = hosts.iter();
+        let hosts = hosts.map(|&host| Ok((host, host.udp()?.in_datagrams)));
+        Ok(Voice {
+            hosts: hosts.collect::<Result<_>>()?,
+        })
+    }
+
+    /// Waits until so much has been taken by somebody there: 50 packets a second.
+    pub(crate) fn lasts(&self, duration: Duration) -> Result<()> {
+        let packets = duration.as_millis() as u64 / 20;
+        let end = Instant::now() + duration + PATIENCE;
+        for (host, before) in &self.hosts {
+            while host.udp()?.in_datagrams < before + packets {
+                let name = host.name();
+                ensure!(
+                    Instant::now() < end,
+                    "{name} does not hear for {duration:?}"
+                );
+                std::thread::sleep(LOOK);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Both phones of the lab hear for so long.
+pub(crate) fn talk(lab: &Lab, duration: Duration) -> Result<()> {
+    Voice::to(&[&lab.phone, &lab.carrier])?.lasts(duration)
 }
 
 /// Each has heard the other's tone, for at least so long, without a gap.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Result;
 use sbc_tests::e2e::{Daemon, EDGE_LEFT, EDGE_RIGHT, FastPath, Lab, RunAs, lab_config, skipped};
 
-use super::support::{Call, PHONES, assert_heard};
+use super::support::{Call, PHONES, assert_heard, talk};
 
 const TALK: Duration = Duration::from_secs(2);
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -58,7 +58,7 @@ fn taken(fast_path: FastPath) -> Result<()> {
     assert_eq!(free(&daemon)?, 4.0);
 
     let call = Call::begin(&lab)?;
-    call.talk(TALK);
+    talk(&lab, TALK)?;
     assert_eq!(free(&daemon)?, 0.0);
     let heard = call.end()?;
     assert_heard(&heard, TALK.as_secs_f64() - 0.3);

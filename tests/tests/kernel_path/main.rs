@@ -5,14 +5,10 @@
 
 mod ordinary;
 
-use std::fs::File;
 use std::net::{SocketAddr, UdpSocket};
 use std::path::PathBuf;
-use std::process::Command;
-use std::thread;
 use std::time::{Duration, Instant};
 
-use nix::sched::{CloneFlags, setns};
 use sbc::config::{Bind, Config, FastPath as Wanted, Limits, Network, NetworkId, Sbc};
 use sbc::io::fast_path::{FastPath, Program};
 use sbc::media::{
@@ -20,115 +16,22 @@ use sbc::media::{
     flow_configs,
 };
 use sbc_ebpf::abi::Local;
-use sbc_tests::e2e::{Need, skipped};
-
-/// Three namespaces and two links; gone with it.
-struct Lab {
-    name: String,
-}
+use sbc_tests::e2e::{Lab, Namespace, Need, skipped};
 
 const PATIENCE: Duration = Duration::from_secs(5);
 
-impl Lab {
-    /// None where it cannot be built.
-    fn build(name: &str) -> Option<Lab> {
-        let needs = [
-            Need::Namespaces,
-            Need::Program("ip"),
-            Need::Program("ethtool"),
-        ];
-        if skipped(&format!("the kernel path ({name})"), &needs) {
-            return None;
-        }
-
-        let lab = Lab {
-            name: format!("{name}{}", std::process::id()),
-        };
-        for side in ["phone", "edge", "carrier"] {
-            lab.ip(&["netns", "add", &lab.space(side)]);
-            lab.within(side, "ip", &["link", "set", "lo", "up"]);
-        }
-        for (side, near, far, our, their) in [
-            (
-                "phone",
-                "e0",
-                "p0",
-                ["10.7.0.1/24", "fd07::1/64"],
-                ["10.7.0.2/24", "fd07::2/64"],
-            ),
-            (
-                "carrier",
-                "e1",
-                "c0",
-                ["10.7.1.1/24", "fd07:1::1/64"],
-                ["10.7.1.2/24", "fd07:1::2/64"],
-            ),
-        ] {
-            let (edge, other) = (lab.space("edge"), lab.space(side));
-            lab.ip(&[
-                "link", "add", near, "netns", &edge, "type", "veth", "peer", "name", far, "netns",
-                &other,
-            ]);
-            for (space, device, addresses) in [("edge", near, our), (side, far, their)] {
-                for address in addresses {
-                    lab.within(
-                        space,
-                        "ip",
-                        &["addr", "add", address, "dev", device, "nodad"],
-                    );
-                }
-                lab.within(space, "ip", &["link", "set", device, "up"]);
-            }
-            // Checksums in the packet, and an end that takes redirected frames.
-            lab.within(side, "ethtool", &["-K", far, "tx", "off", "gro", "on"]);
-        }
-        Some(lab)
-    }
-
-    fn space(&self, side: &str) -> String {
-        format!("{}-{side}", self.name)
-    }
-
-    fn ip(&self, arguments: &[&str]) {
-        let output = Command::new("ip").args(arguments).output().unwrap();
-        assert!(output.status.success(), "ip {arguments:?}: {output:?}");
-    }
-
-    fn within(&self, side: &str, tool: &str, arguments: &[&str]) {
-        let space = self.space(side);
-        let all = [&["netns", "exec", &space, tool], arguments].concat();
-        self.ip(&all);
-    }
-
-    /// Does something inside a namespace; what it opens stays there.
-    fn inside<T: Send>(&self, side: &str, work: impl FnOnce() -> T + Send) -> T {
-        let path = PathBuf::from("/run/netns").join(self.space(side));
-        thread::scope(|scope| {
-            let inside = scope.spawn(|| {
-                setns(File::open(path).unwrap(), CloneFlags::CLONE_NEWNET).unwrap();
-                work()
-            });
-            inside.join().unwrap()
-        })
-    }
-
-    fn socket(&self, side: &str, at: &str) -> UdpSocket {
-        let socket = self.inside(side, || UdpSocket::bind(at).unwrap());
-        socket
-            .set_read_timeout(Some(Duration::from_millis(100)))
-            .unwrap();
-        socket
-    }
+/// None where it cannot be built.
+fn build(test: &str) -> Option<Lab> {
+    let needs = [Need::Namespaces, Need::Program("ethtool"), Need::Ipv6];
+    (!skipped(&format!("the kernel path ({test})"), &needs)).then(|| Lab::new().unwrap())
 }
 
-impl Drop for Lab {
-    fn drop(&mut self) {
-        for side in ["phone", "edge", "carrier"] {
-            let _ = Command::new("ip")
-                .args(["netns", "del", &self.space(side)])
-                .output();
-        }
-    }
+fn socket(host: &Namespace, at: &str) -> UdpSocket {
+    let socket = host.enter(|| UdpSocket::bind(at).unwrap()).unwrap();
+    socket
+        .set_read_timeout(Some(Duration::from_millis(100)))
+        .unwrap();
+    socket
 }
 
 fn network(name: &str, addresses: &[&str], fast_path: Wanted) -> Network {
@@ -153,8 +56,8 @@ fn config(wanted: Wanted) -> Config {
             admin: SocketAddr::from(([127, 0, 0, 1], 0)),
         },
         networks: vec![
-            network("inside", &["10.7.0.1", "fd07::1"], wanted),
-            network("outside", &["10.7.1.1", "fd07:1::1"], wanted),
+            network("inside", &["10.71.1.1", "fd71:1::1"], wanted),
+            network("outside", &["10.71.2.1", "fd71:2::1"], wanted),
         ],
         trunks: Vec::new(),
         phones: Vec::new(),
@@ -165,7 +68,7 @@ fn config(wanted: Wanted) -> Config {
 fn side(network: u16, local: &str, named: &str) -> Side {
     Side {
         named: Some(named.parse().unwrap()),
-        sources: ["10.7.0.2/32".parse().unwrap()].into_iter().collect(),
+        sources: ["10.71.1.2/32".parse().unwrap()].into_iter().collect(),
         payload_types: 1,
         ..Side::new(NetworkId(network), local.parse().unwrap())
     }
@@ -221,7 +124,7 @@ fn dropped(fast_path: &FastPath, network: u16, reason: &str) -> u64 {
 
 #[track_caller]
 fn open(lab: &Lab, wanted: Wanted, mode: XdpMode) -> FastPath {
-    let opened = lab.inside("edge", || FastPath::open(&config(wanted)));
+    let opened = lab.edge.enter(|| FastPath::open(&config(wanted))).unwrap();
     let kernel = NetworkPath::Kernel { mode };
     assert_eq!(
         opened.paths,
@@ -233,27 +136,27 @@ fn open(lab: &Lab, wanted: Wanted, mode: XdpMode) -> FastPath {
 }
 
 fn a_call(name: &str, wanted: Wanted, mode: XdpMode) {
-    let Some(lab) = Lab::build(name) else { return };
+    let Some(lab) = build(name) else { return };
     let mut fast_path = open(&lab, wanted, mode);
-    let phone = lab.socket("phone", "10.7.0.2:4000");
-    let carrier = lab.socket("carrier", "10.7.1.2:5000");
+    let phone = socket(&lab.phone, "10.71.1.2:4000");
+    let carrier = socket(&lab.carrier, "10.71.2.2:5000");
     // Behind a NAT: the phone names what nobody sees of it.
     let call = pair(
         1,
-        ("10.7.0.1:30000", "192.168.1.9:9999"),
-        ("10.7.1.1:31000", "10.7.1.2:5000"),
+        ("10.71.1.1:30000", "192.168.1.9:9999"),
+        ("10.71.2.1:31000", "10.71.2.2:5000"),
     );
     fast_path.install(&call).unwrap();
-    reaches(&phone, "10.7.0.1:30000", &carrier, "10.7.1.1:31000");
-    reaches(&carrier, "10.7.1.1:31000", &phone, "10.7.0.1:30000");
+    reaches(&phone, "10.71.1.1:30000", &carrier, "10.71.2.1:31000");
+    reaches(&carrier, "10.71.2.1:31000", &phone, "10.71.1.1:30000");
     let before = fast_path.report(PairId(1)).unwrap();
-    streams(&phone, "10.7.0.1:30000", &carrier, 100);
-    streams(&carrier, "10.7.1.1:31000", &phone, 100);
+    streams(&phone, "10.71.1.1:30000", &carrier, 100);
+    streams(&carrier, "10.71.2.1:31000", &phone, 100);
     // Nobody else gets in, and nothing passes where no flow is.
-    let stranger = lab.socket("phone", "10.7.0.2:4001");
-    stranger.send_to(&rtp(0), "10.7.0.1:30000").unwrap();
-    stranger.send_to(&rtp(0), "10.7.0.1:30004").unwrap();
-    streams(&phone, "10.7.0.1:30000", &carrier, 1);
+    let stranger = socket(&lab.phone, "10.71.1.2:4001");
+    stranger.send_to(&rtp(0), "10.71.1.1:30000").unwrap();
+    stranger.send_to(&rtp(0), "10.71.1.1:30004").unwrap();
+    streams(&phone, "10.71.1.1:30000", &carrier, 1);
     assert_eq!(dropped(&fast_path, 0, "wrong-source"), 1);
     assert_eq!(dropped(&fast_path, 0, "no-flow"), 1);
     let stats = fast_path.stats();
@@ -264,7 +167,7 @@ fn a_call(name: &str, wanted: Wanted, mode: XdpMode) {
     assert_eq!(report.sides[0].bytes, (a + 101) * 172);
     assert_eq!(
         report.sides.map(|side| side.latched),
-        ["10.7.0.2:4000", "10.7.1.2:5000"].map(|at| Some(at.parse().unwrap()))
+        ["10.71.1.2:4000", "10.71.2.2:5000"].map(|at| Some(at.parse().unwrap()))
     );
     let inside = &stats.networks[&NetworkId(0)];
     assert_eq!(
@@ -272,128 +175,129 @@ fn a_call(name: &str, wanted: Wanted, mode: XdpMode) {
         (a + 101, b + 100)
     );
     assert_eq!(fast_path.stats(), stats, "what has ended stays counted");
-    phone.send_to(&rtp(0), "10.7.0.1:30000").unwrap();
+    phone.send_to(&rtp(0), "10.71.1.1:30000").unwrap();
     assert!(carrier.recv_from(&mut [0; 2048]).is_err());
     assert_eq!(dropped(&fast_path, 0, "no-flow"), 2);
 }
 
 #[test]
 fn a_call_in_native_mode() {
-    a_call("sbcn", Wanted::Auto, XdpMode::Native);
+    a_call("native mode", Wanted::Auto, XdpMode::Native);
 }
 
 #[test]
 fn a_call_in_generic_mode() {
-    a_call("sbcg", Wanted::Generic, XdpMode::Generic);
+    a_call("generic mode", Wanted::Generic, XdpMode::Generic);
 }
 
 #[test]
 fn a_call_over_ipv6_and_one_across() {
-    let Some(lab) = Lab::build("sbcs") else {
+    let Some(lab) = build("IPv6") else {
         return;
     };
     let mut fast_path = open(&lab, Wanted::Auto, XdpMode::Native);
-    let phone = lab.socket("phone", "[fd07::2]:4000");
-    let carrier = lab.socket("carrier", "[fd07:1::2]:5000");
+    let phone = socket(&lab.phone, "[fd71:1::2]:4000");
+    let carrier = socket(&lab.carrier, "[fd71:2::2]:5000");
     let six = pair(
         1,
-        ("[fd07::1]:30000", "[fd07::2]:4000"),
-        ("[fd07:1::1]:31000", "[fd07:1::2]:5000"),
+        ("[fd71:1::1]:30000", "[fd71:1::2]:4000"),
+        ("[fd71:2::1]:31000", "[fd71:2::2]:5000"),
     );
     fast_path.install(&six).unwrap();
-    reaches(&phone, "[fd07::1]:30000", &carrier, "[fd07:1::1]:31000");
-    reaches(&carrier, "[fd07:1::1]:31000", &phone, "[fd07::1]:30000");
-    let carrier = lab.socket("carrier", "10.7.1.2:5000");
+    reaches(&phone, "[fd71:1::1]:30000", &carrier, "[fd71:2::1]:31000");
+    reaches(&carrier, "[fd71:2::1]:31000", &phone, "[fd71:1::1]:30000");
+    let carrier = socket(&lab.carrier, "10.71.2.2:5000");
     let across = pair(
         2,
-        ("[fd07::1]:30002", "[fd07::2]:4000"),
-        ("10.7.1.1:31002", "10.7.1.2:5000"),
+        ("[fd71:1::1]:30002", "[fd71:1::2]:4000"),
+        ("10.71.2.1:31002", "10.71.2.2:5000"),
     );
     fast_path.install(&across).unwrap();
-    reaches(&phone, "[fd07::1]:30002", &carrier, "10.7.1.1:31002");
-    reaches(&carrier, "10.7.1.1:31002", &phone, "[fd07::1]:30002");
-    streams(&phone, "[fd07::1]:30002", &carrier, 50);
-    streams(&carrier, "10.7.1.1:31002", &phone, 50);
+    reaches(&phone, "[fd71:1::1]:30002", &carrier, "10.71.2.1:31002");
+    reaches(&carrier, "10.71.2.1:31002", &phone, "[fd71:1::1]:30002");
+    streams(&phone, "[fd71:1::1]:30002", &carrier, 50);
+    streams(&carrier, "10.71.2.1:31002", &phone, 50);
 }
 
 #[test]
 fn a_pair_of_user_space_is_let_through_to_its_socket() {
-    let Some(lab) = Lab::build("sbcu") else {
+    let Some(lab) = build("user space") else {
         return;
     };
     let mut fast_path = open(&lab, Wanted::Auto, XdpMode::Native);
-    let phone = lab.socket("phone", "10.7.0.2:4000");
-    let worker = lab.socket("edge", "10.7.0.1:30000");
-    phone.send_to(&rtp(0), "10.7.0.1:30000").unwrap();
+    let phone = socket(&lab.phone, "10.71.1.2:4000");
+    let worker = socket(&lab.edge, "10.71.1.1:30000");
+    phone.send_to(&rtp(0), "10.71.1.1:30000").unwrap();
     assert!(worker.recv_from(&mut [0; 2048]).is_err());
     let mut local = pair(
         1,
-        ("10.7.0.1:30000", "10.7.0.2:4000"),
-        ("10.7.1.1:31000", "10.7.1.2:5000"),
+        ("10.71.1.1:30000", "10.71.1.2:4000"),
+        ("10.71.2.1:31000", "10.71.2.2:5000"),
     );
     local.path = Path::User(Fallback::LocalPeer);
     fast_path.install(&local).unwrap();
-    streams(&phone, "10.7.0.1:30000", &worker, 10);
+    streams(&phone, "10.71.1.1:30000", &worker, 10);
     assert_eq!(fast_path.report(PairId(1)), None);
     assert_eq!(fast_path.remove(PairId(1)), None);
-    phone.send_to(&rtp(0), "10.7.0.1:30000").unwrap();
+    phone.send_to(&rtp(0), "10.71.1.1:30000").unwrap();
     assert!(worker.recv_from(&mut [0; 2048]).is_err());
 }
 
 #[test]
 fn a_new_offer_moves_the_flow() {
-    let Some(lab) = Lab::build("sbcm") else {
+    let Some(lab) = build("a new offer") else {
         return;
     };
     let mut fast_path = open(&lab, Wanted::Auto, XdpMode::Native);
-    let phone = lab.socket("phone", "10.7.0.2:4000");
-    let carrier = lab.socket("carrier", "10.7.1.2:5000");
-    let other = lab.socket("carrier", "10.7.1.2:6000");
+    let phone = socket(&lab.phone, "10.71.1.2:4000");
+    let carrier = socket(&lab.carrier, "10.71.2.2:5000");
+    let other = socket(&lab.carrier, "10.71.2.2:6000");
     let mut call = pair(
         1,
-        ("10.7.0.1:30000", "10.7.0.2:4000"),
-        ("10.7.1.1:31000", "10.7.1.2:5000"),
+        ("10.71.1.1:30000", "10.71.1.2:4000"),
+        ("10.71.2.1:31000", "10.71.2.2:5000"),
     );
     fast_path.install(&call).unwrap();
-    reaches(&phone, "10.7.0.1:30000", &carrier, "10.7.1.1:31000");
-    reaches(&carrier, "10.7.1.1:31000", &phone, "10.7.0.1:30000");
-    call.sides[1].named = Some("10.7.1.2:6000".parse().unwrap());
+    reaches(&phone, "10.71.1.1:30000", &carrier, "10.71.2.1:31000");
+    reaches(&carrier, "10.71.2.1:31000", &phone, "10.71.1.1:30000");
+    call.sides[1].named = Some("10.71.2.2:6000".parse().unwrap());
     fast_path.update(&call).unwrap();
-    streams(&phone, "10.7.0.1:30000", &other, 10);
-    streams(&other, "10.7.1.1:31000", &phone, 10);
+    streams(&phone, "10.71.1.1:30000", &other, 10);
+    streams(&other, "10.71.2.1:31000", &phone, 10);
 }
 
 /// The program alone, as a daemon that is gone would leave it: nobody beats, nobody knows a next hop.
 #[test]
 fn without_the_daemon_the_kernel_says_where_to() {
-    let Some(lab) = Lab::build("sbck") else {
+    let Some(lab) = build("without the daemon") else {
         return;
     };
-    let forward = "echo 1 > /proc/sys/net/ipv4/conf/lo/forwarding";
-    lab.within("edge", "sh", &["-c", forward]);
+    lab.edge.set("net/ipv4/conf/lo/forwarding", "1").unwrap();
     let (mut program, _hops) = Program::load(2).unwrap();
     let mut config = flow_configs(
         &pair(
             1,
-            ("10.7.0.1:30000", "10.7.0.2:4000"),
-            ("10.7.1.1:31000", "10.7.1.2:5000"),
+            ("10.71.1.1:30000", "10.71.1.2:4000"),
+            ("10.71.2.1:31000", "10.71.2.2:5000"),
         ),
         [0, 1].map(|row| Slot { row, epoch: 1 }),
         None,
     );
-    let _links: Vec<_> = ["e0", "e1"]
+    let _links: Vec<_> = ["left", "right"]
         .into_iter()
         .map(|device| {
-            lab.inside("edge", || {
-                let index = nix::net::if_::if_nametoindex(device).unwrap();
-                program
-                    .attach(index, aya::programs::XdpMode::Driver)
-                    .unwrap()
-            })
+            lab.edge
+                .enter(|| {
+                    let index = nix::net::if_::if_nametoindex(device).unwrap();
+                    program
+                        .attach(index, aya::programs::XdpMode::Driver)
+                        .unwrap()
+                })
+                .unwrap()
         })
         .collect();
     config[0].next_hops = [0; 4];
-    let at: SocketAddr = "10.7.0.1:30000".parse().unwrap();
+    let at: SocketAddr = "10.71.1.1:30000".parse().unwrap();
     program.write_flow(1, &config[0]).unwrap();
     program.point(1, 1).unwrap();
     let local = Local {
@@ -404,26 +308,29 @@ fn without_the_daemon_the_kernel_says_where_to() {
         ..Local::default()
     };
     program.put_local(local).unwrap();
-    let phone = lab.socket("phone", "10.7.0.2:4000");
-    let carrier = lab.socket("carrier", "10.7.1.2:5000");
+    let phone = socket(&lab.phone, "10.71.1.2:4000");
+    let carrier = socket(&lab.carrier, "10.71.2.2:5000");
     // The kernel finds the neighbour for a packet of its own.
     reaches(
-        &lab.socket("edge", "10.7.1.1:9"),
-        "10.7.1.2:5000",
+        &socket(&lab.edge, "10.71.2.1:9"),
+        "10.71.2.2:5000",
         &carrier,
-        "10.7.1.1:9",
+        "10.71.2.1:9",
     );
-    streams(&phone, "10.7.0.1:30000", &carrier, 20);
+    streams(&phone, "10.71.1.1:30000", &carrier, 20);
     assert_eq!(program.state(0).unwrap().packets, 20);
 }
 
 #[test]
 fn a_driver_that_takes_no_redirects_is_not_used_in_native_mode() {
-    let Some(lab) = Lab::build("sbcr") else {
+    let Some(lab) = build("no redirects") else {
         return;
     };
-    lab.within("phone", "ethtool", &["-K", "p0", "gro", "off"]);
-    let opened = lab.inside("edge", || FastPath::open(&config(Wanted::Auto)));
+    lab.phone.exec("ethtool -K eth0 gro off").unwrap();
+    let opened = lab
+        .edge
+        .enter(|| FastPath::open(&config(Wanted::Auto)))
+        .unwrap();
     // Not for the other one either: what it redirects has to leave by this one.
     let generic = NetworkPath::Kernel {
         mode: XdpMode::Generic,
@@ -432,27 +339,30 @@ fn a_driver_that_takes_no_redirects_is_not_used_in_native_mode() {
         opened.paths,
         [(NetworkId(0), generic), (NetworkId(1), generic)]
     );
-    let why = "no native mode: the driver of e0";
+    let why = "no native mode: the driver of left";
     assert!(
         opened.notes.iter().any(|note| note.starts_with(why)),
         "{:?}",
         opened.notes
     );
     drop(opened);
-    let opened = lab.inside("edge", || FastPath::open(&config(Wanted::Native)));
+    let opened = lab
+        .edge
+        .enter(|| FastPath::open(&config(Wanted::Native)))
+        .unwrap();
     let user = NetworkPath::User(Fallback::Unsupported);
     assert_eq!(opened.paths, [(NetworkId(0), user), (NetworkId(1), user)]);
 }
 
 #[test]
 fn an_address_on_no_interface_is_served_in_user_space() {
-    let Some(lab) = Lab::build("sbci") else {
+    let Some(lab) = build("no interface") else {
         return;
     };
     let mut config = config(Wanted::Auto);
     config.networks[0].addresses = vec!["127.0.0.1".parse().unwrap()];
     config.networks[1].fast_path = Wanted::Off;
-    let opened = lab.inside("edge", || FastPath::open(&config));
+    let opened = lab.edge.enter(|| FastPath::open(&config)).unwrap();
     assert_eq!(
         opened.paths,
         [Fallback::Interface, Fallback::Off]

@@ -2,9 +2,7 @@
 //!
 //! This test starts itself once more as that user; the two speak over standard input and output.
 
-use std::process::Command;
-
-use sbc_tests::e2e::{Process, Scratch};
+use sbc_tests::e2e::Process;
 
 use super::*;
 
@@ -17,30 +15,22 @@ fn an_ordinary_user_with_two_capabilities_forwards() {
     if skipped(name, &[Need::Program("setpriv")]) {
         return;
     }
-    let Some(lab) = Lab::build("sbco") else {
+    let Some(lab) = build("an ordinary user") else {
         return;
     };
-    let scratch = Scratch::new().unwrap();
     // The build directory may be closed to that user.
-    let copy = scratch.path().join("edge");
+    let copy = lab.scratch.path().join("edge");
     std::fs::copy(std::env::current_exe().unwrap(), &copy).unwrap();
-    let mut command = Command::new("ip");
-    command
-        .args(["netns", "exec", &lab.space("edge"), "setpriv"])
-        .args(["--pdeathsig=KILL", "--reuid", USER, "--regid", USER])
-        .args(["--clear-groups", "--inh-caps=-all,+net_admin,+bpf"])
-        .args(["--ambient-caps=-all,+net_admin,+bpf"])
-        .args(["--bounding-set=-all,+net_admin,+bpf", "--"])
-        .arg(&copy)
-        .args(["--ignored", "--nocapture", "--exact", "ordinary::the_edge"]);
+    let mut command = lab.edge.command_as_user(&["net_admin", "bpf"], &copy);
+    command.args(["--ignored", "--nocapture", "--exact", "ordinary::the_edge"]);
     let mut edge = Process::spawn("edge", command).unwrap();
     edge.wait_for(SAYS_READY, PATIENCE).unwrap();
-    let phone = lab.socket("phone", "10.7.0.2:4000");
-    let carrier = lab.socket("carrier", "10.7.1.2:5000");
-    reaches(&phone, "10.7.0.1:30000", &carrier, "10.7.1.1:31000");
-    reaches(&carrier, "10.7.1.1:31000", &phone, "10.7.0.1:30000");
-    streams(&phone, "10.7.0.1:30000", &carrier, 100);
-    streams(&carrier, "10.7.1.1:31000", &phone, 100);
+    let phone = socket(&lab.phone, "10.71.1.2:4000");
+    let carrier = socket(&lab.carrier, "10.71.2.2:5000");
+    reaches(&phone, "10.71.1.1:30000", &carrier, "10.71.2.1:31000");
+    reaches(&carrier, "10.71.2.1:31000", &phone, "10.71.1.1:30000");
+    streams(&phone, "10.71.1.1:30000", &carrier, 100);
+    streams(&carrier, "10.71.2.1:31000", &phone, 100);
     edge.tell("enough").unwrap();
     let status = edge.wait_end(PATIENCE).unwrap();
     assert!(status.success(), "{}", edge.printed());
@@ -64,8 +54,8 @@ fn the_edge() {
     let mut fast_path = opened.fast_path.unwrap();
     let call = pair(
         1,
-        ("10.7.0.1:30000", "10.7.0.2:4000"),
-        ("10.7.1.1:31000", "10.7.1.2:5000"),
+        ("10.71.1.1:30000", "10.71.1.2:4000"),
+        ("10.71.2.1:31000", "10.71.2.2:5000"),
     );
     fast_path.install(&call).unwrap();
     println!("{SAYS_READY}");

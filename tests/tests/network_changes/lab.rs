@@ -1,8 +1,9 @@
-//! A phone, the edge and a carrier that can be reached by two ways, over both families.
+//! The lab with a second way to the carrier.
 //!
 //! ```text
-//! phone p0 10.7.0.2 --- 10.7.0.1 e0 edge e1 10.7.1.1 --- 10.7.1.2 c1 carrier (10.9.9.9 and fd09::9 on lo)
-//!          fd07::2      fd07::1          e2 10.7.2.1 --- 10.7.2.2 c2
+//! phone eth0 10.71.1.2 --- 10.71.1.1 left edge right 10.71.2.1 --- 10.71.2.2 eth0 carrier (10.9.9.9 and fd09::9 on lo)
+//!            fd71:1::2     fd71:1::1           fd71:2::1     fd71:2::2
+//!                                             other 10.71.3.1 --- 10.71.3.2 eth1
 //! ```
 
 use std::net::{IpAddr, SocketAddr, UdpSocket};
@@ -12,124 +13,74 @@ use std::time::{Duration, Instant};
 use sbc::config::{Bind, Config, FastPath as Wanted, Limits, Network, NetworkId, Sbc};
 use sbc::io::fast_path::FastPath;
 use sbc::media::{FlowKind, FlowPair, NetworkPath, PairId, Path, Side, XdpMode};
-use sbc_tests::e2e::{Namespace, Need, Turn, skipped};
+use sbc_tests::e2e::{Lab, Namespace, Need, skipped};
 
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 pub(crate) const NATIVE: NetworkPath = NetworkPath::Kernel {
     mode: XdpMode::Native,
 };
 
-pub(crate) struct Lab {
-    pub(crate) phone: Namespace,
-    pub(crate) edge: Namespace,
-    pub(crate) carrier: Namespace,
-    _turn: Turn,
-}
-
-impl Lab {
-    /// None where it cannot be built.
-    pub(crate) fn build(test: &str) -> Option<Lab> {
-        let needs = [
-            Need::Namespaces,
-            Need::Program("ip"),
-            Need::Program("ethtool"),
-        ];
-        if skipped(&format!("network changes ({test})"), &needs) {
-            return None;
-        }
-        let turn = Turn::wait().unwrap();
-        let space = |role| {
-            let space = Namespace::new(role).unwrap();
-            set(&space, "net/ipv6/conf/all/disable_ipv6", "0");
-            set(&space, "net/ipv6/conf/default/disable_ipv6", "0");
-            set(&space, "net/ipv6/conf/default/accept_dad", "0");
-            set(&space, "net/ipv4/conf/all/rp_filter", "0");
-            set(&space, "net/ipv4/conf/default/rp_filter", "0");
+/// None where it cannot be built.
+pub(crate) fn build(test: &str) -> Option<Lab> {
+    let needs = [Need::Namespaces, Need::Program("ethtool"), Need::Ipv6];
+    if skipped(&format!("network changes ({test})"), &needs) {
+        return None;
+    }
+    let lab = Lab::with_queues(2).unwrap();
+    lab.cable("other", &lab.carrier, "eth1").unwrap();
+    address(&lab, "other", "10.71.3.1", "eth1", "10.71.3.2");
+    for (host, devices) in [
+        (&lab.phone, &["eth0"][..]),
+        (&lab.edge, &["left", "right", "other"]),
+        (&lab.carrier, &["eth0", "eth1"]),
+    ] {
+        for device in devices.iter().chain(&["all", "default"]) {
+            host.set(&format!("net/ipv4/conf/{device}/rp_filter"), "0")
+                .unwrap();
             // A host that takes another one's address over says so, as those that are made for it do.
-            set(&space, "net/ipv4/conf/default/arp_notify", "1");
-            space
-        };
-        let lab = Lab {
-            phone: space("phone"),
-            edge: space("edge"),
-            carrier: space("carrier"),
-            _turn: turn,
-        };
-        lab.join("e0", &lab.phone, "p0");
-        lab.join("e1", &lab.carrier, "c1");
-        lab.join("e2", &lab.carrier, "c2");
-        lab.edge.ip("addr add 10.7.0.1/24 dev e0").unwrap();
-        lab.edge.ip("addr add fd07::1/64 dev e0 nodad").unwrap();
-        lab.phone.ip("addr add 10.7.0.2/24 dev p0").unwrap();
-        lab.phone.ip("addr add fd07::2/64 dev p0 nodad").unwrap();
-        lab.address("e1", "10.7.1.1", "c1", "10.7.1.2");
-        lab.address("e2", "10.7.2.1", "c2", "10.7.2.2");
-        lab.carrier.ip("addr add 10.9.9.9/32 dev lo").unwrap();
-        lab.carrier.ip("addr add fd09::9/128 dev lo nodad").unwrap();
-        Some(lab)
-    }
-
-    /// A link between the edge and a host, up, without addresses. Both ends take what is redirected to them.
-    pub(crate) fn join(&self, near: &str, host: &Namespace, far: &str) {
-        let queues = "numrxqueues 2 numtxqueues 2";
-        self.edge
-            .ip(&format!(
-                "link add {near} {queues} type veth peer name {far} {queues} netns {}",
-                host.name()
-            ))
-            .unwrap();
-        host.exec(&format!("ethtool -K {far} tx off gro on"))
-            .unwrap();
-        self.edge
-            .exec(&format!("ethtool -K {near} gro on"))
-            .unwrap();
-        host.ip(&format!("link set {far} up")).unwrap();
-        self.edge.ip(&format!("link set {near} up")).unwrap();
-    }
-
-    /// Addresses of one of the carrier's links.
-    pub(crate) fn address(&self, near: &str, our: &str, far: &str, their: &str) {
-        self.edge
-            .ip(&format!("addr add {our}/24 dev {near}"))
-            .unwrap();
-        self.carrier
-            .ip(&format!("addr add {their}/24 dev {far}"))
-            .unwrap();
-    }
-
-    pub(crate) fn socket(&self, space: &Namespace, at: &str) -> UdpSocket {
-        let _ = self;
-        let socket = space.enter(|| UdpSocket::bind(at).unwrap()).unwrap();
-        socket2::SockRef::from(&socket)
-            .set_recv_buffer_size(4 << 20)
-            .unwrap();
-        socket
-            .set_read_timeout(Some(Duration::from_millis(100)))
-            .unwrap();
-        socket
-    }
-
-    /// The fast path of both networks, in native mode.
-    #[track_caller]
-    pub(crate) fn open(&self) -> FastPath {
-        self.open_with(&config())
-    }
-
-    #[track_caller]
-    pub(crate) fn open_with(&self, config: &Config) -> FastPath {
-        let opened = self.edge.enter(|| FastPath::open(config)).unwrap();
-        for (_, path) in &opened.paths {
-            assert_eq!(*path, NATIVE, "{:?}", opened.notes);
+            host.set(&format!("net/ipv4/conf/{device}/arp_notify"), "1")
+                .unwrap();
         }
-        opened.fast_path.unwrap()
     }
+    lab.carrier.ip("addr add 10.9.9.9/32 dev lo").unwrap();
+    lab.carrier.ip("addr add fd09::9/128 dev lo nodad").unwrap();
+    Some(lab)
 }
 
-/// Writes a setting of a namespace.
-pub(crate) fn set(space: &Namespace, name: &str, value: &str) {
-    let path = PathBuf::from("/proc/sys").join(name);
-    let written = space.enter(|| std::fs::write(&path, value)).unwrap();
-    assert!(written.is_ok(), "{}: {written:?}", path.display());
+/// Addresses of one of the carrier's links.
+pub(crate) fn address(lab: &Lab, near: &str, our: &str, far: &str, their: &str) {
+    lab.edge
+        .ip(&format!("addr add {our}/24 dev {near}"))
+        .unwrap();
+    lab.carrier
+        .ip(&format!("addr add {their}/24 dev {far}"))
+        .unwrap();
+}
+
+pub(crate) fn socket(host: &Namespace, at: &str) -> UdpSocket {
+    let socket = host.enter(|| UdpSocket::bind(at).unwrap()).unwrap();
+    socket2::SockRef::from(&socket)
+        .set_recv_buffer_size(4 << 20)
+        .unwrap();
+    socket
+        .set_read_timeout(Some(Duration::from_millis(100)))
+        .unwrap();
+    socket
+}
+
+/// The fast path of both networks, in native mode.
+#[track_caller]
+pub(crate) fn open(lab: &Lab) -> FastPath {
+    open_with(lab, &config())
+}
+
+#[track_caller]
+pub(crate) fn open_with(lab: &Lab, config: &Config) -> FastPath {
+    let opened = lab.edge.enter(|| FastPath::open(config)).unwrap();
+    for (_, path) in &opened.paths {
+        assert_eq!(*path, NATIVE, "{:?}", opened.notes);
+    }
+    opened.fast_path.unwrap()
 }
 
 pub(crate) fn network(name: &str, addresses: &[&str], ports: (u16, u16)) -> Network {
@@ -148,8 +99,8 @@ pub(crate) fn network(name: &str, addresses: &[&str], ports: (u16, u16)) -> Netw
 
 pub(crate) fn config() -> Config {
     of(vec![
-        network("inside", &["10.7.0.1", "fd07::1"], (30000, 31999)),
-        network("outside", &["10.7.1.1"], (30000, 31999)),
+        network("inside", &["10.71.1.1", "fd71:1::1"], (30000, 31999)),
+        network("outside", &["10.71.2.1"], (30000, 31999)),
     ])
 }
 
@@ -182,7 +133,7 @@ pub(crate) fn call(id: u64, carrier: &str) -> FlowPair {
         kind: FlowKind::Rtp,
         sides: [
             side(0, PHONE.0, PHONE.1),
-            side(1, "10.7.1.1:31000", carrier),
+            side(1, "10.71.2.1:31000", carrier),
         ],
         path: Path::Kernel,
         companion: None,
@@ -190,7 +141,7 @@ pub(crate) fn call(id: u64, carrier: &str) -> FlowPair {
 }
 
 /// Where the phone sends to, and where it is.
-pub(crate) const PHONE: (&str, &str) = ("10.7.0.1:30000", "10.7.0.2:4000");
+pub(crate) const PHONE: (&str, &str) = ("10.71.1.1:30000", "10.71.1.2:4000");
 
 pub(crate) fn ip(text: &str) -> IpAddr {
     text.parse().unwrap()

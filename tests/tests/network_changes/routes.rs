@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use sbc::engine::FlowFailure;
 use sbc::io::fast_path::{FastPath, GLANCE, TEND};
 use sbc::media::{Fallback, PairId};
+use sbc_tests::e2e::Lab;
 
-use super::lab::{Lab, PHONE, call, ip, until};
+use super::lab::{PHONE, build, call, ip, open, open_with, socket, until};
 use super::load::Load;
 
 /// Of 1,000 packets a second, on a machine that has other things to do: what is told at once costs far less.
@@ -22,13 +23,13 @@ fn cost(what: &str, lost: u64) {
 
 #[test]
 fn a_neighbour_with_another_ethernet_address_is_followed() {
-    let Some(lab) = Lab::build("neighbour") else {
+    let Some(lab) = build("neighbour") else {
         return;
     };
-    let mut fast_path = lab.open();
-    let phone = lab.socket(&lab.phone, PHONE.1);
-    let carrier = lab.socket(&lab.carrier, "10.7.1.2:5000");
-    let call = call(1, "10.7.1.2:5000");
+    let mut fast_path = open(&lab);
+    let phone = socket(&lab.phone, PHONE.1);
+    let carrier = socket(&lab.carrier, "10.71.2.2:5000");
+    let call = call(1, "10.71.2.2:5000");
     lab.edge
         .enter(|| fast_path.install(&call))
         .unwrap()
@@ -36,7 +37,7 @@ fn a_neighbour_with_another_ethernet_address_is_followed() {
     let load = Load::begin(&phone, PHONE.0, &carrier);
     for mac in ["02:00:00:00:00:77", "02:00:00:00:00:78"] {
         lab.carrier
-            .ip(&format!("link set c1 address {mac}"))
+            .ip(&format!("link set eth0 address {mac}"))
             .unwrap();
         load.goes_on();
     }
@@ -45,13 +46,13 @@ fn a_neighbour_with_another_ethernet_address_is_followed() {
 
 #[test]
 fn a_route_that_changes_moves_the_flow_to_the_other_interface_and_back() {
-    let Some(lab) = Lab::build("route") else {
+    let Some(lab) = build("route") else {
         return;
     };
-    lab.edge.ip("route add 10.9.9.9 via 10.7.1.2").unwrap();
-    let mut fast_path = lab.open();
-    let phone = lab.socket(&lab.phone, PHONE.1);
-    let carrier = lab.socket(&lab.carrier, "10.9.9.9:5000");
+    lab.edge.ip("route add 10.9.9.9 via 10.71.2.2").unwrap();
+    let mut fast_path = open(&lab);
+    let phone = socket(&lab.phone, PHONE.1);
+    let carrier = socket(&lab.carrier, "10.9.9.9:5000");
     let call = call(1, "10.9.9.9:5000");
     lab.edge
         .enter(|| fast_path.install(&call))
@@ -59,12 +60,15 @@ fn a_route_that_changes_moves_the_flow_to_the_other_interface_and_back() {
         .unwrap();
     let load = Load::begin(&phone, PHONE.0, &carrier);
     let frames = |device| counter(&lab, device);
-    let before = frames("c2");
-    lab.edge.ip("route replace 10.9.9.9 via 10.7.2.2").unwrap();
+    let before = frames("eth1");
+    lab.edge.ip("route replace 10.9.9.9 via 10.71.3.2").unwrap();
     load.goes_on();
-    assert!(frames("c2") >= before + 300, "it came over the other link");
+    assert!(
+        frames("eth1") >= before + 300,
+        "it came over the other link"
+    );
     let mark = load.sent();
-    lab.edge.ip("route replace 10.9.9.9 via 10.7.1.2").unwrap();
+    lab.edge.ip("route replace 10.9.9.9 via 10.71.2.2").unwrap();
     load.goes_on();
     let came = load.end();
     let back = came.lost_since(mark);
@@ -77,13 +81,13 @@ fn a_route_that_changes_moves_the_flow_to_the_other_interface_and_back() {
 
 #[test]
 fn a_route_that_is_withdrawn_is_missed_and_taken_again() {
-    let Some(lab) = Lab::build("withdrawn") else {
+    let Some(lab) = build("withdrawn") else {
         return;
     };
-    lab.edge.ip("route add 10.9.9.9 via 10.7.1.2").unwrap();
-    let mut fast_path = lab.open();
-    let phone = lab.socket(&lab.phone, PHONE.1);
-    let carrier = lab.socket(&lab.carrier, "10.9.9.9:5000");
+    lab.edge.ip("route add 10.9.9.9 via 10.71.2.2").unwrap();
+    let mut fast_path = open(&lab);
+    let phone = socket(&lab.phone, PHONE.1);
+    let carrier = socket(&lab.carrier, "10.9.9.9:5000");
     let call = call(1, "10.9.9.9:5000");
     lab.edge
         .enter(|| fast_path.install(&call))
@@ -95,20 +99,20 @@ fn a_route_that_is_withdrawn_is_missed_and_taken_again() {
     lab.edge.ip("route del 10.9.9.9").unwrap();
     until("drops are counted", || dropped() >= before + 100);
     let mark = load.sent();
-    lab.edge.ip("route add 10.9.9.9 via 10.7.1.2").unwrap();
+    lab.edge.ip("route add 10.9.9.9 via 10.71.2.2").unwrap();
     load.goes_on();
     cost("a route that is back", load.end().lost_since(mark));
 }
 
 #[test]
 fn a_neighbour_that_is_not_known_costs_the_first_packets_at_most() {
-    let Some(lab) = Lab::build("unknown") else {
+    let Some(lab) = build("unknown") else {
         return;
     };
-    let mut fast_path = lab.open();
-    let phone = lab.socket(&lab.phone, PHONE.1);
-    let carrier = lab.socket(&lab.carrier, "10.7.1.2:5000");
-    let call = call(1, "10.7.1.2:5000");
+    let mut fast_path = open(&lab);
+    let phone = socket(&lab.phone, PHONE.1);
+    let carrier = socket(&lab.carrier, "10.71.2.2:5000");
+    let call = call(1, "10.71.2.2:5000");
     lab.edge
         .enter(|| fast_path.install(&call))
         .unwrap()
@@ -129,20 +133,21 @@ fn a_neighbour_that_is_not_known_costs_the_first_packets_at_most() {
 
 #[test]
 fn a_gateway_at_a_link_local_address_is_one() {
-    let Some(lab) = Lab::build("link-local") else {
+    let Some(lab) = build("link-local") else {
         return;
     };
-    lab.carrier.ip("addr add fe80::c1/64 dev c1 nodad").unwrap();
-    lab.carrier.ip("route add default via 10.7.1.1").unwrap();
-    lab.edge.ip("addr add fd17::1/64 dev e1 nodad").unwrap();
+    lab.carrier
+        .ip("addr add fe80::c1/64 dev eth0 nodad")
+        .unwrap();
+    lab.edge.ip("addr add fd17::1/64 dev right nodad").unwrap();
     lab.edge
-        .ip("route add fd09::9 via fe80::c1 dev e1")
+        .ip("route add fd09::9 via fe80::c1 dev right")
         .unwrap();
     let mut config = super::lab::config();
     config.networks[1].addresses.push(ip("fd17::1"));
-    let mut fast_path = lab.open_with(&config);
-    let phone = lab.socket(&lab.phone, PHONE.1);
-    let carrier = lab.socket(&lab.carrier, "[fd09::9]:5000");
+    let mut fast_path = open_with(&lab, &config);
+    let phone = socket(&lab.phone, PHONE.1);
+    let carrier = socket(&lab.carrier, "[fd09::9]:5000");
     let mut call = call(1, "[fd09::9]:5000");
     call.sides[1].local = "[fd17::1]:31000".parse().unwrap();
     lab.edge
@@ -155,14 +160,14 @@ fn a_gateway_at_a_link_local_address_is_one() {
 
 #[test]
 fn a_way_out_of_a_tunnel_is_user_spaces() {
-    let Some(lab) = Lab::build("tunnel") else {
+    let Some(lab) = build("tunnel") else {
         return;
     };
     lab.edge.ip("tuntap add dev t0 mode tun").unwrap();
     lab.edge.ip("addr add 10.8.0.1/24 dev t0").unwrap();
     lab.edge.ip("link set t0 up").unwrap();
-    lab.edge.ip("route add 10.9.9.9 via 10.7.1.2").unwrap();
-    let mut fast_path = lab.open();
+    lab.edge.ip("route add 10.9.9.9 via 10.71.2.2").unwrap();
+    let mut fast_path = open(&lab);
     let install = |fast_path: &mut sbc::io::fast_path::FastPath, id, to| {
         let call = call(id, to);
         lab.edge.enter(|| fast_path.install(&call)).unwrap()
@@ -174,7 +179,7 @@ fn a_way_out_of_a_tunnel_is_user_spaces() {
     );
     // A peer on this host, whichever of its addresses it names.
     assert_eq!(
-        install(&mut fast_path, 2, "10.7.2.1:5000"),
+        install(&mut fast_path, 2, "10.71.3.1:5000"),
         refused(Fallback::LocalPeer)
     );
     // One that is up when the way changes.
@@ -189,22 +194,22 @@ fn a_way_out_of_a_tunnel_is_user_spaces() {
 
 #[test]
 fn a_peer_out_of_a_prefix_gets_a_next_hop_of_its_own() {
-    let Some(lab) = Lab::build("prefix") else {
+    let Some(lab) = build("prefix") else {
         return;
     };
-    let mut fast_path = lab.open();
-    let mut call = call(1, "10.7.1.2:5000");
+    let mut fast_path = open(&lab);
+    let mut call = call(1, "10.71.2.2:5000");
     assert!(!fast_path.is_waiting());
     // What the phone names nobody sees of it.
     call.sides[0].named = Some("10.250.0.9:9999".parse().unwrap());
-    call.sides[0].sources = ["10.7.0.0/24".parse().unwrap()].into_iter().collect();
+    call.sides[0].sources = ["10.71.1.0/24".parse().unwrap()].into_iter().collect();
     lab.edge
         .enter(|| fast_path.install(&call))
         .unwrap()
         .unwrap();
     assert!(fast_path.is_waiting());
-    let phone = lab.socket(&lab.phone, PHONE.1);
-    let carrier = lab.socket(&lab.carrier, "10.7.1.2:5000");
+    let phone = socket(&lab.phone, PHONE.1);
+    let carrier = socket(&lab.carrier, "10.71.2.2:5000");
     Load::begin(&phone, PHONE.0, &carrier).end();
     // Forwarding is off on `lo` here: the kernel says no way.
     let dropped = |fast_path: &sbc::io::fast_path::FastPath| {
@@ -214,12 +219,12 @@ fn a_peer_out_of_a_prefix_gets_a_next_hop_of_its_own() {
     };
     let mut rtp = [0; 172];
     rtp[0] = 0x80;
-    carrier.send_to(&rtp, "10.7.1.1:31000").unwrap();
+    carrier.send_to(&rtp, "10.71.2.1:31000").unwrap();
     until("it is dropped", || dropped(&fast_path)["no-next-hop"] == 1);
     assert_eq!(lab.edge.enter(|| fast_path.tend()).unwrap(), []);
     // Who has spoken is known: there is nothing to look for.
     assert!(!fast_path.is_waiting());
-    let load = Load::begin(&carrier, "10.7.1.1:31000", &phone);
+    let load = Load::begin(&carrier, "10.71.2.1:31000", &phone);
     // Signalling that says nothing new of him loses nothing of what goes to him.
     let mark = load.sent();
     call.sides[1].dscp = 0;
@@ -244,11 +249,11 @@ const FIRST: u64 = 40;
 
 #[test]
 fn peers_out_of_a_prefix_that_nobody_knows_miss_their_first_packets_at_most() {
-    let Some(lab) = Lab::build("prefix, many peers") else {
+    let Some(lab) = build("prefix, many peers") else {
         return;
     };
-    let fast_path = Mutex::new(lab.open());
-    let carrier = lab.socket(&lab.carrier, "10.7.1.2:5000");
+    let fast_path = Mutex::new(open(&lab));
+    let carrier = socket(&lab.carrier, "10.71.2.2:5000");
     let over = AtomicBool::new(false);
     let mut lost: Vec<u64> = std::thread::scope(|scope| {
         // As the daemon does.
@@ -279,19 +284,19 @@ fn peers_out_of_a_prefix_that_nobody_knows_miss_their_first_packets_at_most() {
 
 /// How many packets to a peer are lost that was let in out of a prefix, has just spoken, and is unknown to the neighbour table.
 fn missed(lab: &Lab, fast_path: &Mutex<FastPath>, carrier: &UdpSocket, peer: u8) -> u64 {
-    let address = format!("10.7.0.{}", 10 + peer);
+    let address = format!("10.71.1.{}", 10 + peer);
     lab.phone
-        .ip(&format!("addr add {address}/24 dev p0"))
+        .ip(&format!("addr add {address}/24 dev eth0"))
         .unwrap();
-    let mut call = call(1 + u64::from(peer), "10.7.1.2:5000");
+    let mut call = call(1 + u64::from(peer), "10.71.2.2:5000");
     let port = 2 * u16::from(peer);
     call.sides[0].local.set_port(30000 + port);
     call.sides[1].local.set_port(31000 + port);
     call.sides[0].named = Some("10.250.0.9:9999".parse().unwrap());
-    call.sides[0].sources = ["10.7.0.0/24".parse().unwrap()].into_iter().collect();
+    call.sides[0].sources = ["10.71.1.0/24".parse().unwrap()].into_iter().collect();
     let install = || fast_path.lock().unwrap().install(&call);
     lab.edge.enter(install).unwrap().unwrap();
-    let phone = lab.socket(&lab.phone, &format!("{address}:4000"));
+    let phone = socket(&lab.phone, &format!("{address}:4000"));
     let known = lab.edge.exec(&format!("ip neigh show {address}")).unwrap();
     assert_eq!(known, "", "the test needs a stranger");
     // He speaks, and has been heard once the carrier has it.

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::lab::{Lab, PHONE, call, until};
+use super::lab::{PHONE, build, call, open, socket, until};
 
 /// Of the slowest clock that a kernel ticks by, twice.
 const TICKS: Duration = Duration::from_millis(20);
@@ -11,13 +11,13 @@ const LATE: Duration = Duration::from_secs(5);
 
 #[test]
 fn a_flow_says_how_long_it_has_been_silent() {
-    let Some(lab) = Lab::build("silent") else {
+    let Some(lab) = build("silent") else {
         return;
     };
-    let mut fast_path = lab.open();
-    let phone = lab.socket(&lab.phone, PHONE.1);
-    let carrier = lab.socket(&lab.carrier, "10.7.1.2:5000");
-    let call = call(1, "10.7.1.2:5000");
+    let mut fast_path = open(&lab);
+    let phone = socket(&lab.phone, PHONE.1);
+    let carrier = socket(&lab.carrier, "10.71.2.2:5000");
+    let call = call(1, "10.71.2.2:5000");
     let install = || fast_path.install(&call);
     lab.edge.enter(install).unwrap().unwrap();
     // How long it has been, and when that was asked.
