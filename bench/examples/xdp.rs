@@ -5,8 +5,7 @@ use sbc_bench::xdp;
 fn main() -> anyhow::Result<()> {
     let cost = xdp::measure(200_000, 20)?;
     println!("{cost:#?}");
-    println!("hit {:.1}", cost.hit());
-    println!("to minimal {:.2}", cost.ratio(cost.hit(), cost.minimal));
+    println!("to minimal {:.2}", cost.ratio(cost.hit, cost.minimal));
     println!("drop {:.2}", cost.ratio(cost.no_flow, cost.miss));
     println!("wrong {:.2}", cost.ratio(cost.wrong_source, cost.miss));
     let chain = xdp::chain(100_000, 5, 3)?;

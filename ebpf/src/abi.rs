@@ -3,11 +3,13 @@
 //! Two maps a flow with one writer each: [`FlowConfig`] is written by user space only, [`FlowState`] by the program only.
 
 pub use crate::address::{Address, Port};
+pub use crate::state_abi::{FlowState, Latched, PairState, Stream, Traffic, latch_base};
 
-/// Changes whenever this file or `shed_abi.rs` does: pinned maps of another hash are not ours.
+/// Changes whenever this file or one of its parts does: pinned maps of another hash are not ours.
 pub const HASH: u64 = fnv1a(include_bytes!("abi.rs"))
     ^ fnv1a(include_bytes!("shed_abi.rs")).rotate_left(1)
-    ^ fnv1a(include_bytes!("address.rs")).rotate_left(2);
+    ^ fnv1a(include_bytes!("address.rs")).rotate_left(2)
+    ^ fnv1a(include_bytes!("state_abi.rs")).rotate_left(3);
 
 /// Source addresses that a flow may have: the named one and three others.
 pub const MAX_CANDIDATES: usize = 4;
@@ -48,91 +50,137 @@ pub struct Beat {
     pub stale_after: u64,
 }
 
-/// Which flow a port of a media range belongs to: what lies in the index, one for each port.
+/// What lies in the index, one entry for each port of a media range: the row of its flow's [`FlowConfig`], and below it the row of its [`FlowState`].
 ///
-/// The row stands there twice: user space's write need not be one to the program, and half of it must not lead to
-/// another call's flow.
+/// Both rows stand there so that neither has to be read before the other is looked for: what is in no cache is waited for once. User space's write need
+/// not be one to the program: a config that does not name the state beside it belongs to no flow.
 #[must_use]
 #[inline(always)]
-pub const fn index_of(row: u32) -> u64 {
-    row as u64 | (row as u64) << 32
+pub const fn index_of(row: u32, state: u32) -> u64 {
+    state as u64 | (row as u64) << 32
 }
 
-/// The row that an entry of the index names, if it names one. Row 0 is none.
+/// The rows that an entry of the index names, config and state, if it names any. Row 0 of configs is none.
 #[must_use]
 #[inline(always)]
-pub const fn row_of(entry: u64) -> Option<u32> {
-    let row = entry as u32;
-    if row == (entry >> 32) as u32 && row != 0 {
-        Some(row)
-    } else {
-        None
+pub const fn rows_of(entry: u64) -> Option<(u32, u32)> {
+    let row = (entry >> 32) as u32;
+    if row == 0 {
+        return None;
     }
+    Some((row, entry as u32))
 }
 
 /// One flow as user space wants it: who may send, and where to it goes. Candidate 0 is what signalling named exactly.
 ///
-/// In the order in which a packet needs it: the first 136 bytes are for every one, the rest for the first.
+/// Rows are whole cache lines. The first two are for every packet, the others for the first.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FlowConfig {
     /// Row of its [`FlowState`].
     pub state: u32,
-    /// Row of that of its twin, the flow in the other direction.
-    pub twin: u32,
+    /// The network where it arrives.
+    pub network: u16,
+    /// [`RTP`], [`RTCP`] or both; or [`OPAQUE`].
+    pub kind: u8,
+    /// [`LOCAL`], [`OUT_V4`], [`REBINDS`], [`SSRCS`], [`ASTRAY`].
+    pub flags: u8,
     /// What its latch is made of in this epoch, but for candidate, port and address ([`latch_base`]). A latch of another epoch is none.
     pub latch: u64,
     /// The twin's.
     pub twin_latch: u64,
     /// Payload types let in: bit n % 64 of word n / 64.
     pub payload_types: [u64; 2],
-    /// The network where it arrives.
-    pub network: u16,
-    /// The network where it leaves.
-    pub twin_network: u16,
-    /// [`RTP`], [`RTCP`] or both; or [`OPAQUE`].
-    pub kind: u8,
-    /// [`LOCAL`], [`OUT_V4`], [`REBINDS`], [`SSRCS`], [`ASTRAY`].
-    pub flags: u8,
-    /// DSCP of what leaves, 0 to 63.
-    pub dscp: u8,
-    /// TTL or hop limit of what leaves: the box is its origin.
-    pub ttl: u8,
-    /// The port that belongs to candidate 0; none: nothing is let in.
-    pub named_port: Port,
-    /// The port that belongs to `peer`; none: nothing can be sent before the twin's latch.
-    pub peer_port: Port,
-    /// The port that it leaves from, on the other side.
-    pub out_port: Port,
-    /// Source candidates that are set, the named one included.
-    pub candidate_count: u8,
-    /// Reserved, 0.
-    pub reserved: u8,
+    /// Payload types that jitter is measured on, likewise.
+    pub timed: [u64; 2],
+    /// Ticks of the RTP clock in a nanosecond, times 2^32; 0: jitter is not measured.
+    pub clock: u32,
     /// What the IPv4 header that leaves sums up to but for its length and destination, folded.
     pub ip_sum: u32,
     /// What the UDP checksum changes by but for the two peers' addresses and ports, folded.
     pub udp_sum: u32,
+    /// DSCP of what leaves, 0 to 63.
+    pub dscp: u8,
+    /// TTL or hop limit of what leaves: the box is its origin.
+    pub ttl: u8,
+    /// The port that it leaves from, on the other side.
+    pub out_port: Port,
+    /// The port that belongs to `peer`; none: nothing can be sent before the twin's latch.
+    pub peer_port: Port,
+    /// Reserved, 0.
+    pub reserved: u16,
+    /// Row of the next-hop table for each of the twin's candidates; 0: none.
+    pub next_hops: [u32; MAX_CANDIDATES],
+    /// Row of the state of its twin, the flow in the other direction.
+    pub twin: u32,
     /// What the packets leave from: our address on the other side.
     pub out_address: Address,
     /// The named peer of the other side.
     pub peer: Address,
-    /// Row of the next-hop table for each of the twin's candidates; 0: none.
-    pub next_hops: [u32; MAX_CANDIDATES],
-    /// Ticks of the RTP clock in a nanosecond, times 2^32; 0: jitter is not measured.
-    pub clock: u32,
     /// Place in the index of the flow that RTCP goes on as, where it comes in on the port of RTP and leaves by one of its own; 0: it goes the way of RTP.
     pub rtcp: u32,
-    /// Payload types that jitter is measured on, as in `payload_types`.
-    pub timed: [u64; 2],
+    /// The network where it leaves.
+    pub twin_network: u16,
+    /// The port that belongs to candidate 0; none: nothing is let in.
+    pub named_port: Port,
     /// Permitted sources: prefixes, but for the named one.
     pub candidates: [Address; MAX_CANDIDATES],
     /// How many bits of each count: up to 128, for IPv4 96 more than usual.
     pub lengths: [u8; MAX_CANDIDATES],
-    /// Reserved, 0.
-    pub reserved_2: u32,
     /// The only SSRCs let in, as on the wire, where the flow is held to some: those that are not needed repeat another.
     pub ssrcs: [u32; MAX_SSRCS],
+    /// Source candidates that are set, the named one included.
+    pub candidate_count: u8,
+    /// Reserved, 0.
+    pub reserved_2: [u8; 3],
+    /// Reserved, 0.
+    pub reserved_3: [u64; 4],
 }
+
+/// What the plain way needs of a [`FlowConfig`], in one cache line: [`FlowConfig::plain`]. It lies in a row of the same number.
+///
+/// Words are as they lie in the frame that leaves.
+#[repr(C, align(8))]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PlainFlow {
+    /// [`FlowConfig::payload_types`].
+    pub payload_types: [u64; 2],
+    /// [`FlowConfig::state`].
+    pub state: u32,
+    /// EtherType, version and header length, type of service.
+    pub kind: u32,
+    /// Fragment, TTL, protocol.
+    pub life: u32,
+    /// The last word of [`FlowConfig::out_address`].
+    pub from: u32,
+    /// Of [`FlowConfig::peer`].
+    pub peer: u32,
+    /// [`FlowConfig::peer_port`].
+    pub peer_port: Port,
+    /// [`FlowConfig::out_port`].
+    pub out_port: Port,
+    /// [`FlowConfig::ip_sum`].
+    pub ip_sum: u32,
+    /// [`FlowConfig::udp_sum`].
+    pub udp_sum: u32,
+    /// [`FlowConfig::next_hops`].
+    pub next_hops: [u16; MAX_CANDIDATES],
+    /// The highest 16 bits of [`FlowConfig::latch`]: there are no others.
+    pub latch: u16,
+    /// Of [`FlowConfig::twin_latch`].
+    pub twin_latch: u16,
+    /// [`FlowConfig::network`].
+    pub network: u16,
+    /// [`USUAL`], [`HELD`].
+    pub flags: u16,
+}
+
+/// [`PlainFlow::flags`]: takes RTP from IPv4 to IPv4, on to the other flow of its pair.
+pub const USUAL: u16 = 1;
+/// [`PlainFlow::flags`]: to the SSRCs of its [`FlowConfig`].
+pub const HELD: u16 = 2;
+/// Payload types that look like RTCP where the marker is set (RFC 5761 4): bits of the second word.
+const AMBIGUOUS: u64 = 0xffff_ffff;
 
 /// [`FlowConfig::kind`]: RTP is let in.
 pub const RTP: u8 = 1;
@@ -168,6 +216,33 @@ impl FlowConfig {
         self.flags & flag != 0
     }
 
+    /// What the plain way needs of it; to be taken when it is complete.
+    #[must_use]
+    pub const fn plain(&self) -> PlainFlow {
+        let [a, b, c, d] = self.next_hops;
+        let is_v4 = self.candidates[0].is_v4() && self.has(OUT_V4);
+        let is_rtp = self.kind & RTP != 0 && self.payload_types[1] & AMBIGUOUS == 0;
+        let is_usual = is_v4 && is_rtp && !self.has(LOCAL | ASTRAY);
+        let is_held = if self.has(SSRCS) { HELD } else { 0 };
+        PlainFlow {
+            payload_types: self.payload_types,
+            state: self.state,
+            kind: u32::from_ne_bytes([0x08, 0x00, 0x45, self.dscp << 2]),
+            life: u32::from_ne_bytes([0x40, 0, self.ttl, 17]),
+            from: self.out_address.words()[3],
+            peer: self.peer.words()[3],
+            peer_port: self.peer_port,
+            out_port: self.out_port,
+            ip_sum: self.ip_sum,
+            udp_sum: self.udp_sum,
+            next_hops: [a as u16, b as u16, c as u16, d as u16],
+            latch: (self.latch >> 48) as u16,
+            twin_latch: (self.twin_latch >> 48) as u16,
+            network: self.network,
+            flags: if is_usual { USUAL | is_held } else { 0 },
+        }
+    }
+
     /// Sums up what does not change from packet to packet; `local` is where they arrive. To be called last, whenever one of these has changed.
     pub fn sum_up(&mut self, local: Address, local_port: Port) {
         let first = u16::from_ne_bytes([0x45, self.dscp << 2]);
@@ -181,124 +256,14 @@ impl FlowConfig {
     }
 }
 
-/// Folds a sum of a few 32-bit words, at most 2^37, into the ones' complement sum of their halves (RFC 1071): 2^16 is 1 there.
+/// Folds a sum of a few 32-bit words, at most 2^36, into the ones' complement sum of their halves (RFC 1071): 2^16 is 1 there.
 #[must_use]
 #[inline(always)]
 pub const fn fold(sum: u64) -> u16 {
-    let sum = (sum & 0xffff_ffff) + (sum >> 32);
-    // At most 2^32 + 31, then at most 0x1fffe.
+    // At most 2^20 + 2^16, then at most 0x1000f: what is carried then is carried once.
+    let sum = (sum & 0xffff) + (sum >> 16);
     let sum = (sum & 0xffff) + (sum >> 16);
     (sum + (sum >> 16)) as u16
-}
-
-/// One flow as the program has seen it. Never reset: whoever wants a difference keeps the earlier figure.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct FlowState {
-    /// A [`Latched`] of some epoch, won by compare-and-swap.
-    pub latch: u64,
-    /// Let in and sent on.
-    pub packets: u64,
-    /// Bytes of UDP payload of these.
-    pub bytes: u64,
-    /// When the last of them came: jiffies, as in [`Beat`].
-    pub last_seen: u64,
-    /// How well they came.
-    pub stream: Stream,
-    /// Of the latched source, if that is IPv6: the latch has no room for it.
-    pub source: Address,
-}
-
-/// How well a stream of RTP comes in ([`crate::quality`]). Counts wrap around.
-#[repr(C, align(8))]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Stream {
-    /// Whose sequence numbers these are, as on the wire.
-    pub ssrc: u32,
-    /// The highest so far.
-    pub sequence: u16,
-    /// Of the latch that it belongs to: in another one, everything begins anew.
-    pub epoch: u16,
-    /// Which of the 64 up to the highest have come: bit n for the one n before it.
-    pub window: u64,
-    /// Did not come within the window.
-    pub lost: u32,
-    /// Came after a later one.
-    pub reordered: u32,
-    /// Came again.
-    pub duplicate: u32,
-    /// Another SSRC took over.
-    pub ssrc_changes: u32,
-    /// Interarrival jitter (RFC 3550 A.8), in 16ths of a tick of the RTP clock.
-    pub jitter: u32,
-    /// When the packet before came, less what its timestamp said.
-    pub transit: u32,
-    /// 1: `transit` holds.
-    pub is_timed: u32,
-    /// Reserved, 0.
-    pub reserved: u32,
-}
-
-/// Which source a flow has settled on. Packed into a word so that one compare-and-swap decides between two that speak first, and that
-/// one comparison knows its packets again.
-///
-/// | bits | what |
-/// |---|---|
-/// | 0-31 | the IPv4 address, or a hash of the IPv6 address ([`Address::mark`]) |
-/// | 32-47 | port |
-/// | 48-49 | candidate |
-/// | 50 | set |
-/// | 51-63 | epoch |
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Latched {
-    /// Index into [`FlowConfig::candidates`].
-    pub candidate: u8,
-    /// Its source port.
-    pub port: Port,
-    /// [`Address::mark`] of its address.
-    pub mark: u32,
-}
-
-/// What a latch is made of but for the source itself.
-#[must_use]
-#[inline(always)]
-pub const fn latch_base(epoch: u16) -> u64 {
-    ((epoch as u64) << 1 | 1) << Latched::SET
-}
-
-impl Latched {
-    const SET: u64 = 50;
-    const CANDIDATE: u64 = 48;
-
-    /// What the word says where latches are made of `base`.
-    #[must_use]
-    #[inline(always)]
-    pub const fn unpack(word: u64, base: u64) -> Option<Latched> {
-        if word >> Self::SET != base >> Self::SET {
-            return None;
-        }
-        Some(Latched {
-            candidate: (word >> Self::CANDIDATE) as u8 & 3,
-            port: Port::from_word((word >> 32) as u16),
-            mark: word as u32,
-        })
-    }
-
-    /// The word.
-    #[must_use]
-    #[inline(always)]
-    pub const fn pack(self, base: u64) -> u64 {
-        base | ((self.candidate & 3) as u64) << Self::CANDIDATE
-            | (self.port.word() as u64) << 32
-            | self.mark as u64
-    }
-
-    /// Whether the word stands for this source, whichever candidate it was.
-    #[must_use]
-    #[inline(always)]
-    pub const fn is(word: u64, base: u64, port: Port, mark: u32) -> bool {
-        word & !(3 << Self::CANDIDATE) == base | (port.word() as u64) << 32 | mark as u64
-    }
 }
 
 /// How to reach one peer: kept by user space from routes and neighbours.
@@ -348,10 +313,12 @@ pub struct Local {
     pub reserved_2: u32,
 }
 
-/// The first of our addresses, and how many there are, in the program's `.data.near`. Those beyond are to be looked up.
+/// The first of our addresses, and how many there are, in the program's `.data.near`. Those beyond are to be looked up. [`Near::of`] makes it.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Near {
+    /// The IPv4 addresses among them, each in its place; elsewhere [`Near::NO_V4`].
+    pub v4: [u32; MAX_NEAR],
     /// Empty ones have no range.
     pub locals: [Local; MAX_NEAR],
     /// All of them, those beyond included.
@@ -372,6 +339,45 @@ impl Local {
 }
 
 impl Near {
+    /// The broadcast address: nobody's own.
+    pub const NO_V4: u32 = u32::MAX;
+
+    /// Of all addresses.
+    #[must_use]
+    pub fn of(all: impl IntoIterator<Item = Local>) -> Near {
+        let mut near = Near {
+            v4: [Self::NO_V4; MAX_NEAR],
+            ..Near::default()
+        };
+        for (place, local) in all.into_iter().enumerate() {
+            near.total += 1;
+            let Some(first) = near.locals.get_mut(place) else {
+                continue;
+            };
+            *first = local;
+            if local.address.is_v4() {
+                near.v4[place] = local.address.words()[3];
+            }
+        }
+        near
+    }
+
+    /// The entry of one of the first addresses, if that is IPv4. ([`Near::NO_V4`] may find any.)
+    #[inline(always)]
+    pub fn find_v4(&self, word: u32) -> Option<&Local> {
+        let ([a, b, c, d], [e, f, g, h]) = (&self.v4, &self.locals);
+        if word == *a {
+            return Some(e);
+        }
+        if word == *b {
+            return Some(f);
+        }
+        if word == *c {
+            return Some(g);
+        }
+        (word == *d).then_some(h)
+    }
+
     /// The entry of one of the first addresses.
     #[inline(always)]
     pub fn find(&self, address: &Address) -> Option<&Local> {
@@ -398,11 +404,11 @@ pub const fn drop_row(network: u16, reason: u8) -> u32 {
 
 const _: () = {
     assert!(size_of::<Address>() == 16);
-    assert!(size_of::<FlowConfig>() == 224 && align_of::<FlowConfig>() == 8);
-    assert!(core::mem::offset_of!(FlowConfig, candidates) == 136);
-    assert!(size_of::<Stream>() == 48 && size_of::<FlowState>() == 96);
+    assert!(size_of::<FlowConfig>() == 256 && align_of::<FlowConfig>() == 8);
+    assert!(core::mem::offset_of!(FlowConfig, rtcp) == 128);
+    assert!(size_of::<PlainFlow>() == 64 && MAX_NEXT_HOPS <= 1 << 16);
     assert!(size_of::<NextHop>() == 24);
-    assert!(size_of::<Local>() == 32 && size_of::<Near>() == 136);
+    assert!(size_of::<Local>() == 32 && size_of::<Near>() == 152);
 };
 
 const fn fnv1a(bytes: &[u8]) -> u64 {

@@ -11,7 +11,7 @@ use aya_ebpf::helpers::generated::{
     bpf_xdp_adjust_head, bpf_xdp_get_buff_len, bpf_xdp_load_bytes,
 };
 use aya_ebpf::programs::XdpContext;
-use sbc_ebpf::abi::{Address, FlowState, NextHop};
+use sbc_ebpf::abi::{Address, NextHop, PairState, Traffic};
 use sbc_ebpf::{Drop, Frame, FrameMut, Headers, Latch};
 
 /// The packet. The one place that touches its memory.
@@ -110,14 +110,54 @@ impl FrameMut for XdpFrame<'_> {
     }
 }
 
-/// A row of the state map.
-pub(crate) struct MapState<'a>(*mut FlowState, PhantomData<&'a FlowState>);
+/// One side of a row of the state map.
+#[derive(Clone, Copy)]
+pub(crate) struct MapState<'a> {
+    pair: *mut PairState,
+    side: usize,
+    row: PhantomData<&'a PairState>,
+}
 
 impl MapState<'_> {
-    /// This row.
+    /// The side that is a flow's own, whose row this is.
     #[inline(always)]
-    pub(crate) fn of(state: *mut FlowState) -> Self {
-        MapState(state, PhantomData)
+    pub(crate) fn of(pair: *mut PairState, row: u32) -> Self {
+        let (side, row) = ((row & 1) as usize, PhantomData);
+        MapState { pair, side, row }
+    }
+
+    /// The other one of its pair.
+    #[inline(always)]
+    pub(crate) fn twin(self) -> Self {
+        let side = self.side ^ 1;
+        MapState { side, ..self }
+    }
+
+    /// What it has carried.
+    #[inline(always)]
+    pub(crate) fn traffic(self) -> *mut Traffic {
+        // SAFETY: a row of the state map, which has two sides.
+        unsafe {
+            (&raw mut (*self.pair).traffic)
+                .cast::<Traffic>()
+                .add(self.side)
+        }
+    }
+
+    #[inline(always)]
+    fn latch(&self) -> *mut u64 {
+        // SAFETY: as above.
+        unsafe { (&raw mut (*self.pair).latches).cast::<u64>().add(self.side) }
+    }
+
+    #[inline(always)]
+    fn address(&self) -> *mut Address {
+        // SAFETY: as above.
+        unsafe {
+            (&raw mut (*self.pair).sources)
+                .cast::<Address>()
+                .add(self.side)
+        }
     }
 }
 
@@ -125,7 +165,7 @@ impl Latch for MapState<'_> {
     #[inline(always)]
     fn load(&self) -> u64 {
         // SAFETY: aligned to 8 in the map; an aligned load is one instruction.
-        unsafe { (&raw const (*self.0).latch).read_volatile() }
+        unsafe { self.latch().read_volatile() }
     }
 
     #[inline(always)]
@@ -133,7 +173,7 @@ impl Latch for MapState<'_> {
         // SAFETY: aligned to 8 in the map; becomes BPF_CMPXCHG.
         unsafe {
             atomic_cxchg::<u64, { AtomicOrdering::SeqCst }, { AtomicOrdering::SeqCst }>(
-                &raw mut (*self.0).latch,
+                self.latch(),
                 seen,
                 new,
             )
@@ -144,30 +184,21 @@ impl Latch for MapState<'_> {
     #[inline(always)]
     fn source(&self) -> Address {
         // SAFETY: integers in a row of the map; what is torn does not fit the latch's mark.
-        unsafe { (&raw const (*self.0).source).read_volatile() }
+        unsafe { self.address().read_volatile() }
     }
 
     #[inline(always)]
     fn remember(&self, source: Address) {
         // SAFETY: as above.
-        unsafe { (&raw mut (*self.0).source).write_volatile(source) }
+        unsafe { self.address().write_volatile(source) }
     }
 
     #[inline(always)]
     fn last(&self) -> (u16, u32, u16) {
         // SAFETY: as above; nobody but this program writes it.
-        let stream = unsafe { &(*self.0).stream };
+        let stream = unsafe { &(*self.traffic()).stream };
         (stream.epoch, stream.ssrc, stream.sequence)
     }
-}
-
-/// The state of this row and of the other one of its pair.
-#[inline(always)]
-pub(crate) fn sides(pair: *mut [FlowState; 2], row: u32) -> (*mut FlowState, *mut FlowState) {
-    let side = (row & 1) as usize;
-    let first = pair.cast::<FlowState>();
-    // SAFETY: a row of the state map, which has two sides.
-    unsafe { (first.add(side), first.add(1 - side)) }
 }
 
 /// Nanoseconds since the start of the system: a call, and a read of the clock.

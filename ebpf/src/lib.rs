@@ -4,7 +4,7 @@
 //! user-space relay and in tests on the host. The program itself (`main.rs`) gives them access to packet memory and maps and performs
 //! what they return.
 //!
-//! - [`abi`], [`address`], [`shed_abi`]: what lies in the maps, byte for byte
+//! - [`abi`], [`address`], [`state_abi`], [`shed_abi`]: what lies in the maps, byte for byte
 //! - [`frame`]: access to packet bytes, and what a frame is; [`plain`]: the one that nearly all are
 //! - [`verdict`]: may this packet pass, and where to; [`reason`]: why not
 //! - [`quality`]: how well a stream of RTP comes in
@@ -30,6 +30,7 @@ pub mod reason;
 pub mod rewrite;
 pub mod shed;
 pub mod shed_abi;
+pub mod state_abi;
 pub mod verdict;
 
 pub use abi::{
@@ -37,10 +38,9 @@ pub use abi::{
     Stream,
 };
 pub use frame::{Frame, FrameMut, Media, Packet};
-pub use plain::{Headers, PLAIN, Plain};
+pub use plain::{Headers, PLAIN, Plain, PlainSend};
 pub use reason::Drop;
 pub use rewrite::{Plan, rewrite, rewrite_plain};
 pub use verdict::{
     Arrived, Datagram, Kind, Latch, Payload, Send, admit, is_settled, is_stranger, whither,
-    whither_v4,
 };

@@ -18,24 +18,30 @@ use aya_ebpf::macros::{btf_map, xdp};
 use aya_ebpf::programs::XdpContext;
 use kernel::{MapState, XdpFrame};
 use sbc_ebpf::abi::{
-    ASTRAY, Address, FlowConfig, FlowState, LOCAL, Local, MAX_FLOWS, MAX_LOCALS, MAX_NEAR,
-    MAX_NETWORKS, MAX_NEXT_HOPS, MAX_REASONS, Near, NextHop, OUT_V4, PLAIN, REDIRECT, SPARE_ROWS,
-    SSRCS, Stream, drop_row, row_of,
+    Address, FlowConfig, HELD, LOCAL, Local, MAX_FLOWS, MAX_LOCALS, MAX_NEAR, MAX_NETWORKS,
+    MAX_NEXT_HOPS, MAX_REASONS, Near, NextHop, OUT_V4, PLAIN, PairState, PlainFlow, Port, REDIRECT,
+    SPARE_ROWS, Stream, Traffic, USUAL, drop_row, rows_of,
 };
-use sbc_ebpf::quality::Next;
+use sbc_ebpf::quality::{Next, is_sampled};
 use sbc_ebpf::{
-    Arrived, Drop, Frame, Kind, Media, Packet, Payload, Plain, Send, admit, is_settled,
-    is_stranger, rewrite, rewrite_plain, whither, whither_v4,
+    Arrived, Drop, Frame, Kind, Latch, Media, Packet, Payload, Plain, Send, admit, is_stranger,
+    rewrite, rewrite_plain, whither,
 };
 
-/// The daemon loads this and the next two with as many rows as its media ranges need.
+/// BPF_F_MMAPABLE. Nobody maps them: but such an array begins with a page, and its rows with a cache line.
+const MMAPABLE: usize = 1 << 10;
+
+/// The daemon loads this and the next three with as many rows as its media ranges need.
 #[btf_map]
 static INDEX: Array<u64, MAX_FLOWS> = Array::new();
 #[btf_map]
-static FLOWS: Array<FlowConfig, { MAX_FLOWS + SPARE_ROWS }> = Array::new();
-/// Rows of two flows each: of a pair, nearly always.
+static FLOWS: Array<FlowConfig, { MAX_FLOWS + SPARE_ROWS }, MMAPABLE> = Array::new();
+/// The plain way's part of each row.
 #[btf_map]
-static STATES: Array<[FlowState; 2], { MAX_FLOWS / 2 }> = Array::new();
+static PLAINS: Array<PlainFlow, { MAX_FLOWS + SPARE_ROWS }, MMAPABLE> = Array::new();
+/// Rows of two flows each.
+#[btf_map]
+static STATES: Array<PairState, { MAX_FLOWS / 2 }, MMAPABLE> = Array::new();
 #[btf_map]
 static NEXT_HOPS: Array<NextHop, MAX_NEXT_HOPS> = Array::new();
 #[btf_map]
@@ -85,35 +91,89 @@ fn dispatch(ctx: &XdpContext, result: Option<Result<u32, Dropped>>) -> u32 {
 fn plain(ctx: &XdpContext, frame: XdpFrame<'_>) -> Option<Result<u32, Dropped>> {
     let mut packet = Plain::of(frame.head()?, |bytes| frame.has(bytes))?;
     let near = near();
-    let Some(local) = near.find(&packet.destination()) else {
+    let Some(local) = near.find_v4(packet.destination_v4()) else {
         return (near.total <= MAX_NEAR as u64).then_some(Ok(UNOWNED));
     };
     let Some(place) = local.place(packet.destination_port()) else {
         return Some(Ok(UNOWNED));
     };
-    let Some(config) = flow_at(place) else {
+    let Some((row, state)) = rows_at(place) else {
         return Some(Err(Dropped(local.network, Drop::NoFlow)));
     };
-    let is_usual = config.flags & (LOCAL | OUT_V4 | SSRCS | ASTRAY) == OUT_V4;
-    if !is_usual || !packet.is_usual_rtp(config) {
+    if !is_kept(kernel::ticks()) {
         return None;
     }
-    let pair = STATES.get_ptr_mut(config.state / 2)?;
-    let (own, twin) = kernel::sides(pair, config.state);
-    if !is_settled(config, &MapState::of(own), &packet) {
-        let is_stranger = is_stranger(config, &MapState::of(own), &packet);
-        return is_stranger.then_some(Err(Dropped(config.network, Drop::WrongSource)));
-    }
-    let send = whither_v4(config, &MapState::of(twin)).ok()?;
-    let hop = NEXT_HOPS.get(send.next_hop)?;
-    let now = kernel::ticks();
-    if hop.flags & PLAIN == 0 || !is_kept(now) {
+    // Neither waits for the other.
+    let flow = PLAINS.get(row)?;
+    let own = MapState::of(STATES.get_ptr_mut(state / 2)?, state);
+    let (latch, twin, traffic) = (own.load(), own.twin().load(), own.traffic());
+    if flow.state != state || !packet.is_usual_rtp(flow) {
         return None;
     }
-    rewrite_plain(&mut packet, config, &send, hop).ok()?;
-    // The payload is as it was.
-    count(own, config, Kind::Rtp, &packet.payload(), now);
+    if flow.flags != USUAL && !(flow.flags == USUAL | HELD && has_ssrc(row, packet.ssrc())) {
+        return None;
+    }
+    if !packet.is_settled(flow, latch) {
+        let (source, port) = (packet.source_v4(), packet.source_port());
+        let is_stranger = stranger(row, latch, source, port.word());
+        return is_stranger.then_some(Err(Dropped(flow.network, Drop::WrongSource)));
+    }
+    let send = flow.whither(twin)?;
+    let hop = NEXT_HOPS.get(send.next_hop.into())?;
+    if hop.flags & PLAIN == 0 {
+        return None;
+    }
+    rewrite_plain(&mut packet, flow, &send, hop).ok()?;
+    // SAFETY: a row of `STATES`, aligned to 8; nobody but this program writes it.
+    let traffic = unsafe { &mut *traffic };
+    traffic.packets += 1;
+    traffic.bytes += u64::from(packet.payload_length());
+    traffic.last_seen = kernel::ticks();
+    let stream = &mut traffic.stream;
+    let next = packet.next(flow);
+    if !stream.take(next) {
+        odd(stream, next.epoch, next.ssrc, next.sequence);
+    }
+    if is_sampled(next.sequence) {
+        let payload = packet.payload();
+        sample(row, stream, next.sequence, payload.second, payload.word1);
+    }
     Some(Ok(leave(ctx, hop)))
+}
+
+/// Whether the flow of this row is held to this SSRC.
+#[inline(never)]
+fn has_ssrc(row: u32, ssrc: u32) -> bool {
+    let Some(config) = flow(row) else {
+        return false;
+    };
+    let [a, b, c, d] = config.ssrcs;
+    ssrc == a || ssrc == b || ssrc == c || ssrc == d
+}
+
+/// Jitter, of a packet of the flow of this row.
+#[inline(never)]
+fn sample(row: u32, stream: *mut Stream, sequence: u16, second: u8, word1: u32) {
+    let Some(config) = flow(row) else {
+        return;
+    };
+    let payload = Payload {
+        first: 0,
+        second,
+        sequence,
+        word1,
+        word2: 0,
+        length: 0,
+    };
+    // SAFETY: within a row of `STATES`, as above.
+    unsafe { (*stream).sample(config, &payload, kernel::nanoseconds) };
+}
+
+/// [`is_stranger`], of an IPv4 source. Out of the way of the packets that have the latch.
+#[inline(never)]
+fn stranger(row: u32, latch: u64, source: u32, port: u16) -> bool {
+    let source = Address::from_v4_word(source);
+    flow(row).is_some_and(|config| is_stranger(config, latch, &source, Port::from_word(port)))
 }
 
 /// What is known so far of a packet that is not plain, of this CPU. Between its stages it lies in a map: there the verifier forgets by which of many ways
@@ -185,7 +245,7 @@ fn enter() -> u32 {
     let Some(place) = local.place(packet.destination_port()) else {
         return UNOWNED;
     };
-    let row = row_at(place).unwrap_or(0);
+    let row = row_at(place);
     let Some(config) = flow(row) else {
         return drop(local.network, packet.fault().unwrap_or(Drop::NoFlow));
     };
@@ -196,14 +256,14 @@ fn enter() -> u32 {
     let Some(own) = state(config.state) else {
         return drop(config.network, Drop::NoFlow);
     };
-    let kind = match admit(config, &MapState::of(own), packet) {
+    let kind = match admit(config, &own, packet) {
         Ok(kind) => kind,
         Err(reason) => return drop(config.network, reason),
     };
     work.kind = kind;
     work.config = row;
     work.out = if kind == Kind::Rtcp && config.rtcp != 0 {
-        row_at(config.rtcp).unwrap_or(0)
+        row_at(config.rtcp)
     } else {
         row
     };
@@ -231,7 +291,7 @@ fn choose(ctx: *mut xdp_md) -> u32 {
 fn hop(ctx: &XdpContext, work: &mut Work) -> Result<NextHop, Drop> {
     let out = flow(work.out).ok_or(Drop::NoPeer)?;
     let twin = state(out.twin).ok_or(Drop::NoFlow)?;
-    let send = whither(out, &MapState::of(twin))?;
+    let send = whither(out, &twin)?;
     work.send = send;
     let known = NEXT_HOPS.get(send.next_hop).ok_or(Drop::NoNextHop)?;
     if known.ifindex != 0 && is_kept_from_now_on(kernel::ticks()) {
@@ -268,7 +328,7 @@ fn finish(ctx: *mut xdp_md) -> u32 {
     };
     if let Some(own) = state(config.state) {
         let payload = work.packet.payload();
-        count(own, config, work.kind, &payload, kernel::ticks());
+        count(own.traffic(), config, work.kind, &payload, kernel::ticks());
     }
     leave(&XdpContext::new(ctx), &work.hop)
 }
@@ -284,9 +344,9 @@ fn work<'a>() -> Option<&'a mut Work> {
 
 /// What a flow has seen.
 #[inline(always)]
-fn state(row: u32) -> Option<*mut FlowState> {
+fn state<'a>(row: u32) -> Option<MapState<'a>> {
     let pair = STATES.get_ptr_mut(row / 2)?;
-    Some(kernel::sides(pair, row).0)
+    Some(MapState::of(pair, row))
 }
 
 /// The first of our addresses.
@@ -297,15 +357,18 @@ fn near<'a>() -> &'a Near {
     unsafe { &*(&raw const NEAR).cast() }
 }
 
-/// The flow that a place of the index names.
+/// The rows of config and state that a place of the index names.
 #[inline(always)]
-fn flow_at<'a>(place: u32) -> Option<&'a FlowConfig> {
-    FLOWS.get(row_at(place)?)
+fn rows_at(place: u32) -> Option<(u32, u32)> {
+    let entry = INDEX.get_ptr(place)?;
+    // SAFETY: aligned to 8 in the map; an aligned load is one instruction.
+    rows_of(unsafe { entry.read_volatile() })
 }
 
+/// The row of the config; 0: none.
 #[inline(always)]
-fn row_at(place: u32) -> Option<u32> {
-    row_of(*INDEX.get(place)?)
+fn row_at(place: u32) -> u32 {
+    rows_at(place).map_or(0, |(row, _)| row)
 }
 
 /// Row 0 is none.
@@ -380,7 +443,7 @@ fn ask(
 
 /// The packets of one source come on one CPU at a time: plain additions do.
 #[inline(always)]
-fn count(own: *mut FlowState, config: &FlowConfig, kind: Kind, payload: &Payload, now: u64) {
+fn count(own: *mut Traffic, config: &FlowConfig, kind: Kind, payload: &Payload, now: u64) {
     // SAFETY: a row of `STATES`, aligned to 8; nobody but this program writes it.
     let own = unsafe { &mut *own };
     own.packets += 1;

@@ -1,8 +1,9 @@
 //! What nearly every media packet is, read and written where it lies.
 
-use crate::abi::{Address, FlowConfig, Port, RTP};
+use crate::abi::{Address, Latched, PlainFlow, Port};
 use crate::frame::{Media, UDP, join};
-use crate::verdict::{Arrived, Drop, Payload, holds};
+use crate::quality::Next;
+use crate::verdict::{Arrived, Drop, Payload};
 
 /// Bytes of Ethernet, IPv4, UDP and RTP header.
 pub const PLAIN: usize = 54;
@@ -124,15 +125,94 @@ impl<'a> Plain<'a> {
         Some(Plain { head })
     }
 
+    /// Where it goes to, as on the wire: [`Near::find_v4`](crate::abi::Near::find_v4).
+    #[inline(always)]
+    #[must_use]
+    pub const fn destination_v4(&self) -> u32 {
+        self.head.destination
+    }
+
+    /// Where it comes from, as on the wire.
+    #[inline(always)]
+    #[must_use]
+    pub const fn source_v4(&self) -> u32 {
+        self.head.source
+    }
+
     /// Whether it is RTP of a payload type that the flow lets in. (Where not, that may still be right: [`Payload::admit`] knows.)
     #[inline(always)]
-    pub fn is_usual_rtp(&self, config: &FlowConfig) -> bool {
+    #[must_use]
+    pub fn is_usual_rtp(&self, flow: &PlainFlow) -> bool {
         let second = self.head.second;
-        // Version 2 (RFC 3550 5.1), no RTCP packet type (RFC 5761 4).
-        self.head.first & 0xc0 == 0x80
-            && second & 0xe0 != 0xc0
-            && config.kind & RTP != 0
-            && holds(&config.payload_types, second & 0x7f)
+        let types = flow.payload_types[usize::from(second >> 6 & 1)];
+        // Version 2 (RFC 3550 5.1). What may be RTCP is in no such set.
+        self.head.first & 0xc0 == 0x80 && types >> (second & 0x3f) & 1 != 0
+    }
+
+    /// [`is_settled`](crate::is_settled), where the latch of the flow is this.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_settled(&self, flow: &PlainFlow, latch: u64) -> bool {
+        let port = Port::from_word(self.head.source_port);
+        Latched::is(latch, (flow.latch as u64) << 48, port, self.head.source)
+    }
+
+    /// RTP's SSRC, as on the wire.
+    #[inline(always)]
+    #[must_use]
+    pub const fn ssrc(&self) -> u32 {
+        self.head.word2
+    }
+
+    /// Bytes of the UDP payload.
+    #[inline(always)]
+    #[must_use]
+    pub const fn payload_length(&self) -> u16 {
+        u16::from_be(self.head.udp_length).wrapping_sub(8)
+    }
+
+    /// Where its stream stands then.
+    #[inline(always)]
+    #[must_use]
+    pub const fn next(&self, flow: &PlainFlow) -> Next {
+        Next {
+            epoch: flow.latch >> 3,
+            ssrc: self.head.word2,
+            sequence: u16::from_be(self.head.sequence),
+        }
+    }
+}
+
+/// Where a plain packet goes: [`Send`](crate::Send), of IPv4.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PlainSend {
+    /// The peer's address, as on the wire.
+    pub to: u32,
+    /// The peer's port.
+    pub port: Port,
+    /// Row of the next-hop table; 0: none.
+    pub next_hop: u16,
+}
+
+impl PlainFlow {
+    /// [`whither`](crate::whither), where the latch of the twin is this; none where nobody is to be reached.
+    #[inline(always)]
+    #[must_use]
+    pub fn whither(&self, twin: u64) -> Option<PlainSend> {
+        let send = if twin >> 50 == u64::from(self.twin_latch >> 2) {
+            PlainSend {
+                to: twin as u32,
+                port: Port::from_word((twin >> 32) as u16),
+                next_hop: self.next_hops[(twin >> 48 & 3) as usize],
+            }
+        } else {
+            PlainSend {
+                to: self.peer,
+                port: self.peer_port,
+                next_hop: self.next_hops[0],
+            }
+        };
+        (send.port != Port::NONE).then_some(send)
     }
 }
 

@@ -1,7 +1,7 @@
 //! The map types are plain old data to aya.
 #![expect(unsafe_code, reason = "a marker trait of aya's is unsafe to implement")]
 
-use crate::abi::{Address, Beat, FlowConfig, FlowState, Local, Near, NextHop};
+use crate::abi::{Address, Beat, FlowConfig, Local, Near, NextHop, PairState, PlainFlow};
 use crate::shed_abi::{Host, Rate, SipKey};
 
 // SAFETY: `repr(C)` of integers only, every byte pattern is valid, no padding (sizes are asserted in `abi`).
@@ -9,7 +9,9 @@ unsafe impl aya::Pod for Address {}
 // SAFETY: as above.
 unsafe impl aya::Pod for FlowConfig {}
 // SAFETY: as above.
-unsafe impl aya::Pod for FlowState {}
+unsafe impl aya::Pod for PlainFlow {}
+// SAFETY: as above.
+unsafe impl aya::Pod for PairState {}
 // SAFETY: as above.
 unsafe impl aya::Pod for Local {}
 // SAFETY: as above.

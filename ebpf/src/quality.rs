@@ -12,7 +12,7 @@ pub const MAX_DROPOUT: u16 = 3000;
 /// How far back a packet may come; more is a sender that begins anew (RFC 3550 A.1).
 pub const MAX_MISORDER: u16 = 100;
 
-const SAMPLED: u16 = 7;
+const SAMPLED: u16 = 15;
 
 /// Whether jitter is measured on this packet.
 #[must_use]
@@ -30,6 +30,16 @@ pub struct Next {
     pub ssrc: u32,
     /// Its sequence number.
     pub sequence: u16,
+}
+
+impl Next {
+    const SEQUENCE: u32 = 48;
+
+    /// As one word; the sequence number, which goes round, is the highest part of it.
+    #[inline(always)]
+    const fn word(self) -> u64 {
+        self.ssrc as u64 | (self.epoch as u64) << 32 | (self.sequence as u64) << Self::SEQUENCE
+    }
 }
 
 impl FlowState {
@@ -70,10 +80,15 @@ impl Stream {
         if !self.take(next) {
             odd(self, next);
         }
-        if is_sampled(payload.sequence)
-            && config.clock != 0
-            && holds(&config.timed, payload.payload_type())
-        {
+        if is_sampled(payload.sequence) {
+            self.sample(config, payload, now);
+        }
+    }
+
+    /// Notes when a packet came that [`is_sampled`], if jitter is measured on its payload type.
+    #[inline(always)]
+    pub fn sample(&mut self, config: &FlowConfig, payload: &Payload, now: impl FnOnce() -> u64) {
+        if config.clock != 0 && holds(&config.timed, payload.payload_type()) {
             self.time(ticks(now(), config.clock), payload);
         }
     }
@@ -81,18 +96,20 @@ impl Stream {
     /// Takes a packet that is the next in order: nearly every one. `false`: it is not, [`Stream::odd`] has to look at it.
     #[inline(always)]
     pub fn take(&mut self, next: Next) -> bool {
-        let Next {
-            epoch,
-            ssrc,
-            sequence,
-        } = next;
-        let is_next = self.sequence.wrapping_add(1) == sequence;
-        if !is_next || self.ssrc != ssrc || self.epoch != epoch {
+        let last = Next {
+            epoch: self.epoch,
+            ssrc: self.ssrc,
+            sequence: self.sequence,
+        };
+        if last.word().wrapping_add(1 << Next::SEQUENCE) != next.word() {
             return false;
         }
-        self.sequence = sequence;
-        self.lost = self.lost.wrapping_add((self.window >> 63) as u32 ^ 1);
-        self.window = self.window << 1 | 1;
+        self.sequence = next.sequence;
+        let window = self.window;
+        self.window = window << 1 | 1;
+        if window >> 63 == 0 {
+            self.lost = self.lost.wrapping_add(1);
+        }
         true
     }
 
@@ -147,8 +164,8 @@ impl Stream {
     /// Notes when a packet came, in ticks of the RTP clock; one that [`is_sampled`].
     #[inline(always)]
     pub fn time(&mut self, arrival: u32, packet: &Payload) {
-        let transit = arrival.wrapping_sub(packet.timestamp());
-        if self.is_timed != 0 && packet.sequence & SAMPLED != 0 {
+        let transit = arrival.wrapping_sub(packet.timestamp()).max(1);
+        if self.transit != 0 && packet.sequence & SAMPLED != 0 {
             let moved = transit.wrapping_sub(self.transit);
             let moved = if moved >> 31 == 0 {
                 moved
@@ -162,7 +179,6 @@ impl Stream {
             }
         }
         self.transit = transit;
-        self.is_timed = 1;
     }
 
     /// Those of the window that have not come: lost, if nothing comes any more.
@@ -179,7 +195,7 @@ impl Stream {
         self.epoch = next.epoch;
         self.ssrc = next.ssrc;
         self.sequence = next.sequence;
-        self.is_timed = 0;
+        self.transit = 0;
     }
 }
 

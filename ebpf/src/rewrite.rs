@@ -1,9 +1,9 @@
 //! The headers that a packet leaves with. Nothing of its old ones survives but the UDP checksum, updated as RFC 1624 says: a payload that was
 //! damaged on its way in stays recognisable on its way out.
 
-use crate::abi::{Address, FlowConfig, NextHop, OUT_V4, fold};
+use crate::abi::{Address, FlowConfig, NextHop, OUT_V4, PlainFlow, fold};
 use crate::frame::{ETHERTYPE_V4, ETHERTYPE_V6, ETHERTYPE_VLAN, FrameMut, Media, split};
-use crate::plain::Plain;
+use crate::plain::{Plain, PlainSend};
 use crate::verdict::{Drop, Send};
 
 /// What has to be done to a frame before its new headers fit.
@@ -50,33 +50,42 @@ pub fn rewrite(
 #[inline(always)]
 pub fn rewrite_plain(
     packet: &mut Plain<'_>,
-    config: &FlowConfig,
-    send: &Send,
+    flow: &PlainFlow,
+    send: &PlainSend,
     hop: &NextHop,
 ) -> Result<(), Drop> {
-    let length = packet.head.ip_length;
+    let head = &mut *packet.head;
+    let length = head.ip_length;
     if u16::from_be(length) > hop.mtu {
         return Err(Drop::TooBig);
     }
-    let to = send.destination.words()[3];
-    let [.., from] = config.out_address.words();
-    let sum = u64::from(config.ip_sum) + u64::from(length) + u64::from(to);
-    let checksum = checksum(packet, config, send);
-    let head = &mut *packet.head;
+    let sum = u64::from(flow.ip_sum) + u64::from(length) + u64::from(send.to);
     let [a, b, c, d, e, f] = hop.destination;
     let [u, v, w, x, y, z] = hop.source;
     head.macs = [[a, b, c, d], [e, f, u, v], [w, x, y, z]].map(u32::from_ne_bytes);
-    head.kind = u32::from_ne_bytes([0x08, 0x00, 0x45, config.dscp << 2]);
+    let was = head.udp_checksum;
+    if was != 0 {
+        // As in `checksum`: what goes is taken away, and what it is taken from is a multiple of 2^16 - 1.
+        let added = u64::from(flow.udp_sum) + u64::from(send.to) + u64::from(send.port.word());
+        let removed = u64::from(was) + u64::from(head.source) + u64::from(head.source_port);
+        head.udp_checksum = match !fold(added + MULTIPLE - removed) {
+            0 => 0xffff,
+            sum => sum,
+        };
+    }
+    head.kind = flow.kind;
     head.id = 0;
-    head.fragment = u32::from_ne_bytes([0x40, 0, config.ttl, PROTOCOL_UDP]);
+    head.fragment = flow.life;
     head.ip_checksum = !fold(sum);
-    head.source = from;
-    head.destination = to;
-    head.source_port = config.out_port.word();
+    head.source = flow.from;
+    head.destination = send.to;
+    head.source_port = flow.out_port.word();
     head.destination_port = send.port.word();
-    head.udp_checksum = checksum;
     Ok(())
 }
+
+/// More than two ports and an address.
+const MULTIPLE: u64 = 0xffff << 17;
 
 /// What has to be done to a frame.
 ///

@@ -5,7 +5,8 @@
 //! rebinds may go on from another port. [`whither`] says where a packet goes that was admitted.
 
 use crate::abi::{
-    Address, FlowConfig, FlowState, Latched, OPAQUE, OUT_V4, Port, REBINDS, RTCP, RTP, SSRCS,
+    Address, FlowConfig, FlowState, Latched, MAX_CANDIDATES, OPAQUE, OUT_V4, Port, REBINDS, RTCP,
+    RTP, SSRCS,
 };
 use crate::quality::MAX_DROPOUT;
 pub use crate::reason::Drop;
@@ -280,19 +281,17 @@ pub fn is_settled(config: &FlowConfig, own: &impl Latch, datagram: &impl Arrived
         && (source.is_v4() || own.source() == source)
 }
 
-/// Whether the datagram, which does not come from the source that has the latch, comes from nowhere that may take it: [`admit`] would say
-/// [`Drop::WrongSource`].
+/// Whether what comes from here, which is not the source that has the latch, may not take it: [`admit`] would say [`Drop::WrongSource`] to a datagram
+/// without a fault.
 #[inline(always)]
-pub fn is_stranger(config: &FlowConfig, own: &impl Latch, datagram: &impl Arrived) -> bool {
-    match (
-        candidate(config, datagram),
-        Latched::unpack(own.load(), config.latch),
-    ) {
-        (Some(0), _) | (Some(_), None) => false,
-        (None, None) => true,
-        // A phone whose NAT rebinds comes from the same address.
-        (_, Some(latched)) => !config.has(REBINDS) || latched.mark != datagram.source().mark(),
+pub fn is_stranger(config: &FlowConfig, latch: u64, source: &Address, port: Port) -> bool {
+    let found = candidate(config, source, port);
+    if latch >> Latched::SET != config.latch >> Latched::SET {
+        return found == NOBODY;
     }
+    // A phone whose NAT rebinds comes from the same address.
+    let may_rebind = config.has(REBINDS) && latch as u32 == source.mark();
+    found != 0 && !may_rebind
 }
 
 /// Where what was let in goes: the flow that `config` describes, whose twin's state is `twin`.
@@ -301,12 +300,13 @@ pub fn is_stranger(config: &FlowConfig, own: &impl Latch, datagram: &impl Arrive
 /// [`Drop::NoPeer`].
 #[inline(always)]
 pub fn whither(config: &FlowConfig, twin: &impl Latch) -> Result<Send, Drop> {
-    if config.has(OUT_V4) {
-        return whither_v4(config, twin);
-    }
     let send = match Latched::unpack(twin.load(), config.twin_latch) {
         Some(peer) => {
-            let destination = twin.source();
+            let destination = if config.has(OUT_V4) {
+                Address::from_v4_word(peer.mark)
+            } else {
+                twin.source()
+            };
             // The one who won the latch has not got round to say who he is.
             if destination.mark() != peer.mark {
                 return Err(Drop::NoPeer);
@@ -339,37 +339,18 @@ const fn next_hop(config: &FlowConfig, candidate: u8) -> u32 {
     (two >> (32 * (candidate & 1))) as u32
 }
 
-/// As [`whither`], where what leaves is known to be IPv4.
-///
-/// # Errors
-/// As for [`whither`].
-#[inline(always)]
-pub fn whither_v4(config: &FlowConfig, twin: &impl Latch) -> Result<Send, Drop> {
-    let (mark, port, candidate) = match Latched::unpack(twin.load(), config.twin_latch) {
-        Some(peer) => (peer.mark, peer.port, peer.candidate),
-        None => (config.peer.words()[3], config.peer_port, 0),
-    };
-    if port == Port::NONE {
-        return Err(Drop::NoPeer);
-    }
-    Ok(Send {
-        destination: Address::from_v4_word(mark),
-        port,
-        next_hop: next_hop(config, candidate),
-    })
-}
-
 /// Takes the latch for a source that does not have it, if it may.
 #[inline(always)]
 fn settle(config: &FlowConfig, own: &impl Latch, datagram: &impl Arrived) -> Result<Kind, Drop> {
     let seen = own.load();
     let payload = datagram.payload();
     let candidate = match (
-        candidate(config, datagram),
+        candidate(config, &datagram.source(), datagram.source_port()),
         Latched::unpack(seen, config.latch),
     ) {
-        (Some(candidate), None) => candidate,
-        (Some(0), Some(_)) => 0,
+        (NOBODY, None) => return Err(Drop::WrongSource),
+        (candidate, None) => candidate,
+        (0, Some(_)) => 0,
         (_, Some(latched)) if goes_on(config, own, &latched, datagram) => latched.candidate,
         _ => return Err(Drop::WrongSource),
     };
@@ -429,26 +410,29 @@ pub const fn latch_epoch(base: u64) -> u16 {
     (base >> 51) as u16
 }
 
+/// No candidate. (A number like theirs: of an `Option` the compiler looks at what is not there, and the verifier does not take it.)
+const NOBODY: u8 = MAX_CANDIDATES as u8;
+
 /// Which of the permitted sources it comes from; the named one first.
 #[inline(always)]
-fn candidate(config: &FlowConfig, datagram: &impl Arrived) -> Option<u8> {
-    let (count, source) = (config.candidate_count, datagram.source());
+fn candidate(config: &FlowConfig, source: &Address, port: Port) -> u8 {
+    let count = config.candidate_count;
     let [named, b, c, d] = &config.candidates;
-    if count > 0 && config.named_port == datagram.source_port() && *named == source {
-        return Some(0);
+    if count > 0 && config.named_port == port && named == source {
+        return 0;
     }
     // However wide the prefix: nobody is there to be answered.
-    if datagram.source_port() == Port::NONE || !source.is_ones_own() {
-        return None;
+    if port == Port::NONE || !source.is_ones_own() {
+        return NOBODY;
     }
     if count > 1 && source.is_in(b, config.lengths[1]) {
-        return Some(1);
+        return 1;
     }
     if count > 2 && source.is_in(c, config.lengths[2]) {
-        return Some(2);
+        return 2;
     }
     if count > 3 && source.is_in(d, config.lengths[3]) {
-        return Some(3);
+        return 3;
     }
-    None
+    NOBODY
 }

@@ -95,19 +95,80 @@ fn a_sender_that_begins_anew_has_lost_nothing() {
     assert_eq!(state.stream.epoch, 2);
 }
 
+/// Jitter as RFC 3550 A.8 has it: after another pair of packets.
+fn next_jitter(jitter: f64, [(before, then), (sequence, now)]: [(u16, u64); 2]) -> f64 {
+    let sent = f64::from(sequence - before) * f64::from(TICKS);
+    let came = (now - then) as f64 * 8000.0 / 1e9;
+    jitter + ((came - sent).abs() - jitter) / 16.0
+}
+
 /// RFC 3550 A.8 as it is written there, over the pairs that are measured.
 fn jitter_by_the_book(arrivals: &[(u16, u64)]) -> f64 {
-    let mut jitter = 0.0;
-    for pair in arrivals.windows(2) {
-        let [(before, then), (sequence, now)] = [pair[0], pair[1]];
-        if sequence % 8 != 1 {
-            continue;
+    let pairs = arrivals.windows(2).map(|pair| [pair[0], pair[1]]);
+    let pairs = pairs.filter(|[_, (sequence, _)]| sequence % 16 == 1);
+    pairs.fold(0.0, next_jitter)
+}
+
+/// Ten minutes of packets, of which each takes so many nanoseconds longer than the fastest; `delay` gets that of the one before, and a number in 0..1.
+fn ten_minutes(seed: u64, delay: impl Fn(f64, f64) -> f64) -> Vec<(u16, u64)> {
+    let (mut random, mut last, mut at) = (seed, 0.0, 0);
+    let packets = (0..30_000_u16).map(|n| {
+        random = random
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        last = delay(last, ((random >> 11) as f64 + 0.5) / (1_u64 << 53) as f64);
+        // They do not overtake.
+        at = (u64::from(n) * NANOSECONDS + last as u64).max(at + 1);
+        (n, at)
+    });
+    packets.collect()
+}
+
+/// Ours and that of all pairs, each as the mean of what it was after each packet of the last nine minutes.
+fn mean_jitters(arrivals: &[(u16, u64)]) -> [f64; 2] {
+    let (mut state, mut book, mut means) = (FlowState::default(), 0.0, [0.0; 2]);
+    for (index, &(sequence, at)) in arrivals.iter().enumerate() {
+        let payload = packet(7, sequence, u32::from(sequence) * TICKS);
+        state.count(&config(1), Kind::Rtp, &payload, at);
+        if index > 0 {
+            book = next_jitter(book, [arrivals[index - 1], arrivals[index]]);
         }
-        let sent = f64::from(sequence - before) * f64::from(TICKS);
-        let came = (now - then) as f64 * 8000.0 / 1e9;
-        jitter += ((came - sent).abs() - jitter) / 16.0;
+        if index >= 3000 {
+            means[0] += f64::from(state.stream.jitter) / 16.0 / 27_000.0;
+            means[1] += book / 27_000.0;
+        }
     }
-    jitter
+    means
+}
+
+#[test]
+fn one_pair_in_sixteen_says_what_all_pairs_say() {
+    const MS: f64 = 1_000_000.0;
+    let evenly = |_, random: f64| 15.0 * MS * random;
+    // What a queue takes: most little, some much.
+    let queue = |_, random: f64| -4.0 * MS * random.ln();
+    // A queue that fills at once and empties slowly.
+    let bursts = |last: f64, random: f64| {
+        let burst = if random > 0.95 {
+            30.0 * MS
+        } else {
+            2.0 * MS * random
+        };
+        (last * 0.8).max(burst)
+    };
+    let delays: [&dyn Fn(f64, f64) -> f64; 3] = [&evenly, &queue, &bursts];
+    for delay in delays {
+        // Ten calls: that of bursts alone is within a tenth.
+        let mut sums = [0.0; 2];
+        for seed in 1..=10 {
+            let [ours, all] = mean_jitters(&ten_minutes(seed, delay));
+            assert!((ours / all - 1.0).abs() < 0.1, "{seed}: {ours} of {all}");
+            sums[0] += ours;
+            sums[1] += all;
+        }
+        let [ours, all] = sums;
+        assert!((ours / all - 1.0).abs() < 0.03, "{ours} of {all}");
+    }
 }
 
 fn measured(arrivals: &[(u16, u64)]) -> f64 {
@@ -121,7 +182,7 @@ fn measured(arrivals: &[(u16, u64)]) -> f64 {
 
 #[test]
 fn a_steady_stream_has_no_jitter_and_one_that_sways_has_its_own() {
-    let steady: Vec<_> = (0..800).map(|n| (n, u64::from(n) * NANOSECONDS)).collect();
+    let steady: Vec<_> = (0..1600).map(|n| (n, u64::from(n) * NANOSECONDS)).collect();
     assert!(measured(&steady) < 1.0);
     // Every other packet 5 ms late: 40 ticks.
     let late = |n: u16| u64::from(n % 2) * 5_000_000;
@@ -139,7 +200,7 @@ fn digits_and_pauses_are_no_jitter() {
     config.payload_types = [1, 1 << (101 - 64)];
     for n in 0..400_u16 {
         let mut payload = packet(7, n, u32::from(n) * TICKS);
-        if n % 8 == 1 {
+        if n % 16 == 1 {
             // An event keeps the timestamp that it began with (RFC 4733 2.2).
             payload.second = 101;
             payload.word1 = 0;

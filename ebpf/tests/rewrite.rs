@@ -14,7 +14,8 @@ use etherparse::{
 use proptest::prelude::*;
 use sbc_ebpf::abi::{self, FlowConfig, NextHop, Port};
 use sbc_ebpf::{
-    Arrived, Drop, Frame, FrameMut, Headers, Media, Packet, Plain, Send, rewrite, rewrite_plain,
+    Arrived, Drop, Frame, FrameMut, Headers, Media, Packet, Plain, PlainSend, Send, rewrite,
+    rewrite_plain,
 };
 
 const THEIR_MAC: [u8; 6] = [2, 0, 0, 0, 0, 9];
@@ -166,7 +167,12 @@ fn rewritten(
     let plain = headers.as_mut().filter(|_| is_v4);
     let plain = plain.and_then(|head| {
         let mut plain = Plain::of(head, |bytes| bytes <= copy.len())?;
-        Some(rewrite_plain(&mut plain, &config, &send, hop))
+        let send = PlainSend {
+            to: send.destination.words()[3],
+            port: send.port,
+            next_hop: 1,
+        };
+        Some(rewrite_plain(&mut plain, &config.plain(), &send, hop))
     });
     let plain = plain.map(|result| {
         if let Some(headers) = headers {

@@ -324,7 +324,7 @@ proptest! {
         let own = [nobody(), latch(0, NAMED, 5), latch(1, sources[1], 5), latch(1, sources[1], 4)][held].clone();
         let datagram = Datagram::received(at(sources[from]), &rtp(0));
         let is_settled = is_settled(&config, &own, &datagram);
-        let is_stranger = is_stranger(&config, &own, &datagram);
+        let is_stranger = is_stranger(&config, own.load(), &datagram.source, datagram.source_port);
         let verdict = admit(&config, &own.clone(), &datagram);
         if is_stranger {
             prop_assert!(is_settled || verdict == Err(Drop::WrongSource));

@@ -1,7 +1,8 @@
 //! What the XDP program costs for a packet, beside the least that a relay can do and beside nothing at all.
 //!
-//! BPF_PROG_TEST_RUN, many repeats on one frame: it is not put back between them, so that a flow leads to itself. To the program such a
-//! packet is one that has come before: the way of duplicates is a little longer than that of packets in order. Needs root.
+//! BPF_PROG_TEST_RUN, many repeats on one frame: it is not put back between them, so that a flow leads to itself. A small program of the
+//! bench's own (`next` in `ebpf/src/floor.rs`) makes it the sender's next packet, of the next sequence number, and calls the program under test, whichever
+//! that is: what this costs is in every figure alike, and goes with the empty program. Needs root.
 
 mod chain;
 mod floor;
@@ -17,7 +18,6 @@ use sbc::config::NetworkId;
 use sbc::io::fast_path::Program;
 use sbc::media::{FlowKind, FlowPair, PairId, Path, Side, Slot, flow_configs};
 use sbc_ebpf::abi::{self, Local, NextHop};
-use sbc_ebpf::quality::is_sampled;
 
 pub use self::chain::{Cost as ChainCost, measure as chain};
 use self::floor::Floor;
@@ -69,12 +69,12 @@ pub struct Cost {
     pub counting: f64,
     /// Parse, one look-up, nothing there.
     pub miss: f64,
-    /// RTP of a flow on which everything is on that a call of PCMU has, both sides latched; no jitter is measured on this packet.
-    pub untimed: f64,
-    /// The same on a packet that jitter is measured on.
-    pub timed: f64,
-    /// The same without jitter, and the other side has not latched.
+    /// RTP of a flow on which everything is on that a call of PCMU has, both sides latched.
+    pub hit: f64,
+    /// The same, and the other side has not latched.
     pub unlatched: f64,
+    /// That, and no jitter is measured.
+    pub untimed: f64,
     /// Held to an SSRC, so that the plain way does not do.
     pub ssrc: f64,
     /// RTCP.
@@ -92,13 +92,6 @@ pub struct Cost {
 }
 
 impl Cost {
-    /// A packet of a call: jitter is measured on some.
-    #[must_use]
-    pub fn hit(&self) -> f64 {
-        let sampled = (0..64).filter(|&sequence| is_sampled(sequence)).count() as f64 / 64.0;
-        self.untimed + sampled * (self.timed - self.untimed)
-    }
-
     /// One against another, the empty program subtracted from both.
     #[must_use]
     pub fn ratio(&self, of: f64, to: f64) -> f64 {
@@ -111,11 +104,12 @@ impl Cost {
 /// # Errors
 /// No root, no BPF, or a program that does something else with a frame than it should.
 pub fn measure(repeats: u32, rounds: u32) -> Result<Cost> {
-    let (mut ours, mut floor) = (Ours::new()?, Floor::load(0)?);
+    let mut floor = Floor::load(0)?;
+    let mut ours = Ours::new(&mut floor)?;
     let usual = [at(PEER, 0)?, at(OURS, 0)?];
     floor.put(usual, usual)?;
-    let plain = frame(usual, None, &rtp(UNTIMED))?;
-    let unknown = frame([at(PEER, 1)?, at(OURS, 0)?], None, &rtp(UNTIMED))?;
+    let plain = frame(usual, None, &rtp(FIRST))?;
+    let unknown = frame([at(PEER, 1)?, at(OURS, 0)?], None, &rtp(FIRST))?;
     let mut best: [f64; 4] = [f64::MAX; 4];
     for _ in 0..rounds {
         let runs = [
@@ -129,7 +123,7 @@ pub fn measure(repeats: u32, rounds: u32) -> Result<Cost> {
             ensure!(ran.action == action, "{name} gives {}", ran.action);
             *best = best.min(ran.took);
         }
-        ours.round(repeats)?;
+        ours.round(&mut floor, repeats)?;
     }
     let [empty, minimal, counting, miss] = best;
     let mut cost = Cost {
@@ -178,9 +172,8 @@ const PEER_V6: &str = "[fd00::2]:4000";
 const OURS_V6: &str = "[fd00::1]:30000";
 /// Media ports of each address, and places in the index.
 const PORTS: u16 = 32;
-/// No jitter is measured on the packet of this sequence number, and on that of the other.
-const UNTIMED: u16 = 5;
-const TIMED: u16 = 1;
+/// The sequence number before that of the first packet.
+const FIRST: u16 = 1;
 
 fn at(text: &str, offset: u16) -> Result<SocketAddr> {
     let mut at: SocketAddr = text.parse()?;
@@ -188,9 +181,11 @@ fn at(text: &str, offset: u16) -> Result<SocketAddr> {
     Ok(at)
 }
 
+type Place = fn(&mut Cost) -> &mut f64;
+
 /// One frame, again and again.
 struct Subject {
-    place: fn(&mut Cost) -> &mut f64,
+    place: Place,
     frame: Vec<u8>,
     action: u32,
     best: f64,
@@ -228,7 +223,7 @@ const RTP: Flow = Flow {
 };
 
 impl Ours {
-    fn new() -> Result<Ours> {
+    fn new(floor: &mut Floor) -> Result<Ours> {
         let (mut program, mut hops) = Program::load(4 * u32::from(PORTS))?;
         hops.put(1, hop())?;
         hops.put(
@@ -256,81 +251,68 @@ impl Ours {
             subjects: Vec::new(),
             flows: 0,
         };
-        ours.fill()?;
+        ours.fill(floor)?;
         Ok(ours)
     }
 
-    fn fill(&mut self) -> Result<()> {
-        assert_samples()?;
+    fn fill(&mut self, floor: &mut Floor) -> Result<()> {
         self.pair(RTP)?;
         // The other side speaks once.
-        let answer = frame([at(OURS, 0)?, at(PEER, 0)?], None, &rtp(UNTIMED))?;
-        self.once(&answer, SENT)?;
-        let v4 = |offset: u16| anyhow::Ok([at(PEER, offset)?, at(OURS, offset)?]);
-        self.subject(|cost| &mut cost.untimed, v4(0)?, None, &rtp(UNTIMED), SENT)?;
-        self.subject(|cost| &mut cost.timed, v4(0)?, None, &rtp(TIMED), SENT)?;
-        let offset = 2;
-        self.flow(Flow { offset, ..RTP })?;
-        self.subject(
-            |cost| &mut cost.unlatched,
-            v4(2)?,
-            None,
-            &rtp(UNTIMED),
-            SENT,
-        )?;
-        let (offset, ssrc) = (4, Some(SSRC));
+        let answer = frame([at(OURS, 0)?, at(PEER, 0)?], None, &rtp(FIRST))?;
+        run(&self.program, floor, &answer, 1, SENT)?;
+        let flow = |offset| Flow { offset, ..RTP };
+        self.flow(flow(2))?;
         self.flow(Flow {
-            offset,
-            ssrc,
-            ..RTP
+            ssrc: Some(SSRC),
+            ..flow(4)
         })?;
-        self.subject(|cost| &mut cost.ssrc, v4(4)?, None, &rtp(UNTIMED), SENT)?;
-        let (offset, kind) = (6, FlowKind::Rtcp);
         self.flow(Flow {
-            offset,
-            kind,
-            ..RTP
+            kind: FlowKind::Rtcp,
+            ..flow(6)
         })?;
-        self.subject(|cost| &mut cost.rtcp, v4(6)?, None, &rtcp(), SENT)?;
-        let (offset, sides) = (8, [V6, V6]);
         self.flow(Flow {
-            offset,
-            sides,
-            ..RTP
+            sides: [V6, V6],
+            ..flow(8)
         })?;
-        let v6 = [at(PEER_V6, 8)?, at(OURS_V6, 8)?];
-        self.subject(|cost| &mut cost.v6, v6, None, &rtp(UNTIMED), SENT)?;
-        let (offset, hop) = (10, 2);
-        self.flow(Flow { offset, hop, ..RTP })?;
-        self.subject(
-            |cost| &mut cost.tagged,
-            v4(10)?,
-            Some(TAG),
-            &rtp(UNTIMED),
-            SENT,
-        )?;
+        self.flow(Flow { hop: 2, ..flow(10) })?;
         for sides in [[V4, V6], [V6, V4]] {
-            let offset = 12;
-            self.flow(Flow {
-                offset,
-                sides,
-                ..RTP
-            })?;
+            self.flow(Flow { sides, ..flow(12) })?;
         }
-        self.subject(|cost| &mut cost.across, v4(12)?, None, &rtp(UNTIMED), SENT)?;
-        self.subject(
-            |cost| &mut cost.no_flow,
-            v4(20)?,
-            None,
-            &rtp(UNTIMED),
-            DROPPED,
-        )?;
+        self.flow(Flow {
+            clock_rate: 0,
+            ..flow(14)
+        })?;
+        let v4 = |offset: u16| anyhow::Ok([at(PEER, offset)?, at(OURS, offset)?]);
+        let v6 = [at(PEER_V6, 8)?, at(OURS_V6, 8)?];
         let stranger = [at(PEER, 1)?, at(OURS, 0)?];
-        self.subject(
+        let media = rtp(FIRST);
+        let mut add = |place: Place, way, tag, payload: &[u8], action| {
+            let frame = frame(way, tag, payload)?;
+            // Latches, where it may.
+            run(&self.program, floor, &frame, 1, action)?;
+            let best = f64::MAX;
+            self.subjects.push(Subject {
+                place,
+                frame,
+                action,
+                best,
+            });
+            anyhow::Ok(())
+        };
+        add(|cost| &mut cost.hit, v4(0)?, None, &media, SENT)?;
+        add(|cost| &mut cost.unlatched, v4(2)?, None, &media, SENT)?;
+        add(|cost| &mut cost.ssrc, v4(4)?, None, &media, SENT)?;
+        add(|cost| &mut cost.rtcp, v4(6)?, None, &rtcp(), SENT)?;
+        add(|cost| &mut cost.v6, v6, None, &media, SENT)?;
+        add(|cost| &mut cost.tagged, v4(10)?, Some(TAG), &media, SENT)?;
+        add(|cost| &mut cost.across, v4(12)?, None, &media, SENT)?;
+        add(|cost| &mut cost.untimed, v4(14)?, None, &media, SENT)?;
+        add(|cost| &mut cost.no_flow, v4(20)?, None, &media, DROPPED)?;
+        add(
             |cost| &mut cost.wrong_source,
             stranger,
             None,
-            &rtp(UNTIMED),
+            &media,
             DROPPED,
         )
     }
@@ -373,7 +355,7 @@ impl Ours {
             config.next_hops[0] = flow.hop;
             let place = self.place(arrives)?;
             self.program.write_flow(place, &config)?;
-            self.program.point(place, place)?;
+            self.program.point(place, place, config.state)?;
         }
         self.flows += 1;
         Ok(())
@@ -390,43 +372,29 @@ impl Ours {
         anyhow::bail!("{arrives} is none of ours")
     }
 
-    fn subject(
-        &mut self,
-        place: fn(&mut Cost) -> &mut f64,
-        way: [SocketAddr; 2],
-        tag: Option<u16>,
-        payload: &[u8],
-        action: u32,
-    ) -> Result<()> {
-        let frame = frame(way, tag, payload)?;
-        // Latches, where it may.
-        self.once(&frame, action)?;
-        self.subjects.push(Subject {
-            place,
-            frame,
-            action,
-            best: f64::MAX,
-        });
-        Ok(())
-    }
-
-    fn once(&mut self, frame: &[u8], action: u32) -> Result<f64> {
-        run(&mut self.program, frame, 1, action)
-    }
-
-    fn round(&mut self, repeats: u32) -> Result<()> {
+    fn round(&mut self, floor: &mut Floor, repeats: u32) -> Result<()> {
         for subject in &mut self.subjects {
-            let took = run(&mut self.program, &subject.frame, repeats, subject.action)?;
+            let took = run(
+                &self.program,
+                floor,
+                &subject.frame,
+                repeats,
+                subject.action,
+            )?;
             subject.best = subject.best.min(took);
         }
         Ok(())
     }
 }
 
-fn run(program: &mut Program, frame: &[u8], repeats: u32, action: u32) -> Result<f64> {
-    let mut out = vec![0; frame.len() + 64];
-    let result = program.run(frame, &mut out, repeats)?;
-    let ran = Ran::new(&result, out);
+fn run(
+    program: &Program,
+    floor: &mut Floor,
+    frame: &[u8],
+    repeats: u32,
+    action: u32,
+) -> Result<f64> {
+    let ran = floor.run_box(program, frame, repeats)?;
     ensure!(
         ran.action == action,
         "the program gives {} where it should give {action}: {:02x?}",
@@ -434,14 +402,6 @@ fn run(program: &mut Program, frame: &[u8], repeats: u32, action: u32) -> Result
         &frame[..frame.len().min(64)]
     );
     Ok(ran.took)
-}
-
-fn assert_samples() -> Result<()> {
-    ensure!(
-        is_sampled(TIMED) && !is_sampled(UNTIMED),
-        "jitter is measured on other packets than this bench knows"
-    );
-    Ok(())
 }
 
 fn nanoseconds(duration: Duration) -> f64 {

@@ -178,8 +178,9 @@ fn one_way(kind: FlowKind, (from, own): (&Side, Slot), (to, twin): (&Side, Slot)
         timed: halves(from.timed),
         candidates,
         lengths,
-        reserved_2: 0,
         ssrcs,
+        reserved_2: [0; 3],
+        reserved_3: [0; 4],
     };
     config.sum_up(from.local.ip().into(), Port::new(from.local.port()));
     config

@@ -7,8 +7,8 @@ use std::net::{IpAddr, SocketAddr};
 use sbc::media::{FlowKind, FlowPair, Path, Slot, flow_configs};
 use sbc_ebpf::abi::{self, FlowConfig, LOCAL, Local, NextHop};
 use sbc_ebpf::{
-    Arrived, Drop, FlowState, Frame, FrameMut, Headers, Kind, Media, Packet, Plain, Send, admit,
-    rewrite, rewrite_plain, whither,
+    Arrived, Drop, FlowState, Frame, FrameMut, Headers, Kind, Media, Packet, Plain, PlainSend,
+    Send, admit, rewrite, rewrite_plain, whither,
 };
 
 use super::sample::{NETWORK, PORTS};
@@ -247,7 +247,12 @@ fn plain_agrees(before: &[u8], after: &[u8], out: &FlowConfig, send: &Send, hop:
     if !out.has(abi::OUT_V4) || hop.flags & abi::PLAIN == 0 {
         return;
     }
-    assert_eq!(rewrite_plain(&mut plain, out, send, hop), Ok(()));
+    let send = PlainSend {
+        to: send.destination.words()[3],
+        port: send.port,
+        next_hop: send.next_hop as u16,
+    };
+    assert_eq!(rewrite_plain(&mut plain, &out.plain(), &send, hop), Ok(()));
     let mut frame = before.to_vec();
     head.put(&mut frame);
     assert_eq!(frame, after, "the plain way, of {before:02x?}");

@@ -299,7 +299,7 @@ fn without_the_daemon_the_kernel_says_where_to() {
     config[0].next_hops = [0; 4];
     let at: SocketAddr = "10.71.1.1:30000".parse().unwrap();
     program.write_flow(1, &config[0]).unwrap();
-    program.point(1, 1).unwrap();
+    program.point(1, 1, config[0].state).unwrap();
     let local = Local {
         address: at.ip().into(),
         low: at.port(),

@@ -51,7 +51,7 @@ impl Both {
         for (&place, config) in &self.host.flows {
             // Any row does that is no other flow's.
             self.kernel.write_flow(place, config).unwrap();
-            self.kernel.point(place, place).unwrap();
+            self.kernel.point(place, place, config.state).unwrap();
         }
     }
 

@@ -252,10 +252,11 @@ impl Flows {
             self.release(hops, &written);
             return Err(failure);
         }
-        for (place, row) in written.places.into_iter().zip(written.rows) {
+        let places = written.places.into_iter().zip(written.rows);
+        for ((place, row), config) in places.zip(&written.configs) {
             // The place is one of the table's; 0 is none.
             if place != 0 {
-                program.point(place, row).map_err(|_| FULL)?;
+                program.point(place, row, config.state).map_err(|_| FULL)?;
             }
         }
         Ok(written)

@@ -2,12 +2,15 @@
 
 use aya::maps::{Array, HashMap, MapData, MapError, PerCpuArray};
 use aya::programs::links::FdLink;
-use aya::programs::{ProgramError, TestRun, TestRunOptions, TestRunResult, Xdp};
+use aya::programs::{ProgramError, ProgramFd, TestRun, TestRunOptions, TestRunResult, Xdp};
 use aya::{Ebpf, EbpfError, EbpfLoader};
 use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
 use nix::time::{ClockId, clock_getres};
 use sbc_ebpf::Drop as Reason;
-use sbc_ebpf::abi::{self, Address, Beat, FlowConfig, FlowState, Local, Near, NextHop, SPARE_ROWS};
+use sbc_ebpf::abi::{
+    self, Address, Beat, FlowConfig, FlowState, Local, Near, NextHop, PairState, PlainFlow,
+    SPARE_ROWS,
+};
 use sbc_ebpf::batch::lookup_rows;
 
 use super::shed::ShedMaps;
@@ -57,7 +60,8 @@ pub struct Program {
     ebpf: Ebpf,
     index: Array<MapData, u64>,
     flows: Array<MapData, FlowConfig>,
-    states: Array<MapData, [FlowState; 2]>,
+    plains: Array<MapData, PlainFlow>,
+    states: Array<MapData, PairState>,
     near: Array<MapData, Near>,
     locals: HashMap<MapData, Address, Local>,
     drops: PerCpuArray<MapData, u64>,
@@ -88,6 +92,7 @@ impl Program {
             .map_max_entries("INDEX", ports)
             .map_max_entries("STATES", ports.div_ceil(2))
             .map_max_entries("FLOWS", ports + SPARE_ROWS as u32)
+            .map_max_entries("PLAINS", ports + SPARE_ROWS as u32)
             .load(OBJECT)?;
         xdp(&mut ebpf)?.load()?;
         let hops = HopMap {
@@ -98,6 +103,7 @@ impl Program {
         let program = Program {
             index: Array::try_from(take(&mut ebpf, "INDEX")?)?,
             flows: Array::try_from(take(&mut ebpf, "FLOWS")?)?,
+            plains: Array::try_from(take(&mut ebpf, "PLAINS")?)?,
             states: Array::try_from(take(&mut ebpf, "STATES")?)?,
             near: Array::try_from(take(&mut ebpf, ".data.near")?)?,
             locals: HashMap::try_from(take(&mut ebpf, "LOCALS")?)?,
@@ -129,15 +135,16 @@ impl Program {
     /// # Errors
     /// The row is beyond [`Program::rows`].
     pub fn write_flow(&mut self, row: u32, config: &FlowConfig) -> Result<(), ProgramFailure> {
+        self.plains.set(row, config.plain(), 0)?;
         Ok(self.flows.set(row, config, 0)?)
     }
 
-    /// What arrives at the port of this place belongs to the flow of this row from now on.
+    /// What arrives at the port of this place belongs to the flow of this row from now on; `state` is [`FlowConfig::state`] of what was written there.
     ///
     /// # Errors
     /// The place is beyond the media ranges that the program was loaded for.
-    pub fn point(&mut self, place: u32, row: u32) -> Result<(), ProgramFailure> {
-        Ok(self.index.set(place, abi::index_of(row), 0)?)
+    pub fn point(&mut self, place: u32, row: u32, state: u32) -> Result<(), ProgramFailure> {
+        Ok(self.index.set(place, abi::index_of(row, state), 0)?)
     }
 
     /// What arrives at the port of this place belongs to no flow from now on.
@@ -169,7 +176,7 @@ impl Program {
     /// # Errors
     /// The row is beyond [`Program::states`].
     pub fn state(&self, row: u32) -> Result<FlowState, ProgramFailure> {
-        let [first, second] = self.states.get(&(row / 2), 0)?;
+        let [first, second] = self.states.get(&(row / 2), 0)?.sides();
         Ok(if row.is_multiple_of(2) { first } else { second })
     }
 
@@ -178,7 +185,10 @@ impl Program {
     #[must_use]
     pub fn pair_states(&self, rows: &[u32]) -> Vec<Option<[FlowState; 2]>> {
         let rows: Vec<u32> = rows.iter().map(|row| row / 2).collect();
-        lookup_rows(&self.states, &rows)
+        let pairs = lookup_rows(&self.states, &rows).into_iter();
+        pairs
+            .map(|pair| pair.map(|pair: PairState| pair.sides()))
+            .collect()
     }
 
     /// Packets to this address and within its range are dropped unless they belong to a flow. An address that is there already gets the new range.
@@ -202,17 +212,9 @@ impl Program {
 
     /// The first few addresses are found without a look-up.
     fn gather_near(&mut self) -> Result<(), ProgramFailure> {
-        let mut near = Near::default();
-        for local in self.locals.iter() {
-            let (_, local) = local?;
-            if let Some(place) = usize::try_from(near.total)
-                .ok()
-                .and_then(|index| near.locals.get_mut(index))
-            {
-                *place = local;
-            }
-            near.total += 1;
-        }
+        let all = self.locals.iter().map(|entry| Ok(entry?.1));
+        let all: Result<Vec<Local>, MapError> = all.collect();
+        let near = Near::of(all?);
         Ok(self.near.set(0, near, 0)?)
     }
 
@@ -236,6 +238,18 @@ impl Program {
     /// The kernel refuses.
     pub fn run_count(&mut self) -> Result<u64, ProgramFailure> {
         Ok(xdp(&mut self.ebpf)?.info()?.run_count())
+    }
+
+    /// The loaded program itself: for whoever calls it from another one.
+    ///
+    /// # Errors
+    /// The embedded object has none.
+    pub fn fd(&self) -> Result<&ProgramFd, ProgramFailure> {
+        let program = self.ebpf.program(Self::NAME);
+        let program: &Xdp = program
+            .ok_or(ProgramFailure::Object("program"))?
+            .try_into()?;
+        Ok(program.fd()?)
     }
 
     /// Runs the program on a frame with BPF_PROG_TEST_RUN, `repeat` times; the frame is not put back between them.
