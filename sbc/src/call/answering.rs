@@ -9,7 +9,8 @@ use super::credentials::copy_credentials;
 use super::failure::Failure;
 use super::hiding::{Hidden, tells_address};
 use super::io::{Action, Purpose};
-use super::machine::{Attempt, Branch, Call, LEG_A, State};
+use super::legs::{Attempt, Branch};
+use super::machine::{Call, LEG_A, State};
 use super::reliable::RELIABLE;
 use super::side::{T2, Unacked, Why, contact, via};
 use crate::dialog::Dialog;
@@ -165,6 +166,7 @@ impl Call {
         if let Some(branch) = self.branches.get_mut(index) {
             branch.side.dialog = Some(b);
             branch.side.session.answered(now, answer);
+            branch.side.challenges.passed();
             branch.attempt = Attempt::Up;
             late = branch.owes_ack.then_some(branch.leg);
             self.state = State::Up {

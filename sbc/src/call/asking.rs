@@ -10,7 +10,8 @@ use super::context::{AGENT, ALLOW, Context, SUPPORTED, SUPPORTED_UNRELIABLE, loc
 use super::failure::Failure;
 use super::hiding::{Hidden, tells_address};
 use super::io::{Action, Purpose};
-use super::machine::{Attempt, Branch, Call, LEG_A, State};
+use super::legs::{Attempt, Branch};
+use super::machine::{Call, LEG_A, State};
 use super::relay::cancel_of;
 use super::session::Session;
 use super::side::{Side, Why, contact, via};

@@ -7,9 +7,11 @@ use smallvec::SmallVec;
 use super::context::Context;
 use super::failure::Failure;
 use super::io::{Action, Purpose};
-use super::machine::{Attempt, Call, State};
+use super::legs::Attempt;
+use super::machine::{Call, State};
 use super::side::{Side, via};
 use crate::engine::Outcome;
+use crate::media::LegId;
 use crate::sip::digest::{Asked, DigestError};
 use crate::sip::{Message, Method, Name, Writer};
 
@@ -34,6 +36,8 @@ struct Challenge {
     count: u32,
     /// How many nonces before it were too old.
     stale: u8,
+    /// It was answered, and that was right: another nonce is no refusal.
+    is_proven: bool,
 }
 
 /// Why a challenge is not answered.
@@ -98,24 +102,34 @@ impl Challenges {
                 by_proxy,
                 count: 0,
                 stale: 0,
+                is_proven: false,
             });
             return Ok(());
         };
         let is_again = Asked::parse(&known.value).is_ok_and(|b| b.nonce == asked.nonce);
-        // One that was answered is good for no more than that, unless its nonce was too old.
-        if known.count > 0 && (is_again || !asked.stale) {
+        // One that was answered is good for no more than that, unless its nonce was too old, or every request has one of its own.
+        if known.count > 0 && (is_again || !asked.stale && !known.is_proven) {
             return Err(Unanswered::Wrong);
         }
-        if known.stale == MAX_STALE {
+        let stale = if known.is_proven { 0 } else { known.stale };
+        if stale == MAX_STALE {
             return Err(Unanswered::TooMany);
         }
         *known = Challenge {
             value: value.to_owned(),
             by_proxy,
             count: 0,
-            stale: known.stale + 1,
+            stale: stale + 1,
+            is_proven: false,
         };
         Ok(())
+    }
+
+    /// A request with what was asked has been taken.
+    pub(super) fn passed(&mut self) {
+        for known in self.known.iter_mut().filter(|known| known.count > 0) {
+            known.is_proven = true;
+        }
     }
 }
 
@@ -154,6 +168,21 @@ impl Side {
 }
 
 impl Call {
+    /// A 401 or 407 to what we sent inside a dialog: whether it is to be sent once more, with credentials.
+    pub(super) fn learns_challenge(
+        &mut self,
+        cx: &Context<'_>,
+        leg: LegId,
+        refusal: &Message,
+    ) -> bool {
+        let Some(side) = self.side(leg) else {
+            return false;
+        };
+        let trunk = side.trunk.map(|id| cx.config.trunk(id));
+        trunk.is_some_and(|trunk| trunk.credentials.is_some())
+            && side.challenges.take(refusal).is_ok()
+    }
+
     /// A B leg wants to know who calls: asked once more with the trunk's password, if the config has one.
     pub(super) fn on_challenged(
         &mut self,

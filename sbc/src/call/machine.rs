@@ -7,10 +7,10 @@ use bytes::Bytes;
 
 use super::asking::Next;
 use super::context::Context;
-use super::early::Early;
 use super::failure::Failure;
 use super::io::{Action, Input, Purpose};
 use super::late::{Again, Late};
+use super::legs::{Branch, Incoming};
 use super::passing::Passing;
 use super::referral::Referral;
 use super::rejoin::Own;
@@ -20,12 +20,11 @@ use super::replacing::Lent;
 use super::side::{Side, Why};
 use super::silence::Watch;
 use super::transfer::Transfer;
-use crate::config::PhoneId;
 use crate::engine::{CallId, Event, Outcome, Party};
-use crate::media::{CallMedia, End, LegId};
-use crate::routing::{Caller, Decision, Destination};
+use crate::media::{CallMedia, LegId};
+use crate::routing::{Caller, Decision};
 use crate::sip::Message;
-use crate::transaction::{ClientId, Hop, ServerId};
+use crate::transaction::{Hop, ServerId};
 
 /// The A leg's name; B legs count up from 1.
 pub const LEG_A: LegId = LegId(0);
@@ -93,108 +92,6 @@ pub(super) enum State {
     },
     /// Nothing is left but transactions that end by themselves.
     Over,
-}
-
-/// The A leg.
-pub(super) struct Incoming {
-    pub(super) side: Side,
-    pub(super) phone: Option<PhoneId>,
-    pub(super) id: ServerId,
-    pub(super) invite: Message,
-    /// Tags of ours in dialogs, early ones too.
-    pub(super) tags: Vec<String>,
-    pub(super) end: End,
-    /// Provisional answers that want a PRACK of his.
-    pub(super) provisionals: Provisionals,
-    /// Whose early media he hears: the leg, and their tag.
-    pub(super) hears: Option<(LegId, String)>,
-}
-
-/// A B leg.
-pub(super) struct Branch {
-    pub(super) leg: LegId,
-    pub(super) side: Side,
-    /// The account, if it is a phone.
-    pub(super) phone: Option<PhoneId>,
-    /// What it is called in the call that it was borrowed from.
-    pub(super) home: Option<LegId>,
-    /// Our INVITE: CANCEL and dialogs are made of it. Theirs, if they called.
-    pub(super) invite: Message,
-    pub(super) id: Option<ClientId>,
-    pub(super) attempt: Attempt,
-    pub(super) early: Vec<Early>,
-    /// Where it was asked: a 3xx of it may lead to what this one may call.
-    pub(super) destination: Option<Destination>,
-    pub(super) end: End,
-    /// What its SDP was for the caller.
-    pub(super) answer: Option<Bytes>,
-    /// The tag of who said that.
-    pub(super) speaker: Option<String>,
-    /// Its 2xx made an offer; its ACK waits for the caller's answer.
-    pub(super) owes_ack: bool,
-    /// What its CANCEL is to say, once it may be sent.
-    pub(super) why: Option<Why>,
-}
-
-/// How far the INVITE of a B leg is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Attempt {
-    /// Nothing came back; a CANCEL may not be sent yet (RFC 3261 9.1) but may be wanted.
-    Calling { cancel: bool },
-    /// A provisional answer came.
-    Proceeding,
-    /// CANCEL was sent; the final answer, or the end of the transaction, is awaited.
-    Cancelled,
-    /// It took the call.
-    Up,
-    /// Done with: failed, cancelled, hung up.
-    Done,
-}
-
-impl Incoming {
-    /// His INVITE made an offer.
-    pub(super) fn offers(&self) -> bool {
-        !self.invite.body().is_empty()
-    }
-}
-
-impl Branch {
-    pub(super) fn new(
-        leg: LegId,
-        side: Side,
-        invite: Message,
-        attempt: Attempt,
-        end: End,
-    ) -> Branch {
-        Branch {
-            leg,
-            side,
-            phone: None,
-            destination: None,
-            home: None,
-            invite,
-            id: None,
-            attempt,
-            early: Vec::new(),
-            end,
-            answer: None,
-            speaker: None,
-            owes_ack: false,
-            why: None,
-        }
-    }
-
-    /// Someone may still take the call there.
-    pub(super) fn is_ringing(&self) -> bool {
-        matches!(
-            self.attempt,
-            Attempt::Calling { cancel: false } | Attempt::Proceeding
-        )
-    }
-
-    fn is_settled(&self) -> bool {
-        matches!(self.attempt, Attempt::Up | Attempt::Done)
-    }
 }
 
 /// What a call begins with.

@@ -1,5 +1,5 @@
 //! The B2BUA: a call is one A leg and many B legs, each a SIP user agent of its own (RFC 3261 6): nothing of one side's
-//! addresses shows on the other. `machine` has the call and its verbs, `parties` who is in it; `asking` opens B legs, `answering` takes what they
+//! addresses shows on the other. `machine` has the call and its verbs, `legs` its legs, `parties` who is in it; `asking` opens B legs, `answering` takes what they
 //! say, `early` what they say before anybody takes the call, `reliable` provisional answers that want A's PRACK, `prack` ours,
 //! `credentials` what a trunk is told that asks for a password, `redirect` where a 3xx may lead, `midcall` what comes inside dialogs,
 //! `relay` what of it changes media, `late` what comes in an ACK or an answer, `session` and `refresh` the session timers;
@@ -21,6 +21,7 @@ mod failure;
 mod hiding;
 mod io;
 mod late;
+mod legs;
 mod machine;
 mod midcall;
 mod parties;

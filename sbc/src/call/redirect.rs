@@ -11,7 +11,8 @@ use smallvec::SmallVec;
 use super::asking::Next;
 use super::context::Context;
 use super::failure::Failure;
-use super::machine::{Attempt, Branch, Call, State};
+use super::legs::{Attempt, Branch};
+use super::machine::{Call, State};
 use crate::routing::{Caller, Destination, route};
 use crate::sip::{Message, Name, NameAddr, Transport, Uri};
 

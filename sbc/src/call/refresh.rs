@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use super::answering::sdp_of;
 use super::context::Context;
 use super::io::{Action, Purpose};
-use super::machine::{Attempt, Branch, Call, LEG_A, State};
+use super::legs::{Attempt, Branch};
+use super::machine::{Call, LEG_A, State};
 use super::relay::{back_off, is_same_session};
 use super::session::{Due, MIN_SE};
 use super::side::{Why, via};
@@ -157,6 +158,7 @@ impl Call {
         match code {
             200..300 => {
                 side.session.answered(now, answer);
+                side.challenges.passed();
                 let known = side.received.as_deref().unwrap_or_default();
                 let is_news = sdp_of(answer).is_some_and(|body| !is_same_session(known, body));
                 if method == Method::Invite && is_news {
@@ -169,14 +171,17 @@ impl Call {
                 side.session.takes_no_update();
                 self.refresh(now, cx, leg);
             }
+            401 | 407 if self.learns_challenge(cx, leg, answer) => self.refresh(now, cx, leg),
             491 => {
                 let wait = back_off(cx, leg);
                 self.refresh_after(now, leg, wait);
             }
             _ => {
+                let side = self.side(leg);
+                let rest = side.map_or(LATER, |side| side.session.half_of_the_rest(now));
                 let wait = match retry_after(answer) {
                     Some(seconds) => Duration::from_secs(seconds.min(LONGEST_WAIT)).max(SOON),
-                    None => side.session.half_of_the_rest(now).max(LATER),
+                    None => rest.max(LATER),
                 };
                 self.refresh_after(now, leg, wait);
             }

@@ -117,6 +117,7 @@ impl Call {
             self.acknowledge_offer(cx, leg, id, answer, None);
             if let Some(side) = self.side(leg) {
                 side.session.answered(now, answer);
+                side.challenges.passed();
             }
         }
         if code < 200 {
@@ -129,6 +130,10 @@ impl Call {
         match code {
             200..300 => self.on_own_accepted(now, cx, own, answer),
             422 if self.side(leg).is_some_and(|s| s.session.raise(answer)) => {
+                self.postpone(now, cx, own, Duration::ZERO);
+                self.try_own(now, cx);
+            }
+            401 | 407 if self.learns_challenge(cx, leg, answer) => {
                 self.postpone(now, cx, own, Duration::ZERO);
                 self.try_own(now, cx);
             }

@@ -196,6 +196,7 @@ impl Call {
             200..300 => {
                 if let Some(side) = self.side(leg) {
                     side.session.answered(now, answer);
+                    side.challenges.passed();
                 }
                 match is_late {
                     true => self.take_late_offer(now, cx, relay, id, answer),
@@ -208,6 +209,9 @@ impl Call {
                 self.break_off(now, cx, "a leg has forgotten the call");
             }
             422 if self.side(leg).is_some_and(|s| s.session.raise(answer)) => {
+                self.ask_again(cx, relay, asked);
+            }
+            401 | 407 if self.learns_challenge(cx, leg, answer) => {
                 self.ask_again(cx, relay, asked);
             }
             405 | 501 if asked == Method::Update => {
@@ -333,6 +337,7 @@ impl Call {
             .header(Name::Allow, ALLOW)
             .header(Name::Supported, SUPPORTED_UNRELIABLE);
         let writer = side.session.ask(writer).header(Name::UserAgent, AGENT);
+        let writer = side.authorize(cx, method, dialog.request_uri(), writer);
         let bytes = match offer {
             Some(offer) => writer.body("application/sdp", offer),
             None => writer.finish(),

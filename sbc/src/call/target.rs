@@ -10,7 +10,8 @@ use super::asking::{Next, RING, Target, targets};
 use super::context::{AGENT, ALLOW, Context, SUPPORTED_UNRELIABLE};
 use super::failure::Failure;
 use super::io::{Action, Purpose};
-use super::machine::{Attempt, Branch, Call, LEG_A};
+use super::legs::{Attempt, Branch};
+use super::machine::{Call, LEG_A};
 use super::rejoin::without_direction;
 use super::session::Session;
 use super::side::{Side, Why, contact, via};
@@ -231,6 +232,7 @@ impl Call {
         branch.side.dialog = Some(dialog);
         branch.side.received = Some(body.clone());
         branch.side.session.answered(now, answer);
+        branch.side.challenges.passed();
         branch.attempt = Attempt::Up;
         self.acknowledge(cx, index, None);
         self.call_off_targets(

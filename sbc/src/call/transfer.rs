@@ -7,7 +7,8 @@ use bytes::Bytes;
 
 use super::context::{AGENT, Context};
 use super::io::Action;
-use super::machine::{Attempt, Call, State};
+use super::legs::Attempt;
+use super::machine::{Call, State};
 use super::referral::wants_silence;
 use super::rejoin::What;
 use super::replaces::{Replaces, unescaped};

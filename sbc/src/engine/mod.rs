@@ -18,6 +18,7 @@ mod reports;
 mod requests;
 mod sources;
 mod stats;
+mod subscriptions;
 #[cfg(test)]
 mod tests;
 mod transfers;
@@ -47,8 +48,8 @@ use crate::shed::{self, Sources};
 use crate::transaction::{self, ClientId, Hop, Layer, ServerId};
 
 use counters::Counters;
-use outside::Outside;
 use reports::{Reports, Subject};
+use subscriptions::Outside;
 
 /// How many events wait for someone to read them; the oldest make room.
 const MAX_EVENTS: usize = 4096;

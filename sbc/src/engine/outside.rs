@@ -2,15 +2,14 @@
 //!
 //! They go where a call of the same sender to the same number would go; a phone is told at the contact that it registered last.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use super::receive::Origin;
+use super::subscriptions::{End, Pending, Subscription};
 use super::{Engine, Hop};
 use crate::call::{
     AGENT, Next, contact, next_hop, pass_answer, pass_content, shown, targets, unescaped, via,
 };
-use crate::config::TrunkId;
 use crate::dialog::{Dialog, DialogError};
 use crate::routing::{Caller, NoRoute, route};
 use crate::sip::{Message, Method, Name, Uri, Via, Writer};
@@ -28,91 +27,6 @@ const GRACE: Duration = Duration::from_secs(64);
 const EXPIRES: u32 = 3600;
 /// Longer than this without a refresh no subscription lasts.
 const EXPIRES_MAX: u32 = 86_400;
-
-/// All of it.
-#[derive(Default)]
-pub(super) struct Outside {
-    pending: BTreeMap<ClientId, Pending>,
-    subscriptions: BTreeMap<u64, Subscription>,
-    /// Subscriptions by our tags.
-    tags: BTreeMap<String, u64>,
-    timers: BTreeSet<(Instant, u64)>,
-    next: u64,
-}
-
-/// A request that was passed on.
-struct Pending {
-    id: ServerId,
-    hop: Hop,
-    request: Message,
-    /// Ours.
-    sent: Message,
-    subscription: Option<u64>,
-}
-
-/// Who wants to be told, and who tells.
-struct Subscription {
-    near: End,
-    far: End,
-    /// NOTIFYs that overtook the answer to the SUBSCRIBE (RFC 6665 4.1.2.4).
-    held: Vec<(ServerId, Hop, Message)>,
-    open: usize,
-    /// The last NOTIFY has come.
-    is_over: bool,
-    deadline: Instant,
-}
-
-struct End {
-    tag: String,
-    call_id: String,
-    trunk: Option<TrunkId>,
-    hop: Hop,
-    dialog: Option<Dialog>,
-}
-
-impl Outside {
-    pub(super) fn knows(&self, tag: &str) -> bool {
-        self.tags.contains_key(tag)
-    }
-
-    /// Dialogs that are alive.
-    pub(super) fn dialogs(&self) -> usize {
-        self.tags.len()
-    }
-
-    pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        self.timers.first().map(|(at, _)| *at)
-    }
-
-    /// Forgets what nobody has refreshed; who still waits for an answer.
-    fn expired(&mut self, now: Instant) -> Vec<(ServerId, Hop, Message)> {
-        let mut waiting = Vec::new();
-        while let Some(&(at, number)) = self.timers.first()
-            && at <= now
-        {
-            waiting.extend(self.forget(number));
-        }
-        waiting
-    }
-
-    fn forget(&mut self, number: u64) -> Vec<(ServerId, Hop, Message)> {
-        let Some(gone) = self.subscriptions.remove(&number) else {
-            return Vec::new();
-        };
-        self.timers.remove(&(gone.deadline, number));
-        self.tags.remove(&gone.near.tag);
-        self.tags.remove(&gone.far.tag);
-        gone.held
-    }
-
-    fn lasts_until(&mut self, number: u64, deadline: Instant) {
-        if let Some(subscription) = self.subscriptions.get_mut(&number) {
-            self.timers.remove(&(subscription.deadline, number));
-            subscription.deadline = deadline;
-            self.timers.insert((deadline, number));
-        }
-    }
-}
 
 impl Engine {
     /// MESSAGE, NOTIFY or SUBSCRIBE that belongs to no dialog.

@@ -1,5 +1,6 @@
 //! Trunks that ask for a password.
 
+use super::dialogs::in_dialog;
 use super::*;
 use crate::engine::Event;
 use crate::sip::digest::Credentials;
@@ -246,4 +247,48 @@ fn a_call_that_is_given_up_is_not_tried_again_with_a_password() {
     bench.message(RIGHT, B, &challenge(&first, 401, &[&digest("b", "n1", "")]));
     assert_eq!(bench.one().1.method(), crate::sip::Method::Ack);
     bench.assert_empty();
+}
+
+#[test]
+fn what_is_sent_in_the_call_has_credentials_too_and_a_new_nonce_is_no_refusal() {
+    let mut bench = bench_with_password();
+    bench.message(LEFT, A, &invite("100"));
+    let (_, first) = bench.one();
+    let asked = digest("b.example", "n1", ", qop=\"auth\"");
+    bench.message(RIGHT, B, &challenge(&first, 401, &[&asked]));
+    let second = request_of(&mut bench);
+    let body = sdp("10.71.2.2", 5000);
+    bench.message(RIGHT, B, &answer(&second, B, 200, "bb", &body));
+    let tag = tag_of(&messages(&mut bench).pop().unwrap().1);
+    bench.message(LEFT, A, &in_dialog("ACK", 1, &tag, ""));
+    assert_eq!(messages(&mut bench), []);
+
+    // A moves its media: the nonce that was good once is used again.
+    let moved = sdp("10.71.1.2", 4010);
+    bench.message(LEFT, A, &in_dialog("INVITE", 2, &tag, &moved));
+    let asks = request_of(&mut bench);
+    let said = Credentials::parse(asks.header(Name::Authorization).unwrap()).unwrap();
+    assert!(said.verify("pw", "INVITE") && said.nonce == "n1");
+    assert_eq!(said.auth.map(|auth| auth.count), Some(2));
+    // B has a nonce for each request.
+    let asked = digest("b.example", "n2", ", qop=\"auth\"");
+    bench.message(RIGHT, B, &challenge(&asks, 401, &[&asked]));
+    let again = request_of(&mut bench);
+    assert_eq!(again.body(), asks.body());
+    assert_eq!(again.cseq().number, asks.cseq().number + 1);
+    let said = Credentials::parse(again.header(Name::Authorization).unwrap()).unwrap();
+    assert!(said.verify("pw", "INVITE") && said.nonce == "n2");
+    // Refused with that, it is not tried a third time.
+    let asked = digest("b.example", "n3", ", qop=\"auth\"");
+    bench.message(RIGHT, B, &challenge(&again, 401, &[&asked]));
+    let refusal = messages(&mut bench).pop().unwrap().1;
+    assert_eq!(refusal.code(), Some(488));
+    bench.message(LEFT, A, &in_dialog("ACK", 2, &tag, ""));
+    messages(&mut bench);
+
+    bench.message(LEFT, A, &in_dialog("INVITE", 3, &tag, &moved));
+    let asks = request_of(&mut bench);
+    bench.message(RIGHT, B, &answer(&asks, B, 200, "bb", &body));
+    let ok = messages(&mut bench).pop().unwrap().1;
+    assert_eq!((ok.code(), ok.cseq().number), (Some(200), 3));
 }
