@@ -19,7 +19,7 @@ pub fn pass_content(message: &Message, writer: Writer, to: &Hop) -> Bytes {
             writer = writer.copy(field);
         }
     }
-    if message.body().is_empty() {
+    if message.body().is_empty() || describes_media(message) {
         return writer.finish();
     }
     let kind = message
@@ -32,6 +32,15 @@ pub fn pass_content(message: &Message, writer: Writer, to: &Hop) -> Bytes {
         }
         _ => writer.body(kind, message.body()),
     }
+}
+
+/// Whether its body is a session description: that is about one side's media, and nothing that parties say to each other. What comes with one is
+/// refused (415).
+#[must_use]
+pub fn describes_media(message: &Message) -> bool {
+    let kind = message.header(Name::ContentType).unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    !message.body().is_empty() && kind.eq_ignore_ascii_case("application/sdp")
 }
 
 fn is_of_content(name: Name) -> bool {
@@ -133,6 +142,35 @@ mod tests {
             ("sip:", "sip:192.0.2.1"),
         ] {
             assert_eq!(at_home(text), expected);
+        }
+    }
+
+    #[test]
+    fn a_description_of_media_stays_here() {
+        let hop = Hop {
+            network: crate::config::NetworkId(0),
+            transport: crate::sip::Transport::Udp,
+            local: "192.0.2.1:5060".parse().unwrap(),
+            remote: "192.0.2.2:5060".parse().unwrap(),
+            connection: None,
+        };
+        for (kind, is_sdp) in [
+            ("application/sdp", true),
+            ("Application/SDP ; charset=utf-8", true),
+            ("text/plain", false),
+        ] {
+            let writer = Writer::request("MESSAGE", "sip:a@192.0.2.9")
+                .header(Name::Via, "SIP/2.0/UDP 192.0.2.9;branch=z9hG4bK1")
+                .header(Name::MaxForwards, 70)
+                .header(Name::From, "<sip:b@192.0.2.9>;tag=b")
+                .header(Name::To, "<sip:a@192.0.2.9>")
+                .header(Name::CallId, "c")
+                .header(Name::CSeq, "1 MESSAGE");
+            let message = Message::parse(writer.body(kind, b"v=0\r\n"), &Default::default());
+            let message = message.unwrap();
+            assert_eq!(describes_media(&message), is_sdp, "{kind}");
+            let passed = pass_content(&message, Writer::request("MESSAGE", "sip:c"), &hop);
+            assert_eq!(passed.ends_with(b"v=0\r\n"), !is_sdp, "{kind}");
         }
     }
 

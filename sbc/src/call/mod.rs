@@ -42,7 +42,7 @@ mod target;
 mod transfer;
 
 pub(crate) use asking::{Next, shown, targets};
-pub use content::pass_content;
+pub use content::{describes_media, pass_content};
 pub use context::{AGENT, ALLOW, Context, Host, SUPPORTED, local_address};
 pub use io::{Action, Input, Purpose};
 pub use machine::{Call, Invitation, LEG_A};

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::content::pass_content;
+use super::content::{describes_media, pass_content};
 use super::context::{AGENT, Context};
 use super::hiding::tells_address;
 use super::io::{Action, Purpose};
@@ -52,6 +52,9 @@ impl Call {
         };
         if request.max_forwards() == Some(0) {
             return self.refuse(id, hop, request, 483);
+        }
+        if describes_media(request) {
+            return self.refuse(id, hop, request, 415);
         }
         let pending = self.passing.iter().filter(|p| p.from == from).count();
         if pending >= MAX_PENDING {

@@ -8,7 +8,8 @@ use super::receive::Origin;
 use super::subscriptions::{End, Pending, Subscription};
 use super::{Engine, Hop};
 use crate::call::{
-    AGENT, Next, contact, next_hop, pass_answer, pass_content, shown, targets, unescaped, via,
+    AGENT, Next, contact, describes_media, next_hop, pass_answer, pass_content, shown, targets,
+    unescaped, via,
 };
 use crate::dialog::{Dialog, DialogError};
 use crate::routing::{Caller, NoRoute, route};
@@ -57,6 +58,9 @@ impl Engine {
         };
         if request.max_forwards() == Some(0) {
             return Err(483);
+        }
+        if describes_media(request) {
+            return Err(415);
         }
         let uri = request.uri().unwrap_or_default();
         let mut vias = request.values(Name::Via).filter_map(|v| Via::parse(v).ok());
@@ -205,6 +209,9 @@ impl Engine {
     ) -> Result<(), u16> {
         let tag = request.to().tag().unwrap_or_default();
         let number = self.outside.tags.get(tag).copied().ok_or(481_u16)?;
+        if describes_media(request) {
+            return Err(415);
+        }
         let is_full = self.outside.pending.len() >= MAX_PENDING;
         let config = std::sync::Arc::clone(&self.config);
         let subscription = self.outside.subscriptions.get_mut(&number);

@@ -9,7 +9,7 @@ use tracing::{debug, warn};
 use crate::engine::Input;
 use crate::media::{PortCommand, Reserve};
 
-/// The sockets: two a pair. Nobody reads them, and nothing comes where XDP guards the ports.
+/// The sockets: two a pair. Each is its own peer, so that the system refuses what comes from anyone else, as it does where there is no socket.
 #[derive(Debug, Default)]
 pub(super) struct Held {
     sockets: BTreeMap<Reserve, [UdpSocket; 2]>,
@@ -62,7 +62,11 @@ impl Held {
 fn open(rtp: SocketAddr) -> Result<[UdpSocket; 2], (SocketAddr, io::Error)> {
     let mut rtcp = rtp;
     rtcp.set_port(rtp.port() | 1);
-    let bind = |at| UdpSocket::bind(at).map_err(|error| (at, error));
+    let bind = |at| {
+        UdpSocket::bind(at)
+            .and_then(|socket| socket.connect(at).map(|()| socket))
+            .map_err(|error| (at, error))
+    };
     Ok([bind(rtp)?, bind(rtcp)?])
 }
 
@@ -105,6 +109,17 @@ mod tests {
             drop(other);
         }
         assert_eq!(hold(PortCommand::Hold(reserve)), Some(false));
+    }
+
+    #[test]
+    fn whoever_sends_there_is_refused() {
+        let (reserve, mut held) = (reserve(), Held::default());
+        held.perform(PortCommand::Hold(reserve));
+        let stranger = UdpSocket::bind("127.71.9.2:0").unwrap();
+        stranger.connect(reserve.rtp).unwrap();
+        stranger.send(b"?").unwrap();
+        let refused = stranger.recv(&mut [0; 8]).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
     }
 
     #[test]

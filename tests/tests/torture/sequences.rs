@@ -246,6 +246,22 @@ impl History {
     }
 }
 
+/// What must tell no address. What parties say to each other is their own, unless it is about media.
+fn theirs(text: &str) -> &str {
+    let Some((head, _)) = text.split_once("\r\n\r\n") else {
+        return text;
+    };
+    let method = head.lines().find_map(|line| line.strip_prefix("CSeq: "));
+    let method = method.and_then(|value| value.split(' ').nth(1));
+    let are_theirs = matches!(method, Some("INFO" | "MESSAGE" | "SUBSCRIBE" | "NOTIFY"));
+    let mut lines = head.lines();
+    let is_of_media = lines.any(|line| line.starts_with("Content-Type: application/sdp"));
+    match are_theirs && !is_of_media {
+        true => head,
+        false => text,
+    }
+}
+
 proptest! {
     #[test]
     fn whatever_is_said_in_whatever_order(steps in steps()) {
@@ -280,7 +296,8 @@ proptest! {
                     prop_assert!(matches!(code, "401" | "403" | "481"), "{text}");
                 }
                 let hidden: &[&str] = if hop.network == RIGHT { &["192.0.2.250", "10.71.1.1"] } else { &["10.71.2.2", "10.71.2.1"] };
-                prop_assert!(!hidden.iter().any(|address| text.contains(address)), "to {to}: {text}");
+                let shown = theirs(&text);
+                prop_assert!(!hidden.iter().any(|address| shown.contains(address)), "to {to}: {text}");
                 history.note(hop.network == RIGHT, to, &bytes);
             }
         }
