@@ -14,6 +14,7 @@ use sbc_bench::sip::Step;
 use sbc_bench::table::Row;
 use sbc_bench::traffic::Latency;
 use sbc_bench::{instructions, load, relay, sip, xdp};
+use sbc_tests::e2e::BpfStats;
 
 /// A part of the table.
 pub(crate) struct Section {
@@ -118,6 +119,8 @@ fn again(error: impl Display) -> anyhow::Error {
 
 fn program() -> Vec<Row> {
     let (repeats, rounds) = XDP;
+    // A test that was killed may have left them on. Who may not switch them off may measure nothing here either.
+    let _quiet = BpfStats::off();
     let cost = xdp::measure(repeats, rounds);
     let row = |name: &str, of: fn(&xdp::Cost) -> f64| part(&cost, name, "ns", of);
     let ratio = |name: &str, of: fn(&xdp::Cost) -> f64| part(&cost, name, "x", of);

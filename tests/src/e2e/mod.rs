@@ -24,7 +24,7 @@ pub use config::{FastPath, lab_config, lab_config_over};
 pub use crowd::{Crowd, Party};
 pub use daemon::{Daemon, RunAs, binary};
 pub use family::{CARRIER, EDGE_LEFT, EDGE_RIGHT, Family, PHONE, host};
-pub use kernel::{Udp, bpf_run_count, cpu_time, resident_bytes};
+pub use kernel::{BpfStats, Udp, bpf_run_count, cpu_time, resident_bytes};
 pub use lab::{Lab, Namespace, Scratch, Turn};
 pub use loopback::{Loopback, LoopbackCall};
 pub use metrics::Metrics;
