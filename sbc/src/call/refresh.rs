@@ -35,7 +35,9 @@ impl Call {
         let branches = self.branches.iter().filter(is_party);
         let branches = branches.map(|branch| &branch.side);
         let caller = (near == LEG_A).then_some(&self.a.side);
+        // Who has hung up while a transfer goes on refreshes nothing.
         let sides = caller.into_iter().chain(branches);
+        let sides = sides.filter(|side| !side.is_gone);
         let again = self.again.as_ref().map(|again| again.at);
         sides
             .filter_map(|side| side.session.poll_timeout())
@@ -72,7 +74,8 @@ impl Call {
             );
         }
         for leg in [near, leg] {
-            let due = self.side(leg).map(|side| side.session.due(now));
+            let side = self.side(leg).filter(|side| !side.is_gone);
+            let due = side.map(|side| side.session.due(now));
             match due {
                 Some(Due::Refresh) => self.refresh(now, cx, leg),
                 Some(Due::End { interval, ours }) => {

@@ -84,7 +84,11 @@ impl Call {
         let (Some(tag), Some(session), false) = (
             tag,
             session,
-            is_busy || owes_ack || side.unacked.is_some() || side.received.is_none(),
+            is_busy
+                || owes_ack
+                || side.unacked.is_some()
+                || side.session.open().is_some()
+                || side.received.is_none(),
         ) else {
             return Err(491);
         };

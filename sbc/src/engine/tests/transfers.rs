@@ -2,6 +2,7 @@
 
 use super::dialogs::in_dialog;
 use super::*;
+use crate::sip::Method;
 
 fn bench() -> Bench {
     let server = "server = \"sip:10.71.1.2:5060\"\n";
@@ -224,4 +225,32 @@ fn a_second_transfer_of_the_same_dialog_has_a_name_of_its_own() {
     }
     assert_eq!(bench.engine.stats(bench.now).calls.len(), 1);
     stop(bench);
+}
+
+#[test]
+fn who_has_hung_up_while_the_target_rings_is_not_asked_to_refresh_its_session() {
+    let mut bench = bench();
+    let timer = "Supported: timer\r\nSession-Expires: 90;refresher=uas\r\n";
+    let talk = super::sessions::call(&mut bench, timer, "");
+    let lines = "Refer-To: <sip:100@10.71.1.1>\r\n";
+    bench.message(LEFT, A, &refer(10, &talk.tag, lines));
+    let sent = bench.sent();
+    let (_, invite) = sent.last().unwrap();
+    assert_eq!(invite.method(), Method::Invite);
+    bench.message(RIGHT, B, &answer(invite, B, 180, "target", ""));
+    bench.message(LEFT, A, &in_dialog("BYE", 11, &talk.tag, ""));
+    bench.sent();
+    bench.pass(Duration::from_secs(120));
+    let actions = bench.actions().into_iter();
+    let sends = actions.filter(|action| matches!(action, Action::Send { .. }));
+    let asked = sends.map(sent_one).filter(|message| {
+        message.is_request() && matches!(message.method(), Method::Invite | Method::Update)
+    });
+    assert_eq!(asked.count(), 0);
+    assert_eq!(bench.engine.stats(bench.now).calls.len(), 1);
+    stop(bench);
+}
+
+fn sent_one(action: Action) -> Message {
+    sent(action).1
 }
