@@ -59,6 +59,13 @@ pub fn describe(config: &Config) -> String {
             );
             out.push_str(&wrapped(&text, 2));
         }
+        if trunk.transfers {
+            let text = format!(
+                "  trunk:{} may transfer its calls, to where its routes lead.",
+                trunk.name
+            );
+            out.push_str(&wrapped(&text, 2));
+        }
     }
     if !config.phones.is_empty() {
         part(&mut out, &phones(config).render());

@@ -12,7 +12,7 @@ const MASK: &str = "***";
 const WIDTH: usize = 100;
 
 /// Keys whose values may be shown. Any other key's value may be a password, perhaps under a misspelt key.
-const PUBLIC_KEYS: [&str; 24] = [
+const PUBLIC_KEYS: [&str; 25] = [
     "accept_from",
     "address",
     "admin",
@@ -36,6 +36,7 @@ const PUBLIC_KEYS: [&str; 24] = [
     "sip",
     "state_dir",
     "to",
+    "transfers",
     "username",
 ];
 
