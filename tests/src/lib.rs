@@ -2,6 +2,7 @@
 
 pub mod e2e;
 pub mod frames;
+mod relay;
 pub mod ringing;
 pub mod sim;
 pub mod turns;

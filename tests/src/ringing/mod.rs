@@ -14,7 +14,6 @@
 
 mod called;
 mod caller;
-mod relay;
 mod runs;
 mod stage;
 mod text;

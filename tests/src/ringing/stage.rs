@@ -9,14 +9,14 @@ use rand_chacha::ChaCha12Rng;
 use rand_core::{RngCore as _, SeedableRng as _};
 use sbc::config::{Config, NetworkId, NoSecrets};
 use sbc::engine::{Action, Engine, Event, Input, Outcome};
-use sbc::media::{FlowCommand, FlowReport};
+use sbc::media::FlowCommand;
 use sbc::sip::{Transport, digest};
 use sbc::transaction::Hop;
 
 use super::called::Called;
 use super::caller::{Caller, CallerPlan};
-use super::relay::Relay;
 use super::text::Heard;
+use crate::relay::Relay;
 use crate::sim::{Datagram, Link, Weather};
 
 const CONFIG: &str = r#"
@@ -323,12 +323,12 @@ impl Stage {
                     self.link.send(self.now, datagram);
                 }
                 Action::Flow(command) => {
-                    self.relay.order(&command);
-                    let report = FlowReport::default();
+                    let Some((pair, report)) = self.relay.order(&command) else {
+                        continue;
+                    };
                     let input = match command {
-                        FlowCommand::Read(pair) => Input::FlowRead { pair, report },
-                        FlowCommand::Remove(pair) => Input::FlowEnded { pair, report },
-                        FlowCommand::Install(_) | FlowCommand::Update(_) => continue,
+                        FlowCommand::Read(_) => Input::FlowRead { pair, report },
+                        _ => Input::FlowEnded { pair, report },
                     };
                     self.engine.handle_input(self.now, input);
                 }

@@ -12,7 +12,6 @@
 
 mod agent;
 mod answers;
-mod relay;
 mod stage;
 mod text;
 

@@ -15,8 +15,8 @@ use sbc::sip::Transport;
 use sbc::transaction::Hop;
 
 use super::agent::{Agent, Plan};
-use super::relay::Relay;
 use super::text::Heard;
+use crate::relay::Relay;
 use crate::sim::{Datagram, Link, Weather};
 
 const CONFIG: &str = r#"

@@ -1,4 +1,8 @@
-//! The media shell: the verdict alone.
+//! The media shell of the simulated stages: the verdict that kernel and user space share, and nothing else.
+#![expect(
+    clippy::expect_used,
+    reason = "a bench for tests: what should not be ends the test"
+)]
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -18,17 +22,17 @@ struct Entry {
 
 /// The flow pairs that the engine has ordered.
 #[derive(Default)]
-pub(super) struct Relay {
+pub(crate) struct Relay {
     pairs: BTreeMap<PairId, Entry>,
 }
 
 impl Relay {
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.pairs.is_empty()
     }
 
     /// Does what a media shell would; what a pair has done, if that is to be told.
-    pub(super) fn order(&mut self, command: &FlowCommand) -> Option<(PairId, FlowReport)> {
+    pub(crate) fn order(&mut self, command: &FlowCommand) -> Option<(PairId, FlowReport)> {
         match command {
             FlowCommand::Install(pair) => {
                 let locals = |pair: &FlowPair| pair.sides.each_ref().map(|side| side.local);
@@ -69,7 +73,7 @@ impl Relay {
     }
 
     /// A packet of voice from `from` at our `local`: where it leaves from and where it goes.
-    pub(super) fn packet(
+    pub(crate) fn packet(
         &self,
         from: SocketAddr,
         local: SocketAddr,
