@@ -2,7 +2,9 @@
 
 pub mod e2e;
 pub mod frames;
+pub mod matrix;
 mod relay;
 pub mod ringing;
 pub mod sim;
+pub mod stage;
 pub mod turns;

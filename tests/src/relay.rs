@@ -12,7 +12,7 @@ use sbc::media::{
     FlowCommand, FlowKind, FlowPair, FlowReport, PairId, Slot, flow_configs, flow_count,
     must_relearn,
 };
-use sbc_ebpf::{Datagram, FlowState, admit, whither};
+use sbc_ebpf::{Datagram, FlowConfig, FlowState, Kind, admit, whither};
 
 struct Entry {
     pair: FlowPair,
@@ -38,8 +38,9 @@ impl Relay {
                 let locals = |pair: &FlowPair| pair.sides.each_ref().map(|side| side.local);
                 let taken = self.pairs.values().flat_map(|entry| locals(&entry.pair));
                 let new = locals(pair);
+                let is_companion = pair.companion.is_some();
                 assert!(
-                    taken.into_iter().all(|t| !new.contains(&t)),
+                    is_companion || taken.into_iter().all(|t| !new.contains(&t)),
                     "a port is used twice"
                 );
                 let entry = Entry {
@@ -80,24 +81,65 @@ impl Relay {
     ) -> Option<(SocketAddr, SocketAddr)> {
         let mut payload = [0; 172];
         payload[0] = 0x80;
-        let datagram = Datagram::received(from, &payload);
-        self.pairs.values().find_map(|entry| {
-            let sides = &entry.pair.sides;
-            let own = sides.iter().position(|side| side.local == local)?;
-            assert_eq!(entry.pair.kind, FlowKind::Rtp);
-            let other = 1 - own;
-            let configs = flow_configs(&entry.pair, entry.slots, None);
-            admit(&configs[own], &entry.states[own], &datagram).ok()?;
-            let send = whither(&configs[own], &entry.states[other]).ok()?;
-            let mut state = entry.states[own].get();
-            state.packets += 1;
-            entry.states[own].set(state);
-            Some((sides[other].local, send.to()))
-        })
+        self.forward(from, local, &payload).ok()
+    }
+
+    /// Any packet from `from` at our `local`: where it leaves from and where it goes, or why it does not.
+    pub(crate) fn forward(
+        &self,
+        from: SocketAddr,
+        local: SocketAddr,
+        payload: &[u8],
+    ) -> Result<(SocketAddr, SocketAddr), String> {
+        let (entry, own) = self.arrives(local).ok_or("no flow is at that port")?;
+        let other = 1 - own;
+        let configs = entry.configs(self);
+        let datagram = Datagram::received(from, payload);
+        let admitted = admit(&configs[own], &entry.states[own], &datagram);
+        let kind = admitted.map_err(|drop| format!("dropped: {drop:?}"))?;
+        let mut state = entry.states[own].get();
+        state.packets += 1;
+        entry.states[own].set(state);
+        // RTCP changes over to the pair that the other side has for it, or comes back from there.
+        let companion = entry.companion(self);
+        let leaves = match companion.filter(|_| kind == Kind::Rtcp) {
+            Some(rtcp) if entry.pair.kind == FlowKind::Rtp => rtcp,
+            _ => entry,
+        };
+        let latch = match leaves.companion(self) {
+            Some(rtp)
+                if leaves.pair.kind == FlowKind::Rtcp && leaves.pair.sides[other].multiplexed =>
+            {
+                rtp
+            }
+            _ => leaves,
+        };
+        let send = whither(&leaves.configs(self)[own], &latch.states[other]);
+        let send = send.map_err(|drop| format!("dropped: {drop:?}"))?;
+        Ok((leaves.pair.sides[other].local, send.to()))
+    }
+
+    /// The pair that looks at what comes here, and on which of its sides.
+    fn arrives(&self, local: SocketAddr) -> Option<(&Entry, usize)> {
+        let found = self.pairs.values().filter_map(|entry| {
+            let own = entry.pair.sides.iter().position(|s| s.local == local)?;
+            let leans = entry.pair.kind == FlowKind::Rtcp && entry.pair.sides[own].multiplexed;
+            (!leans).then_some((entry, own))
+        });
+        found.last()
     }
 }
 
 impl Entry {
+    fn companion<'a>(&self, relay: &'a Relay) -> Option<&'a Entry> {
+        relay.pairs.get(&self.pair.companion?)
+    }
+
+    fn configs(&self, relay: &Relay) -> [FlowConfig; 2] {
+        let companion = self.companion(relay).map(|entry| entry.slots);
+        flow_configs(&self.pair, self.slots, companion)
+    }
+
     fn report(&self) -> FlowReport {
         let configs = flow_configs(&self.pair, self.slots, None);
         let none = FlowState::default();

@@ -158,10 +158,10 @@ impl Call {
         let Some(method) = side.session.refreshed().filter(|_| is_up) else {
             return;
         };
+        side.challenges.answered(code);
         match code {
             200..300 => {
                 side.session.answered(now, answer);
-                side.challenges.passed();
                 let known = side.received.as_deref().unwrap_or_default();
                 let is_news = sdp_of(answer).is_some_and(|body| !is_same_session(known, body));
                 if method == Method::Invite && is_news {

@@ -113,11 +113,13 @@ impl Call {
         answer: &Message,
     ) {
         let code = answer.code().unwrap_or_default();
+        if let Some(side) = self.side(leg) {
+            side.challenges.answered(code);
+        }
         if (200..300).contains(&code) {
             self.acknowledge_offer(cx, leg, id, answer, None);
             if let Some(side) = self.side(leg) {
                 side.session.answered(now, answer);
-                side.challenges.passed();
             }
         }
         if code < 200 {

@@ -185,6 +185,9 @@ impl Call {
             return;
         };
         let asked = relay.asked.method();
+        if let Some(side) = self.side(leg) {
+            side.challenges.answered(code);
+        }
         match code {
             100..200 => {
                 if !relay.heard && relay.cancel {
@@ -196,7 +199,6 @@ impl Call {
             200..300 => {
                 if let Some(side) = self.side(leg) {
                     side.session.answered(now, answer);
-                    side.challenges.passed();
                 }
                 match is_late {
                     true => self.take_late_offer(now, cx, relay, id, answer),

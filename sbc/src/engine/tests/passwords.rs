@@ -209,6 +209,30 @@ fn a_nonce_that_is_too_old_is_replaced_and_a_wrong_password_is_not_tried_again()
 }
 
 #[test]
+fn whoever_was_busy_with_a_right_answer_may_ask_again() {
+    let mut bench = bench_with_password();
+    let (ok, ..) = set_up(&mut bench);
+    let hold = format!("{}a=sendonly\r\n", sdp("10.71.1.2", 4000));
+    let tag = tag_of(&ok);
+    for (number, nonce) in [(5, "n1"), (6, "n2")] {
+        bench.message(LEFT, A, &in_dialog("INVITE", number, &tag, &hold));
+        let to_b = request_of(&mut bench);
+        // Each nonce is good for one request.
+        let asked = digest("b", nonce, "");
+        bench.message(RIGHT, B, &challenge(&to_b, 401, &[&asked]));
+        let again = request_of(&mut bench);
+        let said = Credentials::parse(again.header(Name::Authorization).unwrap()).unwrap();
+        assert_eq!(said.nonce, nonce);
+        bench.message(RIGHT, B, &answer(&again, B, 491, "", ""));
+        let sent = messages(&mut bench);
+        assert_eq!(sent[1].1.code(), Some(491));
+        bench.message(LEFT, A, &in_dialog("ACK", number, &tag, ""));
+    }
+    bench.engine.handle_input(bench.now, Input::Stop);
+    bench.actions();
+}
+
+#[test]
 fn without_a_password_the_next_trunk_is_asked_and_the_log_says_what_is_missing() {
     let mut bench = bench();
     bench.message(LEFT, A, &invite("100"));

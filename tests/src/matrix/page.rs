@@ -1,0 +1,121 @@
+//! The matrix as a page.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::cell::{Cell, Fault, Who};
+use super::{Row, rows};
+
+/// How many seeds each cell is run with.
+const SEEDS: u64 = 5;
+
+/// What came out.
+pub struct Table {
+    /// The page.
+    pub text: String,
+    /// What is red, and why.
+    pub red: Vec<String>,
+}
+
+const HEAD: &str = "# Every turn a call can take
+
+This page is made by a test (`tests/tests/matrix.rs`): each cell is a call through the engine on a simulated network, five times with other seeds, and the test
+fails when the page says something else. `SBC_WRITE=1 cargo test -p sbc-tests --test matrix` writes it anew.
+
+A row is a turn. Columns say who takes it: A, who called; B, who was called; or both at once; and what the line does to signalling meanwhile: nothing (=), it loses
+a fifth of all datagrams (loss), delivers a third of them twice (twice), or lets anything overtake anything within 300 ms (order).
+
+- ✓: signalling ends as it should, and afterwards packets flow both ways: from each side RTP of every payload type that it may send arrives at the address and port that the other
+  side named, leaves from the port that the other side was told of, and means the same codec there; RTCP likewise; packets of anybody else are dropped. Each packet goes through the verdict
+  that kernel and user space share. Where the turn ends the call or keeps it from coming about, no packet passes any more. In the end no transaction, dialog, call, flow or port
+  is left, neither side has seen an address of the other, and the version in o= has risen exactly where a description has changed.
+- ✗: something of that does not hold.
+- –: there is no such cell, for the reason that its letter names below.
+";
+
+const REASONS: [(&str, &str); 8] = [
+    ("a", "only who calls can do that"),
+    ("b", "only who is called can do that"),
+    ("c", "it takes two at once"),
+    ("d", "it is one's own doing: two at once are two calls"),
+    (
+        "e",
+        "the first two say it one after the other in the row above",
+    ),
+    (
+        "f",
+        "it takes a caller who knows 100rel, or one who is called and wants it",
+    ),
+    (
+        "g",
+        "one who is called may not hang up before the ACK (RFC 3261 15)",
+    ),
+    (
+        "h",
+        "a second one at once is refused: one transfer of a call at a time",
+    ),
+];
+
+/// Runs all of it.
+#[must_use]
+pub fn page() -> Table {
+    let mut text = HEAD.to_owned();
+    let mut red = Vec::new();
+    let mut used = Vec::new();
+    for (heading, rows) in rows() {
+        text += &format!("\n## {heading}\n\n| Turn |");
+        for who in ["A", "B", "both"] {
+            for fault in ["=", "loss", "twice", "order"] {
+                let head = if fault == "=" {
+                    format!("{who} =")
+                } else {
+                    fault.to_owned()
+                };
+                text += &format!(" {head} |");
+            }
+        }
+        text += "\n|---|";
+        text += &":-:|".repeat(12);
+        text += "\n";
+        for row in rows {
+            text += &format!("| {} |", row.name);
+            for who in Who::ALL {
+                for fault in Fault::ALL {
+                    text += &format!(" {} |", cell(&row, who, fault, &mut red));
+                }
+            }
+            text += "\n";
+            used.push(row.because);
+        }
+    }
+    text += "\n## Why there is no such cell\n\n";
+    for (key, why) in REASONS.iter().filter(|(key, _)| used.contains(key)) {
+        text += &format!("- {key}: {why}\n");
+    }
+    Table { text, red }
+}
+
+fn cell(row: &Row, who: Who, fault: Fault, red: &mut Vec<String>) -> String {
+    let only = std::env::var("SBC_ROW").ok();
+    if only.is_some_and(|only| !row.name.contains(&only)) {
+        return "?".to_owned();
+    }
+    if !row.who.contains(&who) {
+        return format!("–{}", row.because);
+    }
+    for seed in 0..SEEDS {
+        let mut cell = Cell::new(who, fault, seed);
+        let run =
+            AssertUnwindSafe(|| (row.run)(&mut cell).and_then(|()| cell.stage.nothing_wrong()));
+        let result = catch_unwind(run).unwrap_or_else(|_| Err("it panicked".to_owned()));
+        if let Err(why) = result {
+            let place = format!("{}, {who:?}, {fault:?}, seed {seed}", row.name);
+            let story = match std::env::var_os("SBC_STORY") {
+                Some(_) => cell.stage.story(),
+                None => String::new(),
+            };
+            red.push(format!("{place}: {why}\n{story}"));
+            return "✗".to_owned();
+        }
+    }
+    "✓".to_owned()
+}

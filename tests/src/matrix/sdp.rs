@@ -1,0 +1,161 @@
+//! Descriptions as people write them: whoever it is begins the call, or answers it, with such a one, and moves to another port later.
+
+use super::Row;
+use super::cell::{A, B, Cell, Who};
+use crate::stage::{Change, Rtcp, Stream};
+
+fn format(fmt: &str, name: &str) -> (String, String) {
+    (fmt.to_owned(), name.to_owned())
+}
+
+/// Their media is like that, everybody else's as well if `all`.
+fn says(cell: &mut Cell, change: Change, all: bool) -> Result<(), String> {
+    if all {
+        cell.both_are(|manner| manner.media = Some(change));
+    } else {
+        cell.doers_are(|manner| manner.media = Some(change));
+    }
+    let legs = cell.connect()?;
+    cell.each(legs, |stage, (who, dialog)| {
+        stage.act(who, |agent, now| {
+            agent.offer(now, dialog, "INVITE", |media| {
+                for stream in &mut media.streams {
+                    stream.port += 4;
+                }
+            });
+        });
+    });
+    cell.finish(legs)
+}
+
+pub(super) fn rows() -> Vec<Row> {
+    vec![
+        Row::new("rtcp-mux", |cell| {
+            says(cell, |media| media.streams[0].rtcp = Rtcp::Mux, false)
+        }),
+        Row::new("a=rtcp: RTCP at another port", |cell| {
+            says(cell, |media| media.streams[0].rtcp = Rtcp::At(7777), false)
+        }),
+        Row::new("telephone-event as 97", |cell| {
+            let events: Change = |media| {
+                media.streams[0]
+                    .formats
+                    .push(format("97", "telephone-event/8000"));
+            };
+            says(cell, events, true)
+        }),
+        Row::new("telephone-event as 101 here, as 96 there", |cell| {
+            let events: Change = |media| {
+                media.streams[0]
+                    .formats
+                    .push(format("101", "telephone-event/8000"));
+            };
+            let others: Change = |media| {
+                media.streams[0]
+                    .formats
+                    .push(format("96", "telephone-event/8000"));
+            };
+            let does = [cell.does(A), cell.does(B)];
+            cell.manner(A).media = Some(if does[0] { events } else { others });
+            cell.manner(B).media = Some(if does[0] { others } else { events });
+            talk_and_move(cell)
+        })
+        .only(&[Who::Caller, Who::Called], "e"),
+        Row::new("G.711 and G.722 with rtpmap, ptime and fmtp", |cell| {
+            let lines: Change = |media| {
+                media.streams[0].formats.insert(0, format("9", "G722/8000"));
+                media.streams[0].lines = "a=ptime:20\r\na=maxptime:150\r\n".to_owned();
+            };
+            says(cell, lines, false)
+        }),
+        Row::new("voice and video with dynamic payload types", |cell| {
+            let video: Change = |media| {
+                let port = media.streams[0].port;
+                media.streams.push(Stream::video(port + 20));
+            };
+            says(cell, video, true)
+        }),
+        Row::new("video under other numbers than the other side's", |cell| {
+            let video: Change = |media| {
+                let port = media.streams[0].port;
+                media.streams.push(Stream::video(port + 20));
+            };
+            let other: Change = |media| {
+                let port = media.streams[0].port;
+                let mut video = Stream::video(port + 20);
+                video.formats = vec![format("112", "VP8/90000"), format("113", "H264/90000")];
+                media.streams.push(video);
+            };
+            cell.manner(A).media = Some(video);
+            cell.manner(B).media = Some(other);
+            talk_and_move(cell)
+        })
+        .only(&[Who::Caller, Who::Called], "e"),
+        Row::new("two streams of voice", |cell| {
+            let twice: Change = |media| {
+                let port = media.streams[0].port;
+                media.streams.push(Stream::voice(port + 20));
+            };
+            says(cell, twice, true)
+        }),
+        Row::new("a stream that is off from the start (port 0)", |cell| {
+            let off: Change = |media| {
+                let port = media.streams[0].port;
+                let mut video = Stream::video(port + 20);
+                video.is_on = false;
+                media.streams.push(video);
+            };
+            says(cell, off, true)
+        }),
+        Row::new("T.38 from the start", |cell| {
+            says(
+                cell,
+                |media| media.streams = vec![Stream::fax(media.streams[0].port)],
+                true,
+            )
+        }),
+        Row::new("c= in the stream and not before", |cell| {
+            says(cell, |media| media.is_late_c = true, false)
+        }),
+        Row::new(
+            "a session number of 20 digits, bandwidth, information and odd lines",
+            |cell| {
+                let odd: Change = |media| {
+                    media.session = "18446744073709551615".to_owned();
+                    media.lines = "b=AS:84\r\nb=TIAS:64000\r\n".to_owned();
+                    media.streams[0].lines = "a=silenceSupp:off - - - -\r\na=X-odd\r\n".to_owned();
+                };
+                says(cell, odd, false)
+            },
+        ),
+        Row::new("IPv6 on one side, IPv4 on the other", |cell| {
+            let (from, to, number) = match cell.who {
+                Who::Caller => ("[fd00:71:1::2]:5060", B, "100"),
+                _ => ("[fd00:71:2::2]:5060", A, "100"),
+            };
+            let six = cell.stage.add(from);
+            let own = cell.call(six, number);
+            let legs = cell.up(own, to)?;
+            cell.finish_by(legs)
+        })
+        .only(&[Who::Caller, Who::Called], "e"),
+        Row::new("IPv6 on both sides", |cell| {
+            let six = cell.stage.add("[fd00:71:1::2]:5060");
+            let seven = cell.stage.add("[fd00:71:2::2]:5060");
+            let own = cell.call(six, "700");
+            let legs = cell.up(own, seven)?;
+            cell.finish_by(legs)
+        })
+        .only(&[Who::Both], "c"),
+    ]
+}
+
+fn talk_and_move(cell: &mut Cell) -> Result<(), String> {
+    let legs = cell.connect()?;
+    cell.each(legs, |stage, (who, dialog)| {
+        stage.act(who, |agent, now| {
+            agent.offer(now, dialog, "INVITE", |media| media.streams[0].port += 4);
+        });
+    });
+    cell.finish(legs)
+}

@@ -1,0 +1,169 @@
+//! Messages as text.
+
+use std::time::{Duration, Instant};
+
+pub(super) const T1: Duration = Duration::from_millis(500);
+pub(super) const T2: Duration = Duration::from_secs(4);
+pub(super) const GIVE_UP: Duration = Duration::from_secs(32);
+
+/// A message that was received.
+#[derive(Clone, Debug)]
+pub struct Heard {
+    /// The start line.
+    pub first: String,
+    headers: Vec<(String, String)>,
+    /// What follows the empty line.
+    pub body: String,
+}
+
+impl Heard {
+    pub(super) fn read(bytes: &[u8]) -> Heard {
+        let text = String::from_utf8_lossy(bytes);
+        let (head, body) = text.split_once("\r\n\r\n").expect("an empty line");
+        let mut lines = head.split("\r\n");
+        let first = lines.next().expect("a start line").to_owned();
+        let headers = lines.map(|line| {
+            let (name, value) = line.split_once(':').expect("a colon");
+            (name.trim().to_ascii_lowercase(), value.trim().to_owned())
+        });
+        Heard {
+            headers: headers.collect(),
+            first,
+            body: body.to_owned(),
+        }
+    }
+
+    /// Of an answer.
+    #[must_use]
+    pub fn code(&self) -> Option<u16> {
+        let status = self.first.strip_prefix("SIP/2.0 ")?;
+        status.get(..3)?.parse().ok()
+    }
+
+    pub(super) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        let found = self.headers.iter().filter(move |(n, _)| n == name);
+        found.map(|(_, value)| value.as_str())
+    }
+
+    /// The first value of a header, named in lower case; empty if there is none.
+    #[must_use]
+    pub fn header(&self, name: &str) -> &str {
+        let found = self.headers.iter().find(|(n, _)| n == name);
+        found.map_or("", |(_, value)| value)
+    }
+
+    /// Whether one of the words of a list is this one.
+    pub(super) fn has(&self, name: &str, word: &str) -> bool {
+        let mut words = self.all(name).flat_map(|value| value.split(','));
+        words.any(|found| found.trim() == word)
+    }
+
+    /// As its CSeq says.
+    #[must_use]
+    pub fn method(&self) -> &str {
+        self.header("cseq").split_once(' ').expect("a CSeq").1
+    }
+
+    pub(super) fn cseq(&self) -> u32 {
+        let (number, _) = self.header("cseq").split_once(' ').expect("a CSeq");
+        number.parse().expect("a number")
+    }
+
+    pub(super) fn branch(&self) -> &str {
+        param(self.header("via"), "branch").expect("a branch")
+    }
+
+    /// What answers to it are kept by.
+    pub(super) fn key(&self) -> (String, String) {
+        (self.branch().to_owned(), self.method().to_owned())
+    }
+
+    /// Of From or To; empty if there is none.
+    pub(super) fn tag(&self, name: &str) -> &str {
+        param(self.header(name), "tag").unwrap_or_default()
+    }
+
+    pub(super) fn contact(&self) -> Option<String> {
+        let (_, rest) = self.header("contact").split_once('<')?;
+        Some(rest.split_once('>')?.0.to_owned())
+    }
+
+    /// The answer to this request; `to` is To with its tag.
+    pub(super) fn answer(&self, code: u16, to: &str, extra: &str, body: &str) -> Vec<u8> {
+        let mut text = format!("SIP/2.0 {code} Whatever\r\n");
+        for via in self.all("via") {
+            text += &format!("Via: {via}\r\n");
+        }
+        for name in ["from", "call-id", "cseq"] {
+            text += &format!("{name}: {}\r\n", self.header(name));
+        }
+        finish(format!("{text}To: {to}\r\n{extra}"), self.method(), body)
+    }
+}
+
+/// A parameter behind the angle brackets, or of a header without any.
+pub(super) fn param<'a>(value: &'a str, name: &str) -> Option<&'a str> {
+    let rest = value.rsplit_once('>').map_or(value, |(_, rest)| rest);
+    let mut params = rest.split(';').skip(1).filter_map(|p| p.split_once('='));
+    params
+        .find(|(n, _)| n.trim() == name)
+        .map(|(_, v)| v.trim())
+}
+
+pub(super) fn finish(mut text: String, method: &str, body: &str) -> Vec<u8> {
+    let kind = match method {
+        _ if body.is_empty() => "",
+        "INFO" => "application/dtmf-relay",
+        "NOTIFY" => "application/dialog-info+xml",
+        "MESSAGE" => "text/plain",
+        _ => "application/sdp",
+    };
+    if !kind.is_empty() {
+        text += &format!("Content-Type: {kind}\r\n");
+    }
+    text += &format!("Content-Length: {}\r\n\r\n{body}", body.len());
+    text.into_bytes()
+}
+
+/// Something that is sent until an answer comes.
+#[derive(Clone, Debug)]
+pub(super) struct Repeat {
+    bytes: Vec<u8>,
+    interval: Duration,
+    longest: Duration,
+    next: Option<Instant>,
+    until: Instant,
+}
+
+impl Repeat {
+    pub(super) fn new(now: Instant, bytes: &[u8], longest: Duration) -> Repeat {
+        Repeat {
+            bytes: bytes.to_vec(),
+            interval: T1,
+            longest,
+            next: Some(now + T1),
+            until: now + GIVE_UP,
+        }
+    }
+
+    /// Something came back: it arrived.
+    pub(super) fn arrived(&mut self, now: Instant) {
+        self.next = None;
+        self.until = now + GIVE_UP * 8;
+    }
+
+    pub(super) fn wakes(&self) -> Instant {
+        self.next.map_or(self.until, |next| next.min(self.until))
+    }
+
+    pub(super) fn is_over(&self, now: Instant) -> bool {
+        self.until <= now
+    }
+
+    pub(super) fn due(&mut self, now: Instant) -> Option<Vec<u8>> {
+        let next = self.next.filter(|&next| next <= now)?;
+        self.interval = (self.interval * 2).min(self.longest);
+        self.next = Some(next + self.interval);
+        Some(self.bytes.clone())
+    }
+}
