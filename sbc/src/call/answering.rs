@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::context::{AGENT, ALLOW, Context, SUPPORTED};
+use super::context::{AGENT, Context, SUPPORTED};
 use super::credentials::copy_credentials;
 use super::failure::Failure;
 use super::hiding::{Hidden, tells_address};
@@ -38,7 +38,7 @@ impl Call {
             422 if self.ask_for_longer(cx, index, answer) => {}
             300..=399 if !is_target => self.on_redirected(now, cx, index, answer),
             401 | 407 => self.on_challenged(now, cx, index, answer),
-            _ => self.on_branch_failed(now, cx, leg, Failure::answer(answer)),
+            _ => self.on_branch_failed(now, cx, leg, Failure::answer(leg, answer)),
         }
     }
 
@@ -149,7 +149,7 @@ impl Call {
                 Dialog::uas(&self.a.invite, &tag, cx.tokens.cseq()),
             )
         });
-        let Some((Ok(mut b), Ok(a))) = dialogs else {
+        let Some((Ok(mut b), Ok(mut a))) = dialogs else {
             // Without a Contact or a Route that can be used there is no ACK and no BYE: their timers end it.
             let failure = Failure::own(502, Outcome::Failed, "unusable Contact or Record-Route");
             if let Some(branch) = self.branches.get_mut(index) {
@@ -157,6 +157,7 @@ impl Call {
             }
             return self.give_up(now, cx, failure);
         };
+        self.confirm_early(&mut a);
         self.a.side.dialog = Some(a);
         if let Some(early) = self.early_dialog(index, answer) {
             b.goes_on_from(early);
@@ -189,7 +190,8 @@ impl Call {
         if late.is_none() {
             self.acknowledge(cx, index, None);
         }
-        let bytes = self.write_answer(now, answer, &tag, sdp.as_deref(), None);
+        let from = self.opposite(LEG_A).unwrap_or(LEG_A);
+        let bytes = self.write_answer(now, cx, (from, answer), &tag, sdp.as_deref(), None);
         if sdp.is_some() {
             self.a.side.sent = sdp;
         }
@@ -243,11 +245,13 @@ impl Call {
     pub(super) fn write_answer(
         &mut self,
         now: Instant,
-        answer: &Message,
+        cx: &Context<'_>,
+        (from, answer): (LegId, &Message),
         tag: &str,
         sdp: Option<&[u8]>,
         rseq: Option<u32>,
     ) -> Bytes {
+        let filter = self.filter(cx.config, [from, LEG_A], &self.a.side.hop);
         let (code, phrase) = match answer.start() {
             Start::Response { code, reason } if !tells_address(reason) => (code, reason),
             _ => (
@@ -261,13 +265,13 @@ impl Call {
             .header(Name::Server, AGENT);
         if code >= 200 {
             writer = writer
-                .header(Name::Allow, ALLOW)
+                .header(Name::Allow, &self.a.side.allow)
                 .header(Name::Supported, SUPPORTED);
             writer = self.a.side.session.accept(now, &self.a.invite, writer);
         }
         if let Some(rseq) = rseq {
             writer = writer
-                .header(Name::Allow, ALLOW)
+                .header(Name::Allow, &self.a.side.allow)
                 .header(Name::Require, RELIABLE)
                 .header(Name::RSeq, rseq);
         }
@@ -275,7 +279,7 @@ impl Call {
         for route in self.a.invite.values(Name::RecordRoute) {
             writer = writer.header(Name::RecordRoute, route);
         }
-        let writer = Hidden::of(answer).pass(answer, writer);
+        let writer = Hidden::of(answer).pass(answer, &filter, writer);
         match sdp {
             Some(sdp) => writer.body("application/sdp", sdp),
             None => writer.finish(),
@@ -397,6 +401,9 @@ impl Call {
         let Some(leg) = lost else {
             return;
         };
+        if self.awaits_guest(leg) {
+            return self.fail_transfer(now, cx, 408, None);
+        }
         if self.opposite(leg).is_none() {
             return self.hang_up_late(cx, leg);
         }

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use super::context::{AGENT, ALLOW, Context, SUPPORTED, SUPPORTED_UNRELIABLE, local_address};
+use super::context::{AGENT, Context, SUPPORTED, SUPPORTED_UNRELIABLE, local_address};
 use super::failure::Failure;
+use super::filter::{Filter, allowed};
 use super::hiding::{Hidden, tells_address};
 use super::io::{Action, Purpose};
 use super::legs::{Attempt, Branch};
@@ -15,7 +16,7 @@ use super::machine::{Call, LEG_A, State};
 use super::relay::cancel_of;
 use super::session::Session;
 use super::side::{Side, Why, contact, via};
-use crate::config::{Codec, Config, MediaTimeout, PhoneId, TrunkId};
+use crate::config::{Codec, Config, MediaTimeout, Peer, PhoneId, TrunkId};
 use crate::engine::{Outcome, Party};
 use crate::media::LegId;
 use crate::registrar::Registrar;
@@ -63,6 +64,17 @@ pub(crate) struct Target<'a> {
     pub(crate) to: String,
     pub(crate) codecs: &'a [Codec],
     pub(crate) destination: Destination,
+}
+
+impl Target<'_> {
+    /// Who it is.
+    pub(crate) fn peer(&self) -> Peer {
+        Peer {
+            trunk: self.trunk,
+            phone: self.phone,
+            network: self.hop.network,
+        }
+    }
 }
 
 impl Call {
@@ -134,7 +146,10 @@ impl Call {
             )
             .header(Name::Server, AGENT);
             match &failure.answer {
-                Some(answer) => Hidden::of(answer).pass(answer, writer).finish(),
+                Some((leg, answer)) => {
+                    let filter = self.filter(cx.config, [*leg, LEG_A], &self.a.side.hop);
+                    Hidden::of(answer).pass(answer, &filter, writer).finish()
+                }
                 None => writer.finish(),
             }
         };
@@ -186,6 +201,7 @@ impl Call {
             return Err(Failure::own(513, Outcome::Failed, reason));
         };
         let mut side = Side::new(target.party, target.trunk, target.media_timeout, target.hop);
+        side.allow = allowed(cx.config, target.peer());
         side.sent = offer;
         let attempt = Attempt::Calling { cancel: false };
         self.branches.push(Branch {
@@ -236,7 +252,7 @@ impl Call {
             .header(Name::CallId, cx.tokens.call_id())
             .header(Name::CSeq, format_args!("{} INVITE", cx.tokens.cseq()))
             .header(Name::Contact, contact(hop))
-            .header(Name::Allow, ALLOW)
+            .header(Name::Allow, allowed(cx.config, target.peer()))
             .header(Name::UserAgent, AGENT);
         let writer = Session::new().ask(writer);
         // A reliable provisional answer to an INVITE without an offer makes one, and its PRACK answers it: the caller has to do
@@ -245,7 +261,8 @@ impl Call {
             true => writer.header(Name::Supported, SUPPORTED),
             false => writer.header(Name::Supported, SUPPORTED_UNRELIABLE),
         };
-        let writer = hidden.pass(a, writer);
+        let filter = Filter::new(cx.config, self.caller(), target.peer(), hop.local.ip());
+        let writer = hidden.pass(a, &filter, writer);
         match offer {
             Some(sdp) => writer.body("application/sdp", sdp),
             None => writer.finish(),

@@ -4,18 +4,33 @@ use std::net::IpAddr;
 
 use bytes::Bytes;
 
+use super::filter::{Filter, Verdict};
 use super::hiding::Hidden;
-use crate::sip::{Message, Method, Name, Writer};
-use crate::transaction::Hop;
+use crate::sip::{Message, Method, Name, Writer, reason_phrase};
 
 /// Ends `writer` with what of `message` is meant for the far end: its end-to-end headers, those of its content, its body. In what an
 /// event package says (RFC 4235 dialog-info, RFC 3842 message summaries) URIs are at our address on the side that it goes to.
 #[must_use]
-pub fn pass_content(message: &Message, writer: Writer, to: &Hop) -> Bytes {
+pub fn pass_content(message: &Message, writer: Writer, filter: &Filter<'_>) -> Bytes {
+    pass_content_as(message, writer, filter, None)
+}
+
+/// As [`pass_content`], with another Event.
+pub(super) fn pass_content_as(
+    message: &Message,
+    writer: Writer,
+    filter: &Filter<'_>,
+    event: Option<&str>,
+) -> Bytes {
     let hidden = Hidden::of(message);
-    let mut writer = hidden.pass(message, writer);
+    let mut writer = hidden.pass(message, filter, writer);
     for field in message.fields() {
-        if is_of_content(field.name) && hidden.allows(field.value) {
+        if let (Name::Event, Some(event)) = (field.name, event) {
+            writer = writer.header(Name::Event, event);
+        } else if is_of_content(field.name)
+            && filter.judge(&field) == Verdict::Stays
+            && hidden.allows(field.value)
+        {
             writer = writer.copy(field);
         }
     }
@@ -27,8 +42,11 @@ pub fn pass_content(message: &Message, writer: Writer, to: &Hop) -> Bytes {
         .filter(|kind| hidden.allows(kind))
         .unwrap_or("application/octet-stream");
     match message.method() {
+        Method::Notify if is_fragment(kind) => {
+            writer.body(kind, &fragment(message.body(), &hidden, filter.home))
+        }
         Method::Notify | Method::Publish => {
-            writer.body(kind, &rehomed(message.body(), to.local.ip()))
+            writer.body(kind, &rehomed(message.body(), filter.home))
         }
         _ => writer.body(kind, message.body()),
     }
@@ -61,12 +79,47 @@ fn is_of_content(name: Name) -> bool {
     )
 }
 
+/// RFC 3420: how a transfer goes is told with the beginning of an answer.
+fn is_fragment(kind: &str) -> bool {
+    let kind = kind.split(';').next().unwrap_or_default().trim();
+    kind.eq_ignore_ascii_case("message/sipfrag")
+}
+
+/// What of a part of a message tells nothing of its side, line by line: of its first line at least the code.
+fn fragment(text: &[u8], hidden: &Hidden<'_>, home: IpAddr) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    for (index, line) in text.split_inclusive(|&b| b == b'\n').enumerate() {
+        let without = String::from_utf8_lossy(&rehomed_to(line, b"")).into_owned();
+        if hidden.allows(&without) {
+            out.extend_from_slice(&rehomed(line, home));
+        } else if index == 0 {
+            let words: Vec<&str> = without.split_ascii_whitespace().take(2).collect();
+            if let ["SIP/2.0", code] = words[..]
+                && let Ok(code @ 100..700) = code.parse::<u16>()
+            {
+                let line = format!("SIP/2.0 {code} {}\r\n", reason_phrase(code));
+                out.extend_from_slice(line.as_bytes());
+            }
+        }
+    }
+    out
+}
+
+/// Whether there is a SIP URI in it.
+pub(super) fn has_uri(text: &str) -> bool {
+    next_uri(text.as_bytes()).is_some()
+}
+
 /// A text in which every SIP URI is at this address.
 pub(super) fn rehomed(text: &[u8], address: IpAddr) -> Vec<u8> {
-    let ours = match address {
-        IpAddr::V4(v4) => v4.to_string(),
-        IpAddr::V6(v6) => format!("[{v6}]"),
-    };
+    match address {
+        IpAddr::V4(v4) => rehomed_to(text, v4.to_string().as_bytes()),
+        IpAddr::V6(v6) => rehomed_to(text, format!("[{v6}]").as_bytes()),
+    }
+}
+
+/// A text in which every SIP URI is at this host.
+pub(super) fn rehomed_to(text: &[u8], ours: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(text.len() + 32);
     let mut rest = text;
     while let Some((before, after)) = next_uri(rest) {
@@ -76,7 +129,7 @@ pub(super) fn rehomed(text: &[u8], address: IpAddr) -> Vec<u8> {
         let user = authority.iter().rposition(|&b| b == b'@');
         let user = user.and_then(|at| authority.get(..=at)).unwrap_or_default();
         out.extend_from_slice(user);
-        out.extend_from_slice(ours.as_bytes());
+        out.extend_from_slice(ours);
         rest = tail;
     }
     out.extend_from_slice(rest);
@@ -147,13 +200,7 @@ mod tests {
 
     #[test]
     fn a_description_of_media_stays_here() {
-        let hop = Hop {
-            network: crate::config::NetworkId(0),
-            transport: crate::sip::Transport::Udp,
-            local: "192.0.2.1:5060".parse().unwrap(),
-            remote: "192.0.2.2:5060".parse().unwrap(),
-            connection: None,
-        };
+        let filter = Filter::usual("192.0.2.1".parse().unwrap());
         for (kind, is_sdp) in [
             ("application/sdp", true),
             ("Application/SDP ; charset=utf-8", true),
@@ -169,7 +216,7 @@ mod tests {
             let message = Message::parse(writer.body(kind, b"v=0\r\n"), &Default::default());
             let message = message.unwrap();
             assert_eq!(describes_media(&message), is_sdp, "{kind}");
-            let passed = pass_content(&message, Writer::request("MESSAGE", "sip:c"), &hop);
+            let passed = pass_content(&message, Writer::request("MESSAGE", "sip:c"), &filter);
             assert_eq!(passed.ends_with(b"v=0\r\n"), !is_sdp, "{kind}");
         }
     }

@@ -147,6 +147,17 @@ impl Side {
         cx: &mut Context<'_>,
         method: Method,
         uri: &str,
+        writer: Writer,
+    ) -> Writer {
+        self.authorize_named(cx, method.name(), uri, writer)
+    }
+
+    /// The same for any method.
+    pub(super) fn authorize_named(
+        &mut self,
+        cx: &mut Context<'_>,
+        method: &str,
+        uri: &str,
         mut writer: Writer,
     ) -> Writer {
         let config = cx.config;
@@ -167,7 +178,7 @@ impl Side {
             };
             let user = [own.username.as_str(), own.password.reveal()];
             let cnonce = cx.tokens.tag();
-            let value = asked.answer(user, [method.name(), uri], &cnonce, challenge.count);
+            let value = asked.answer(user, [method, uri], &cnonce, challenge.count);
             writer = writer.header(name, value);
         }
         writer
@@ -208,7 +219,7 @@ impl Call {
         };
         let trunk = branch.side.trunk.map(|id| cx.config.trunk(id));
         let Some(trunk) = trunk.filter(|_| is_open && branch.is_ringing()) else {
-            return self.on_branch_failed(now, cx, leg, Failure::answer(answer));
+            return self.on_branch_failed(now, cx, leg, Failure::answer(leg, answer));
         };
         let (name, code) = (&trunk.name, answer.code().unwrap_or_default());
         let why = match &trunk.credentials {
@@ -275,6 +286,12 @@ fn again(
         _ => writer.finish(),
     };
     Message::parse(bytes, &Default::default())
+}
+
+/// Whether a request of ours says who we are.
+pub(super) fn has_credentials(request: &Message) -> bool {
+    request.header(Name::Authorization).is_some()
+        || request.header(Name::ProxyAuthorization).is_some()
 }
 
 /// The credentials of one request of ours in another.

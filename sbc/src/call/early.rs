@@ -29,7 +29,9 @@ pub(super) struct Early {
     pub(super) answer: Option<Bytes>,
     /// What described media that nobody hears yet.
     unheard: Option<Message>,
-    /// In which its PRACKs go.
+    /// What began it, until there is a dialog, or the call is up.
+    pub(super) said: Option<Message>,
+    /// In which its PRACKs go, and what A has for it.
     pub(super) dialog: Option<Dialog>,
     /// The last provisional answer that wanted a PRACK (RFC 3262 4).
     rseq: Option<u32>,
@@ -74,6 +76,12 @@ impl Call {
         let Some(ours) = self.early_tag(cx, index, theirs) else {
             return;
         };
+        if let Some(early) = self.early(leg, theirs)
+            && !theirs.is_empty()
+            && early.dialog.is_none()
+        {
+            early.said.get_or_insert_with(|| answer.clone());
+        }
         let rseq = rseq_of(answer).filter(|_| !theirs.is_empty());
         if rseq.is_some_and(|rseq| !self.comes_next(index, rseq, answer)) {
             return;
@@ -148,6 +156,7 @@ impl Call {
             ours: ours.clone(),
             answer: None,
             unheard: None,
+            said: None,
             dialog: None,
             rseq: None,
             told: false,

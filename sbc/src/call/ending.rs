@@ -29,7 +29,7 @@ impl Call {
         }
         if id == self.a.id && matches!(self.state, State::Ringing { .. }) {
             let failure = Failure::own(487, Outcome::Cancelled, "cancelled by the caller");
-            self.give_up_because(now, cx, failure, &Why::said_in(message));
+            self.give_up_because(now, cx, failure, &Why::said_in(LEG_A, message));
         }
     }
 
@@ -61,7 +61,7 @@ impl Call {
             return;
         }
         let who = if from == LEG_A { "caller" } else { "callee" };
-        let why = Why::said_in(request.clone());
+        let why = Why::said_in(from, request.clone());
         self.close(
             now,
             cx,
@@ -270,8 +270,9 @@ impl Call {
         let uri = dialog.request_uri();
         writer = side.authorize(cx, Method::Bye, uri, writer);
         side.dialog = Some(dialog);
-        if let Some(message) = &why.message {
-            writer = Hidden::of(message).pass(message, writer);
+        if let Some((from, message)) = &why.message {
+            let filter = self.filter(cx.config, [*from, leg], &hop);
+            writer = Hidden::of(message).pass(message, &filter, writer);
         }
         if let Some(reason) = &why.reason {
             writer = writer.header(Name::Reason, reason);

@@ -1,7 +1,7 @@
 //! Why nobody took a call, and what the caller is told.
 
 use crate::engine::Outcome;
-use crate::media::Refused;
+use crate::media::{LegId, Refused};
 use crate::sip::{Message, reason_phrase};
 use crate::transaction;
 
@@ -14,8 +14,8 @@ pub(crate) struct Failure {
     pub(super) phrase: String,
     /// For the log.
     pub(super) reason: String,
-    /// The far side's answer, whose headers pass.
-    pub(super) answer: Option<Message>,
+    /// The far side's answer, whose headers pass, and whose it is.
+    pub(super) answer: Option<(LegId, Message)>,
     /// How it counts.
     pub(super) outcome: Outcome,
 }
@@ -64,7 +64,7 @@ impl Failure {
     }
 
     /// What the far side said.
-    pub(super) fn answer(answer: &Message) -> Failure {
+    pub(super) fn answer(leg: LegId, answer: &Message) -> Failure {
         let (code, phrase) = match answer.start() {
             crate::sip::Start::Response { code, reason } => (code, reason),
             crate::sip::Start::Request { .. } => (500, ""),
@@ -78,7 +78,7 @@ impl Failure {
                 reason_phrase(told).to_owned()
             },
             reason: format!("{code} {phrase}"),
-            answer: Some(answer.clone()),
+            answer: Some((leg, answer.clone())),
             outcome: outcome(code),
         }
     }

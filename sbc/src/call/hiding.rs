@@ -1,8 +1,12 @@
 //! What of one side's headers may show on the other: nothing that tells an address.
 
+use std::net::IpAddr;
+
 use smallvec::SmallVec;
 
-use crate::sip::{Field, Message, Name, NameAddr, Params, Uri, Via, Writer, split_list};
+use super::content::{has_uri, rehomed, rehomed_to};
+use super::filter::{Filter, Verdict};
+use crate::sip::{Message, Method, Name, NameAddr, Params, Uri, Via, Writer, split_list};
 
 /// The host names and addresses that one side's message names: what must not show on the other side.
 pub(super) struct Hidden<'a> {
@@ -39,13 +43,27 @@ impl<'a> Hidden<'a> {
     }
 
     /// Copies what is meant for the far end (RFC 3261 20: not hop by hop, not about one dialog) and tells nothing.
-    pub(super) fn pass(&self, message: &Message, mut writer: Writer) -> Writer {
+    pub(super) fn pass(
+        &self,
+        message: &Message,
+        filter: &Filter<'_>,
+        mut writer: Writer,
+    ) -> Writer {
         for field in message.fields() {
-            // A name may tell an address, too: it is a token.
-            if !is_end_to_end(&field) || !self.allows(field.spelled) {
+            // Who refers is the box's to say.
+            if field.name == Name::ReferredBy && message.method() == Method::Refer {
                 continue;
             }
-            if self.allows(field.value) {
+            let verdict = filter.judge(&field);
+            // A name may tell an address, too: it is a token.
+            if verdict == Verdict::Stays || !self.allows(field.spelled) {
+                continue;
+            }
+            if verdict == Verdict::Named && has_uri(field.value) {
+                if let Some(value) = self.rehomed(field.value, filter.home) {
+                    writer = writer.header_named(field.spelled, value);
+                }
+            } else if self.allows(field.value) {
                 writer = writer.copy(field);
             } else if field.name == Name::Reason {
                 // The cause is worth more than the words that tell an address.
@@ -56,6 +74,15 @@ impl<'a> Hidden<'a> {
             }
         }
         writer
+    }
+
+    /// A value with its SIP URIs at our address, unless it tells something beside them.
+    fn rehomed(&self, value: &str, home: IpAddr) -> Option<String> {
+        let without = rehomed_to(value.as_bytes(), b"");
+        if !self.allows(std::str::from_utf8(&without).ok()?) {
+            return None;
+        }
+        String::from_utf8(rehomed(value.as_bytes(), home)).ok()
     }
 
     /// The values of a Reason field (RFC 3326), those that tell too much as protocol and cause alone.
@@ -90,42 +117,6 @@ pub(super) fn reasons(message: &Message) -> Option<String> {
 
 fn host(uri: &str) -> Option<&str> {
     Uri::parse(uri).ok().map(|uri| uri.host())
-}
-
-/// Headers that a B2BUA hands through. What belongs to a hop, a dialog, a transaction, an extension that we do not speak,
-/// or to a body that we rewrite, does not pass.
-fn is_end_to_end(field: &Field<'_>) -> bool {
-    match field.name {
-        Name::Subject
-        | Name::Priority
-        | Name::Organization
-        | Name::Reason
-        | Name::RetryAfter
-        | Name::Date
-        | Name::AcceptLanguage
-        | Name::Privacy
-        | Name::AlertInfo
-        | Name::CallInfo => true,
-        Name::Other => !is_ours(field.spelled),
-        _ => false,
-    }
-}
-
-/// Names that the wire layer does not know, but that belong to one hop.
-fn is_ours(spelled: &str) -> bool {
-    const HOP: [&str; 10] = [
-        "Answer-Mode",
-        "Feature-Caps",
-        "Flow-Timer",
-        "Geolocation",
-        "Max-Breadth",
-        "P-Access-Network-Info",
-        "P-Visited-Network-ID",
-        "Recv-Info",
-        "Session-ID",
-        "Security-Verify",
-    ];
-    HOP.iter().any(|hop| hop.eq_ignore_ascii_case(spelled))
 }
 
 /// Whether `text` holds an address: four numbers with dots, or hexadecimal groups with colons as only IPv6 has them.
@@ -190,7 +181,11 @@ mod tests {
         let message =
             Message::parse(Bytes::from_static(message.as_bytes()), &Default::default()).unwrap();
         let passed = Hidden::of(&message)
-            .pass(&message, Writer::response(200, "OK"))
+            .pass(
+                &message,
+                &Filter::usual("192.0.2.1".parse().unwrap()),
+                Writer::response(200, "OK"),
+            )
             .finish();
         assert_eq!(
             std::str::from_utf8(&passed).unwrap(),

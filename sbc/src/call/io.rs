@@ -155,6 +155,23 @@ pub enum Action {
         /// The REFER.
         request: Message,
     },
+    /// Find the dialog of another call that a REFER names which is passed on; [`super::Call::on_introduced`] follows.
+    Introduce {
+        /// Which.
+        replaces: Replaces,
+        /// Whose it has to be.
+        by: Caller,
+        /// Who gets the REFER.
+        to: Caller,
+        /// Who sent it.
+        leg: LegId,
+        /// To answer it.
+        id: ServerId,
+        /// Where it came from.
+        hop: Hop,
+        /// The REFER.
+        request: Message,
+    },
     /// Give a leg back to the call that it was borrowed from: [`super::Call::poll_returned`] has it.
     Return {
         /// That call.

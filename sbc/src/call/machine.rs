@@ -8,11 +8,13 @@ use bytes::Bytes;
 use super::asking::Next;
 use super::context::Context;
 use super::failure::Failure;
+use super::filter::allowed;
 use super::io::{Action, Input, Purpose};
 use super::late::{Again, Late};
 use super::legs::{Branch, Incoming};
 use super::passing::Passing;
 use super::referral::Referral;
+use super::referring::Referred;
 use super::rejoin::Own;
 use super::relay::Relay;
 use super::reliable::Provisionals;
@@ -20,6 +22,7 @@ use super::replacing::Lent;
 use super::side::{Side, Why};
 use super::silence::Watch;
 use super::transfer::Transfer;
+use crate::config::Peer;
 use crate::engine::{CallId, Event, Outcome, Party};
 use crate::media::{CallMedia, LegId};
 use crate::routing::{Caller, Decision};
@@ -57,6 +60,8 @@ pub struct Call {
     /// An offer of ours.
     pub(super) own: Option<Own>,
     pub(super) referrals: Vec<Referral>,
+    /// REFERs that were passed on.
+    pub(super) referred: Vec<Referred>,
     /// Who has sent a REFER before.
     pub(super) referrers: Vec<LegId>,
     /// INVITEs that took a party's place.
@@ -135,6 +140,14 @@ impl Call {
             }
         };
         let mut side = Side::new(party, trunk, media_timeout, hop);
+        side.allow = allowed(
+            cx.config,
+            Peer {
+                trunk,
+                phone,
+                network: hop.network,
+            },
+        );
         if !message.body().is_empty() {
             side.received = Some(Bytes::copy_from_slice(message.body()));
         }
@@ -152,6 +165,7 @@ impl Call {
                 hears: None,
                 invite: message,
                 tags: Vec::new(),
+                early: Vec::new(),
             },
             branches: Vec::new(),
             media: CallMedia::new(),
@@ -177,6 +191,7 @@ impl Call {
             transfer: None,
             own: None,
             referrals: Vec::new(),
+            referred: Vec::new(),
             referrers: Vec::new(),
             guests: Vec::new(),
             returned: Vec::new(),

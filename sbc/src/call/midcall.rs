@@ -6,11 +6,11 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::answering::sdp_of;
-use super::context::{AGENT, ALLOW, Context, SUPPORTED};
+use super::context::{AGENT, Context, SUPPORTED};
 use super::failure::Failure;
 use super::legs::Branch;
 use super::machine::{Call, LEG_A, State};
-use super::passing::passes;
+use super::passing::Asked;
 use super::refresh::least;
 use super::relay::{Origin, is_same_session};
 use super::session;
@@ -73,8 +73,7 @@ impl Call {
                 self.reply(id, hop, request, 200, None);
             }
             Method::Refer => self.on_refer(now, cx, leg, id, hop, request),
-            method if passes(method) => self.pass_request(cx, leg, id, hop, request),
-            _ => self.refuse(id, hop, request, 405),
+            _ => self.pass_request(cx, leg, Asked { id, hop, request }),
         }
     }
 
@@ -107,6 +106,9 @@ impl Call {
         let Some(unacked) = side.unacked.take_if(|unacked| unacked.cseq == cseq) else {
             return;
         };
+        if self.awaits_guest(leg) {
+            return self.on_guest_answer(now, cx, leg, ack);
+        }
         if let Some(offerer) = unacked.late {
             self.on_late_answer(now, cx, leg, offerer, ack);
         }
@@ -161,7 +163,7 @@ impl Call {
             Method::Bye if is_of_a => {
                 self.reply(id, hop, request, 200, None);
                 let failure = Failure::own(487, Outcome::Cancelled, "hung up while it rang");
-                let why = Why::said_in(request.clone());
+                let why = Why::said_in(LEG_A, request.clone());
                 self.give_up_because(now, cx, failure, &why);
             }
             Method::Options => {
@@ -181,10 +183,8 @@ impl Call {
                 };
                 self.refuse_for_now(cx, &origin, if has_offered { 500 } else { 491 });
             }
-            method if passes(method) || method == Method::Refer => {
-                self.refuse(id, hop, request, 500);
-            }
-            _ => self.refuse(id, hop, request, 405),
+            Method::Refer => self.refuse(id, hop, request, 500),
+            _ => self.pass_early(cx, Asked { id, hop, request }),
         }
     }
 
@@ -192,7 +192,7 @@ impl Call {
     fn on_offer(&mut self, now: Instant, cx: &mut Context<'_>, leg: LegId, origin: Origin) {
         let request = &origin.request;
         if session::is_too_short(request) {
-            let writer = least(answer(origin.hop, request, 422));
+            let writer = least(self.answer(origin.hop, request, 422));
             return self.respond(origin.id, writer.finish());
         }
         if let Some(code) = self.collision(leg, request) {
@@ -253,10 +253,11 @@ impl Call {
         late: Option<LegId>,
     ) {
         let request = &origin.request;
+        let writer = self.answer(origin.hop, request, 200);
+        let writer = writer.header(Name::Contact, contact(&origin.hop));
         let Some(side) = self.side(leg) else {
             return;
         };
-        let writer = answer(origin.hop, request, 200).header(Name::Contact, contact(&origin.hop));
         let writer = side.session.accept(now, request, writer);
         let bytes = match &sdp {
             Some(sdp) => writer.body("application/sdp", sdp),
@@ -277,7 +278,7 @@ impl Call {
 
     /// Refuses what may be tried again.
     pub(super) fn refuse_for_now(&mut self, cx: &mut Context<'_>, origin: &Origin, code: u16) {
-        let writer = answer(origin.hop, &origin.request, code);
+        let writer = self.answer(origin.hop, &origin.request, code);
         let writer = match code {
             // RFC 3261 14.2: between 0 and 10 seconds.
             500 => writer.header(Name::RetryAfter, cx.tokens.number() % 11),
@@ -295,7 +296,7 @@ impl Call {
         code: u16,
         sdp: Option<&[u8]>,
     ) -> Option<Message> {
-        let writer = answer(hop, request, code);
+        let writer = self.answer(hop, request, code);
         let writer = match request.method() {
             Method::Invite | Method::Update => writer.header(Name::Contact, contact(&hop)),
             _ => writer,
@@ -310,7 +311,7 @@ impl Call {
     }
 
     pub(super) fn refuse(&mut self, id: ServerId, hop: Hop, request: &Message, code: u16) {
-        let writer = answer(hop, request, code);
+        let writer = self.answer(hop, request, code);
         let writer = match code {
             // Half a second or so until the other one is through.
             500 => writer.header(Name::RetryAfter, 1),
@@ -318,16 +319,23 @@ impl Call {
         };
         self.respond(id, writer.finish());
     }
-}
 
-fn answer(hop: Hop, request: &Message, code: u16) -> Writer {
-    let writer = response_to(request, hop.remote, code, reason_phrase(code), None)
-        .header(Name::Server, AGENT);
-    match code {
-        200 => writer
-            .header(Name::Allow, ALLOW)
-            .header(Name::Supported, SUPPORTED),
-        405 => writer.header(Name::Allow, ALLOW),
-        _ => writer,
+    fn answer(&self, hop: Hop, request: &Message, code: u16) -> Writer {
+        let writer = response_to(request, hop.remote, code, reason_phrase(code), None)
+            .header(Name::Server, AGENT);
+        match code {
+            200 => writer
+                .header(Name::Allow, self.allow_of(request))
+                .header(Name::Supported, SUPPORTED),
+            405 => writer.header(Name::Allow, self.allow_of(request)),
+            _ => writer,
+        }
+    }
+
+    /// What the leg may send that a request is of.
+    fn allow_of(&self, request: &Message) -> &str {
+        let leg = self.leg_of(request);
+        let branch = self.branches.iter().find(|b| Some(b.leg) == leg);
+        &branch.map_or(&self.a.side, |branch| &branch.side).allow
     }
 }

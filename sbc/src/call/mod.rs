@@ -3,8 +3,8 @@
 //! say, `early` what they say before anybody takes the call, `reliable` provisional answers that want A's PRACK, `prack` ours,
 //! `credentials` what a trunk is told that asks for a password, `redirect` where a 3xx may lead, `midcall` what comes inside dialogs,
 //! `relay` what of it changes media, `late` what comes in an ACK or an answer, `session` and `refresh` the session timers;
-//! `passing` what goes to the other party, `transfer` and `replacing` exchange a party for another, `target` calls one, `rejoin` offers what that takes,
-//! `referral` tells who asked for it; `ending` the ends, `silence` that of media; `hiding` decides which headers pass, `content` what else of a
+//! `passing` what goes to the other party, `transfer` and `replacing` exchange a party for another, `target` calls one, `guest` makes an offer to who calls without one, `rejoin` offers what that takes,
+//! `referral` tells who asked for it, `referring` passes a REFER on; `way` which dialog something goes on in, `effects` what a refusal is the end of; `ending` the ends, `silence` that of media; `hiding` decides what of a header tells too much, `filter` which pass by the config, `content` what else of a
 //! message that is passed on.
 //!
 //! L1: imports L0, and of L1 [`crate::dialog`], [`crate::media`], [`crate::registrar`], [`crate::routing`], and the plain
@@ -16,8 +16,11 @@ mod content;
 mod context;
 mod credentials;
 mod early;
+mod effects;
 mod ending;
 mod failure;
+mod filter;
+mod guest;
 mod hiding;
 mod io;
 mod late;
@@ -29,6 +32,7 @@ mod passing;
 mod prack;
 mod redirect;
 mod referral;
+mod referring;
 mod refresh;
 mod rejoin;
 mod relay;
@@ -40,13 +44,16 @@ mod side;
 mod silence;
 mod target;
 mod transfer;
+mod way;
 
 pub(crate) use asking::{Next, shown, targets};
 pub use content::{describes_media, pass_content};
 pub use context::{AGENT, ALLOW, Context, Host, SUPPORTED, local_address};
+pub use filter::Filter;
 pub use io::{Action, Input, Purpose};
 pub use machine::{Call, Invitation, LEG_A};
 pub(crate) use passing::pass_answer;
+pub use referring::Named;
 pub use replaces::{Replaces, unescaped};
 pub use replacing::{Guest, Lent};
 pub use session::{MIN_SE, is_too_short};

@@ -2,6 +2,7 @@
 
 use super::machine::{Call, LEG_A, State};
 use crate::config::PhoneId;
+use crate::dialog::Dialog;
 use crate::engine::{CallId, Party};
 use crate::media::{FlowPair, LegId};
 use crate::routing::Caller;
@@ -87,6 +88,15 @@ impl Call {
         };
         let trunk = side.trunk.map(Caller::Trunk);
         trunk.or(phone.map(Caller::Phone))
+    }
+
+    /// The dialog with a leg, once there is one.
+    pub(super) fn dialog(&self, leg: LegId) -> Option<&Dialog> {
+        if leg == LEG_A {
+            return self.a.side.dialog.as_ref();
+        }
+        let branch = self.branches.iter().find(|b| b.leg == leg)?;
+        branch.side.dialog.as_ref()
     }
 
     /// The other one of the two who talk, if this is one of them.

@@ -38,7 +38,7 @@ impl Call {
             return;
         };
         let leg = branch.leg;
-        let mut failure = Failure::answer(answer);
+        let mut failure = Failure::answer(leg, answer);
         let is_open =
             branch.is_ringing() && matches!(self.state, State::Ringing { .. }) && !self.is_taken();
         let mut nexts = match is_open {

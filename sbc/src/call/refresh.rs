@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::answering::sdp_of;
 use super::context::Context;
+use super::effects::ends_call;
 use super::io::{Action, Purpose};
 use super::legs::{Attempt, Branch};
 use super::machine::{Call, LEG_A, State};
@@ -168,7 +169,9 @@ impl Call {
                     self.said_anew(now, cx, leg, answer);
                 }
             }
-            408 | 481 => self.break_off(now, cx, "a leg has forgotten the call"),
+            code if ends_call(method, code) => {
+                self.break_off(now, cx, "a leg has forgotten the call")
+            }
             422 if side.session.raise(answer) => self.refresh(now, cx, leg),
             405 | 501 if method == Method::Update => {
                 side.session.takes_no_update();

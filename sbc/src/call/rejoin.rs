@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::answering::sdp_of;
 use super::context::Context;
+use super::effects::ends_call;
 use super::io::{Action, Purpose};
 use super::machine::{Call, LEG_A};
 use crate::media::LegId;
@@ -248,7 +249,7 @@ impl Call {
     }
 
     fn lose_own(&mut self, now: Instant, cx: &mut Context<'_>, own: &Own, code: u16) {
-        let is_gone = matches!(code, 408 | 481);
+        let is_gone = ends_call(Method::Invite, code);
         match own.what {
             What::Asking => self.on_asked_in_vain(now, cx, code),
             What::Joining => self.fail_transfer(now, cx, code, None),

@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::answering::sdp_of;
-use super::context::{AGENT, ALLOW, Context, SUPPORTED_UNRELIABLE};
+use super::context::{AGENT, Context, SUPPORTED_UNRELIABLE};
+use super::credentials::{copy_credentials, has_credentials};
+use super::effects::ends_call;
 use super::io::{Action, Purpose};
 use super::machine::{Call, LEG_A};
 use super::side::{Why, contact, via};
@@ -206,7 +208,7 @@ impl Call {
                 }
             }
             // The other leg knows of no such call any more (RFC 3261 12.2.1.2, RFC 5057).
-            408 | 481 => {
+            code if ends_call(asked, code) => {
                 self.refuse_origin(&relay, code);
                 self.break_off(now, cx, "a leg has forgotten the call");
             }
@@ -336,7 +338,7 @@ impl Call {
         let writer = dialog
             .request(method, &via)
             .header(Name::Contact, contact(&hop))
-            .header(Name::Allow, ALLOW)
+            .header(Name::Allow, &side.allow)
             .header(Name::Supported, SUPPORTED_UNRELIABLE);
         let writer = side.session.ask(writer).header(Name::UserAgent, AGENT);
         let writer = side.authorize(cx, method, dialog.request_uri(), writer);
@@ -345,7 +347,10 @@ impl Call {
             None => writer.finish(),
         };
         side.dialog = Some(dialog);
-        Some((hop, Message::parse(bytes, &Default::default()).ok()?))
+        let message = Message::parse(bytes, &Default::default()).ok()?;
+        let is_proof = method == Method::Invite && has_credentials(&message);
+        side.proof = is_proof.then(|| message.clone());
+        Some((hop, message))
     }
 
     /// Takes a 2xx to an INVITE or UPDATE of ours inside a dialog; an INVITE's gets its ACK.
@@ -373,6 +378,12 @@ impl Call {
         let writer = dialog
             .ack(&via, answer.cseq().number)
             .header(Name::UserAgent, AGENT);
+        // RFC 3261 22.1: an ACK cannot be challenged.
+        let is_its = |invite: &mut Message| invite.cseq().number == answer.cseq().number;
+        let writer = match side.proof.take_if(is_its) {
+            Some(invite) => copy_credentials(&invite, writer),
+            None => writer,
+        };
         let bytes = match sdp {
             Some(sdp) => writer.body("application/sdp", sdp),
             None => writer.finish(),

@@ -148,7 +148,7 @@ impl Call {
             self.acknowledge_early(cx, debt.take(), None);
         }
         if !is_reliable {
-            let bytes = self.write_answer(now, answer, ours, sdp.as_deref(), None);
+            let bytes = self.write_answer(now, cx, (leg, answer), ours, sdp.as_deref(), None);
             if sdp.is_some() {
                 self.a.side.sent = sdp;
             }
@@ -193,7 +193,8 @@ impl Call {
         let rseq = self.a.provisionals.next_number(cx, &said.ours);
         let bytes = self.write_answer(
             now,
-            &said.answer,
+            cx,
+            (said.leg, &said.answer),
             &said.ours,
             said.sdp.as_deref(),
             Some(rseq),

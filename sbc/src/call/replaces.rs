@@ -1,5 +1,7 @@
 //! The dialog that a Replaces header names (RFC 3891), in the header itself or escaped in a Refer-To URI.
 
+use std::fmt;
+
 use crate::dialog::Dialog;
 use crate::sip::{Name, Uri};
 
@@ -62,6 +64,22 @@ impl Replaces {
         dialog.call_id() == self.call_id
             && dialog.local_tag() == self.to_tag
             && dialog.remote_tag() == self.from_tag
+    }
+}
+
+impl fmt::Display for Replaces {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Replaces {
+            call_id,
+            to_tag,
+            from_tag,
+            early_only,
+        } = self;
+        write!(f, "{call_id};to-tag={to_tag};from-tag={from_tag}")?;
+        match early_only {
+            true => f.write_str(";early-only"),
+            false => Ok(()),
+        }
     }
 }
 

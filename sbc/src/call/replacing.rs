@@ -5,7 +5,9 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::answering::sdp_of;
-use super::context::{AGENT, ALLOW, Context, SUPPORTED};
+use super::context::{AGENT, Context, SUPPORTED};
+use super::effects::ends_call;
+use super::filter::allowed;
 use super::io::Action;
 use super::legs::{Attempt, Branch};
 use super::machine::{Call, LEG_A, State};
@@ -13,12 +15,12 @@ use super::rejoin::{What, without_direction};
 use super::replaces::Replaces;
 use super::side::{Side, Unacked, Why, contact};
 use super::transfer::{How, Transfer};
-use crate::config::PhoneId;
+use crate::config::{Peer, PhoneId};
 use crate::dialog::Dialog;
 use crate::engine::{CallId, Outcome, Party};
 use crate::media::{End, LegId};
 use crate::routing::Caller;
-use crate::sip::{Message, Name, reason_phrase, response_to};
+use crate::sip::{Message, Method, Name, reason_phrase, response_to};
 use crate::transaction::{Hop, ServerId};
 
 /// A leg on its way from one call to another.
@@ -53,6 +55,10 @@ pub struct Guest {
     pub hop: Hop,
     /// The INVITE.
     pub invite: Message,
+    /// Whose dialog he takes over, if not one of his own: he was referred to it.
+    pub instead_of: Option<Caller>,
+    /// It has got its 200, with an offer.
+    pub is_answered: bool,
 }
 
 impl Call {
@@ -92,7 +98,8 @@ impl Call {
         ) else {
             return Err(491);
         };
-        let husk = Side::new(side.party, side.trunk, side.media_timeout, side.hop);
+        let mut husk = Side::new(side.party, side.trunk, side.media_timeout, side.hop);
+        husk.allow = side.allow.clone();
         Ok(Lent {
             side: std::mem::replace(side, husk),
             phone,
@@ -202,7 +209,7 @@ impl Call {
 
     /// Who was to come did not want to, or is gone.
     pub(super) fn on_asked_in_vain(&mut self, now: Instant, cx: &mut Context<'_>, code: u16) {
-        if matches!(code, 408 | 481)
+        if ends_call(Method::Invite, code)
             && let Some(comes) = self.transfer.as_ref().and_then(|t| t.comes)
         {
             self.let_go(cx, comes, None);
@@ -266,8 +273,9 @@ impl Call {
         let Some(leaves) = self.leg_named(replaces) else {
             return Err((481, guest));
         };
-        // He takes over what is his: a phone its own call on another device, a trunk one of its own.
-        if self.caller_of(leaves) != Some(guest.caller) {
+        // He takes over what is his, a phone its own call on another device, a trunk one of its own; or what he was referred to.
+        let whose = guest.instead_of.unwrap_or(guest.caller);
+        if self.caller_of(leaves) != Some(whose) {
             return Err((403, guest));
         }
         if matches!(self.state, State::Over) {
@@ -280,9 +288,9 @@ impl Call {
             return Err((486, guest));
         }
         let said = sdp_of(&guest.invite).map(Bytes::copy_from_slice);
-        let Some(said) = said else {
+        if said.is_none() && !guest.invite.body().is_empty() {
             return Err((488, guest));
-        };
+        }
         let tag = cx.tokens.tag();
         let dialog = Dialog::uas(&guest.invite, &tag, cx.tokens.cseq());
         if self.is_in_motion() {
@@ -317,8 +325,16 @@ impl Call {
             .host
             .end(&hop, trunk.map(|id| cx.config.trunk(id)), codecs);
         let mut side = Side::new(party, trunk, timeout, hop);
+        side.allow = allowed(
+            cx.config,
+            Peer {
+                trunk,
+                phone,
+                network: hop.network,
+            },
+        );
         side.dialog = Some(dialog);
-        side.received = Some(said.clone());
+        side.received.clone_from(&said);
         self.branches.push(Branch {
             phone,
             ..Branch::new(leg, side, guest.invite.clone(), Attempt::Up, end)
@@ -331,7 +347,10 @@ impl Call {
             comes: Some(leg),
             how: How::Replaces(guest),
         });
-        self.join(now, cx, leg, said);
+        match said {
+            Some(said) => self.join(now, cx, leg, said),
+            None => self.offer_to_guest(now, cx, leg),
+        }
         Ok(())
     }
 
@@ -350,7 +369,7 @@ impl Call {
             tag.as_deref(),
         )
         .header(Name::Contact, contact(&hop))
-        .header(Name::Allow, ALLOW)
+        .header(Name::Allow, &side.allow)
         .header(Name::Supported, SUPPORTED)
         .header(Name::Server, AGENT);
         writer = side.session.accept(now, &guest.invite, writer);
@@ -378,6 +397,11 @@ impl Call {
         let Some(leg) = leg else {
             return;
         };
+        if guest.is_answered {
+            let why = Why::cause(code, "Transfer failed");
+            self.let_go(cx, leg, Some(&why));
+            return self.media.end_leg(now, cx.ports, leg);
+        }
         // 481 and 408 are about the other's dialog, not about his.
         let code = match code {
             408 | 481 | 491 => 500,
@@ -409,8 +433,7 @@ impl Call {
         cx: &mut Context<'_>,
         id: ServerId,
     ) -> bool {
-        let is_his =
-            |transfer: &Transfer| matches!(&transfer.how, How::Replaces(guest) if guest.id == id);
+        let is_his = |transfer: &Transfer| matches!(&transfer.how, How::Replaces(guest) if guest.id == id && !guest.is_answered);
         if !self.transfer.as_ref().is_some_and(is_his) {
             return false;
         }
@@ -418,7 +441,7 @@ impl Call {
         true
     }
 
-    fn leg_named(&self, replaces: &Replaces) -> Option<LegId> {
+    pub(super) fn leg_named(&self, replaces: &Replaces) -> Option<LegId> {
         let names = |side: &Side| {
             let dialog = side.dialog.as_ref();
             dialog.is_some_and(|dialog| replaces.names(dialog))

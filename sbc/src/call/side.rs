@@ -1,10 +1,11 @@
 //! What the A leg and a B leg have in common: a hop, a dialog, what was said in SDP, an answer that waits for its ACK.
 
+use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::context::{Context, local_address};
+use super::context::{ALLOW, Context, local_address};
 use super::credentials::Challenges;
 use super::hiding::reasons;
 use super::session::Session;
@@ -42,12 +43,16 @@ pub(super) struct Side {
     pub(super) unacked: Option<Unacked>,
     /// To be hung up once that ACK is there (RFC 3261 15).
     pub(super) hang_up: Option<Why>,
+    /// What it may send us, as it is told in Allow.
+    pub(super) allow: Cow<'static, str>,
     /// Its session timer.
     pub(super) session: Session,
     /// BYE has come from there or gone there.
     pub(super) is_gone: bool,
     /// What it has asked, to know whom it talks to.
     pub(super) challenges: Challenges,
+    /// The last re-INVITE that went there with a password, until its ACK, which wants the same.
+    pub(super) proof: Option<Message>,
 }
 
 /// A 2xx to an INVITE, sent again until its ACK comes (RFC 3261 13.3.1.4).
@@ -79,8 +84,8 @@ impl Unacked {
 /// What goes along with a BYE or a CANCEL.
 #[derive(Clone, Default)]
 pub(super) struct Why {
-    /// A request whose headers pass.
-    pub(super) message: Option<Message>,
+    /// A request whose headers pass, and whose it is.
+    pub(super) message: Option<(LegId, Message)>,
     /// The value of a Reason header of our own (RFC 3326).
     pub(super) reason: Option<String>,
 }
@@ -93,9 +98,9 @@ impl Why {
         }
     }
 
-    pub(super) fn said_in(message: Message) -> Why {
+    pub(super) fn said_in(leg: LegId, message: Message) -> Why {
         Why {
-            message: Some(message),
+            message: Some((leg, message)),
             reason: None,
         }
     }
@@ -104,7 +109,7 @@ impl Why {
     pub(super) fn reason(&self) -> Option<String> {
         self.reason
             .clone()
-            .or_else(|| reasons(self.message.as_ref()?))
+            .or_else(|| reasons(&self.message.as_ref()?.1))
     }
 }
 
@@ -125,9 +130,11 @@ impl Side {
             sent: None,
             unacked: None,
             hang_up: None,
+            allow: Cow::Borrowed(ALLOW),
             session: Session::new(),
             is_gone: false,
             challenges: Challenges::default(),
+            proof: None,
         }
     }
 

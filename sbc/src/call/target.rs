@@ -7,8 +7,9 @@ use bytes::Bytes;
 
 use super::answering::sdp_of;
 use super::asking::{Next, RING, Target, targets};
-use super::context::{AGENT, ALLOW, Context, SUPPORTED_UNRELIABLE};
+use super::context::{AGENT, Context, SUPPORTED_UNRELIABLE};
 use super::failure::Failure;
+use super::filter::allowed;
 use super::io::{Action, Purpose};
 use super::legs::{Attempt, Branch};
 use super::machine::{Call, LEG_A};
@@ -145,6 +146,7 @@ impl Call {
             return Err(broken("the INVITE is too large once it is ours"));
         };
         let mut side = Side::new(target.party, target.trunk, target.media_timeout, target.hop);
+        side.allow = allowed(cx.config, target.peer());
         side.sent = Some(offer);
         let hop = target.hop;
         let attempt = Attempt::Calling { cancel: false };
@@ -185,7 +187,7 @@ impl Call {
             .header(Name::CallId, cx.tokens.call_id())
             .header(Name::CSeq, format_args!("{} INVITE", cx.tokens.cseq()))
             .header(Name::Contact, contact(hop))
-            .header(Name::Allow, ALLOW)
+            .header(Name::Allow, allowed(cx.config, target.peer()))
             // Nobody waits here for what rings there.
             .header(Name::Supported, SUPPORTED_UNRELIABLE)
             // Who he is we know; what he says of himself may name his side (RFC 3892).
@@ -195,7 +197,7 @@ impl Call {
     }
 
     /// A party as another one may see it.
-    fn shown(&mut self, cx: &Context<'_>, leg: LegId, hop: &Hop) -> String {
+    pub(super) fn shown(&mut self, cx: &Context<'_>, leg: LegId, hop: &Hop) -> String {
         if leg == LEG_A {
             return self.caller_shown(cx, hop);
         }

@@ -1,4 +1,4 @@
-//! REFER, ended here (RFC 3515, RFC 5589): the party that stays is connected with the target by the routes and with the rights of who
+//! REFER, ended here (RFC 3515, RFC 5589) unless the config has it passed on: the party that stays is connected with the target by the routes and with the rights of who
 //! asked; he is told how it goes, hung up when it has come about, and keeps his call when it has not.
 
 use std::time::Instant;
@@ -9,15 +9,17 @@ use super::context::{AGENT, Context};
 use super::io::Action;
 use super::legs::Attempt;
 use super::machine::{Call, State};
+use super::passing::Asked;
 use super::referral::wants_silence;
 use super::rejoin::What;
 use super::replaces::{Replaces, unescaped};
 use super::replacing::Guest;
 use super::side::{Why, contact};
 use super::target::Blind;
+use crate::config::Transfers;
 use crate::engine::{Event, Outcome};
 use crate::media::LegId;
-use crate::routing::{Caller, NoRoute, route};
+use crate::routing::{NoRoute, route};
 use crate::sip::{Message, Method, Name, NameAddr, Uri, reason_phrase, response_to};
 use crate::transaction::{Hop, ServerId};
 
@@ -56,11 +58,19 @@ impl Call {
         let Some(stays) = self.opposite(leg) else {
             return self.refuse(id, hop, request, 481);
         };
+        match self.passes(cx.config, leg).map(|passes| passes.transfers) {
+            Some(Transfers::Here) => {}
+            Some(Transfers::Pass) => {
+                let asked = Asked { id, hop, request };
+                return self.refer_on(now, cx, leg, asked);
+            }
+            Some(Transfers::No) | None => return self.refuse(id, hop, request, 403),
+        }
         let has_said = self.side(stays).is_some_and(|s| s.received.is_some());
         if self.transfer.is_some() || self.has_own_offer() || !has_said {
             return self.refuse(id, hop, request, 491);
         }
-        let Some(by) = self.caller_of(leg).filter(|by| may_transfer(cx, *by)) else {
+        let Some(by) = self.caller_of(leg) else {
             return self.refuse(id, hop, request, 403);
         };
         let wish = match Wish::of(request) {
@@ -149,6 +159,8 @@ impl Call {
         match how {
             How::Blind(_) => {}
             How::Attended(call) => self.actions.push_back(Action::Release(call)),
+            // He has had an offer: what has been said since may be another thing.
+            How::Replaces(guest) if guest.is_answered => self.tell_other(now, cx, stays, 0),
             How::Replaces(guest) => self.welcome(now, comes, &guest, sdp),
         }
         self.watch(now, comes);
@@ -277,16 +289,8 @@ impl Call {
     }
 }
 
-/// Whether someone may transfer his calls: phones may; a trunk if the config says so, as what it asks for others pay.
-fn may_transfer(cx: &Context<'_>, by: Caller) -> bool {
-    match by {
-        Caller::Phone(_) => true,
-        Caller::Trunk(id) => cx.config.trunk(id).transfers,
-    }
-}
-
 /// What a REFER asks for.
-enum Wish {
+pub(super) enum Wish {
     /// To call this number.
     Number(String),
     /// To take over this dialog.
@@ -294,7 +298,7 @@ enum Wish {
 }
 
 impl Wish {
-    fn of(request: &Message) -> Result<Wish, u16> {
+    pub(super) fn of(request: &Message) -> Result<Wish, u16> {
         let mut targets = request.values(Name::ReferTo);
         let (Some(target), None) = (targets.next(), targets.next()) else {
             return Err(400);

@@ -7,6 +7,7 @@ use super::duration::shown_duration;
 use super::model::{
     Bind, Codec, Config, FastPath, From, Network, PhoneId, Route, Server, Target, TrunkId,
 };
+use super::passing;
 use super::silence::MediaTimeout;
 use super::table::{Cell, Table, wrapped};
 
@@ -59,19 +60,17 @@ pub fn describe(config: &Config) -> String {
             );
             out.push_str(&wrapped(&text, 2));
         }
-        if trunk.transfers {
-            let text = format!(
-                "  trunk:{} may transfer its calls, to where its routes lead.",
-                trunk.name
-            );
-            out.push_str(&wrapped(&text, 2));
-        }
     }
     if !config.phones.is_empty() {
         part(&mut out, &phones(config).render());
     }
     if !(config.trunks.is_empty() && config.phones.is_empty()) {
         part(&mut out, &silence(config).render());
+    }
+    let passing = passing::told(config);
+    if !passing.is_empty() {
+        let lines: String = passing.iter().map(|line| wrapped(line, 2)).collect();
+        part(&mut out, &lines);
     }
     let mut routes = String::from("ROUTES, the first that matches decides\n");
     for (number, route) in (1..).zip(&config.routes) {

@@ -3,7 +3,7 @@
 //! Every error has line, column, what was found, what is expected and, for a misspelt key, a suggestion.
 //! What only the host knows comes in as data: [`Config::bind`] takes its interfaces, [`check_ephemeral`] its port range,
 //! [`Secrets`] reads what `{ env = … }` and `{ file = … }` name.
-//! Imports nothing of ours but [`crate::sip`]'s `Transport`.
+//! Imports nothing of ours but names of [`crate::sip`]: transports, methods, headers.
 
 mod bind;
 mod check;
@@ -14,6 +14,7 @@ mod error;
 mod limits;
 mod model;
 mod parse;
+mod passing;
 mod pattern;
 mod ports;
 mod reader;
@@ -32,6 +33,7 @@ pub use duration::{NoDuration, duration, shown_duration};
 pub use embedded::embedded;
 pub use error::{Conflict, Errors, Fault, Problem};
 pub use model::*;
+pub use passing::{Headers, METHODS, Passes, Passing, Peer, Transfers};
 pub use pattern::PatternFault;
 pub use ports::{EphemeralOverlap, check_ephemeral, port_ranges};
 pub use secrets::{NoSecret, NoSecrets, Secrets};

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::passing::Passing;
 use super::silence::MediaTimeout;
 use crate::sip::Transport;
 
@@ -87,6 +88,8 @@ pub struct Network {
     pub fast_path: FastPath,
     /// For its trunks and phones that have none of their own.
     pub media_timeout: Option<MediaTimeout>,
+    /// For its trunks and phones that have none of their own.
+    pub passing: Passing,
     /// How much SIP is taken in from one source, and how long a ban lasts.
     pub limits: Limits,
 }
@@ -180,8 +183,8 @@ pub struct Trunk {
     pub media_timeout: Option<MediaTimeout>,
     /// How long an answered call from or to it may last; a second to a year.
     pub max_duration: Option<Duration>,
-    /// `transfers = true`: it may transfer its calls (REFER, Replaces), to wherever its routes lead. Phones always may.
-    pub transfers: bool,
+    /// What the file says here; [`Config::passes`] is what holds.
+    pub passing: Passing,
     /// What its challenges are answered with.
     pub credentials: Option<Credentials>,
 }
@@ -221,6 +224,8 @@ pub struct Phone {
     pub codecs: Vec<Codec>,
     /// What the file says here; [`Config::phone_media_timeout`] is what holds.
     pub media_timeout: Option<MediaTimeout>,
+    /// What the file says here; [`Config::passes`] is what holds.
+    pub passing: Passing,
 }
 
 /// `[[route]]`.

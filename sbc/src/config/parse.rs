@@ -12,6 +12,7 @@ use super::limits;
 use super::model::{
     Bind, Codec, Config, Credentials, FastPath, Listener, Network, NetworkId, Phone, Sbc, Trunk,
 };
+use super::passing;
 use super::reader::{Named, Section, Value, listed, named};
 use super::routes::{self, Names};
 use super::secrets::Secrets;
@@ -31,16 +32,19 @@ const MAX_IDS: usize = u16::MAX as usize;
 // The keys of each section.
 const ROOT: [&str; 5] = ["sbc", "network", "trunk", "phone", "route"];
 const SBC: [&str; 3] = ["name", "state_dir", "admin"];
-const NETWORK: [&str; 7] = [
+const NETWORK: [&str; 10] = [
     "interface",
     "address",
     "sip",
     "media_ports",
     "fast_path",
     "media_timeout",
+    "transfers",
+    "methods",
+    "headers",
     "limits",
 ];
-const TRUNK: [&str; 10] = [
+const TRUNK: [&str; 12] = [
     "network",
     "server",
     "accept_from",
@@ -49,10 +53,20 @@ const TRUNK: [&str; 10] = [
     "media_timeout",
     "max_duration",
     "transfers",
+    "methods",
+    "headers",
     "username",
     "password",
 ];
-const PHONE: [&str; 4] = ["password", "name", "codecs", "media_timeout"];
+const PHONE: [&str; 7] = [
+    "password",
+    "name",
+    "codecs",
+    "media_timeout",
+    "transfers",
+    "methods",
+    "headers",
+];
 const ROUTE: [&str; 4] = ["name", "from", "number", "to"];
 
 impl Config {
@@ -268,6 +282,7 @@ fn read_network(
         None => Some(FastPath::default()),
     };
     let media_timeout = silence::read(section, report);
+    let passing = passing::read(section, report);
     let limits = limits::read(section, report);
     let bind = bind?;
     Some(Network {
@@ -281,6 +296,7 @@ fn read_network(
         media_ports: media_ports?,
         fast_path: fast_path?,
         media_timeout: media_timeout?,
+        passing: passing?,
         limits: limits?,
     })
 }
@@ -317,7 +333,7 @@ fn read_trunk(
     let max_duration = section
         .text("max_duration", report)
         .and_then(|text| values::one(&text, report, values::length));
-    let transfers = read_flag(section, "transfers", report);
+    let passing = passing::read(section, report);
     let credentials = read_credentials(section, secrets, report);
     let server = server?;
     Some(Trunk {
@@ -329,23 +345,9 @@ fn read_trunk(
         codecs,
         media_timeout: media_timeout?,
         max_duration,
-        transfers: transfers?,
+        passing: passing?,
         credentials: credentials?,
     })
-}
-
-/// `true` or `false`; `false` where the file is silent.
-fn read_flag(section: &Section<'_, '_>, key: &'static str, report: &mut Report) -> Option<bool> {
-    let Some(value) = section.optional(key) else {
-        return Some(false);
-    };
-    match value.value {
-        toml::de::DeValue::Boolean(flag) => Some(*flag),
-        _ => {
-            report.add(value.at.clone(), value.mistyped("true or false"));
-            None
-        }
-    }
 }
 
 /// Both or neither; `None` when something is wrong with them.
@@ -384,12 +386,14 @@ fn read_phone(
         .and_then(|text| values::one(&text, report, values::display_name));
     let codecs = read_codecs(section, report);
     let media_timeout = silence::read(section, report);
+    let passing = passing::read(section, report);
     Some(Phone {
         name: name.to_owned(),
         password: password?,
         display_name,
         codecs,
         media_timeout: media_timeout?,
+        passing: passing?,
     })
 }
 

@@ -12,7 +12,7 @@ const MASK: &str = "***";
 const WIDTH: usize = 100;
 
 /// Keys whose values may be shown. Any other key's value may be a password, perhaps under a misspelt key.
-const PUBLIC_KEYS: [&str; 25] = [
+const PUBLIC_KEYS: [&str; 27] = [
     "accept_from",
     "address",
     "admin",
@@ -22,12 +22,14 @@ const PUBLIC_KEYS: [&str; 25] = [
     "fast_path",
     "file",
     "from",
+    "headers",
     "interface",
     "media_from",
     "limits",
     "max_duration",
     "media_ports",
     "media_timeout",
+    "methods",
     "name",
     "network",
     "number",

@@ -152,16 +152,27 @@ impl Dialog {
         }
     }
 
+    /// The peer's URI: From or To of the INVITE.
+    #[must_use]
+    pub fn remote_uri(&self) -> &str {
+        NameAddr::parse(&self.remote).map_or("", |remote| remote.uri())
+    }
+
     /// Begins the next request of ours: start line, Via, Max-Forwards, Route, From, To, Call-ID, CSeq. `via` is a whole
     /// Via value with its branch.
     pub fn request(&mut self, method: Method, via: &str) -> Writer {
+        self.request_named(method.name(), via)
+    }
+
+    /// The same for any token.
+    pub fn request_named(&mut self, method: &str, via: &str) -> Writer {
         self.local_cseq = self.local_cseq.saturating_add(1);
         self.write(method, via, self.local_cseq)
     }
 
     /// Begins the ACK to a 2xx (RFC 3261 13.2.2.4): `cseq` is that of the INVITE.
     pub fn ack(&self, via: &str, cseq: u32) -> Writer {
-        self.write(Method::Ack, via, cseq)
+        self.write(Method::Ack.name(), via, cseq)
     }
 
     /// The Request-URI of what we send next: for the branch.
@@ -186,8 +197,8 @@ impl Dialog {
         Some((address, transport))
     }
 
-    fn write(&self, method: Method, via: &str, cseq: u32) -> Writer {
-        let mut writer = Writer::request(method.name(), self.request_uri())
+    fn write(&self, method: &str, via: &str, cseq: u32) -> Writer {
+        let mut writer = Writer::request(method, self.request_uri())
             .header(Name::Via, via)
             .header(Name::MaxForwards, 70);
         match self.route_set.split_first() {
@@ -215,7 +226,7 @@ impl Dialog {
         };
         writer
             .header(Name::CallId, &self.call_id)
-            .header(Name::CSeq, format_args!("{cseq} {}", method.name()))
+            .header(Name::CSeq, format_args!("{cseq} {method}"))
     }
 }
 

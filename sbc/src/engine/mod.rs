@@ -12,6 +12,7 @@ mod calls;
 mod counters;
 mod event;
 mod input;
+mod introductions;
 mod outside;
 mod receive;
 mod reports;
@@ -48,6 +49,7 @@ use crate::shed::{self, Sources};
 use crate::transaction::{self, ClientId, Hop, Layer, ServerId};
 
 use counters::Counters;
+use introductions::Introductions;
 use reports::{Reports, Subject};
 use subscriptions::Outside;
 
@@ -108,6 +110,7 @@ pub struct Engine {
     /// When each answered INVITE is forgotten, in order.
     answered: BTreeSet<(Instant, ClientId)>,
     outside: Outside,
+    introductions: Introductions,
     flows: BTreeMap<PairId, Flow>,
     reports: Reports,
     draining: bool,
@@ -171,6 +174,7 @@ impl Engine {
             acks: BTreeMap::new(),
             answered: BTreeSet::new(),
             outside: Outside::default(),
+            introductions: Introductions::default(),
             flows: BTreeMap::new(),
             reports: Reports::default(),
             draining: false,
@@ -270,6 +274,7 @@ impl Engine {
             self.answered.first().map(|(at, _)| *at),
             self.reports.poll_timeout(),
             self.outside.poll_timeout(),
+            self.introductions.poll_timeout(),
         ]
         .into_iter()
         .flatten()
@@ -291,6 +296,7 @@ impl Engine {
         self.registrar.handle_timeout(now);
         self.sources.handle_timeout(now);
         self.expire_subscriptions(now);
+        self.introductions.handle_timeout(now);
         self.layer.handle_timeout(now);
         self.pump(now, None);
         // Each once: what is due again at once is due in the next turn.

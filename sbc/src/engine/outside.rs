@@ -6,11 +6,13 @@ use std::time::{Duration, Instant};
 
 use super::receive::Origin;
 use super::subscriptions::{End, Pending, Subscription};
+use super::transfers::peer;
 use super::{Engine, Hop};
 use crate::call::{
-    AGENT, Next, contact, describes_media, next_hop, pass_answer, pass_content, shown, targets,
-    unescaped, via,
+    AGENT, Filter, Next, contact, describes_media, next_hop, pass_answer, pass_content, shown,
+    targets, unescaped, via,
 };
+use crate::config::Peer;
 use crate::dialog::{Dialog, DialogError};
 use crate::routing::{Caller, NoRoute, route};
 use crate::sip::{Message, Method, Name, Uri, Via, Writer};
@@ -97,6 +99,7 @@ impl Engine {
             tag: far_tag,
             call_id,
             trunk: target.trunk,
+            phone: target.phone,
             hop: target.hop,
             dialog: None,
         };
@@ -117,7 +120,9 @@ impl Engine {
         if request.method() != Method::Message {
             writer = writer.header(Name::Contact, contact(&far.hop));
         }
-        let sent = Message::parse(pass_content(request, writer, &far.hop), &Default::default());
+        let peers = [peer(caller, &hop), far.peer()];
+        let filter = Filter::new(&self.config, peers[0], peers[1], far.hop.local.ip());
+        let sent = Message::parse(pass_content(request, writer, &filter), &Default::default());
         let sent = sent.map_err(|_| 513_u16)?;
         let to = far.hop;
         let subscription = is_subscribe.then(|| {
@@ -128,12 +133,20 @@ impl Engine {
                     Caller::Trunk(trunk) => Some(trunk),
                     Caller::Phone(_) => None,
                 },
+                phone,
                 hop,
                 dialog: None,
             };
             self.open_subscription(now, near, far)
         });
-        self.pass(now, to, sent, (id, hop, request.clone()), subscription)
+        self.pass(
+            now,
+            to,
+            sent,
+            (id, hop, request.clone()),
+            peers,
+            subscription,
+        )
     }
 
     fn open_subscription(&mut self, now: Instant, near: End, far: End) -> u64 {
@@ -164,6 +177,7 @@ impl Engine {
         to: Hop,
         sent: Message,
         (id, hop, request): (ServerId, Hop, Message),
+        peers: [Peer; 2],
         subscription: Option<u64>,
     ) -> Result<(), u16> {
         let Ok(client) = self.layer.request(now, to, sent.clone()) else {
@@ -185,6 +199,7 @@ impl Engine {
                 hop,
                 request,
                 sent,
+                peers,
                 subscription,
             },
         );
@@ -260,7 +275,9 @@ impl Engine {
             .request(expected, &via)
             .header(Name::Contact, contact(&to))
             .header(Name::UserAgent, AGENT);
-        let sent = Message::parse(pass_content(request, writer, &to), &Default::default());
+        let peers = [own.peer(), other.peer()];
+        let filter = Filter::new(&config, peers[0], peers[1], to.local.ip());
+        let sent = Message::parse(pass_content(request, writer, &filter), &Default::default());
         let sent = sent.map_err(|_| 513_u16)?;
         if !is_near {
             let (is_over, seconds) = subscription_state(request);
@@ -270,7 +287,7 @@ impl Engine {
             }
         }
         let waiting = (id, hop, request.clone());
-        self.pass(now, to, sent, waiting, Some(number))
+        self.pass(now, to, sent, waiting, peers, Some(number))
     }
 
     /// What the other side says.
@@ -293,7 +310,9 @@ impl Engine {
             }
         }
         let to_tag = to_tag.unwrap_or_else(|| self.tokens.tag());
-        let bytes = pass_answer(&pending.request, &pending.hop, answer, Some(&to_tag));
+        let (hop, [from, to]) = (&pending.hop, pending.peers);
+        let filter = Filter::new(&self.config, to, from, hop.local.ip());
+        let bytes = pass_answer(&pending.request, hop, answer, Some(&to_tag), &filter);
         if let Ok(answer) = Message::parse(bytes, &Default::default()) {
             self.layer.respond(now, pending.id, answer);
         }

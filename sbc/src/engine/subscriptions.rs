@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use super::Hop;
-use crate::config::TrunkId;
+use crate::config::{Peer, PhoneId, TrunkId};
 use crate::dialog::Dialog;
 use crate::sip::Message;
 use crate::transaction::{ClientId, ServerId};
@@ -27,6 +27,8 @@ pub(super) struct Pending {
     pub(super) request: Message,
     /// Ours.
     pub(super) sent: Message,
+    /// Who sent it, and who got it.
+    pub(super) peers: [Peer; 2],
     pub(super) subscription: Option<u64>,
 }
 
@@ -46,8 +48,20 @@ pub(super) struct End {
     pub(super) tag: String,
     pub(super) call_id: String,
     pub(super) trunk: Option<TrunkId>,
+    pub(super) phone: Option<PhoneId>,
     pub(super) hop: Hop,
     pub(super) dialog: Option<Dialog>,
+}
+
+impl End {
+    /// Who is there, as the config knows him.
+    pub(super) fn peer(&self) -> Peer {
+        Peer {
+            trunk: self.trunk,
+            phone: self.phone,
+            network: self.hop.network,
+        }
+    }
 }
 
 impl Outside {

@@ -2,8 +2,10 @@
 
 use std::time::Instant;
 
+use super::introductions::Introduction;
 use super::{CallId, Engine};
-use crate::call::{self, Call, Guest, Lent, Purpose, Replaces};
+use crate::call::{self, Call, Guest, Lent, Named, Purpose, Replaces};
+use crate::config::{Peer, Transfers};
 use crate::media::LegId;
 use crate::routing::Caller;
 use crate::sip::{Message, Name};
@@ -27,6 +29,19 @@ impl Engine {
                 if let Some((home, lent)) = back {
                     self.give_back(now, call, home, lent);
                 }
+            }
+            call::Action::Introduce {
+                replaces,
+                by,
+                to,
+                leg,
+                id,
+                hop,
+                request,
+            } => {
+                let named = self.name_for(now, call, [by, to], replaces);
+                let refer = (leg, id, hop, &request);
+                call.on_introduced(now, &mut self.context(), refer, named);
             }
             call::Action::Return { call: home, leg } => {
                 if let Some(lent) = call.poll_returned() {
@@ -56,6 +71,39 @@ impl Engine {
         Ok((home, slot.call.lend(by, replaces)?))
     }
 
+    /// What a dialog of another call is called towards who is to take it over.
+    fn name_for(
+        &mut self,
+        now: Instant,
+        call: &Call,
+        [by, to]: [Caller; 2],
+        replaces: Replaces,
+    ) -> Result<Named, u16> {
+        let home = self.dialogs.get(&replaces.to_tag).copied();
+        let home = home.filter(|home| *home != call.id()).ok_or(481_u16)?;
+        let slot = self.calls.get(&home).ok_or(481_u16)?;
+        if let Some(known) = slot.call.name_for(by, to, &replaces)? {
+            return Ok(known);
+        }
+        let name = Replaces {
+            call_id: self.tokens.call_id(),
+            to_tag: self.tokens.tag(),
+            from_tag: self.tokens.tag(),
+            early_only: false,
+        };
+        let introduction = Introduction {
+            name: name.clone(),
+            replaces,
+            by,
+            to,
+        };
+        if !self.introductions.add(now, introduction) {
+            self.counters.full("introductions");
+            return Err(500);
+        }
+        Ok(Named::Introduced(name))
+    }
+
     fn give_back(&mut self, now: Instant, call: &mut Call, home: CallId, lent: Lent) {
         if self.calls.contains_key(&home) {
             self.with_call(now, home, |call, cx| call.take_back(now, cx, lent));
@@ -81,15 +129,26 @@ impl Engine {
         hop: Hop,
         message: Message,
     ) {
-        let Some(replaces) = the_one(&message) else {
+        let Some(mut replaces) = the_one(&message) else {
             return self.refuse(now, id, &hop, &message, 400);
         };
-        let may = match caller {
-            Caller::Phone(_) => true,
-            Caller::Trunk(trunk) => self.config.trunk(trunk).transfers,
-        };
-        if !may {
-            return self.refuse(now, id, &hop, &message, 403);
+        let mut instead_of = None;
+        match self.introductions.find(now, &replaces) {
+            // He was referred to it: that he may.
+            Some(known) if known.to == caller => {
+                instead_of = Some(known.by);
+                replaces = Replaces {
+                    early_only: replaces.early_only,
+                    ..known.replaces.clone()
+                };
+            }
+            Some(_) => return self.refuse(now, id, &hop, &message, 403),
+            None => {
+                let passes = self.config.passes(peer(caller, &hop));
+                if passes.transfers == Transfers::No {
+                    return self.refuse(now, id, &hop, &message, 403);
+                }
+            }
         }
         let Some(&call) = self.dialogs.get(&replaces.to_tag) else {
             return self.refuse(now, id, &hop, &message, 481);
@@ -100,6 +159,8 @@ impl Engine {
             id,
             hop,
             invite: message,
+            instead_of,
+            is_answered: false,
         });
         let mut refused = None;
         self.with_call(now, call, |call, cx| {
@@ -109,6 +170,19 @@ impl Engine {
             self.invites.remove(&id);
             self.refuse(now, id, &guest.hop, &guest.invite, code);
         }
+    }
+}
+
+/// Who calls, as the config knows him.
+pub(super) fn peer(caller: Caller, hop: &Hop) -> Peer {
+    let (trunk, phone) = match caller {
+        Caller::Trunk(trunk) => (Some(trunk), None),
+        Caller::Phone(phone) => (None, Some(phone)),
+    };
+    Peer {
+        trunk,
+        phone,
+        network: hop.network,
     }
 }
 

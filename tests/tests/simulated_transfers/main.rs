@@ -6,6 +6,7 @@
 
 mod attended;
 mod blind;
+mod passed;
 mod replaces;
 
 use std::time::Duration;
@@ -77,7 +78,11 @@ const SECOND: Duration = Duration::from_secs(1);
 
 /// Three phones that are registered, two trunks.
 fn street(seed: u64, weather: Weather) -> Street {
-    let mut street = Street::new(CONFIG, seed, weather);
+    peopled(CONFIG, seed, weather)
+}
+
+fn peopled(config: &str, seed: u64, weather: Weather) -> Street {
+    let mut street = Street::new(config, seed, weather);
     for (address, account) in [
         ("10.71.1.11:5061", Some(("6001", "one"))),
         ("10.71.1.12:5062", Some(("6002", "two"))),

@@ -19,7 +19,7 @@ fn a_misspelt_key() {
     assert_eq!(
         errors("[network.a]\n  adress = [\"10.0.0.1\"]\n"),
         "sbc.toml:2:3: error: unknown key `adress` in [network.a], expected `interface`, `address`, `sip`, \
-         `media_ports`, `fast_path`, `media_timeout` or `limits`\n\
+         `media_ports`, `fast_path`, `media_timeout`, `transfers`, `methods`, `headers` or `limits`\n\
          2 |   adress = [\"10.0.0.1\"]\n  \
          |   ^^^^^^\n\
          help: did you mean `address`?"
@@ -242,12 +242,12 @@ fn one_thing_wrong_in_each() {
         ),
         (
             at("", &format!("[trunk.t]\n{trunk}transfers = \"yes\"\n")),
-            "f:6:13: error: transfers: found a string, expected true or false",
+            "f:6:13: error: transfers: found `yes`, expected true, false, \"here\" or \"pass\"",
             "",
         ),
         (
             at("", &format!("[trunk.t]\n{trunk}register = true\n")),
-            "f:6:1: error: unknown key `register` in [trunk.t], expected `network`, `server`, `accept_from`, `media_from`, `codecs`, `media_timeout`, `max_duration`, `transfers`, `username` or `password`",
+            "f:6:1: error: unknown key `register` in [trunk.t], expected `network`, `server`, `accept_from`, `media_from`, `codecs`, `media_timeout`, `max_duration`, `transfers`, `methods`, `headers`, `username` or `password`",
             "",
         ),
         (

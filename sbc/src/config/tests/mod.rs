@@ -254,9 +254,6 @@ fn a_trunk_may_say_how_long_its_calls_last() {
     assert_eq!(four.trunks[0].max_duration, Some(hours));
     let told = "Calls from and to trunk:t end 4h after the answer.";
     assert!(describe(&four).contains(told), "{}", describe(&four));
-    let told = "trunk:t may transfer its calls, to where its routes lead.";
-    assert!(!describe(&four).contains(told));
-    assert!(describe(&config("transfers = true\n").unwrap()).contains(told));
     for wrong in ["\"0s\"", "\"forever\"", "\"366d\""] {
         let error = config(&format!("max_duration = {wrong}\n")).unwrap_err();
         let expected = "expected a duration from `1s` to `365d`, such as `4h`";

@@ -39,6 +39,7 @@ pub(in crate::media) fn config() -> Config {
         media_ports: first..=first + 99,
         fast_path: FastPath::Auto,
         media_timeout: None,
+        passing: Default::default(),
         limits: Limits::default(),
     };
     Config {
