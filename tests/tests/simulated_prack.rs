@@ -86,7 +86,7 @@ fn an_offer_in_a_prack_is_answered_in_its_200() {
 }
 
 #[test]
-fn an_offer_in_a_prack_that_nobody_can_answer_is_refused_and_changes_nothing() {
+fn an_offer_in_a_prack_that_only_moves_the_callers_media_is_answered_here() {
     // The far side speaks no 100rel.
     let steps = [
         Step::says(20, "b", 183, Some(5000)),
@@ -99,7 +99,8 @@ fn an_offer_in_a_prack_that_nobody_can_answer_is_refused_and_changes_nothing() {
     };
     let mut stage = Stage::new(1, Weather::FAIR, plan, vec![Called::new(B, &steps)]);
     stage.run_for(SECOND * 5);
-    assert_eq!(stage.caller.prack_codes, [488]);
+    assert_eq!(stage.caller.prack_codes, [200]);
+    assert_eq!(stage.caller.media().port(), 4010);
     assert!(stage.caller.up.is_some());
     assert!(stage.is_heard(0, "b"));
     stage.rest();

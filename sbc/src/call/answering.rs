@@ -96,12 +96,19 @@ impl Call {
         let early = branch.early.iter().find(|early| early.theirs == theirs);
         // What this dialog has said in a provisional answer holds.
         let said = early.and_then(|early| early.answer.clone());
-        let body = sdp_of(answer);
+        // After an UPDATE its 2xx has nothing more to say of media (RFC 6337 3.1.2).
+        let is_updated = early.is_some_and(|early| early.updated);
+        let body = sdp_of(answer).filter(|_| !is_updated);
         let is_new = body.is_some() && body != said.as_deref();
         let is_told = early.is_some_and(|early| early.told);
         if early.is_some_and(|early| early.settled) || is_told && !is_new {
             return Ok(None);
         }
+        let leg = branch.leg;
+        self.as_invited(now, cx, leg);
+        let Some(branch) = self.branches.get_mut(index) else {
+            return Err(broken("no such leg"));
+        };
         let body = body.or(said.as_deref());
         let sdp = if self.a.offers() {
             match (body, branch.answer.clone()) {
@@ -149,7 +156,7 @@ impl Call {
                 Dialog::uas(&self.a.invite, &tag, cx.tokens.cseq()),
             )
         });
-        let Some((Ok(mut b), Ok(mut a))) = dialogs else {
+        let Some((Ok(mut b), Ok(a))) = dialogs else {
             // Without a Contact or a Route that can be used there is no ACK and no BYE: their timers end it.
             let failure = Failure::own(502, Outcome::Failed, "unusable Contact or Record-Route");
             if let Some(branch) = self.branches.get_mut(index) {
@@ -157,8 +164,7 @@ impl Call {
             }
             return self.give_up(now, cx, failure);
         };
-        self.confirm_early(&mut a);
-        self.a.side.dialog = Some(a);
+        self.a.side.dialog = Some(self.confirmed(a));
         if let Some(early) = self.early_dialog(index, answer) {
             b.goes_on_from(early);
         }
@@ -168,6 +174,8 @@ impl Call {
             branch.side.dialog = Some(b);
             branch.side.session.answered(now, answer);
             branch.side.challenges.passed();
+            cx.remembered
+                .keep(branch.side.trunk, &branch.side.challenges);
             branch.attempt = Attempt::Up;
             late = branch.owes_ack.then_some(branch.leg);
             self.state = State::Up {
@@ -201,6 +209,7 @@ impl Call {
             self.a.side.unacked = Some(unacked);
         }
         self.respond(self.a.id, bytes);
+        self.tell_untold(now, cx);
         let branch = self.branches.get(index);
         self.actions.push_back(Action::Event(Event::CallAnswered {
             call: self.id,

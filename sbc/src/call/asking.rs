@@ -21,7 +21,7 @@ use crate::engine::{Outcome, Party};
 use crate::media::LegId;
 use crate::registrar::Registrar;
 use crate::routing::{Caller, Destination};
-use crate::sip::{Message, Name, Transport, Uri, Writer};
+use crate::sip::{Message, Method, Name, Transport, Uri, Writer};
 use crate::transaction::Hop;
 
 /// How long a destination may ring.
@@ -193,15 +193,16 @@ impl Call {
         };
         self.order_flows();
         let tag = cx.tokens.tag();
-        let invite = self.write_invite(cx, &target, &tag, offer.as_deref(), alone);
+        let mut side = Side::new(target.party, target.trunk, target.media_timeout, target.hop);
+        side.allow = allowed(cx.config, target.peer());
+        side.challenges = cx.remembered.of(target.trunk);
+        let invite = self.write_invite(cx, &target, &mut side, &tag, offer.as_deref(), alone);
         let Ok(invite) = Message::parse(invite, &Default::default()) else {
             self.media.end_leg(now, cx.ports, leg);
             self.order_flows();
             let reason = "the INVITE is too large once it is ours";
             return Err(Failure::own(513, Outcome::Failed, reason));
         };
-        let mut side = Side::new(target.party, target.trunk, target.media_timeout, target.hop);
-        side.allow = allowed(cx.config, target.peer());
         side.sent = offer;
         let attempt = Attempt::Calling { cancel: false };
         self.branches.push(Branch {
@@ -223,6 +224,7 @@ impl Call {
         &self,
         cx: &mut Context<'_>,
         target: &Target<'_>,
+        side: &mut Side,
         tag: &str,
         offer: Option<&[u8]>,
         alone: bool,
@@ -255,6 +257,7 @@ impl Call {
             .header(Name::Allow, allowed(cx.config, target.peer()))
             .header(Name::UserAgent, AGENT);
         let writer = Session::new().ask(writer);
+        let writer = side.authorize(cx, Method::Invite, &target.uri, writer);
         // A reliable provisional answer to an INVITE without an offer makes one, and its PRACK answers it: the caller has to do
         // as much, and one such offer at a time is what he can have.
         let writer = match offer.is_some() || alone && self.a.provisionals.is_possible() {

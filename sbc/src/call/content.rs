@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use bytes::Bytes;
 
+use super::dialog_info::rehomed_call_ids;
 use super::filter::{Filter, Verdict};
 use super::hiding::Hidden;
 use crate::sip::{Message, Method, Name, Writer, reason_phrase};
@@ -46,7 +47,8 @@ pub(super) fn pass_content_as(
             writer.body(kind, &fragment(message.body(), &hidden, filter.home))
         }
         Method::Notify | Method::Publish => {
-            writer.body(kind, &rehomed(message.body(), filter.home))
+            let body = rehomed(message.body(), filter.home);
+            writer.body(kind, &rehomed_call_ids(&body, filter.home))
         }
         _ => writer.body(kind, message.body()),
     }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 
+use super::credentials::Remembered;
 use crate::config::{Codec, Config, NetworkId, Trunk};
 use crate::dialog::Tokens;
 use crate::media::{End, Fallback, NetworkPath, Ports};
@@ -34,6 +35,8 @@ pub struct Context<'a> {
     pub registrar: &'a Registrar,
     /// What the shells found out about this machine.
     pub host: &'a Host,
+    /// What trunks have asked for.
+    pub remembered: &'a mut Remembered,
 }
 
 /// What the shells found out about this machine.

@@ -1,5 +1,6 @@
 //! What a trunk is told that asks for a password (RFC 3261 22, RFC 7616): the one that the config has for it.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use smallvec::SmallVec;
@@ -10,6 +11,7 @@ use super::io::{Action, Purpose};
 use super::legs::Attempt;
 use super::machine::{Call, State};
 use super::side::{Side, via};
+use crate::config::TrunkId;
 use crate::engine::Outcome;
 use crate::media::LegId;
 use crate::sip::digest::{Asked, DigestError};
@@ -22,11 +24,19 @@ const MAX_REALMS: usize = 3;
 const MAX_STALE: u8 = 3;
 
 /// What one side has asked so far.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Challenges {
     known: SmallVec<[Challenge; 1]>,
 }
 
+/// What each trunk has asked last, and was answered right: its next call says so at once. As many as there are trunks, each with so
+/// many realms as a call may have.
+#[derive(Default)]
+pub struct Remembered {
+    trunks: BTreeMap<TrunkId, Challenges>,
+}
+
+#[derive(Clone)]
 struct Challenge {
     /// The field's value.
     value: String,
@@ -140,6 +150,59 @@ impl Challenges {
     }
 }
 
+impl Remembered {
+    /// What a new call to this trunk begins with.
+    pub(super) fn of(&self, trunk: Option<TrunkId>) -> Challenges {
+        let known = trunk.and_then(|trunk| self.trunks.get(&trunk));
+        known.cloned().unwrap_or_default()
+    }
+
+    /// A request with these has been taken.
+    pub(super) fn keep(&mut self, trunk: Option<TrunkId>, taken: &Challenges) {
+        let Some(trunk) = trunk.filter(|_| taken.known.iter().any(|known| known.count > 0)) else {
+            return;
+        };
+        let kept = self.trunks.entry(trunk).or_default();
+        for new in taken.known.iter().filter(|known| known.count > 0) {
+            let room = MAX_REALMS.saturating_sub(kept.known.len());
+            match kept.known.iter_mut().find(|old| old.is_alike(new)) {
+                // Its count goes on for all calls together.
+                Some(old) if old.value == new.value => {}
+                Some(old) => *old = new.clone(),
+                None if room > 0 => kept.known.push(new.clone()),
+                None => {}
+            }
+        }
+    }
+
+    /// The trunk asks anew: what it asked before is worth nothing.
+    pub(super) fn forget(&mut self, trunk: Option<TrunkId>) {
+        if let Some(trunk) = trunk {
+            self.trunks.remove(&trunk);
+        }
+    }
+
+    /// How often a nonce that is kept has been used, this time included; `None`: it is not kept.
+    fn count(&mut self, trunk: Option<TrunkId>, used: &Challenge) -> Option<u32> {
+        let kept = self.trunks.get_mut(&trunk?)?;
+        let is_it =
+            |kept: &&mut Challenge| kept.by_proxy == used.by_proxy && kept.value == used.value;
+        let kept = kept.known.iter_mut().find(is_it)?;
+        kept.count = kept.count.saturating_add(1);
+        Some(kept.count)
+    }
+}
+
+impl Challenge {
+    /// Both are for the same realm, of the same one.
+    fn is_alike(&self, other: &Challenge) -> bool {
+        let realms =
+            [self, other].map(|one| Asked::parse(&one.value).ok().map(|asked| asked.realm));
+        let [one, two] = realms;
+        self.by_proxy == other.by_proxy && one == two
+    }
+}
+
 impl Side {
     /// Adds to a request of ours what this side has asked for.
     pub(super) fn authorize(
@@ -171,7 +234,9 @@ impl Side {
             let Ok(asked) = Asked::parse(&challenge.value) else {
                 continue;
             };
-            challenge.count = challenge.count.saturating_add(1);
+            // Each use of a nonce has a number of its own, whichever call it is for (RFC 7616 3.4).
+            let shared = cx.remembered.count(self.trunk, challenge);
+            challenge.count = shared.unwrap_or_else(|| challenge.count.saturating_add(1));
             let name = match challenge.by_proxy {
                 true => Name::ProxyAuthorization,
                 false => Name::Authorization,
@@ -221,6 +286,7 @@ impl Call {
         let Some(trunk) = trunk.filter(|_| is_open && branch.is_ringing()) else {
             return self.on_branch_failed(now, cx, leg, Failure::answer(leg, answer));
         };
+        cx.remembered.forget(branch.side.trunk);
         let (name, code) = (&trunk.name, answer.code().unwrap_or_default());
         let why = match &trunk.credentials {
             Some(_) => branch.side.challenges.take(answer).err().map(|why| {
@@ -295,7 +361,7 @@ pub(super) fn has_credentials(request: &Message) -> bool {
 }
 
 /// The credentials of one request of ours in another.
-pub(super) fn copy_credentials(from: &Message, mut writer: Writer) -> Writer {
+pub(crate) fn copy_credentials(from: &Message, mut writer: Writer) -> Writer {
     for field in from.fields() {
         if matches!(field.name, Name::Authorization | Name::ProxyAuthorization) {
             writer = writer.copy(field);

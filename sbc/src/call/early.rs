@@ -39,6 +39,18 @@ pub(super) struct Early {
     pub(super) told: bool,
     /// It made the offer, and has got its answer with a PRACK.
     pub(super) settled: bool,
+    /// A's dialog of it, once there was a request in it.
+    pub(super) near: Option<Dialog>,
+    /// The first provisional answer that wanted a PRACK and described its media.
+    pub(super) described: Option<u32>,
+    /// The number of the PRACK to that one.
+    pub(super) agreeing: Option<u32>,
+    /// That PRACK was answered: offer and answer are through with each other there, and either side may make another offer (RFC 3311 5.1).
+    pub(super) agreed: bool,
+    /// PRACKs of ours that have no final answer.
+    pub(super) unanswered: u8,
+    /// What was agreed on has been changed since.
+    pub(super) updated: bool,
 }
 
 impl Call {
@@ -68,6 +80,9 @@ impl Call {
         let is_ringing = matches!(self.state, State::Ringing { .. });
         if code == 100 || !is_ringing || self.is_taken() {
             return;
+        }
+        if let Some(branch) = self.branches.get_mut(index) {
+            branch.side.session.learn(answer);
         }
         let theirs = answer.to().tag().unwrap_or_default();
         if code == 199 && self.early(leg, theirs).is_none() {
@@ -161,6 +176,12 @@ impl Call {
             rseq: None,
             told: false,
             settled: false,
+            near: None,
+            described: None,
+            agreeing: None,
+            agreed: false,
+            unanswered: 0,
+            updated: false,
         });
         self.open_tag(&ours);
         Some(ours)
@@ -174,7 +195,9 @@ impl Call {
 
     /// Whether this is the one after the last of its dialog: copies are not new, and gaps are filled by their sender (RFC 3262 4).
     fn comes_next(&mut self, index: usize, rseq: u32, answer: &Message) -> bool {
-        let Some(branch) = self.branches.get_mut(index) else {
+        // Its PRACK could overtake an UPDATE of ours: to its sender it is lost, and comes again.
+        let is_updating = self.is_updating_a_callee();
+        let Some(branch) = self.branches.get_mut(index).filter(|_| !is_updating) else {
             return false;
         };
         let theirs = answer.to().tag().unwrap_or_default();
@@ -192,6 +215,9 @@ impl Call {
             early.dialog = Dialog::uac(&branch.invite, answer).ok();
         }
         early.rseq = Some(rseq);
+        if sdp_of(answer).is_some() {
+            early.described.get_or_insert(rseq);
+        }
         early.dialog.is_some()
     }
 
@@ -217,6 +243,13 @@ impl Call {
             early.answer = Some(Bytes::copy_from_slice(body));
             early.unheard = Some(answer.clone());
             return None;
+        }
+        if self.early(leg, theirs)?.updated {
+            // It said so before something else was agreed on.
+            return None;
+        }
+        if self.a.hears.is_none() {
+            self.as_invited(now, cx, leg);
         }
         let sdp = self.take_answer(now, cx, index, theirs, body).ok()?;
         let body = Bytes::copy_from_slice(body);
@@ -279,6 +312,7 @@ impl Call {
         }
         let is_heard = |(of, tag): &mut (LegId, String)| *of == leg && tag == theirs;
         if self.a.hears.take_if(is_heard).is_some() {
+            self.drop_update(481);
             self.hear_another(now, cx);
         }
     }

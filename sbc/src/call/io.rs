@@ -18,6 +18,8 @@ pub enum Purpose {
     Cancel(LegId),
     /// The PRACK to a provisional answer of it.
     Prack(LegId),
+    /// An offer in an early dialog of this leg, relayed from the other one.
+    Update(LegId),
     /// The end of a leg.
     Bye(LegId),
     /// A re-INVITE or UPDATE to this leg, relayed from the other one.

@@ -6,7 +6,6 @@ use super::early::Early;
 use super::reliable::Provisionals;
 use super::side::{Side, Why};
 use crate::config::PhoneId;
-use crate::dialog::Dialog;
 use crate::media::{End, LegId};
 use crate::routing::Destination;
 use crate::sip::Message;
@@ -20,8 +19,6 @@ pub(super) struct Incoming {
     pub(super) invite: Message,
     /// Tags of ours in dialogs, early ones too.
     pub(super) tags: Vec<String>,
-    /// Early dialogs that requests of ours have gone in.
-    pub(super) early: Vec<Dialog>,
     pub(super) end: End,
     /// Provisional answers that want a PRACK of his.
     pub(super) provisionals: Provisionals,

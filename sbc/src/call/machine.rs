@@ -165,7 +165,6 @@ impl Call {
                 hears: None,
                 invite: message,
                 tags: Vec::new(),
-                early: Vec::new(),
             },
             branches: Vec::new(),
             media: CallMedia::new(),
@@ -249,6 +248,18 @@ impl Call {
             | Input::Full {
                 purpose: Purpose::Prack(leg),
             } => self.on_prack_failed(now, cx, leg),
+            Input::Response {
+                purpose: Purpose::Update(leg),
+                message,
+                ..
+            } => self.on_update_answer(now, cx, leg, Some(&message)),
+            Input::Failed {
+                purpose: Purpose::Update(leg),
+                ..
+            }
+            | Input::Full {
+                purpose: Purpose::Update(leg),
+            } => self.on_update_answer(now, cx, leg, None),
             // The INVITE's own transaction tells how it ends.
             Input::Response {
                 purpose: Purpose::Cancel(_) | Purpose::CancelRelay(_),

@@ -169,12 +169,12 @@ impl Call {
             Method::Options => {
                 self.reply(id, hop, request, 200, None);
             }
-            // It offers nothing (RFC 3311 5.1).
-            Method::Update if request.body().is_empty() => {
-                self.reply(id, hop, request, 200, None);
+            Method::Update => {
+                let request = request.clone();
+                self.on_early_update(now, cx, Origin { id, hop, request });
             }
-            // RFC 3311 5.2: his own offer has no answer yet, or ours has none, or is still to be made.
-            Method::Invite | Method::Update => {
+            // RFC 3261 14.2: his own offer has no answer yet, or ours has none, or is still to be made.
+            Method::Invite => {
                 let has_offered = is_of_a && self.a.side.received.is_some();
                 let origin = Origin {
                     id,

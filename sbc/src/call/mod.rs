@@ -1,11 +1,11 @@
 //! The B2BUA: a call is one A leg and many B legs, each a SIP user agent of its own (RFC 3261 6): nothing of one side's
 //! addresses shows on the other. `machine` has the call and its verbs, `legs` its legs, `parties` who is in it; `asking` opens B legs, `answering` takes what they
-//! say, `early` what they say before anybody takes the call, `reliable` provisional answers that want A's PRACK, `prack` ours,
+//! say, `early` what they say before anybody takes the call, `reliable` provisional answers that want A's PRACK, `prack` ours, `update` offers before anybody takes the call,
 //! `credentials` what a trunk is told that asks for a password, `redirect` where a 3xx may lead, `midcall` what comes inside dialogs,
 //! `relay` what of it changes media, `late` what comes in an ACK or an answer, `session` and `refresh` the session timers;
-//! `passing` what goes to the other party, `transfer` and `replacing` exchange a party for another, `target` calls one, `guest` makes an offer to who calls without one, `rejoin` offers what that takes,
+//! `passing` what goes to the other party, `transfer` and `replacing` exchange a party for another, `target` calls one, `pickup` lets one in while it rings, `guest` makes an offer to who calls without one, `rejoin` offers what that takes,
 //! `referral` tells who asked for it, `referring` passes a REFER on; `way` which dialog something goes on in, `effects` what a refusal is the end of; `ending` the ends, `silence` that of media; `hiding` decides what of a header tells too much, `filter` which pass by the config, `content` what else of a
-//! message that is passed on.
+//! message that is passed on, `dialog_info` what of it names dialogs.
 //!
 //! L1: imports L0, and of L1 [`crate::dialog`], [`crate::media`], [`crate::registrar`], [`crate::routing`], and the plain
 //! data of [`crate::transaction`] and [`crate::engine`].
@@ -15,6 +15,7 @@ mod asking;
 mod content;
 mod context;
 mod credentials;
+mod dialog_info;
 mod early;
 mod effects;
 mod ending;
@@ -27,8 +28,10 @@ mod late;
 mod legs;
 mod machine;
 mod midcall;
+mod mirror;
 mod parties;
 mod passing;
+mod pickup;
 mod prack;
 mod redirect;
 mod referral;
@@ -44,11 +47,14 @@ mod side;
 mod silence;
 mod target;
 mod transfer;
+mod update;
 mod way;
 
 pub(crate) use asking::{Next, shown, targets};
 pub use content::{describes_media, pass_content};
 pub use context::{AGENT, ALLOW, Context, Host, SUPPORTED, local_address};
+pub use credentials::Remembered;
+pub(crate) use credentials::copy_credentials;
 pub use filter::Filter;
 pub use io::{Action, Input, Purpose};
 pub use machine::{Call, Invitation, LEG_A};

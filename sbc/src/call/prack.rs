@@ -86,13 +86,17 @@ impl Call {
         let Some(debt) = debt else {
             return;
         };
+        let offers = self.a.offers();
         let Some(branch) = self.branch(debt.leg).filter(|branch| branch.is_ringing()) else {
             return;
         };
         let number = branch.invite.cseq().number;
         let mut earlies = branch.early.iter_mut();
         let early = earlies.find(|early| early.theirs == debt.theirs);
-        let Some(dialog) = early.and_then(|early| early.dialog.as_mut()) else {
+        let Some(early) = early else {
+            return;
+        };
+        let Some(dialog) = early.dialog.as_mut() else {
             return;
         };
         let hop = branch.side.next_hop(cx, dialog);
@@ -107,6 +111,10 @@ impl Call {
             Some(sdp) => writer.body("application/sdp", sdp),
             None => writer.finish(),
         };
+        if early.described == Some(debt.rseq) && (offers || sdp.is_some()) {
+            early.agreeing = Some(dialog.local_cseq());
+        }
+        early.unanswered = early.unanswered.saturating_add(1);
         if let Ok(message) = Message::parse(bytes, &Default::default()) {
             self.actions.push_back(Action::Request {
                 purpose: Purpose::Prack(debt.leg),
@@ -129,6 +137,10 @@ impl Call {
         let is_it = |exchange: &mut Exchange| exchange.leg == leg && exchange.cseq == cseq;
         if code < 200 {
             return;
+        }
+        if let Some(early) = self.early(leg, answer.to().tag().unwrap_or_default()) {
+            early.unanswered = early.unanswered.saturating_sub(1);
+            early.agreed |= code < 300 && early.agreeing == Some(cseq);
         }
         let Some(exchange) = self.a.provisionals.exchange.take_if(is_it) else {
             return;
@@ -164,6 +176,9 @@ impl Call {
 
     /// No answer came to a PRACK of ours. How the INVITE ends its own transaction tells.
     pub(super) fn on_prack_failed(&mut self, now: Instant, cx: &mut Context<'_>, leg: LegId) {
+        for early in self.branch(leg).into_iter().flat_map(|b| &mut b.early) {
+            early.unanswered = early.unanswered.saturating_sub(1);
+        }
         let is_it = |exchange: &mut Exchange| exchange.leg == leg;
         if let Some(exchange) = self.a.provisionals.exchange.take_if(is_it) {
             self.refuse(exchange.id, exchange.hop, &exchange.request, 488);

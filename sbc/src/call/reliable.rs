@@ -16,7 +16,9 @@ use super::io::Action;
 use super::legs::Attempt;
 use super::machine::{Call, LEG_A, State};
 use super::prack::{Debt, Exchange};
+use super::relay::Origin;
 use super::side::{T1, T1_64};
+use super::update::EarlyOffer;
 use crate::engine::Outcome;
 use crate::media::LegId;
 use crate::sip::{Message, Method, Name};
@@ -42,6 +44,10 @@ pub(super) struct Provisionals {
     support: Support,
     open: Option<Open>,
     waiting: VecDeque<Said>,
+    /// An offer in an UPDATE of one side's, which went to the other with ours.
+    pub(super) update: Option<EarlyOffer>,
+    /// Whose offer was answered here, and is news for the other side once the call is up.
+    pub(super) untold: Option<LegId>,
     /// The last number under each of our tags: to A each is an agent of its own.
     last: Vec<(String, u32)>,
     /// Open when the final answer went out: its PRACK may still come (RFC 3262 3).
@@ -87,6 +93,8 @@ impl Provisionals {
             },
             open: None,
             waiting: VecDeque::new(),
+            update: None,
+            untold: None,
             last: Vec::new(),
             outstanding: None,
             exchange: None,
@@ -323,8 +331,12 @@ impl Call {
             (Some(_), None) if made_offer => {
                 self.reply(id, hop, request, 200, None);
             }
-            // Nobody to answer it: B has no PRACK to come, and its dialog takes no other offer yet.
-            (Some(_), None) => self.refuse(id, hop, request, 488),
+            // No PRACK of ours waits for it: an UPDATE takes it there, or it is answered here.
+            (Some(_), None) => {
+                let request = request.clone();
+                let origin = Origin { id, hop, request };
+                self.offer_by_prack(now, cx, &open.said.ours, origin);
+            }
         }
         self.go_on(now, cx);
     }
@@ -354,7 +366,8 @@ impl Call {
         }
         let open = self.a.provisionals.open.as_ref();
         let has_sdp = open.is_some_and(|open| open.said.sdp.is_some());
-        if !has_sdp && self.a.provisionals.exchange.is_none() {
+        let provisionals = &self.a.provisionals;
+        if !has_sdp && provisionals.exchange.is_none() && provisionals.update.is_none() {
             return false;
         }
         self.a.provisionals.held = Some((leg, answer.clone()));
@@ -371,7 +384,16 @@ impl Call {
     }
 
     fn is_answering_early(&self) -> bool {
-        self.a.provisionals.open.is_some() || self.a.provisionals.exchange.is_some()
+        let provisionals = &self.a.provisionals;
+        provisionals.open.is_some()
+            || provisionals.exchange.is_some()
+            || provisionals.update.is_some()
+    }
+
+    /// Whether a provisional answer that describes media waits for A's PRACK.
+    pub(super) fn owes_prack(&self) -> bool {
+        let open = self.a.provisionals.open.as_ref();
+        open.is_some_and(|open| open.said.sdp.is_some())
     }
 
     /// The way is free for the 2xx, or for the next one.
@@ -400,6 +422,10 @@ impl Call {
         if let Some(exchange) = provisionals.exchange.take_if(is_its) {
             self.refuse(exchange.id, exchange.hop, &exchange.request, 488);
         }
+        let update = self.a.provisionals.update.as_ref();
+        if update.is_some_and(|update| update.is_of(leg)) {
+            self.drop_update(481);
+        }
     }
 
     /// The final answer goes out: what is open is not sent again, but its PRACK may come.
@@ -417,6 +443,7 @@ impl Call {
         if let Some(exchange) = self.a.provisionals.exchange.take() {
             self.refuse(exchange.id, exchange.hop, &exchange.request, 487);
         }
+        self.drop_update(487);
         let Some((leg, answer)) = self.a.provisionals.held.take() else {
             return;
         };

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::dialog_info::is_same_call;
 use crate::dialog::Dialog;
 use crate::sip::{Name, Uri};
 
@@ -59,9 +60,14 @@ impl Replaces {
         Some(Replaces::parse(&unescaped(value)))
     }
 
+    /// Whether it names a dialog with this Call-ID.
+    pub(super) fn is_of_call(&self, call_id: &str) -> bool {
+        is_same_call(&self.call_id, call_id)
+    }
+
     /// Whether it names this dialog of ours.
     pub(super) fn names(&self, dialog: &Dialog) -> bool {
-        dialog.call_id() == self.call_id
+        self.is_of_call(dialog.call_id())
             && dialog.local_tag() == self.to_tag
             && dialog.remote_tag() == self.from_tag
     }

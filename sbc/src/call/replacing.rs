@@ -61,6 +61,55 @@ pub struct Guest {
     pub is_answered: bool,
 }
 
+impl Guest {
+    /// The leg that he becomes, with what he has said.
+    pub(super) fn branch(
+        &self,
+        cx: &Context<'_>,
+        leg: LegId,
+        dialog: Dialog,
+        said: Option<Bytes>,
+    ) -> Branch {
+        let hop = self.hop;
+        let (party, trunk, phone, codecs, timeout) = match self.caller {
+            Caller::Trunk(id) => {
+                let trunk = cx.config.trunk(id);
+                let timeout = cx.config.trunk_media_timeout(id);
+                (Party::Trunk(id), Some(id), None, &trunk.codecs, timeout)
+            }
+            Caller::Phone(id) => {
+                let phone = cx.config.phone(id);
+                let timeout = cx.config.phone_media_timeout(id, hop.network);
+                (
+                    Party::Phones(hop.network),
+                    None,
+                    Some(id),
+                    &phone.codecs,
+                    timeout,
+                )
+            }
+        };
+        let end = cx
+            .host
+            .end(&hop, trunk.map(|id| cx.config.trunk(id)), codecs);
+        let mut side = Side::new(party, trunk, timeout, hop);
+        side.allow = allowed(
+            cx.config,
+            Peer {
+                trunk,
+                phone,
+                network: hop.network,
+            },
+        );
+        side.dialog = Some(dialog);
+        side.received = said;
+        Branch {
+            phone,
+            ..Branch::new(leg, side, self.invite.clone(), Attempt::Up, end)
+        }
+    }
+}
+
 impl Call {
     /// Lends a leg to another call: that of whom `by` talks to in the dialog named, if that is one of his.
     ///
@@ -270,6 +319,9 @@ impl Call {
         replaces: &Replaces,
         guest: Box<Guest>,
     ) -> Result<(), (u16, Box<Guest>)> {
+        if let Some(rings) = self.ringing_named(replaces) {
+            return self.pick_up(now, cx, rings, guest);
+        }
         let Some(leaves) = self.leg_named(replaces) else {
             return Err((481, guest));
         };
@@ -302,43 +354,8 @@ impl Call {
         let Some(leg) = self.next_leg() else {
             return Err((503, guest));
         };
-        let hop = guest.hop;
-        let (party, trunk, phone, codecs, timeout) = match guest.caller {
-            Caller::Trunk(id) => {
-                let trunk = cx.config.trunk(id);
-                let timeout = cx.config.trunk_media_timeout(id);
-                (Party::Trunk(id), Some(id), None, &trunk.codecs, timeout)
-            }
-            Caller::Phone(id) => {
-                let phone = cx.config.phone(id);
-                let timeout = cx.config.phone_media_timeout(id, hop.network);
-                (
-                    Party::Phones(hop.network),
-                    None,
-                    Some(id),
-                    &phone.codecs,
-                    timeout,
-                )
-            }
-        };
-        let end = cx
-            .host
-            .end(&hop, trunk.map(|id| cx.config.trunk(id)), codecs);
-        let mut side = Side::new(party, trunk, timeout, hop);
-        side.allow = allowed(
-            cx.config,
-            Peer {
-                trunk,
-                phone,
-                network: hop.network,
-            },
-        );
-        side.dialog = Some(dialog);
-        side.received.clone_from(&said);
-        self.branches.push(Branch {
-            phone,
-            ..Branch::new(leg, side, guest.invite.clone(), Attempt::Up, end)
-        });
+        let branch = guest.branch(cx, leg, dialog, said.clone());
+        self.branches.push(branch);
         self.actions.push_back(Action::Open(tag));
         self.guests.push(guest.id);
         self.transfer = Some(Transfer {

@@ -21,7 +21,7 @@ use crate::dialog::Dialog;
 use crate::engine::Outcome;
 use crate::media::LegId;
 use crate::routing::Destination;
-use crate::sip::{Message, Name, Writer};
+use crate::sip::{Message, Method, Name, Writer};
 use crate::transaction::Hop;
 
 /// A target that is called.
@@ -139,14 +139,16 @@ impl Call {
             .map_err(|refused| Failure::media(&refused))?;
         self.order_flows();
         let tag = cx.tokens.tag();
-        let invite = self.write_target_invite(cx, &target, [stays, leaves], &tag, &offer);
+        let mut side = Side::new(target.party, target.trunk, target.media_timeout, target.hop);
+        side.allow = allowed(cx.config, target.peer());
+        side.challenges = cx.remembered.of(target.trunk);
+        let parties = [stays, leaves];
+        let invite = self.write_target_invite(cx, &target, &mut side, parties, &tag, &offer);
         let Ok(invite) = Message::parse(invite, &Default::default()) else {
             self.media.end_leg(now, cx.ports, leg);
             self.order_flows();
             return Err(broken("the INVITE is too large once it is ours"));
         };
-        let mut side = Side::new(target.party, target.trunk, target.media_timeout, target.hop);
-        side.allow = allowed(cx.config, target.peer());
         side.sent = Some(offer);
         let hop = target.hop;
         let attempt = Attempt::Calling { cancel: false };
@@ -170,6 +172,7 @@ impl Call {
         &mut self,
         cx: &mut Context<'_>,
         target: &Target<'_>,
+        side: &mut Side,
         [stays, leaves]: [LegId; 2],
         tag: &str,
         offer: &[u8],
@@ -193,7 +196,9 @@ impl Call {
             // Who he is we know; what he says of himself may name his side (RFC 3892).
             .header(Name::ReferredBy, self.shown(cx, leaves, hop))
             .header(Name::UserAgent, AGENT);
-        Session::new().ask(writer).body("application/sdp", offer)
+        let writer = Session::new().ask(writer);
+        side.authorize(cx, Method::Invite, &target.uri, writer)
+            .body("application/sdp", offer)
     }
 
     /// A party as another one may see it.
@@ -235,6 +240,8 @@ impl Call {
         branch.side.received = Some(body.clone());
         branch.side.session.answered(now, answer);
         branch.side.challenges.passed();
+        cx.remembered
+            .keep(branch.side.trunk, &branch.side.challenges);
         branch.attempt = Attempt::Up;
         self.acknowledge(cx, index, None);
         self.call_off_targets(

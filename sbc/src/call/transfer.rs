@@ -19,7 +19,7 @@ use super::target::Blind;
 use crate::config::Transfers;
 use crate::engine::{Event, Outcome};
 use crate::media::LegId;
-use crate::routing::{NoRoute, route};
+use crate::routing::{Caller, NoRoute, route};
 use crate::sip::{Message, Method, Name, NameAddr, Uri, reason_phrase, response_to};
 use crate::transaction::{Hop, ServerId};
 
@@ -90,11 +90,29 @@ impl Call {
                 });
             }
         };
-        let destinations = match route(cx.config, by, &number) {
-            Ok(decision) => decision.destinations.into_iter().collect(),
-            Err(NoRoute::Caller | NoRoute::Number) => return self.refuse(id, hop, request, 403),
-            Err(NoRoute::Phone(_)) => return self.refuse(id, hop, request, 404),
+        self.refer_to(now, cx, by, (leg, id, hop, request), number);
+    }
+
+    /// Calls this number for the party that stays; `false`: who asked may not, or nobody is there.
+    pub fn refer_to(
+        &mut self,
+        now: Instant,
+        cx: &mut Context<'_>,
+        by: Caller,
+        (leg, id, hop, request): (LegId, ServerId, Hop, &Message),
+        number: String,
+    ) -> bool {
+        let decision = route(cx.config, by, &number);
+        let (Ok(decision), Some(stays)) = (&decision, self.opposite(leg)) else {
+            let code = match decision {
+                Err(NoRoute::Caller | NoRoute::Number) => 403,
+                Err(NoRoute::Phone(_)) => 404,
+                Ok(_) => 481,
+            };
+            self.refuse(id, hop, request, code);
+            return false;
         };
+        let destinations = decision.destinations.iter().copied().collect();
         self.accept_refer(cx, leg, id, hop, request);
         self.transfer = Some(Transfer {
             leaves: leg,
@@ -103,6 +121,7 @@ impl Call {
             how: How::Blind(Blind::new(now, number, destinations)),
         });
         self.ask_next_target(now, cx);
+        true
     }
 
     /// 202, and the first NOTIFY.

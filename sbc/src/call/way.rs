@@ -76,11 +76,8 @@ impl Call {
                 known.or_else(|| Dialog::uac(&branch.invite, &said?).ok())
             }
             Way::Waiting(ours) => {
-                let known = self.a.early.iter().position(|d| d.local_tag() == ours);
-                match known {
-                    Some(index) => Some(self.a.early.swap_remove(index)),
-                    None => Dialog::uas(&self.a.invite, ours, cx.tokens.cseq()).ok(),
-                }
+                let known = self.near_dialog(ours);
+                known.or_else(|| Dialog::uas(&self.a.invite, ours, cx.tokens.cseq()).ok())
             }
         }
     }
@@ -97,22 +94,23 @@ impl Call {
                     early.dialog = Some(dialog);
                 }
             }
-            Way::Waiting(_) => self.a.early.push(dialog),
+            Way::Waiting(ours) => {
+                let earlies = self.branches.iter_mut().flat_map(|b| &mut b.early);
+                if let Some(early) = earlies.into_iter().find(|early| early.ours == *ours) {
+                    early.near = Some(dialog);
+                }
+            }
         }
     }
 
-    /// A's early dialog that a 2xx confirms: its numbers go on.
-    pub(super) fn confirm_early(&mut self, dialog: &mut Dialog) {
-        let tag = dialog.local_tag().to_owned();
-        for early in self.a.early.drain(..) {
-            if early.local_tag() == tag {
-                dialog.goes_on_from(&early);
-            }
-        }
+    /// A's dialog that a 2xx confirms: with all that has happened in it while it was early.
+    pub(super) fn confirmed(&mut self, dialog: Dialog) -> Dialog {
+        let early = self.near_dialog(dialog.local_tag());
         for branch in &mut self.branches {
             for early in &mut branch.early {
                 early.said = None;
             }
         }
+        early.unwrap_or(dialog)
     }
 }

@@ -216,10 +216,7 @@ pub(super) fn read(section: &Section<'_, '_>, report: &mut Report) -> Option<Pas
     let headers = names(section, "headers", "header", report);
     Some(Passing {
         transfers: transfers?,
-        methods: match methods? {
-            Some(texts) => Some(values::each(&texts, report, method)),
-            None => None,
-        },
+        methods: methods?.map(|texts| values::each(&texts, report, method)),
         headers: headers?.map(|texts| read_headers(&texts, report)),
     })
 }

@@ -72,6 +72,7 @@ impl Engine {
             ports: &mut self.ports,
             registrar: &self.registrar,
             host: &self.host,
+            remembered: &mut self.remembered,
         }
     }
 

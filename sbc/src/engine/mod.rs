@@ -11,6 +11,7 @@ mod action;
 mod calls;
 mod counters;
 mod event;
+mod forks;
 mod input;
 mod introductions;
 mod outside;
@@ -40,7 +41,7 @@ pub use input::{FlowFailure, Input};
 pub use stats::{Histogram, JitterHistogram, MessageLabels, Outcome, Party, Stats};
 pub use view::{FlowOwner, FlowView};
 
-use crate::call::{self, Call, Host, Purpose};
+use crate::call::{self, Call, Host, Purpose, Remembered};
 use crate::config::{Config, NetworkId};
 use crate::dialog::Tokens;
 use crate::media::{FlowReport, PairId, PortCommand, Ports};
@@ -94,6 +95,7 @@ pub struct Engine {
     sources: Sources,
     ports: Ports,
     host: Host,
+    remembered: Remembered,
     calls: BTreeMap<CallId, Box<Slot>>,
     next_call: u64,
     timers: BTreeSet<(Instant, CallId)>,
@@ -164,6 +166,7 @@ impl Engine {
             ports: Ports::new(&config, seed()),
             config,
             host: Host::default(),
+            remembered: Remembered::default(),
             calls: BTreeMap::new(),
             next_call: 1,
             timers: BTreeSet::new(),

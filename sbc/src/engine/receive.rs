@@ -231,6 +231,9 @@ impl Engine {
             if self.repeat_ack(id, &message) {
                 return;
             }
+            if !self.calls.contains_key(&call) {
+                return self.dismiss_fork(now, id, &message);
+            }
             self.acks.entry(id).or_insert_with(|| {
                 self.answered.insert((now + super::REPEATS, id));
                 Vec::new()

@@ -23,8 +23,15 @@ impl Engine {
                 hop,
                 request,
             } => {
-                let lent = self.borrow(call, by, &replaces);
                 let refer = (leg, id, hop, &request);
+                // He only rings: it is called anew, for the other party.
+                if let Some((home, number)) = self.rings_for(call, by, &replaces) {
+                    if call.refer_to(now, &mut self.context(), by, refer, number) {
+                        self.with_call(now, home, |call, cx| call.hand_over(now, cx));
+                    }
+                    return;
+                }
+                let lent = self.borrow(call, by, &replaces);
                 let back = call.on_borrowed(now, &mut self.context(), refer, lent);
                 if let Some((home, lent)) = back {
                     self.give_back(now, call, home, lent);
@@ -56,6 +63,14 @@ impl Engine {
             }
             _ => {}
         }
+    }
+
+    /// A call of `by` that only rings: which, and for which number.
+    fn rings_for(&self, call: &Call, by: Caller, replaces: &Replaces) -> Option<(CallId, String)> {
+        let home = self.dialogs.get(&replaces.to_tag).copied();
+        let home = home.filter(|home| *home != call.id())?;
+        let number = self.calls.get(&home)?.call.rings_for(by, replaces)?;
+        Some((home, number))
     }
 
     /// A leg of another call.

@@ -1,5 +1,7 @@
 //! Who is called, with any number of early dialogs.
 
+mod updates;
+
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -60,6 +62,10 @@ struct Fork {
     port: Option<u16>,
     place: Option<SocketAddr>,
     pracks: Vec<String>,
+    /// When to send an UPDATE, and the one that has no answer.
+    update_due: Option<Instant>,
+    update: Option<(u32, Repeat)>,
+    cseq: u32,
 }
 
 /// Who is called.
@@ -84,6 +90,12 @@ pub struct Called {
     pub challenged: u32,
     /// Sends every call here, with a 302.
     pub moved_to: Option<&'static str>,
+    /// Takes UPDATE, and says so.
+    pub takes_update: bool,
+    /// Moves its media to this port with an UPDATE, so many ms after a PRACK has come to what described it.
+    pub updates: Option<(u64, u16)>,
+    /// What its UPDATEs were answered with.
+    pub update_codes: Vec<u16>,
     /// To be sent.
     pub out: Vec<Vec<u8>>,
 }
@@ -106,6 +118,9 @@ impl Called {
             password: None,
             challenged: 0,
             moved_to: None,
+            takes_update: false,
+            updates: None,
+            update_codes: Vec::new(),
             out: Vec::new(),
         }
     }
@@ -127,7 +142,7 @@ impl Called {
     pub fn is_settled(&self) -> bool {
         self.forks
             .values()
-            .all(|fork| fork.unacked.is_none() && fork.unpracked.is_none())
+            .all(|fork| fork.unacked.is_none() && fork.unpracked.is_none() && fork.update.is_none())
     }
 
     /// Where the media of a dialog is.
@@ -153,11 +168,13 @@ impl Called {
         let forks = self.forks.values();
         let repeats = forks.flat_map(|fork| {
             let open = fork.unpracked.as_ref().map(|(_, _, repeat)| repeat);
-            open.into_iter().chain(&fork.unacked)
+            let update = fork.update.as_ref().map(|(_, repeat)| repeat);
+            open.into_iter().chain(update).chain(&fork.unacked)
         });
+        let updates = self.forks.values().filter_map(|fork| fork.update_due);
         let repeats = repeats.chain(&self.refusal).chain(&self.bye);
         let todo = self.todo.iter().map(|(at, _)| *at);
-        repeats.map(Repeat::wakes).chain(todo).min()
+        repeats.map(Repeat::wakes).chain(todo).chain(updates).min()
     }
 
     pub(super) fn handle_timeout(&mut self, now: Instant) {
@@ -168,6 +185,12 @@ impl Called {
                 match repeat.due(now, GIVE_UP) {
                     Ok(bytes) => out.extend(bytes),
                     Err(()) => panic!("a PRACK never came"),
+                }
+            }
+            if let Some((_, repeat)) = &mut fork.update {
+                match repeat.due(now, longest) {
+                    Ok(bytes) => out.extend(bytes),
+                    Err(()) => fork.update = None,
                 }
             }
             if let Some(repeat) = &mut fork.unacked {
@@ -185,6 +208,7 @@ impl Called {
                 }
             }
         }
+        self.send_updates(now);
         while let Some(index) = self.todo.iter().position(|(at, _)| *at <= now) {
             let (_, step) = self.todo.remove(index);
             self.act(now, step);
@@ -213,6 +237,10 @@ impl Called {
             self.todo.push((now + Duration::from_millis(50), step));
             return;
         }
+        if step.code >= 200 && (fork.update.is_some() || fork.update_due.is_some()) {
+            self.todo.push((now + Duration::from_millis(50), step));
+            return;
+        }
         let mut body = String::new();
         if let Some(port) = step.port {
             fork.port = Some(port);
@@ -222,7 +250,11 @@ impl Called {
             // An answer that is not acknowledged makes no offer.
             body.clear();
         }
-        let contact = format!("Contact: <sip:{}@{}>\r\n", step.tag, self.address);
+        let allow = match self.takes_update {
+            true => "Allow: INVITE, ACK, BYE, CANCEL, PRACK, UPDATE\r\n",
+            false => "",
+        };
+        let contact = format!("Contact: <sip:{}@{}>\r\n{allow}", step.tag, self.address);
         if step.code >= 200 {
             fork.is_final = true;
             fork.unpracked = None;
@@ -255,6 +287,9 @@ impl Called {
         if !heard.is_request() {
             if heard.method() == "BYE" {
                 self.bye = None;
+            }
+            if heard.method() == "UPDATE" {
+                self.on_updated(now, &heard);
             }
             return;
         }
@@ -307,7 +342,8 @@ impl Called {
                 }
                 heard.answer(200, "over", "", "")
             }
-            "PRACK" => self.on_prack(&heard),
+            "PRACK" => self.on_prack(now, &heard),
+            "UPDATE" => self.on_update(&heard),
             "BYE" => {
                 let mut code = 481;
                 if let Some(fork) = self.forks.get_mut(heard.tag_of("to")) {
@@ -340,7 +376,7 @@ impl Called {
         })
     }
 
-    fn on_prack(&mut self, heard: &Heard) -> Vec<u8> {
+    fn on_prack(&mut self, now: Instant, heard: &Heard) -> Vec<u8> {
         let rack = heard.header("rack").to_owned();
         let invite = self.invite.as_ref().expect("an INVITE");
         let is_late = invite.body.is_empty();
@@ -363,6 +399,9 @@ impl Called {
         };
         assert_eq!(rack, format!("{rseq} {expected_cseq} INVITE"));
         fork.pracks.push(rack);
+        if has_sdp && let Some((after, _)) = self.updates {
+            fork.update_due = Some(now + Duration::from_millis(after));
+        }
         fork.place = heard.place().or(fork.place);
         assert!(
             !(is_late && has_sdp && heard.body.is_empty()),

@@ -1,5 +1,7 @@
 //! Who calls.
 
+mod updates;
+
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -34,6 +36,10 @@ pub struct CallerPlan {
     pub pracks: bool,
     /// Its first PRACK to an answer moves its media.
     pub moves_with_prack: bool,
+    /// Takes UPDATE.
+    pub takes_update: bool,
+    /// Moves its media with an UPDATE so long after its first PRACK was answered.
+    pub updates_after: Option<Duration>,
     /// Gives up so long after the INVITE.
     pub cancels_after: Option<Duration>,
     /// The first so many ACKs are never sent.
@@ -52,6 +58,8 @@ impl Default for CallerPlan {
             reliable: Reliable::No,
             pracks: true,
             moves_with_prack: false,
+            takes_update: false,
+            updates_after: None,
             cancels_after: None,
             lost_acks: 0,
             hangs_up_first: false,
@@ -94,6 +102,11 @@ pub struct Caller {
     pub heard: Vec<String>,
     /// What the PRACKs were answered with.
     pub prack_codes: Vec<u16>,
+    /// What the UPDATEs were.
+    pub update_codes: Vec<u16>,
+    /// UPDATEs that came.
+    answers: HashMap<String, Vec<u8>>,
+    updates: Option<(Instant, String)>,
     port: u16,
     branches: u32,
     hangs_up: Option<Instant>,
@@ -118,6 +131,9 @@ impl Caller {
             ended: None,
             heard: Vec::new(),
             prack_codes: Vec::new(),
+            update_codes: Vec::new(),
+            answers: HashMap::new(),
+            updates: None,
             port: PORT,
             branches: 0,
             hangs_up: None,
@@ -140,7 +156,12 @@ impl Caller {
             String::new()
         };
         let (uri, to) = (self.uri(), format!("<{}>", self.uri()));
-        self.request(now, "INVITE", &uri, &to, 1, reliable, &body);
+        let allow = match self.plan.takes_update {
+            true => "Allow: INVITE, ACK, BYE, CANCEL, PRACK, UPDATE\r\n",
+            false => "",
+        };
+        let lines = format!("{reliable}{allow}");
+        self.request(now, "INVITE", &uri, &to, 1, &lines, &body);
         self.cancels = self.plan.cancels_after.map(|after| now + after);
     }
 
@@ -162,7 +183,11 @@ impl Caller {
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         let open = self.open.iter().map(|open| open.repeat.wakes());
-        open.chain(self.hangs_up).chain(self.cancels).min()
+        let updates = self.updates.as_ref().map(|(at, _)| *at);
+        open.chain(self.hangs_up)
+            .chain(self.cancels)
+            .chain(updates)
+            .min()
     }
 
     pub(super) fn handle_timeout(&mut self, now: Instant) {
@@ -194,6 +219,14 @@ impl Caller {
         } else if let Some(at) = self.cancels.as_mut().filter(|at| **at <= now) {
             *at = now + Duration::from_millis(20);
         }
+        if let Some((_, tag)) = self.updates.take_if(|(at, _)| *at <= now)
+            && self.up.is_none()
+            && self.ended.is_none()
+        {
+            self.port += 10;
+            let body = self.sdp();
+            self.in_dialog(now, "UPDATE", &tag, "", &body);
+        }
         if self.hangs_up.take_if(|at| *at <= now).is_some() && self.ended.is_none() {
             self.hang_up(now);
         }
@@ -201,6 +234,9 @@ impl Caller {
 
     pub(super) fn receive(&mut self, now: Instant, bytes: &[u8]) {
         let heard = Heard::read(bytes);
+        if heard.is_request() && heard.method() == "UPDATE" {
+            return self.on_update(&heard);
+        }
         if heard.is_request() {
             let code = if heard.method() == "BYE" { 200 } else { 405 };
             if code == 200 && self.ended.is_none() {
@@ -218,7 +254,8 @@ impl Caller {
                     .retain(|open| open.branch != heard.branch() || open.method != method);
                 if before != self.open.len() {
                     match method {
-                        "PRACK" => self.on_pracked(&heard),
+                        "PRACK" => self.on_pracked(now, &heard),
+                        "UPDATE" => self.on_updated(now, &heard),
                         "BYE" => self.ended = Some("hung up".to_owned()),
                         _ => {}
                     }
@@ -282,8 +319,11 @@ impl Caller {
         }
     }
 
-    fn on_pracked(&mut self, heard: &Heard) {
+    fn on_pracked(&mut self, now: Instant, heard: &Heard) {
         self.prack_codes.push(heard.code());
+        if let Some(after) = self.plan.updates_after.take() {
+            self.updates = Some((now + after, heard.tag_of("to").to_owned()));
+        }
         if heard.code() >= 300 && self.port != PORT {
             // Refused: everything stays where it was.
             self.port = PORT;

@@ -6,6 +6,7 @@
 
 mod attended;
 mod blind;
+mod early;
 mod passed;
 mod replaces;
 

@@ -4,6 +4,7 @@ mod admission;
 mod bans;
 mod calls;
 mod dialogs;
+mod forks;
 mod holds;
 mod hops;
 mod limits;
@@ -21,6 +22,7 @@ mod sessions;
 mod silence;
 mod torture;
 mod transfers;
+mod updates;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

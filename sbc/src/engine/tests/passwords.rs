@@ -316,3 +316,60 @@ fn what_is_sent_in_the_call_has_credentials_too_and_a_new_nonce_is_no_refusal() 
     let ok = messages(&mut bench).pop().unwrap().1;
     assert_eq!((ok.code(), ok.cseq().number), (Some(200), 3));
 }
+
+#[test]
+fn the_next_call_answers_what_the_trunk_asked_last_and_counts_on() {
+    let mut bench = bench_with_password();
+    bench.message(LEFT, A, &invite("100"));
+    let (_, first) = bench.one();
+    let asked = digest("b.example", "n1", ", qop=\"auth\"");
+    bench.message(RIGHT, B, &challenge(&first, 401, &[&asked]));
+    let second = request_of(&mut bench);
+    let body = sdp("10.71.2.2", 5000);
+    bench.message(RIGHT, B, &answer(&second, B, 200, "bb", &body));
+    messages(&mut bench);
+    let next = |number: u32| {
+        invite("100")
+            .replace("a-call", &format!("call-{number}"))
+            .replace("z9hG4bKINVITE1", &format!("z9hG4bKnext{number}"))
+    };
+    let said = |message: &Message, nonce: &str, count: u32| {
+        let said = Credentials::parse(message.header(Name::Authorization).unwrap()).unwrap();
+        assert!(said.verify("pw", "INVITE"));
+        assert_eq!((said.nonce, said.auth.unwrap().count), (nonce, count));
+    };
+    for count in [2, 3] {
+        bench.message(LEFT, A, &next(count));
+        let (_, asks) = bench.one();
+        said(&asks, "n1", count);
+        bench.message(RIGHT, B, &answer(&asks, B, 486, "no", ""));
+        bench.sent();
+    }
+    // It is too old by now, whether B says so or not: asked anew, which is no refusal.
+    for (number, nonce, stale) in [(4, "n2", ", stale=true"), (5, "n3", "")] {
+        bench.message(LEFT, A, &next(number));
+        let (_, asks) = bench.one();
+        said(
+            &asks,
+            if number == 4 { "n1" } else { "n2" },
+            if number == 4 { 4 } else { 2 },
+        );
+        let asked = digest("b.example", nonce, &format!(", qop=\"auth\"{stale}"));
+        bench.message(RIGHT, B, &challenge(&asks, 401, &[&asked]));
+        let again = request_of(&mut bench);
+        said(&again, nonce, 1);
+        bench.message(RIGHT, B, &answer(&again, B, 200, "bb", &body));
+        messages(&mut bench);
+    }
+    // Refused with the new one too: nothing of it is kept.
+    bench.message(LEFT, A, &next(6));
+    let (_, asks) = bench.one();
+    let asked = digest("b.example", "n4", ", qop=\"auth\"");
+    bench.message(RIGHT, B, &challenge(&asks, 401, &[&asked]));
+    let again = request_of(&mut bench);
+    let asked = digest("b.example", "n5", ", qop=\"auth\"");
+    bench.message(RIGHT, B, &challenge(&again, 401, &[&asked]));
+    assert_eq!(bench.sent()[1].1.code(), Some(503));
+    bench.message(LEFT, A, &next(7));
+    assert_eq!(bench.one().1.header(Name::Authorization), None);
+}

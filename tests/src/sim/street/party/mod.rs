@@ -392,6 +392,11 @@ impl Party {
             {
                 request.next = None;
                 request.until = now + GIVE_UP * 10;
+                // An early dialog.
+                let talk = &mut self.dialogs[request.dialog];
+                if talk.state == State::Ringing && heard.to.contains(";tag=") {
+                    talk.remote.clone_from(&heard.to);
+                }
             }
             return;
         }
