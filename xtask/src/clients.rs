@@ -6,8 +6,10 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 
 /// Program and Debian package.
-const CLIENTS: [(&str, &str); 5] = [
+const CLIENTS: [(&str, &str); 7] = [
     ("baresip", "baresip-core"),
+    ("linphonec", "linphone-cli"),
+    ("kamailio", "kamailio"),
     ("sipp", "sip-tester"),
     ("ethtool", "ethtool"),
     ("ip", "iproute2"),

@@ -118,6 +118,30 @@ impl Baresip {
         self.process.tell("/hangup")
     }
 
+    /// Puts the call on hold. Whether that is agreed is seen where its voice goes.
+    ///
+    /// # Errors
+    /// It takes no command any more.
+    pub fn hold(&mut self) -> Result<()> {
+        self.process.tell("/hold")
+    }
+
+    /// Takes the call back.
+    ///
+    /// # Errors
+    /// It takes no command any more.
+    pub fn resume(&mut self) -> Result<()> {
+        self.process.tell("/resume")
+    }
+
+    /// Asks whom it talks with to call `uri` instead.
+    ///
+    /// # Errors
+    /// It takes no command any more.
+    pub fn transfer(&mut self, uri: &str) -> Result<()> {
+        self.process.tell(&format!("/transfer {uri}"))
+    }
+
     /// Waits until a call has ended, or could not be set up; returns the line that says why.
     ///
     /// # Errors

@@ -53,6 +53,27 @@ pub fn analyse(path: &Path) -> Result<Heard> {
     Ok(judge(&wav.samples, wav.rate))
 }
 
+/// A WAV file at 8 kHz with a tone (Hz) at -6 dB, so many seconds of it.
+#[must_use]
+pub(super) fn wav(tone: u32, seconds: u32) -> Vec<u8> {
+    const RATE: u32 = 8_000;
+    let samples = RATE * seconds;
+    let mut bytes = b"RIFF".to_vec();
+    bytes.extend((36 + samples * 2).to_le_bytes());
+    bytes.extend(b"WAVEfmt \x10\0\0\0\x01\0\x01\0");
+    bytes.extend(RATE.to_le_bytes());
+    bytes.extend((RATE * 2).to_le_bytes());
+    bytes.extend([2, 0, 16, 0]);
+    bytes.extend(b"data");
+    bytes.extend((samples * 2).to_le_bytes());
+    let turn = std::f64::consts::TAU * f64::from(tone) / f64::from(RATE);
+    for n in 0..samples {
+        let sample = (turn * f64::from(n)).sin() * 16_384.0;
+        bytes.extend((sample as i16).to_le_bytes());
+    }
+    bytes
+}
+
 fn judge(samples: &[f64], rate: u32) -> Heard {
     let length = samples.len() as f64 / f64::from(rate);
     let window = rate as usize * WINDOW_MS / 1000;
@@ -120,7 +141,7 @@ fn strongest(samples: &[f64], rate: u32) -> Option<u32> {
 }
 
 /// A window has the tone if it is loud enough (-40 dB) and at least half of its energy is the tone's.
-fn has_tone(chunk: &[f64], tone: u32, rate: u32) -> bool {
+pub(super) fn has_tone(chunk: &[f64], tone: u32, rate: u32) -> bool {
     let power = mean_square(chunk);
     power > 5e-5 && goertzel(chunk, tone, rate) > 0.5 * power
 }
@@ -257,6 +278,14 @@ mod tests {
         bytes.extend(data_size.to_le_bytes());
         bytes.extend(samples.iter().flat_map(|s| s.to_le_bytes()));
         bytes
+    }
+
+    #[test]
+    fn what_is_written_is_heard() {
+        let parsed = Wav::parse(&super::wav(1_200, 2)).unwrap();
+        let heard = judge(&parsed.samples, parsed.rate);
+        assert_eq!((heard.tone, heard.gaps.len()), (1_200, 0));
+        assert_eq!(heard.length, 2.0);
     }
 
     #[test]
