@@ -1,8 +1,8 @@
 //! The backend on io_uring: multishot receives into provided buffers, sockets in the ring's own file table, sends in batches.
 //!
-//! A turn is one system call: it submits the sends of the turn before and waits for what comes next. A datagram is never copied
-//! in user space: it leaves from the buffer it came in. Requests name a socket by its place in the file table; its descriptor
-//! is kept for what io_uring learnt only after Linux 6.1, setting options.
+//! A turn is one system call: it submits the sends of the turn before and waits for what comes next, under load for several
+//! datagrams at once ([`pace`]). A datagram is never copied in user space: it leaves from the buffer it came in. Requests name a
+//! socket by its place in the file table; its descriptor is kept for what io_uring learnt only after Linux 6.1, setting options.
 //!
 //! Needs Linux 6.1. Architecture Invariant: this module, its children included, has all unsafe code of the daemon. What it rests on:
 //! - Memory that the kernel may read or write (buffers, the wake-up's counter, the message header) is on the heap, never
@@ -23,12 +23,15 @@ use io_uring::{IoUring, Probe, cqueue, opcode, squeue};
 
 use super::backend::{Backend, Bell, Departure, Handler, Local, SendFailure, SocketId, Turn};
 use super::refusal::Refusal;
+use super::system::nanoseconds;
 use buffers::{Buffers, Held, Pages};
+use pace::{PATIENCE, Pace};
 use sockets::{Sockets, State};
 use system::refused;
 use tag::Tag;
 
 mod buffers;
+mod pace;
 mod sockets;
 mod system;
 mod tag;
@@ -51,6 +54,9 @@ pub(super) struct Ring {
     sending: u32,
     /// Requests under way that are not sends.
     pending: u32,
+    /// Datagrams that this turn has brought.
+    arrived: u32,
+    pace: Pace,
     bell: Bell,
 }
 
@@ -113,6 +119,8 @@ impl Ring {
             descriptors: (0..capacity).map(|_| None).collect(),
             sending: 0,
             pending: 0,
+            arrived: 0,
+            pace: Pace::default(),
             bell,
         };
         // SAFETY: the ring of buffers has COUNT entries, and is freed only after io_uring is closed (`Drop`).
@@ -270,6 +278,7 @@ impl Ring {
             .and_then(|number| unsafe { self.shared.buffers.take_received(number) });
         let state = self.sockets.state(id);
         if let Some(held) = held {
+            self.arrived += 1;
             self.relay(id, held, entry.result(), state == State::Armed, handler);
         }
         match state {
@@ -347,13 +356,21 @@ impl Ring {
         Ok(())
     }
 
-    /// How many completions to wait for. Sends complete by the time they are submitted, so that one more than these is news;
-    /// but when sockets wait for buffers, the sends are what brings them.
-    fn wanted(&self) -> usize {
-        if !self.sockets.has_unarmed() {
-            self.sending as usize + 1
-        } else {
-            usize::from(self.sending > 0)
+    /// Submits, and waits for what is worth a turn. Sends complete by the time they are submitted, so that more than these is
+    /// news; but when sockets wait for buffers, the sends are what brings them.
+    fn wait(&self) -> io::Result<usize> {
+        let sending = self.sending as usize;
+        if self.sockets.has_unarmed() {
+            return self.io.submit_and_wait(usize::from(sending > 0));
+        }
+        match self.pace.collects() {
+            None => self.io.submit_and_wait(sending + 1),
+            Some(datagrams) => {
+                let patience = Timespec::new().nsec(PATIENCE);
+                let wait = SubmitArgs::new().timespec(&patience);
+                let submitter = self.io.submitter();
+                submitter.submit_with_args(sending + datagrams, &wait)
+            }
         }
     }
 
@@ -412,10 +429,16 @@ impl Backend for Ring {
     fn turn(&mut self, block: bool, handler: &mut impl Handler) -> io::Result<Turn> {
         self.close_all(handler)?;
         self.arm_all();
-        let block = block && !self.sockets.has_closed();
-        let wanted = if block { self.wanted() } else { 0 };
-        settle(self.io.submit_and_wait(wanted))?;
-        self.drain(handler)
+        let entered = if block && !self.sockets.has_closed() {
+            self.wait()
+        } else {
+            self.io.submit()
+        };
+        settle(entered)?;
+        self.arrived = 0;
+        let turn = self.drain(handler)?;
+        self.pace.note(self.arrived, nanoseconds());
+        Ok(turn)
     }
 }
 
@@ -455,13 +478,14 @@ impl Drop for Ring {
     }
 }
 
-/// Nothing is lost when the kernel was interrupted or wants its completions read first: the next turn goes on.
+/// Nothing is lost when the kernel was interrupted, has waited for long enough or wants its completions read first: the next turn
+/// goes on.
 fn settle(entered: io::Result<usize>) -> io::Result<usize> {
     match entered {
         Err(error)
             if matches!(
                 error.raw_os_error(),
-                Some(libc::EINTR | libc::EAGAIN | libc::EBUSY)
+                Some(libc::EINTR | libc::ETIME | libc::EAGAIN | libc::EBUSY)
             ) =>
         {
             Ok(0)
