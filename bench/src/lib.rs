@@ -1,7 +1,11 @@
 //! What the box costs: instructions, nanoseconds, processor seconds. `cargo xtask bench` runs all of it.
 
+pub mod agent;
+pub mod between;
+pub mod calls;
 pub mod contender;
 pub mod cpu_time;
+pub mod engine_run;
 pub mod install;
 pub mod instructions;
 pub mod latency;

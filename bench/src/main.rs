@@ -9,7 +9,10 @@ use std::time::Instant;
 use anyhow::{Context, Result, ensure};
 use sbc_bench::sip::{self, Step};
 use sbc_bench::{install, table};
-use sections::SECTIONS;
+use sections::{Measure, SECTIONS};
+
+/// Of a section that takes as many as it is told, unless it is told.
+const CALLS: u32 = 1_000_000;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -17,9 +20,13 @@ fn main() -> ExitCode {
     let done = match words[..] {
         ["--work", step, times] => work(step, times),
         [install::CHILD, pairs] => install::child(pairs),
-        [] => bench(""),
-        [section] => bench(section),
-        _ => Err(anyhow::anyhow!("usage: sbc-bench [SECTION]")),
+        [] => bench("", CALLS),
+        [section] => bench(section, CALLS),
+        [section, calls] => calls
+            .parse()
+            .map_err(|_| anyhow::anyhow!("{calls}: how many calls?"))
+            .and_then(|calls| bench(section, calls)),
+        _ => Err(anyhow::anyhow!("usage: sbc-bench [SECTION [CALLS]]")),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -40,7 +47,7 @@ fn work(step: &str, times: &str) -> Result<()> {
 }
 
 /// One section, or all of them one after the other.
-fn bench(wanted: &str) -> Result<()> {
+fn bench(wanted: &str, calls: u32) -> Result<()> {
     sip::check()?;
     let names: Vec<&str> = SECTIONS.iter().map(|section| section.name).collect();
     ensure!(
@@ -51,11 +58,17 @@ fn bench(wanted: &str) -> Result<()> {
     let began = Instant::now();
     let mut measured = Vec::new();
     for section in &SECTIONS {
-        if !wanted.is_empty() && section.name != wanted {
-            continue;
-        }
+        let is_wanted = section.name == wanted;
+        let measure = match section.measure {
+            Measure::Always(_) if !wanted.is_empty() && !is_wanted => continue,
+            Measure::Asked(_) if !is_wanted => continue,
+            measure => measure,
+        };
         println!("{}: {}", section.name, section.title);
-        let rows = (section.measure)();
+        let rows = match measure {
+            Measure::Always(measure) => measure(),
+            Measure::Asked(measure) => measure(calls),
+        };
         for row in &rows {
             println!("  {}", row.line());
         }

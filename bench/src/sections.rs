@@ -1,5 +1,7 @@
 //! What is measured, section by section: how much of it, and which figures have a goal.
 
+mod calls;
+
 use std::fmt::Display;
 use std::time::Duration;
 
@@ -20,44 +22,79 @@ use sbc_tests::e2e::BpfStats;
 pub(crate) struct Section {
     pub(crate) name: &'static str,
     pub(crate) title: &'static str,
-    pub(crate) measure: fn() -> Vec<Row>,
+    pub(crate) measure: Measure,
 }
 
-pub(crate) const SECTIONS: [Section; 7] = [
+/// When a part is measured.
+#[derive(Clone, Copy)]
+pub(crate) enum Measure {
+    /// With all others, and when it is asked for.
+    Always(fn() -> Vec<Row>),
+    /// When it is asked for, with so many calls: it takes long.
+    Asked(fn(u32) -> Vec<Row>),
+}
+use Measure::{Always, Asked};
+
+pub(crate) const SECTIONS: [Section; 12] = [
     Section {
         name: "sip",
         title: "one INVITE",
-        measure: invite,
+        measure: Always(invite),
     },
     Section {
         name: "xdp",
         title: "one packet through the program, BPF_PROG_TEST_RUN",
-        measure: program,
+        measure: Always(program),
     },
     Section {
         name: "install",
         title: "a call's flows come and go, 10,000 pairs",
-        measure: installing,
+        measure: Always(installing),
     },
     Section {
         name: "relay",
         title: "media in user space, on loopback",
-        measure: user,
+        measure: Always(user),
     },
     Section {
         name: "media",
         title: "500 calls, 50,000 packets a second, between two hosts (threaded NAPI counted)",
-        measure: media,
+        measure: Always(media),
     },
     Section {
         name: "latency",
         title: "100 calls, one packet at a time, from host to host",
-        measure: delays,
+        measure: Always(delays),
     },
     Section {
         name: "load",
         title: "signalling, 2,000 calls at 100/s",
-        measure: calls,
+        measure: Always(loaded),
+    },
+    Section {
+        name: "calls",
+        title: "INVITE 180 200 ACK BYE 200 at 400/s, and 2,000 calls held, beside kamailio",
+        measure: Always(calls::cost),
+    },
+    Section {
+        name: "rate",
+        title: "calls a second of which none fails",
+        measure: Always(calls::rates),
+    },
+    Section {
+        name: "setup",
+        title: "from INVITE to 200 at 50 calls/s",
+        measure: Always(calls::setups),
+    },
+    Section {
+        name: "held",
+        title: "new calls among 10 and among 10,000",
+        measure: Always(calls::held),
+    },
+    Section {
+        name: "million",
+        title: "very many short calls leave nothing behind",
+        measure: Asked(calls::million),
     },
 ];
 
@@ -338,7 +375,7 @@ fn better(best: &mut Result<Latency>, run: Result<Latency>) {
     }
 }
 
-fn calls() -> Vec<Row> {
+fn loaded() -> Vec<Row> {
     let (calls, rate) = LOAD;
     let cost = load::measure(calls, rate);
     let unit = "CPU-s per 1,000 calls";

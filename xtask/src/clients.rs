@@ -17,7 +17,11 @@ const CLIENTS: [(&str, &str); 7] = [
 ];
 
 /// What the box is measured against, and with.
-const PEERS: [(&str, &str); 2] = [("rtpengine", "rtpengine-daemon"), ("valgrind", "valgrind")];
+const PEERS: [(&str, &str); 3] = [
+    ("kamailio", "kamailio"),
+    ("rtpengine", "rtpengine-daemon"),
+    ("valgrind", "valgrind"),
+];
 
 /// With this, package scripts start no daemon.
 const POLICY: &str = "/usr/sbin/policy-rc.d";

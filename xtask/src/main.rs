@@ -51,8 +51,10 @@ enum Chore {
     Tidy,
     /// Measures: prints a table, writes target/bench.json
     Bench {
-        /// Only this section: sip, xdp, install, relay, media, latency or load
+        /// Only this section: sip, xdp, install, relay, media, latency, load, calls, rate, setup, held; or million, which is not among the rest
         section: Option<String>,
+        /// How many calls `million` makes through the daemon
+        calls: Option<u32>,
     },
 }
 
@@ -75,6 +77,6 @@ fn perform(chore: Chore) -> Result<()> {
         Chore::Ebpf { check } => ebpf::run(check),
         Chore::Kernel => kernel::run(),
         Chore::Tidy => tidy::run(),
-        Chore::Bench { section } => run::bench(section.as_deref()),
+        Chore::Bench { section, calls } => run::bench(section.as_deref(), calls),
     }
 }

@@ -77,7 +77,7 @@ pub(crate) fn demo(seconds: u64, fast_path: &str) -> Result<()> {
 }
 
 /// The measurements.
-pub(crate) fn bench(section: Option<&str>) -> Result<()> {
+pub(crate) fn bench(section: Option<&str>, calls: Option<u32>) -> Result<()> {
     clients::provide();
     clients::provide_peers();
     cargo(&[
@@ -90,6 +90,7 @@ pub(crate) fn bench(section: Option<&str>) -> Result<()> {
     ])?;
     let status = Command::new(target().join("release/sbc-bench"))
         .args(section)
+        .args(calls.map(|calls| calls.to_string()))
         .env("SBC_BIN", target().join("release/sbc"))
         .env("SBC_BENCH_JSON", target().join("bench.json"))
         .status()

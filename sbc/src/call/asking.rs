@@ -205,6 +205,8 @@ impl Call {
         };
         side.sent = offer;
         let attempt = Attempt::Calling { cancel: false };
+        // Most calls have one, and most of what a call takes is in there.
+        self.branches.reserve_exact(1);
         self.branches.push(Branch {
             phone: target.phone,
             destination: Some(target.destination),

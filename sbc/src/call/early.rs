@@ -166,6 +166,7 @@ impl Call {
             return None;
         }
         let ours = cx.tokens.tag();
+        branch.early.reserve_exact(1);
         branch.early.push(Early {
             theirs: theirs.to_owned(),
             ours: ours.clone(),

@@ -349,6 +349,18 @@ impl Call {
         }
     }
 
+    /// A queue for what it will want done: what it wants already comes first. [`Call::return_queue`] gives it back.
+    pub(crate) fn lend_queue(&mut self, mut queue: VecDeque<Action>) {
+        queue.clear();
+        queue.append(&mut self.actions);
+        self.actions = queue;
+    }
+
+    /// The queue that was lent, once nothing is left in it: a call that waits needs none.
+    pub(crate) fn return_queue(&mut self) -> VecDeque<Action> {
+        std::mem::take(&mut self.actions)
+    }
+
     /// What to do next, in order.
     pub fn poll_action(&mut self) -> Option<Action> {
         self.actions.pop_front()

@@ -40,10 +40,12 @@ impl Engine {
         let Some(mut slot) = self.calls.remove(&id) else {
             return;
         };
+        slot.call.lend_queue(std::mem::take(&mut self.wishes));
         act(&mut slot.call, &mut self.context());
         while let Some(action) = slot.call.poll_action() {
             self.perform(now, &mut slot.call, action);
         }
+        self.wishes = slot.call.return_queue();
         if let Some(old) = slot.deadline.take() {
             self.timers.remove(&(old, id));
         }
@@ -137,7 +139,7 @@ impl Engine {
                     subject,
                     path: pair.path.label(),
                 };
-                self.flows.insert(pair.id, flow);
+                self.flows.insert(pair.id, Box::new(flow));
             }
             FlowCommand::Update(pair) => {
                 if let Some(flow) = self.flows.get_mut(&pair.id) {
@@ -162,9 +164,10 @@ impl Engine {
         failure: FlowFailure,
         report: Option<FlowReport>,
     ) {
-        let Some(Flow { mut subject, .. }) = self.flows.remove(&pair) else {
+        let Some(flow) = self.flows.remove(&pair) else {
             return;
         };
+        let mut subject = flow.subject;
         let call = subject.call;
         if let Some(report) = &report {
             subject.note(report);

@@ -76,8 +76,8 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Limits {
-            calls: 20_000,
-            dialogs: 100_000,
+            calls: 40_000,
+            dialogs: 200_000,
             bindings: 100_000,
             transactions: transaction::Limits::default(),
         }
@@ -113,11 +113,14 @@ pub struct Engine {
     answered: BTreeSet<(Instant, ClientId)>,
     outside: Outside,
     introductions: Introductions,
-    flows: BTreeMap<PairId, Flow>,
+    /// Boxed, as calls are: a tree has room for more than there are.
+    flows: BTreeMap<PairId, Box<Flow>>,
     reports: Reports,
     draining: bool,
     counters: Counters,
     actions: VecDeque<Action>,
+    /// Lent to the call that runs: none keeps one for itself.
+    wishes: VecDeque<call::Action>,
     events: VecDeque<Event>,
 }
 
@@ -183,6 +186,7 @@ impl Engine {
             draining: false,
             counters: Counters::default(),
             actions: VecDeque::new(),
+            wishes: VecDeque::new(),
             events: VecDeque::new(),
         }
     }

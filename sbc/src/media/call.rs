@@ -90,6 +90,7 @@ impl CallMedia {
         let plans = to_offer(leg, &streams);
         let body = leg.render(&sdp, &plans);
         self.offers.retain(|offer| offer.to != to);
+        self.offers.reserve_exact(1);
         self.offers.push(Offer { from, to, streams });
         Ok(body)
     }
@@ -279,6 +280,8 @@ impl CallMedia {
                 }
             }
         }
+        let new = ends.iter().filter(|(id, _)| self.leg(*id).is_none());
+        self.legs.reserve_exact(new.count());
         for (id, end) in ends {
             if self.leg(id).is_none() {
                 let leg = Leg::new(id, end, ports);

@@ -57,6 +57,8 @@ impl Flows {
                 known.map_or_else(|| ports.next_pair(), |flow| flow.pair.id)
             })
             .collect();
+        let new = wanted.len().saturating_sub(self.installed.len());
+        self.installed.reserve_exact(new);
         for (index, want) in wanted.iter().enumerate() {
             let partner = wanted.iter().position(|other| want.accompanies(other));
             let pair = FlowPair {

@@ -77,6 +77,8 @@ impl<'s, 'a> Editor<'s, 'a> {
                 out.extend_from_slice(ending);
             }
         }
+        // Kept for as long as the call lasts.
+        out.shrink_to_fit();
         out
     }
 }

@@ -101,13 +101,19 @@ impl Writer {
         let mut writer = self.with(Name::ContentType, |text| text.push(content_type));
         writer.end_section(body.len());
         writer.text.extend_from_slice(body);
-        writer.text.into()
+        writer.done()
     }
 
     /// Ends the message without a body.
     #[must_use]
     pub fn finish(mut self) -> Bytes {
         self.end_section(0);
+        self.done()
+    }
+
+    /// Messages are kept, for as long as a call lasts some of them: no more than there is of each.
+    fn done(mut self) -> Bytes {
+        self.text.shrink_to_fit();
         self.text.into()
     }
 

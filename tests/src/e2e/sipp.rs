@@ -54,7 +54,21 @@ impl Sipp {
     /// # Errors
     /// It cannot be started.
     pub fn callee(namespace: &Namespace, scratch: &Scratch, at: SocketAddrV4) -> Result<Sipp> {
-        let scenario = scratch.write("callee.xml", CALLEE)?;
+        Sipp::callee_after(namespace, scratch, at, Duration::ZERO)
+    }
+
+    /// The same, who lets it ring for so long.
+    ///
+    /// # Errors
+    /// It cannot be started.
+    pub fn callee_after(
+        namespace: &Namespace,
+        scratch: &Scratch,
+        at: SocketAddrV4,
+        rings: Duration,
+    ) -> Result<Sipp> {
+        let scenario = CALLEE.replace("<!-- rings -->", &pause(rings));
+        let scenario = scratch.write("callee.xml", &scenario)?;
         let mut command = namespace.command("sipp");
         command
             .arg("-sf")
@@ -77,7 +91,23 @@ impl Sipp {
         to: SocketAddrV4,
         load: Load,
     ) -> Result<SippReport> {
-        let scenario = scratch.write("caller.xml", CALLER)?;
+        Sipp::call_for(namespace, scratch, from, to, load, [Duration::ZERO, TAIL])
+    }
+
+    /// The same, each call hung up after so long, and all to be over so long after the time in which they were begun.
+    ///
+    /// # Errors
+    /// As [`Sipp::call`].
+    pub fn call_for(
+        namespace: &Namespace,
+        scratch: &Scratch,
+        from: SocketAddrV4,
+        to: SocketAddrV4,
+        load: Load,
+        [talks, patience]: [Duration; 2],
+    ) -> Result<SippReport> {
+        let scenario = CALLER.replace("<!-- talks -->", &pause(talks));
+        let scenario = scratch.write("caller.xml", &scenario)?;
         let (statistics, errors) = (fresh(scratch, "stat.csv"), fresh(scratch, "errors.log"));
         let mut command = namespace.command("sipp");
         command
@@ -101,7 +131,7 @@ impl Sipp {
             .arg(&errors)
             .current_dir(scratch.path());
         let mut process = Process::spawn(format!("sipp caller at {from}"), command)?;
-        process.wait_end(load.duration() + TAIL)?;
+        process.wait_end(load.duration() + patience)?;
         let text = std::fs::read_to_string(&statistics)
             .with_context(|| format!("sipp left no statistics: {}", process.printed()))?;
         let mut report = parse(&text)?;
@@ -112,6 +142,13 @@ impl Sipp {
     /// Its process: output, signals.
     pub fn process(&mut self) -> &mut Process {
         &mut self.process
+    }
+}
+
+fn pause(lasting: Duration) -> String {
+    match lasting.as_millis() {
+        0 => String::new(),
+        milliseconds => format!("<pause milliseconds=\"{milliseconds}\"/>"),
     }
 }
 
@@ -152,6 +189,17 @@ fn parse(text: &str) -> Result<SippReport> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn whoever_takes_his_time_pauses() {
+        for scenario in [
+            CALLEE.replace("<!-- rings -->", &pause(Duration::from_millis(50))),
+            CALLER.replace("<!-- talks -->", &pause(Duration::from_millis(50))),
+        ] {
+            assert_eq!(scenario.matches("<pause milliseconds=\"50\"/>").count(), 1);
+        }
+        assert_eq!(pause(Duration::ZERO), "");
+    }
 
     #[test]
     fn the_last_row_counts() {

@@ -20,7 +20,8 @@ use crate::media::{
 
 /// What the owner of flows keeps.
 pub(super) struct Flows {
-    pairs: BTreeMap<PairId, Installed>,
+    /// Boxed: a tree has room for more than there are, and these are large.
+    pairs: BTreeMap<PairId, Box<Installed>>,
     slots: Slots,
     rows: Rows,
     places: Places,
@@ -95,7 +96,7 @@ impl Flows {
                     written,
                 };
                 self.note_waiting(pair.id, &installed.written);
-                self.pairs.insert(pair.id, installed);
+                self.pairs.insert(pair.id, Box::new(installed));
                 self.follow(program, hops, pair)
             }
             Err(failure) => {

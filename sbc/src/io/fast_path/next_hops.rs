@@ -22,6 +22,8 @@ use crate::media::Fallback;
 const BEAT: Duration = Duration::from_millis(250);
 /// Without any event everything is looked at again after so many beats.
 const BEATS_PER_REFRESH: u32 = 40;
+/// A way that nobody uses any more is kept until nobody has for so many beats, and at most twice as long: the next call goes there too, as a rule.
+const BEATS_OF_REST: u32 = 40;
 /// Rows that lack a neighbour are looked at again after so many beats.
 const BEATS_PER_RETRY: u32 = 4;
 /// Events come in swarms.
@@ -69,7 +71,10 @@ enum Answer {
 
 struct Row {
     index: u32,
+    /// None of them: it rests.
     users: u32,
+    /// For a whole period already.
+    has_rested: bool,
     hop: NextHop,
     kept: Option<(u32, IpAddr)>,
     /// XDP cannot go there.
@@ -157,6 +162,15 @@ fn watch(table: &Weak<Mutex<Table>>, mut events: Events) {
         }) else {
             return;
         };
+        let rested = match beats.is_multiple_of(BEATS_OF_REST) {
+            true => with(table, Table::rested).unwrap_or_default(),
+            false => Vec::new(),
+        };
+        for way in rested {
+            if with(table, |table| table.forget(way)).is_none() {
+                return;
+            }
+        }
         for way in ways {
             // Locked for one row at a time: calls are being set up meanwhile.
             if with(table, |table| table.look_again(way)).is_none() {
@@ -181,16 +195,27 @@ fn with<T>(table: &Weak<Mutex<Table>>, work: impl FnOnce(&mut Table) -> T) -> Op
 
 impl Table {
     fn acquire(&mut self, way: Way) -> Result<u32, Fallback> {
+        // What is known of one that rests is as of the last event, as of those in use; what is not known is asked for, as of a new one.
+        let rests = |row: &Row| row.users == 0 && (row.hop.ifindex == 0 || row.refused.is_some());
+        if self.rows.get(&way).is_some_and(rests) {
+            self.look_again(way);
+        }
         if let Some(row) = self.rows.get_mut(&way) {
             if let Some(reason) = row.refused {
                 return Err(reason);
             }
             row.users += 1;
+            row.has_rested = false;
             return Ok(row.index);
         }
         let answer = self.resolve(way);
         if let Ok(Answer::Refused(reason)) = answer {
             return Err(reason);
+        }
+        if self.free.is_empty() && self.unused as usize >= MAX_NEXT_HOPS {
+            for way in self.ways(|row| row.users == 0) {
+                self.forget(way);
+            }
         }
         let index = match self.free.pop() {
             Some(index) => index,
@@ -203,6 +228,7 @@ impl Table {
         let row = Row {
             index,
             users: 1,
+            has_rested: false,
             hop: NextHop::default(),
             kept: None,
             refused: None,
@@ -216,13 +242,31 @@ impl Table {
         let Some(row) = self.rows.get_mut(&way) else {
             return;
         };
-        row.users -= 1;
-        if row.users > 0 {
+        row.users = row.users.saturating_sub(1);
+        if row.users == 0 {
+            // Nobody is there to be told.
+            self.refused.remove(&way);
+        }
+    }
+
+    /// The ways that have rested for long enough. Those that have only begun to are found the next time.
+    fn rested(&mut self) -> Vec<Way> {
+        let mut found = Vec::new();
+        for (way, row) in self.rows.iter_mut().filter(|(_, row)| row.users == 0) {
+            if std::mem::replace(&mut row.has_rested, true) {
+                found.push(*way);
+            }
+        }
+        found
+    }
+
+    /// Lets go of a way that nobody uses.
+    fn forget(&mut self, way: Way) {
+        if self.rows.get(&way).is_none_or(|row| row.users > 0) {
             return;
         }
         if let Some(row) = self.rows.remove(&way) {
             self.stop_keeping(row.kept);
-            self.refused.remove(&way);
             let _ = self.map.put(row.index, NextHop::default());
             self.free.push(row.index);
         }
@@ -252,7 +296,9 @@ impl Table {
             return;
         };
         match refused {
-            Some(reason) if row.refused.is_none() => drop(self.refused.insert(way, reason)),
+            Some(reason) if row.refused.is_none() && row.users > 0 => {
+                self.refused.insert(way, reason);
+            }
             Some(_) => {}
             None => drop(self.refused.remove(&way)),
         }
