@@ -3,6 +3,8 @@
 pub mod e2e;
 pub mod frames;
 pub mod matrix;
+pub mod fuzz;
+pub mod legal;
 mod relay;
 pub mod ringing;
 pub mod sim;
