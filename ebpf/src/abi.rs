@@ -155,14 +155,18 @@ pub struct PlainFlow {
     pub from: u32,
     /// Of [`FlowConfig::peer`].
     pub peer: u32,
+    /// Of the named one of [`FlowConfig::candidates`].
+    pub named: u32,
+    /// [`FlowConfig::named_port`].
+    pub named_port: Port,
     /// [`FlowConfig::peer_port`].
     pub peer_port: Port,
     /// [`FlowConfig::out_port`].
     pub out_port: Port,
     /// [`FlowConfig::ip_sum`].
-    pub ip_sum: u32,
+    pub ip_sum: u16,
     /// [`FlowConfig::udp_sum`].
-    pub udp_sum: u32,
+    pub udp_sum: u16,
     /// [`FlowConfig::next_hops`].
     pub next_hops: [u16; MAX_CANDIDATES],
     /// The highest 16 bits of [`FlowConfig::latch`]: there are no others.
@@ -170,15 +174,17 @@ pub struct PlainFlow {
     /// Of [`FlowConfig::twin_latch`].
     pub twin_latch: u16,
     /// [`FlowConfig::network`].
-    pub network: u16,
-    /// [`USUAL`], [`HELD`].
-    pub flags: u16,
+    pub network: u8,
+    /// [`USUAL`], [`HELD`], [`MOVES`].
+    pub flags: u8,
 }
 
 /// [`PlainFlow::flags`]: takes RTP from IPv4 to IPv4, on to the other flow of its pair.
-pub const USUAL: u16 = 1;
+pub const USUAL: u8 = 1;
 /// [`PlainFlow::flags`]: to the SSRCs of its [`FlowConfig`].
-pub const HELD: u16 = 2;
+pub const HELD: u8 = 2;
+/// [`PlainFlow::flags`]: [`REBINDS`].
+pub const MOVES: u8 = 4;
 /// Payload types that look like RTCP where the marker is set (RFC 5761 4): bits of the second word.
 const AMBIGUOUS: u64 = 0xffff_ffff;
 
@@ -222,8 +228,10 @@ impl FlowConfig {
         let [a, b, c, d] = self.next_hops;
         let is_v4 = self.candidates[0].is_v4() && self.has(OUT_V4);
         let is_rtp = self.kind & RTP != 0 && self.payload_types[1] & AMBIGUOUS == 0;
-        let is_usual = is_v4 && is_rtp && !self.has(LOCAL | ASTRAY);
+        let is_known = (self.network as usize) < MAX_NETWORKS;
+        let is_usual = is_v4 && is_rtp && is_known && !self.has(LOCAL | ASTRAY);
         let is_held = if self.has(SSRCS) { HELD } else { 0 };
+        let moves = if self.has(REBINDS) { MOVES } else { 0 };
         PlainFlow {
             payload_types: self.payload_types,
             state: self.state,
@@ -231,15 +239,17 @@ impl FlowConfig {
             life: u32::from_ne_bytes([0x40, 0, self.ttl, 17]),
             from: self.out_address.words()[3],
             peer: self.peer.words()[3],
+            named: self.candidates[0].words()[3],
+            named_port: self.named_port,
             peer_port: self.peer_port,
             out_port: self.out_port,
-            ip_sum: self.ip_sum,
-            udp_sum: self.udp_sum,
+            ip_sum: self.ip_sum as u16,
+            udp_sum: self.udp_sum as u16,
             next_hops: [a as u16, b as u16, c as u16, d as u16],
             latch: (self.latch >> 48) as u16,
             twin_latch: (self.twin_latch >> 48) as u16,
-            network: self.network,
-            flags: if is_usual { USUAL | is_held } else { 0 },
+            network: self.network as u8,
+            flags: if is_usual { USUAL | is_held | moves } else { 0 },
         }
     }
 

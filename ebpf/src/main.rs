@@ -100,23 +100,24 @@ fn plain(ctx: &XdpContext, frame: XdpFrame<'_>) -> Option<Result<u32, Dropped>> 
     let Some((row, state)) = rows_at(place) else {
         return Some(Err(Dropped(local.network, Drop::NoFlow)));
     };
-    if !is_kept(kernel::ticks()) {
-        return None;
-    }
     // Neither waits for the other.
     let flow = PLAINS.get(row)?;
     let own = MapState::of(STATES.get_ptr_mut(state / 2)?, state);
     let (latch, twin, traffic) = (own.load(), own.twin().load(), own.traffic());
-    if flow.state != state || !packet.is_usual_rtp(flow) {
-        return None;
-    }
-    if flow.flags != USUAL && !(flow.flags == USUAL | HELD && has_ssrc(row, packet.ssrc())) {
+    if flow.state != state || flow.flags & USUAL == 0 {
         return None;
     }
     if !packet.is_settled(flow, latch) {
         let (source, port) = (packet.source_v4(), packet.source_port());
-        let is_stranger = stranger(row, latch, source, port.word());
-        return is_stranger.then_some(Err(Dropped(flow.network, Drop::WrongSource)));
+        let is_out =
+            flow.shuts_out(latch, source, port) || stranger(row, latch, source, port.word());
+        return is_out.then_some(Err(Dropped(flow.network.into(), Drop::WrongSource)));
+    }
+    if !packet.is_usual_rtp(flow) || !is_kept(kernel::ticks()) {
+        return None;
+    }
+    if flow.flags & HELD != 0 && !has_ssrc(row, packet.ssrc()) {
+        return None;
     }
     let send = flow.whither(twin)?;
     let hop = NEXT_HOPS.get(send.next_hop.into())?;

@@ -1,6 +1,6 @@
 //! What nearly every media packet is, read and written where it lies.
 
-use crate::abi::{Address, Latched, PlainFlow, Port};
+use crate::abi::{Address, Latched, MOVES, PlainFlow, Port};
 use crate::frame::{Media, UDP, join};
 use crate::quality::Next;
 use crate::verdict::{Arrived, Drop, Payload};
@@ -195,6 +195,18 @@ pub struct PlainSend {
 }
 
 impl PlainFlow {
+    /// Whether the flow, whose latch this is, has settled on somebody from whom this source, which is another one, cannot take it: then
+    /// [`is_stranger`](crate::is_stranger) says the same, without a look at the rest of the flow.
+    #[inline(always)]
+    #[must_use]
+    pub fn shuts_out(&self, latch: u64, source: u32, port: Port) -> bool {
+        let is_latched = latch >> 50 == u64::from(self.latch >> 2);
+        let is_named = source == self.named && port == self.named_port;
+        // A phone whose NAT rebinds comes from the same address.
+        let may_rebind = self.flags & MOVES != 0 && latch as u32 == source;
+        is_latched && !is_named && !may_rebind
+    }
+
     /// [`whither`](crate::whither), where the latch of the twin is this; none where nobody is to be reached.
     #[inline(always)]
     #[must_use]

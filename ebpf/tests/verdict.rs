@@ -332,6 +332,13 @@ proptest! {
         if !is_settled && verdict == Err(Drop::WrongSource) && flags & abi::REBINDS == 0 {
             prop_assert!(is_stranger);
         }
+        let [.., source] = datagram.source.words();
+        let is_shut_out = config.plain().shuts_out(own.load(), source, datagram.source_port);
+        prop_assert!(is_settled || !is_shut_out || is_stranger);
+        // Of a flow that has settled, the plain way's part tells all.
+        if count > 0 && !is_settled && Latched::unpack(own.load(), config.latch).is_some() {
+            prop_assert_eq!(is_shut_out, is_stranger);
+        }
     }
 
     #[test]
