@@ -2,9 +2,9 @@
 
 pub mod e2e;
 pub mod frames;
-pub mod matrix;
 pub mod fuzz;
 pub mod legal;
+pub mod matrix;
 mod relay;
 pub mod ringing;
 pub mod sim;

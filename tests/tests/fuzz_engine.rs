@@ -18,7 +18,7 @@ fn random_sequences_break_nothing_and_leave_nothing() {
     }
     // It gets somewhere.
     assert!(total.answered > CASES / 10, "{total:?}");
-    assert!(total.flows > CASES, "{total:?}");
+    assert!(total.flows > CASES / 2, "{total:?}");
 }
 
 #[test]

@@ -104,10 +104,17 @@ fn build(root: &Path, tools: &Tools) -> Result<BTreeMap<String, Vec<u8>>> {
     let target = root.join("target/ebpf");
     let mut flags: Vec<String> = FLAGS.iter().map(ToString::to_string).collect();
     flags.push(format!("--remap-path-prefix={}=/sbc", root.display()));
+    let cargo_home = cargo_home()?;
     flags.push(format!(
         "--remap-path-prefix={}=/cargo",
-        cargo_home()?.display()
+        cargo_home.display()
     ));
+    // Where a crate was fetched from is no part of the program; of two prefixes that fit the later one holds.
+    let mut fetched = folders(&cargo_home.join("registry/src"))?;
+    fetched.sort();
+    for folder in fetched {
+        flags.push(format!("--remap-path-prefix={}=/cargo", folder.display()));
+    }
     flags.push(format!(
         "--remap-path-prefix={}=/rust",
         tools.sysroot.display()
@@ -163,9 +170,25 @@ fn build(root: &Path, tools: &Tools) -> Result<BTreeMap<String, Vec<u8>>> {
             tools.strip,
             built.display()
         );
-        objects.insert(name.to_owned(), fs::read(&stripped)?);
+        let bytes = fs::read(&stripped)?;
+        let tells = |path: &[u8]| bytes.windows(path.len()).any(|window| window == path);
+        ensure!(
+            !tells(b"/registry/") && !tells(root.as_os_str().as_encoded_bytes()),
+            "{name} names a folder of the machine that it was built on"
+        );
+        objects.insert(name.to_owned(), bytes);
     }
     Ok(objects)
+}
+
+/// The folders in this one; none if it is not there.
+fn folders(parent: &Path) -> Result<Vec<PathBuf>> {
+    if !parent.exists() {
+        return Ok(Vec::new());
+    }
+    let entries = fs::read_dir(parent)?.map(|entry| Ok(entry?.path()));
+    let entries: Vec<PathBuf> = entries.collect::<Result<_>>()?;
+    Ok(entries.into_iter().filter(|path| path.is_dir()).collect())
 }
 
 /// What a rebuild needs.

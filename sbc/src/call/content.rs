@@ -223,6 +223,39 @@ mod tests {
         }
     }
 
+    /// What passes of a request with this body, and its type.
+    fn passed(method: &str, body: &str) -> Message {
+        let filter = Filter::usual("192.0.2.1".parse().unwrap());
+        let request = |uri: &str| {
+            Writer::request(method, uri)
+                .header(Name::Via, "SIP/2.0/UDP 192.0.2.9;branch=z9hG4bK1")
+                .header(Name::MaxForwards, 70)
+                .header(Name::From, "<sip:b@192.0.2.9>;tag=b")
+                .header(Name::To, "<sip:a@192.0.2.9>")
+                .header(Name::CallId, "c")
+                .header(Name::CSeq, format_args!("1 {method}"))
+        };
+        let message = request("sip:a@192.0.2.9").body("text/plain", body.as_bytes());
+        let message = Message::parse(message, &Default::default()).unwrap();
+        let out = pass_content(&message, request("sip:c"), &filter);
+        Message::parse(out, &Default::default()).unwrap()
+    }
+
+    #[test]
+    fn only_what_tells_of_dialogs_is_rehomed() {
+        let (said, ours) = ("see sip:7@10.0.0.9", "see sip:7@192.0.2.1");
+        for (method, expected) in [
+            ("NOTIFY", ours),
+            ("PUBLISH", ours),
+            ("MESSAGE", said),
+            ("INFO", said),
+        ] {
+            let message = passed(method, said);
+            assert_eq!(message.body(), expected.as_bytes(), "{method}");
+            assert_eq!(message.header(Name::ContentType), Some("text/plain"));
+        }
+    }
+
     proptest! {
         #[test]
         fn any_bytes_stay_what_they_are_beside_their_uris(text: Vec<u8>) {

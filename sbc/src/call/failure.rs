@@ -154,4 +154,69 @@ mod tests {
         );
         assert_eq!([404, 486, 500, 603].map(told), [404, 486, 500, 603]);
     }
+
+    #[test]
+    fn of_two_failures_the_one_that_tells_more_is_kept_whichever_comes_first() {
+        let failure = |code: u16| Failure::own(code, Outcome::Failed, "");
+        // From what tells most to what tells least; alike in a row.
+        let ranks: [&[u16]; 7] = [
+            &[600, 603, 699],
+            &[486],
+            &[404, 488, 499],
+            &[480, 487],
+            &[408],
+            &[500, 504, 302],
+            &[503],
+        ];
+        for (better, row) in ranks.iter().enumerate() {
+            for (first, second) in row.iter().flat_map(|a| row.iter().map(move |b| (*a, *b))) {
+                let mut best = Some(failure(first));
+                failure(second).note(&mut best);
+                assert_eq!(
+                    best.unwrap().code,
+                    first,
+                    "the earlier of {first}, {second}"
+                );
+            }
+            for worse in ranks[better + 1..].iter().flat_map(|row| row.iter()) {
+                for code in *row {
+                    for (first, second) in [(*code, *worse), (*worse, *code)] {
+                        let mut best = Some(failure(first));
+                        failure(second).note(&mut best);
+                        assert_eq!(best.unwrap().code, *code, "{first}, then {second}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_code_is_translated_and_counted() {
+        for (code, told, counts) in [
+            (300, 480, Outcome::Failed),
+            (399, 480, Outcome::Failed),
+            (400, 400, Outcome::Rejected),
+            (401, 503, Outcome::Failed),
+            (407, 503, Outcome::Failed),
+            (408, 408, Outcome::NoAnswer),
+            (420, 503, Outcome::Rejected),
+            (421, 503, Outcome::Rejected),
+            (422, 503, Outcome::Rejected),
+            (423, 503, Outcome::Rejected),
+            (480, 480, Outcome::NoAnswer),
+            (481, 500, Outcome::Rejected),
+            (486, 486, Outcome::Busy),
+            (487, 480, Outcome::NoAnswer),
+            (491, 500, Outcome::Rejected),
+            (494, 503, Outcome::Rejected),
+            (499, 499, Outcome::Rejected),
+            (500, 500, Outcome::Failed),
+            (503, 503, Outcome::Failed),
+            (600, 600, Outcome::Busy),
+            (603, 603, Outcome::Rejected),
+            (699, 699, Outcome::Rejected),
+        ] {
+            assert_eq!((translate(code), outcome(code)), (told, counts), "{code}");
+        }
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use super::handover::{Passage, ports_of};
 use super::{Ack, Action, CallId, Engine, Event, Flow, FlowFailure, Slot, Subject};
 use crate::call::{self, Call, Context, Invitation};
 use crate::media::{FlowCommand, FlowReport, PairId, Path};
@@ -138,6 +139,7 @@ impl Engine {
                 let flow = Flow {
                     subject,
                     path: pair.path.label(),
+                    ports: ports_of(pair),
                 };
                 self.flows.insert(pair.id, Box::new(flow));
             }
@@ -147,13 +149,45 @@ impl Engine {
                 }
             }
             FlowCommand::Read(_) => {}
-            FlowCommand::Remove(id) => {
-                if let Some(flow) = self.flows.remove(id) {
-                    self.reports.expect(now, *id, flow.subject);
+            FlowCommand::Remove(_) => {}
+        }
+        match self.handover.pass(command) {
+            Passage::Now(command) => {
+                if let FlowCommand::Remove(id) = command
+                    && let Some(flow) = self.flows.remove(&id)
+                {
+                    self.reports.expect(now, id, flow.subject);
+                    if let Some(ports) = flow.ports {
+                        self.handover.leaves(id, *ports);
+                    }
+                }
+                self.actions.push_back(Action::Flow(command));
+            }
+            Passage::Later => {}
+            Passage::Never(id) => {
+                if let Some(flow) = self.flows.remove(&id) {
+                    self.reports.expect(now, id, flow.subject);
+                    self.on_flow_ended(id, &FlowReport::default());
                 }
             }
         }
-        self.actions.push_back(Action::Flow(command));
+    }
+
+    /// A pair is gone, and has done so much: who waits for its ports goes on.
+    pub(super) fn on_flow_ended(&mut self, pair: PairId, report: &FlowReport) {
+        let report = self.reports.total(pair, report);
+        self.tell(Event::FlowEnded { pair, report });
+        if let Some(event) = self.reports.ended(pair, &report, &mut self.counters) {
+            self.tell(event);
+        }
+        self.hand_over(pair);
+    }
+
+    /// Installs those that waited for this pair's ports.
+    pub(super) fn hand_over(&mut self, pair: PairId) {
+        let installs = self.handover.ended(pair).into_iter();
+        self.actions
+            .extend(installs.map(|pair| Action::Flow(FlowCommand::Install(Box::new(pair)))));
     }
 
     /// A pair is not installed; what it did until then, if that does not follow.

@@ -12,6 +12,7 @@ mod calls;
 mod counters;
 mod event;
 mod forks;
+mod handover;
 mod input;
 mod introductions;
 mod outside;
@@ -27,7 +28,7 @@ mod transfers;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -50,6 +51,7 @@ use crate::shed::{self, Sources};
 use crate::transaction::{self, ClientId, Hop, Layer, ServerId};
 
 use counters::Counters;
+use handover::Handover;
 use introductions::Introductions;
 use reports::{Reports, Subject};
 use subscriptions::Outside;
@@ -116,6 +118,7 @@ pub struct Engine {
     /// Boxed, as calls are: a tree has room for more than there are.
     flows: BTreeMap<PairId, Box<Flow>>,
     reports: Reports,
+    handover: Handover,
     draining: bool,
     counters: Counters,
     actions: VecDeque<Action>,
@@ -141,6 +144,8 @@ struct Ack {
 struct Flow {
     subject: Subject,
     path: &'static str,
+    /// Those of its sockets, if it has any.
+    ports: Option<Box<[SocketAddr; 2]>>,
 }
 
 impl Engine {
@@ -183,6 +188,7 @@ impl Engine {
             introductions: Introductions::default(),
             flows: BTreeMap::new(),
             reports: Reports::default(),
+            handover: Handover::default(),
             draining: false,
             counters: Counters::default(),
             actions: VecDeque::new(),
@@ -232,11 +238,7 @@ impl Engine {
                 }
             }
             Input::FlowEnded { pair, report } => {
-                let report = self.reports.total(pair, &report);
-                self.tell(Event::FlowEnded { pair, report });
-                if let Some(event) = self.reports.ended(pair, &report, &mut self.counters) {
-                    self.tell(event);
-                }
+                self.on_flow_ended(pair, &report);
             }
             Input::Drain => {
                 if !std::mem::replace(&mut self.draining, true) {
@@ -296,8 +298,12 @@ impl Engine {
                 self.clients.remove(&id);
             }
         }
-        for event in self.reports.give_up(now) {
+        let (events, pairs) = self.reports.give_up(now);
+        for event in events {
             self.tell(event);
+        }
+        for pair in pairs {
+            self.hand_over(pair);
         }
         self.ports.handle_timeout(now);
         self.registrar.handle_timeout(now);
@@ -363,7 +369,10 @@ impl Engine {
     /// been said: a stopped engine need not wait for them.
     #[must_use]
     pub fn has_calls(&self) -> bool {
-        !(self.calls.is_empty() && self.flows.is_empty() && self.reports.is_empty())
+        !(self.calls.is_empty()
+            && self.flows.is_empty()
+            && self.reports.is_empty()
+            && self.handover.is_empty())
     }
 
     /// The config in force.

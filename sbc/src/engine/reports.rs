@@ -172,9 +172,9 @@ impl Reports {
         self.due.front().map(|(at, _)| *at)
     }
 
-    /// The ends of calls whose flows will not report any more; with what the others said.
-    pub(super) fn give_up(&mut self, now: Instant) -> Vec<Event> {
-        let mut events = Vec::new();
+    /// The ends of calls whose flows will not report any more, with what the others said; and those flows.
+    pub(super) fn give_up(&mut self, now: Instant) -> (Vec<Event>, Vec<PairId>) {
+        let (mut events, mut pairs) = (Vec::new(), Vec::new());
         while let Some((_, pair)) = self.due.pop_front_if(|(at, _)| *at <= now) {
             let Some(subject) = self.removed.remove(&pair) else {
                 continue;
@@ -183,8 +183,9 @@ impl Reports {
                 of_call.awaited = of_call.awaited.saturating_sub(1);
             }
             events.extend(self.settled(subject.call));
+            pairs.push(pair);
         }
-        events
+        (events, pairs)
     }
 
     /// Whether nothing is awaited.
@@ -322,7 +323,7 @@ mod tests {
         reports.expect(now + WAIT / 2, PairId(2), subject(FlowKind::Rtp, [8000; 2]));
         reports.call_ended(CALL, end());
         assert_eq!(reports.poll_timeout(), Some(now + WAIT));
-        assert_eq!(reports.give_up(now + WAIT), []);
+        assert_eq!(reports.give_up(now + WAIT), (vec![], vec![PairId(1)]));
         let report = FlowReport {
             sides: [count(5, 0, 1), count(6, 0, 1)],
         };
@@ -331,7 +332,7 @@ mod tests {
         reports.expect(now, PairId(3), subject(FlowKind::Rtp, [8000; 2]));
         reports.call_ended(CALL, end());
         let given_up = reports.give_up(now + WAIT);
-        assert_eq!(given_up, [end()]);
+        assert_eq!(given_up, (vec![end()], vec![PairId(3)]));
         assert!(reports.is_empty());
         assert_eq!(reports.poll_timeout(), None);
     }

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use sbc_tests::e2e::{
-    Account, Baresip, EDGE_LEFT, EDGE_RIGHT, Ear, Lab, Linphone, Need, PHONE, Phone, skipped,
+    Account, Baresip, EDGE_LEFT, EDGE_RIGHT, Ear, FastPath, Lab, Linphone, Need, PHONE, Phone,
+    skipped,
 };
 
 use super::support::{ALICE, BOB, server, start_on};
@@ -25,12 +26,21 @@ const BOTH: [Need; 4] = [
 ];
 
 #[test]
-fn holds_resumes_and_transfers() -> Result<()> {
+fn holds_resumes_and_transfers_in_the_kernel() -> Result<()> {
+    holds_resumes_and_transfers(FastPath::Native)
+}
+
+#[test]
+fn holds_resumes_and_transfers_in_user_space() -> Result<()> {
+    holds_resumes_and_transfers(FastPath::Off)
+}
+
+fn holds_resumes_and_transfers(fast_path: FastPath) -> Result<()> {
     if skipped("linphonec: hold, resume, transfer", &BOTH) {
         return Ok(());
     }
     let lab = Lab::new()?;
-    let daemon = start_on(&lab, &config(&lab))?;
+    let daemon = start_on(&lab, &config(&lab, fast_path))?;
     let mut bob = Baresip::start(
         &lab.carrier,
         &lab.scratch,
@@ -121,7 +131,8 @@ fn at(port: u16) -> SocketAddr {
 }
 
 /// Phones on the left, who call each other and, with any other number, Bob.
-pub(super) fn config(lab: &Lab) -> String {
+pub(super) fn config(lab: &Lab, fast_path: FastPath) -> String {
+    let fast_path = fast_path.word();
     let state_dir = lab.scratch.path().join("state");
     let state_dir = state_dir.display();
     format!(
@@ -134,11 +145,13 @@ admin     = "127.0.0.1:9960"
 address     = ["{EDGE_LEFT}"]
 sip         = ["udp:5060", "tcp:5060"]
 media_ports = "20000-29999"
+fast_path   = "{fast_path}"
 
 [network.right]
 address     = ["{EDGE_RIGHT}"]
 sip         = ["udp:5060", "tcp:5060"]
 media_ports = "20000-29999"
+fast_path   = "{fast_path}"
 
 [trunk.b]
 network   = "right"

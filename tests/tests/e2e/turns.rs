@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use sbc_tests::e2e::{Baresip, EDGE_LEFT, EDGE_RIGHT, Ear, Lab, skipped};
+use sbc_tests::e2e::{Baresip, EDGE_LEFT, EDGE_RIGHT, Ear, FastPath, Lab, skipped};
 
 use super::linphone::{config, phone};
 use super::support::{ALICE, BOB, PHONES, server, start_on};
@@ -20,7 +20,7 @@ fn holds_resumes_and_transfers() -> Result<()> {
         return Ok(());
     }
     let lab = Lab::new()?;
-    let daemon = start_on(&lab, &config(&lab))?;
+    let daemon = start_on(&lab, &config(&lab, FastPath::Native))?;
     let mut bob = Baresip::start(
         &lab.carrier,
         &lab.scratch,

@@ -9,7 +9,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use sbc::config::{Bind, Config, FastPath as Wanted, Limits, Network, NetworkId, Sbc};
+use sbc::config::{Bind, Config, FastPath as Wanted, Limits, Network, NetworkId, Passing, Sbc};
 use sbc::io::fast_path::{FastPath, Program};
 use sbc::media::{
     Fallback, FlowKind, FlowPair, FlowReport, NetworkPath, PairId, Path, Side, Slot, XdpMode,
@@ -44,6 +44,7 @@ fn network(name: &str, addresses: &[&str], fast_path: Wanted) -> Network {
         media_ports: 30000..=31999,
         fast_path,
         media_timeout: None,
+        passing: Passing::default(),
         limits: Limits::default(),
     }
 }

@@ -10,7 +10,7 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use sbc::config::{Bind, Config, FastPath as Wanted, Limits, Network, NetworkId, Sbc};
+use sbc::config::{Bind, Config, FastPath as Wanted, Limits, Network, NetworkId, Passing, Sbc};
 use sbc::io::fast_path::FastPath;
 use sbc::media::{FlowKind, FlowPair, NetworkPath, PairId, Path, Side, XdpMode};
 use sbc_tests::e2e::{Lab, Namespace, Need, skipped};
@@ -93,6 +93,7 @@ pub(crate) fn network(name: &str, addresses: &[&str], ports: (u16, u16)) -> Netw
         media_ports: ports.0..=ports.1,
         fast_path: Wanted::Auto,
         media_timeout: None,
+        passing: Passing::default(),
         limits: Limits::default(),
     }
 }

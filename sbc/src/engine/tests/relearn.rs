@@ -2,7 +2,7 @@
 
 use super::dialogs::in_dialog;
 use super::*;
-use crate::media::{FlowPair, PairId, must_relearn};
+use crate::media::{FlowPair, FlowReport, PairId, must_relearn};
 
 /// A side of a pair, that learns anew.
 type Anew = (PairId, usize);
@@ -11,6 +11,8 @@ type Anew = (PairId, usize);
 #[derive(Default)]
 struct Shell {
     pairs: Vec<FlowPair>,
+    /// Whose sockets are being closed.
+    closing: Vec<PairId>,
 }
 
 impl Shell {
@@ -30,11 +32,25 @@ impl Shell {
                     }
                     *old = *pair;
                 }
-                Action::Flow(FlowCommand::Remove(id)) => self.pairs.retain(|pair| pair.id != id),
+                Action::Flow(FlowCommand::Remove(id)) => {
+                    self.pairs.retain(|pair| pair.id != id);
+                    self.closing.push(id);
+                }
                 other => messages.push(sent(other)),
             }
         }
         (anew, messages)
+    }
+
+    /// The sockets of those that were removed are closed.
+    fn close(&mut self, bench: &mut Bench) {
+        for pair in std::mem::take(&mut self.closing) {
+            let report = FlowReport::default();
+            bench
+                .engine
+                .handle_input(bench.now, Input::FlowEnded { pair, report });
+        }
+        self.turn(bench);
     }
 
     fn ids(&self) -> Vec<u64> {
@@ -163,7 +179,10 @@ fn early_media_of_one_contact_leaves_nothing_to_the_one_that_answers() {
     assert_eq!(shell.ids(), [1, 2]);
     bench.message(LEFT, places[0], &answer(&rings[1].1, A, 200, "t", &body));
     shell.turn(&mut bench);
-    // Other pairs: no latch outlives the ones before, on A's port neither.
+    // A's port goes to other pairs, once those before have let go of it.
+    assert!(shell.ids().is_empty());
+    shell.close(&mut bench);
+    // No latch outlives the ones before, on A's port neither.
     assert_eq!(shell.ids(), [3, 4]);
     for (before, after) in early.iter().zip(&shell.pairs) {
         assert_eq!(before.sides[0].local, after.sides[0].local);

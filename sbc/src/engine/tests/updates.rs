@@ -67,7 +67,7 @@ fn ring_with(a: bool, b: bool, takes_update: bool) -> Early {
         let rack = early.told.header(Name::RSeq).unwrap();
         let rack = format!("RAck: {rack} 1 INVITE\r\n");
         let prack = early
-            .from_a("PRACK", "")
+            .a_says("PRACK", "")
             .replacen("Contact:", &format!("{rack}Contact:"), 1);
         early.bench.message(LEFT, A, &prack);
         let all = messages(&mut early.bench);
@@ -80,14 +80,14 @@ fn ring_with(a: bool, b: bool, takes_update: bool) -> Early {
 }
 
 impl Early {
-    fn from_a(&mut self, method: &str, body: &str) -> String {
+    fn a_says(&mut self, method: &str, body: &str) -> String {
         self.number += 1;
         in_dialog(method, self.number, &self.tag, body)
     }
 
     /// A offers something.
     fn a_updates(&mut self, body: &str) {
-        let update = self.from_a("UPDATE", body);
+        let update = self.a_says("UPDATE", body);
         self.bench.message(LEFT, A, &update);
     }
 
@@ -132,7 +132,7 @@ impl Early {
 fn a_callers_offer_goes_to_who_rings_and_his_answer_comes_back() {
     let mut early = ring(true, true);
     let update = early
-        .from_a("UPDATE", &sdp("10.71.1.2", 4010))
+        .a_says("UPDATE", &sdp("10.71.1.2", 4010))
         .replace("<sip:al@10.71.1.2:5060>", "<sip:al@10.71.1.2:5070>");
     early.bench.message(LEFT, A, &update);
     let (to, ours) = only(&mut early.bench);
@@ -404,7 +404,7 @@ fn an_offer_in_a_prack_goes_to_who_rings_with_an_update() {
     early.bench.message(RIGHT, B, &rings);
     let (_, told) = only(&mut early.bench);
     let rack = format!("RAck: {} 1 INVITE\r\n", told.header(Name::RSeq).unwrap());
-    let prack = early.from_a("PRACK", &sdp("10.71.1.2", 4010));
+    let prack = early.a_says("PRACK", &sdp("10.71.1.2", 4010));
     let prack = prack.replacen("Contact:", &format!("{rack}Contact:"), 1);
     early.bench.message(LEFT, A, &prack);
     let (_, ours) = only(&mut early.bench);

@@ -138,3 +138,13 @@ fn lists() {
     assert_eq!(split("a, \"b, c"), ["a", "\"b, c"]);
     assert_eq!(split("a, <b, c"), ["a", "<b, c"]);
 }
+
+#[test]
+fn only_the_branch_of_a_via_is_its_branch() {
+    let branch = |text: &'static str| Via::parse(text).unwrap().branch();
+    assert_eq!(branch("SIP/2.0/UDP h;ttl=1;branch=b;maddr=m"), Some("b"));
+    assert_eq!(branch("SIP/2.0/UDP h;BRANCH=b"), Some("b"));
+    // The first counts.
+    assert_eq!(branch("SIP/2.0/UDP h;branch=a;branch=b"), Some("a"));
+    assert_eq!(branch("SIP/2.0/UDP h;ttl=1"), None);
+}
