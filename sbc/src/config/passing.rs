@@ -214,10 +214,13 @@ pub(super) fn read(section: &Section<'_, '_>, report: &mut Report) -> Option<Pas
     let transfers = read_transfers(section, report);
     let methods = names(section, "methods", "method", report);
     let headers = names(section, "headers", "header", report);
+    // All that is wrong is told at once.
+    let methods = methods.map(|list| list.map(|texts| values::each(&texts, report, method)));
+    let headers = headers.map(|list| list.map(|texts| read_headers(&texts, report)));
     Some(Passing {
         transfers: transfers?,
-        methods: methods?.map(|texts| values::each(&texts, report, method)),
-        headers: headers?.map(|texts| read_headers(&texts, report)),
+        methods: methods?,
+        headers: headers?,
     })
 }
 

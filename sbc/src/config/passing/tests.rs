@@ -113,6 +113,9 @@ fn what_cannot_pass_is_told_with_the_reason() {
         error.contains("found `33 names`, expected at most 32"),
         "{error}"
     );
+    let all = "transfers = \"pas\"\nmethods = [\"BYE\"]\nheaders = [\"Via\"]\n";
+    let error = config("", all, "").unwrap_err();
+    assert_eq!(error.matches("error: ").count(), 3, "{error}");
 }
 
 #[test]
