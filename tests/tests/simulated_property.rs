@@ -7,7 +7,7 @@ use proptest::collection::vec;
 use proptest::prelude::{Just, Strategy, any, prop_oneof};
 use proptest::proptest;
 use proptest::sample::select;
-use proptest::test_runner::Config;
+use proptest::test_runner::{Config, RngSeed};
 use sbc_tests::legal::{Act, Change, Habits, Stage};
 use sbc_tests::sim::Weather;
 
@@ -69,11 +69,15 @@ fn weathers() -> impl Strategy<Value = Weather> {
     select(vec![Weather::FAIR, twice, slow, Weather::STORM])
 }
 
-/// As many as PROPTEST_CASES says, or what takes some seconds.
+/// As many new ones as PROPTEST_CASES says; or always the same, so that only a change of the engine can make them fail, in some seconds.
 fn cases() -> Config {
     match std::env::var_os("PROPTEST_CASES") {
         Some(_) => Config::default(),
-        None => Config::with_cases(400),
+        None => Config {
+            cases: 2_000,
+            rng_seed: RngSeed::Fixed(3261),
+            ..Config::default()
+        },
     }
 }
 

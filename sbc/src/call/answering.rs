@@ -388,7 +388,7 @@ impl Call {
 
     /// Sends what has no ACK again; gives up after 64*T1.
     pub(super) fn repeat_answers(&mut self, now: Instant, cx: &mut Context<'_>) {
-        let mut lost = None;
+        let mut lost = Vec::new();
         let sides = std::iter::once((LEG_A, &mut self.a.side))
             .chain(self.branches.iter_mut().map(|b| (b.leg, &mut b.side)));
         for (leg, side) in sides {
@@ -397,7 +397,7 @@ impl Call {
             };
             if unacked.until <= now {
                 side.unacked = None;
-                lost = Some(leg);
+                lost.push(leg);
             } else if unacked.next <= now {
                 unacked.interval = (unacked.interval * 2).min(T2);
                 unacked.next = now + unacked.interval;
@@ -407,9 +407,12 @@ impl Call {
                 });
             }
         }
-        let Some(leg) = lost else {
-            return;
-        };
+        for leg in lost {
+            self.on_no_ack(now, cx, leg);
+        }
+    }
+
+    fn on_no_ack(&mut self, now: Instant, cx: &mut Context<'_>, leg: LegId) {
         if self.awaits_guest(leg) {
             return self.fail_transfer(now, cx, 408, None);
         }

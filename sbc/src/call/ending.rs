@@ -220,8 +220,9 @@ impl Call {
             return;
         };
         if from == Some(leg) {
-            branch.side.unacked = None;
-        } else if branch.side.unacked.is_some() {
+            return;
+        }
+        if branch.side.unacked.is_some() {
             branch.side.hang_up = Some(why.clone());
         } else {
             self.send_bye(cx, leg, why);

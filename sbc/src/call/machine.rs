@@ -460,9 +460,8 @@ impl Call {
         self.watch = None;
         self.media.end(now, cx.ports);
         self.order_flows();
-        if from == Some(LEG_A) {
-            self.a.side.unacked = None;
-        } else {
+        // A 2xx is repeated until its ACK also to who has hung up: he may wait for it (RFC 3261 13.3.1.4).
+        if from != Some(LEG_A) {
             self.hang_up_a(cx, why);
         }
         for index in 0..self.branches.len() {

@@ -299,7 +299,10 @@ impl Call {
         };
         match why {
             None => {
-                side.unacked = None;
+                // Its ACK may still be on its way; what it says is nobody's business any more.
+                if let Some(unacked) = &mut side.unacked {
+                    unacked.late = None;
+                }
                 side.is_gone = true;
             }
             Some(why) if side.unacked.is_some() => side.hang_up = Some(why.clone()),

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use super::dialog::{Dialog, State, Unproven};
-use super::text::{GIVE_UP, Heard, Repeat, T2, finish, sdp};
+use super::text::{GIVE_UP, Heard, Repeat, T1, T2, finish, sdp};
 
 /// Something that an agent does if it may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -407,7 +407,9 @@ impl Agent {
         let asked = self.asked.iter().map(|asked| asked.repeat.wakes());
         let dialogs = self.dialogs.iter().flat_map(|dialog| {
             let unproven = dialog.unproven.iter().map(|u| u.repeat.wakes());
-            unproven.chain(dialog.unacked.iter().map(|u| u.repeat.wakes()))
+            let unanswered = dialog.unanswered.map(|since| since + GIVE_UP + T1);
+            let unacked = dialog.unacked.iter().map(|u| u.repeat.wakes());
+            unproven.chain(unacked).chain(unanswered)
         });
         let refusals = self.refusals.iter().map(|(_, repeat)| repeat.wakes());
         let later = self.later.iter().map(|(at, _)| *at);
@@ -433,6 +435,10 @@ impl Agent {
             if let Some(unacked) = &mut dialog.unacked {
                 self.out.extend(unacked.repeat.due(now));
                 assert!(unacked.repeat.until > now, "no ACK: {:?}", self.done);
+            }
+            if let Some(since) = dialog.unanswered {
+                let is_late = now > since + GIVE_UP;
+                assert!(!is_late, "no answer, and no BYE: {:?}", self.done);
             }
         }
         for (_, repeat) in &mut self.refusals {

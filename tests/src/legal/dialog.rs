@@ -1,5 +1,7 @@
 //! A dialog as one agent has it, and what it may do in it.
 
+use std::time::Instant;
+
 use super::text::{Heard, Repeat};
 
 /// How far a dialog is.
@@ -50,6 +52,8 @@ pub(super) struct Dialog {
     pub(super) last: Vec<u8>,
     pub(super) unproven: Option<Unproven>,
     pub(super) unacked: Option<Unacked>,
+    /// When an ACK came without the answer that was due.
+    pub(super) unanswered: Option<Instant>,
     /// Of their last reliable answer.
     pub(super) heard_rseq: Option<u32>,
     pub(super) rseq: u32,
@@ -81,6 +85,7 @@ impl Dialog {
             last: Vec::new(),
             unproven: None,
             unacked: None,
+            unanswered: None,
             heard_rseq: None,
             rseq: 6,
             cancelled: false,
@@ -117,5 +122,6 @@ impl Dialog {
         self.state = State::Over;
         self.unproven = None;
         self.unacked = None;
+        self.unanswered = None;
     }
 }

@@ -26,7 +26,7 @@ impl Agent {
     fn on_request(&mut self, now: Instant, heard: &Heard) {
         let key = heard.key();
         if key.1 == "ACK" {
-            return self.on_ack(heard);
+            return self.on_ack(now, heard);
         }
         if let Some(answer) = self.answers.get(&key) {
             let answer = answer.clone();
@@ -180,7 +180,7 @@ impl Agent {
         self.out.push(bytes);
     }
 
-    fn on_ack(&mut self, heard: &Heard) {
+    fn on_ack(&mut self, now: Instant, heard: &Heard) {
         let branch = heard.key().0;
         self.refusals.retain(|(b, _)| *b != branch);
         let Some(index) = self.find(heard, "to") else {
@@ -191,9 +191,12 @@ impl Agent {
         if let Some(unacked) = dialog.unacked.take_if(is_it)
             && unacked.offers
         {
-            // Who hung up before his ACK came has answered nothing: a BYE follows.
             dialog.offering = false;
             dialog.settled |= !heard.body.is_empty();
+            // Who hung up before his ACK came has answered nothing: a BYE follows.
+            if heard.body.is_empty() && dialog.state != State::Over {
+                dialog.unanswered = Some(now);
+            }
         }
     }
 

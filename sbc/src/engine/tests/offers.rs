@@ -385,3 +385,33 @@ fn an_answer_that_does_not_fit_changes_nothing_for_who_offered() {
     assert_eq!(messages[1].1.code(), Some(488));
     stop(bench);
 }
+
+/// Either leg, or nobody: whoever asked may wait for the answer, however the call ended (RFC 3261 13.3.1.4).
+#[test]
+fn a_200_is_repeated_until_its_ack_also_to_who_has_hung_up() {
+    let mut bench = bench();
+    let (ok, ..) = set_up(&mut bench);
+    let tag = tag_of(&ok);
+    bench.message(
+        LEFT,
+        A,
+        &in_dialog("INVITE", 5, &tag, &sdp("10.71.1.2", 4010)),
+    );
+    let offer = only(&mut bench, B);
+    bench.message(RIGHT, B, &answer(&offer, B, 200, "", &theirs()));
+    let (_, messages) = turn(&mut bench);
+    let (_, lost) = messages.last().unwrap();
+    assert_eq!((lost.code(), lost.cseq().number), (Some(200), 5));
+    bench.message(LEFT, A, &in_dialog("BYE", 6, &tag, ""));
+    let (_, messages) = turn(&mut bench);
+    let bye = messages.iter().find(|(to, _)| Some(*to) == at(B));
+    let (_, bye) = bye.expect("a BYE to the other one");
+    bench.message(RIGHT, B, &answer(bye, B, 200, "", ""));
+    bench.pass(SECOND);
+    let again = only(&mut bench, A);
+    assert_eq!((again.code(), again.cseq().number), (Some(200), 5));
+    bench.message(LEFT, A, &in_dialog("ACK", 5, &tag, ""));
+    assert_eq!(bench.actions(), []);
+    bench.assert_empty();
+    assert_eq!(bench.actions(), []);
+}
