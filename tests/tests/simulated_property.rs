@@ -74,7 +74,7 @@ fn cases() -> Config {
     match std::env::var_os("PROPTEST_CASES") {
         Some(_) => Config::default(),
         None => Config {
-            cases: 2_000,
+            cases: 1_000,
             rng_seed: RngSeed::Fixed(3261),
             ..Config::default()
         },

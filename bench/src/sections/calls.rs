@@ -47,7 +47,7 @@ const NEW: Calls = Calls {
     rate: 200,
 };
 /// Calls a second in the long row.
-const MILLION_RATE: u32 = 400;
+const MILLION_RATE: u32 = 1_000;
 /// Through the engine alone.
 const MILLION: u32 = 1_000_000;
 

@@ -29,6 +29,8 @@ fn over(code: u16) -> Over {
 /// (405, 489, 501), has nobody there to take it (480), or lets it time out (408): a lost key press is not worth a call.
 pub(super) fn ends_call(method: Method, code: u16) -> bool {
     match (over(code), method) {
+        // Many PBXs say of whom it names what the RFC says of whom it is sent to.
+        (Over::Dialog, Method::Refer) if matches!(code, 404 | 416 | 484 | 485 | 604) => false,
         (Over::Dialog, _) => true,
         (Over::Transaction, _) => false,
         (Over::Usage, Method::Invite) => code != 489,
@@ -68,8 +70,8 @@ mod tests {
         assert_eq!(ending(Method::Info), with(&[481]));
         assert_eq!(ending(Method::Message), with(&[481]));
         assert_eq!(ending(Method::Other), with(&[481]));
-        for method in [Method::Subscribe, Method::Notify, Method::Refer] {
-            assert_eq!(ending(method), dialog);
-        }
+        assert_eq!(ending(Method::Subscribe), dialog);
+        assert_eq!(ending(Method::Notify), dialog);
+        assert_eq!(ending(Method::Refer), [410, 482, 483, 502]);
     }
 }

@@ -1,6 +1,6 @@
 //! What lies between: loses, delays, repeats and thereby reorders.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -49,10 +49,19 @@ pub struct Datagram {
     pub bytes: Vec<u8>,
 }
 
+/// How often in a row the same datagram may be lost. Whoever repeats himself as RFC 3261 17 wants it is heard then, and so is the answer,
+/// before he gives up: a transaction that times out is somebody's fault.
+const LOST_IN_A_ROW: u32 = 2;
+
+/// An INVITE is sent seven times, other requests eleven times.
+const INVITES_LOST_IN_A_ROW: u32 = 1;
+
 /// All datagrams on their way.
 pub struct Link {
     weather: Weather,
     random: ChaCha12Rng,
+    /// Of each datagram that was lost last time, how often in a row.
+    lost: HashMap<(SocketAddr, Vec<u8>), u32>,
     on_the_way: BTreeMap<(Instant, u64), Datagram>,
     sent: u64,
 }
@@ -64,14 +73,15 @@ impl Link {
         Link {
             weather,
             random,
+            lost: HashMap::new(),
             on_the_way: BTreeMap::new(),
             sent: 0,
         }
     }
 
-    /// Takes a datagram; what becomes of it is in the weather's hands.
+    /// Takes a datagram; what becomes of it is in the weather's hands, but for [`LOST_IN_A_ROW`].
     pub fn send(&mut self, now: Instant, datagram: Datagram) {
-        let copies = if self.chance(self.weather.loss) {
+        let copies = if self.loses(&datagram) {
             0
         } else if self.chance(self.weather.twice) {
             2
@@ -97,6 +107,21 @@ impl Link {
     pub fn receive(&mut self, now: Instant) -> Option<Datagram> {
         self.next().filter(|&at| at <= now)?;
         self.on_the_way.pop_first().map(|(_, datagram)| datagram)
+    }
+
+    fn loses(&mut self, datagram: &Datagram) -> bool {
+        let is_lost = self.chance(self.weather.loss);
+        let most = match datagram.bytes.starts_with(b"INVITE ") {
+            true => INVITES_LOST_IN_A_ROW,
+            false => LOST_IN_A_ROW,
+        };
+        let key = (datagram.to, datagram.bytes.clone());
+        let before = self.lost.remove(&key).unwrap_or(0);
+        if !is_lost || before == most {
+            return false;
+        }
+        self.lost.insert(key, before + 1);
+        true
     }
 
     fn chance(&mut self, of_1000: u32) -> bool {
