@@ -182,7 +182,7 @@ impl Call {
             return Err(Failure::own(503, Outcome::Failed, "too many B legs"));
         };
         let trunk = target.trunk.map(|id| cx.config.trunk(id));
-        let end = cx.host.end(&target.hop, trunk, target.codecs);
+        let end = cx.host.end(cx.config, &target.hop, trunk, target.codecs);
         let offer = match self.a.invite.body() {
             [] => None,
             sdp => Some(

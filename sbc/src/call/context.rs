@@ -51,7 +51,7 @@ pub struct Host {
 impl Host {
     /// Where a leg's media is: behind the other end of its signalling. Without a trunk it is a phone.
     #[must_use]
-    pub fn end(&self, hop: &Hop, trunk: Option<&Trunk>, codecs: &[Codec]) -> End {
+    pub fn end(&self, config: &Config, hop: &Hop, trunk: Option<&Trunk>, codecs: &[Codec]) -> End {
         End {
             network: hop.network,
             address: hop.local.ip(),
@@ -59,6 +59,7 @@ impl Host {
             media_from: trunk.map_or_else(Vec::new, |trunk| trunk.media_from.clone()),
             rebinds: trunk.is_none(),
             codecs: codecs.to_vec(),
+            dscp: config.network(hop.network).dscp.media,
             path: self
                 .paths
                 .get(&hop.network)

@@ -160,7 +160,7 @@ impl Call {
                 id: server,
                 end: cx
                     .host
-                    .end(&hop, trunk.map(|id| cx.config.trunk(id)), codecs),
+                    .end(cx.config, &hop, trunk.map(|id| cx.config.trunk(id)), codecs),
                 provisionals: Provisionals::new(&message),
                 hears: None,
                 invite: message,

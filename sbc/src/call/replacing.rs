@@ -91,7 +91,7 @@ impl Guest {
         };
         let end = cx
             .host
-            .end(&hop, trunk.map(|id| cx.config.trunk(id)), codecs);
+            .end(cx.config, &hop, trunk.map(|id| cx.config.trunk(id)), codecs);
         let mut side = Side::new(party, trunk, timeout, hop);
         side.allow = allowed(
             cx.config,

@@ -131,7 +131,7 @@ impl Call {
             return Err(broken("who stays has said nothing"));
         };
         let trunk = target.trunk.map(|id| cx.config.trunk(id));
-        let end = cx.host.end(&target.hop, trunk, target.codecs);
+        let end = cx.host.end(cx.config, &target.hop, trunk, target.codecs);
         let said = without_direction(&said);
         let offer = self
             .media

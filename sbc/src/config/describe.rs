@@ -3,9 +3,10 @@
 use ipnet::IpNet;
 
 use super::check::range;
+use super::dscp::shown_mark;
 use super::duration::shown_duration;
 use super::model::{
-    Bind, Codec, Config, FastPath, From, Network, PhoneId, Route, Server, Target, TrunkId,
+    Bind, Codec, Config, Dscp, FastPath, From, Network, PhoneId, Route, Server, Target, TrunkId,
 };
 use super::passing;
 use super::silence::MediaTimeout;
@@ -31,6 +32,15 @@ pub fn describe(config: &Config) -> String {
         out.push_str(&wrapped(&format!("  {note}"), 2));
     }
     part(&mut out, &networks(config).render());
+    let is_marked = |network: &&Network| network.dscp != Dscp::default();
+    for network in config.networks.iter().filter(is_marked) {
+        let [sip, media] = [network.dscp.sip, network.dscp.media].map(shown_mark);
+        let text = format!(
+            "  What leaves network:{} has DSCP {sip} (SIP) and {media} (media).",
+            network.name
+        );
+        out.push_str(&wrapped(&text, 2));
+    }
     part(&mut out, &limits(config).render());
     if !config.trunks.is_empty() {
         part(&mut out, &trunks(config).render());

@@ -8,6 +8,7 @@
 mod bind;
 mod check;
 mod describe;
+mod dscp;
 mod duration;
 mod embedded;
 mod error;

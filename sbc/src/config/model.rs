@@ -92,6 +92,24 @@ pub struct Network {
     pub passing: Passing,
     /// How much SIP is taken in from one source, and how long a ban lasts.
     pub limits: Limits,
+    /// How what leaves here is marked.
+    pub dscp: Dscp,
+}
+
+/// `dscp = { sip = "CS3", media = "EF" }`: the DSCP of what leaves, 0 to 63 (RFC 2474).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Dscp {
+    /// Of signalling over UDP and TCP.
+    pub sip: u8,
+    /// Of RTP, RTCP and whatever else the legs of a call exchange.
+    pub media: u8,
+}
+
+impl Default for Dscp {
+    /// What phones and switches know without being told: CS3 and EF.
+    fn default() -> Self {
+        Dscp { sip: 24, media: 46 }
+    }
 }
 
 /// `limits = { requests_per_second = 50, ban = "10m" }`, for each source address.

@@ -7,6 +7,7 @@ use ipnet::IpNet;
 use toml::de::DeTable;
 
 use super::check;
+use super::dscp;
 use super::error::{Errors, Fault, Report};
 use super::limits;
 use super::model::{
@@ -32,7 +33,7 @@ const MAX_IDS: usize = u16::MAX as usize;
 // The keys of each section.
 const ROOT: [&str; 5] = ["sbc", "network", "trunk", "phone", "route"];
 const SBC: [&str; 3] = ["name", "state_dir", "admin"];
-const NETWORK: [&str; 10] = [
+const NETWORK: [&str; 11] = [
     "interface",
     "address",
     "sip",
@@ -43,6 +44,7 @@ const NETWORK: [&str; 10] = [
     "methods",
     "headers",
     "limits",
+    "dscp",
 ];
 const TRUNK: [&str; 12] = [
     "network",
@@ -284,6 +286,7 @@ fn read_network(
     let media_timeout = silence::read(section, report);
     let passing = passing::read(section, report);
     let limits = limits::read(section, report);
+    let dscp = dscp::read(section, report);
     let bind = bind?;
     Some(Network {
         name: name.to_owned(),
@@ -298,6 +301,7 @@ fn read_network(
         media_timeout: media_timeout?,
         passing: passing?,
         limits: limits?,
+        dscp: dscp?,
     })
 }
 

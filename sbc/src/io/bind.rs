@@ -10,8 +10,6 @@ use thiserror::Error;
 use super::host;
 use crate::sip::Transport;
 
-/// DSCP of signalling: CS3 (RFC 4594).
-const DSCP_SIGNALLING: u8 = 24;
 /// Bytes that the kernel may queue for us on a UDP socket: a second of a busy edge.
 const RECEIVE_BUFFER: usize = 4 << 20;
 /// Connections that the kernel may complete before we take them.
@@ -143,13 +141,13 @@ impl ListenError {
     }
 }
 
-/// A UDP socket at exactly this address, non-blocking, shared with nobody.
+/// A UDP socket at exactly this address, non-blocking, shared with nobody; what it sends has this DSCP.
 ///
 /// # Errors
 /// See [`ListenError`].
-pub fn udp(purpose: &Purpose, address: SocketAddr) -> Result<UdpSocket, ListenError> {
+pub fn udp(purpose: &Purpose, address: SocketAddr, dscp: u8) -> Result<UdpSocket, ListenError> {
     let open = || {
-        let socket = unbound(address, Type::DGRAM, Protocol::UDP)?;
+        let socket = unbound(address, dscp, Type::DGRAM, Protocol::UDP)?;
         enlarge_receive_buffer(&socket);
         socket.bind(&address.into())?;
         Ok(socket.into())
@@ -157,13 +155,13 @@ pub fn udp(purpose: &Purpose, address: SocketAddr) -> Result<UdpSocket, ListenEr
     open().map_err(|source| ListenError::new(purpose, Transport::Udp, address, source))
 }
 
-/// A listening TCP socket at exactly this address, non-blocking. May follow a process that has just ended.
+/// A listening TCP socket at exactly this address, non-blocking. May follow a process that has just ended. What its connections send has this DSCP.
 ///
 /// # Errors
 /// See [`ListenError`].
-pub fn tcp(purpose: &Purpose, address: SocketAddr) -> Result<TcpListener, ListenError> {
+pub fn tcp(purpose: &Purpose, address: SocketAddr, dscp: u8) -> Result<TcpListener, ListenError> {
     let open = || {
-        let socket = unbound(address, Type::STREAM, Protocol::TCP)?;
+        let socket = unbound(address, dscp, Type::STREAM, Protocol::TCP)?;
         socket.set_reuse_address(true)?;
         socket.bind(&address.into())?;
         socket.listen(BACKLOG)?;
@@ -176,17 +174,17 @@ pub fn tcp(purpose: &Purpose, address: SocketAddr) -> Result<TcpListener, Listen
 ///
 /// # Errors
 /// The kernel's: no such address, no more files.
-pub fn tcp_from(local: IpAddr) -> io::Result<Socket> {
+pub fn tcp_from(local: IpAddr, dscp: u8) -> io::Result<Socket> {
     let address = SocketAddr::new(local, 0);
-    let socket = unbound(address, Type::STREAM, Protocol::TCP)?;
+    let socket = unbound(address, dscp, Type::STREAM, Protocol::TCP)?;
     socket.bind(&address.into())?;
     Ok(socket)
 }
 
-fn unbound(address: SocketAddr, kind: Type, protocol: Protocol) -> io::Result<Socket> {
+fn unbound(address: SocketAddr, dscp: u8, kind: Type, protocol: Protocol) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), kind, Some(protocol))?;
     socket.set_nonblocking(true)?;
-    let traffic_class = u32::from(DSCP_SIGNALLING) << 2;
+    let traffic_class = u32::from(dscp) << 2;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
         socket.set_tclass_v6(traffic_class)?;
@@ -220,10 +218,10 @@ mod tests {
         for (transport, open) in [
             (
                 Transport::Udp,
-                (|a| udp(&sip(), a).map(|s| s.local_addr().unwrap())) as fn(_) -> _,
+                (|a| udp(&sip(), a, 24).map(|s| s.local_addr().unwrap())) as fn(_) -> _,
             ),
             (Transport::Tcp, |a| {
-                tcp(&sip(), a).map(|s| s.local_addr().unwrap())
+                tcp(&sip(), a, 24).map(|s| s.local_addr().unwrap())
             }),
         ] {
             let free: SocketAddr = "127.0.0.1:0".parse().unwrap();
@@ -251,7 +249,7 @@ mod tests {
 
     #[test]
     fn an_address_of_someone_else_is_said_to_be_so() {
-        let error = udp(&sip(), "192.0.2.77:5060".parse().unwrap()).unwrap_err();
+        let error = udp(&sip(), "192.0.2.77:5060".parse().unwrap(), 24).unwrap_err();
         assert_eq!(
             error.to_string(),
             "network left: 192.0.2.77 is no address of this host now: correct `address` in [network.left], or bring \
@@ -260,8 +258,20 @@ mod tests {
     }
 
     #[test]
-    fn signalling_is_marked_cs3() {
-        let socket = udp(&sip(), "127.0.0.1:0".parse().unwrap()).unwrap();
-        assert_eq!(socket2::SockRef::from(&socket).tos_v4().unwrap(), 24 << 2);
+    fn signalling_is_marked() {
+        let mark = |socket: socket2::SockRef<'_>| socket.tos_v4().unwrap() >> 2;
+        let free = "127.0.0.1:0".parse().unwrap();
+        let listener = tcp(&sip(), free, 26).unwrap();
+        let caller = tcp_from(free.ip(), 40).unwrap();
+        caller.set_nonblocking(false).unwrap();
+        caller
+            .connect(&listener.local_addr().unwrap().into())
+            .unwrap();
+        listener.set_nonblocking(false).unwrap();
+        let (accepted, _) = listener.accept().unwrap();
+        let called = udp(&sip(), free, 24).unwrap();
+        assert_eq!(mark(socket2::SockRef::from(&called)), 24);
+        assert_eq!(mark(socket2::SockRef::from(&accepted)), 26);
+        assert_eq!(mark(socket2::SockRef::from(&caller)), 40);
     }
 }

@@ -147,7 +147,7 @@ pub async fn start(config: Arc<Config>, options: Options) -> Result<Running, Sta
         warn!(%error, "the limit of open files stays as it is");
     }
     let listening = signalling::listen(&config)?;
-    let admin_listener = bind::tcp(&Purpose::Admin, config.sbc.admin)?;
+    let admin_listener = bind::tcp(&Purpose::Admin, config.sbc.admin, 0)?;
     // Before they are read: no change is missed.
     let changes = Changes::watch();
     let found = host::addresses().map_err(StartError::Addresses)?;

@@ -29,6 +29,8 @@ pub struct End {
     pub rebinds: bool,
     /// Accepted from it and offered to it, in our order of preference.
     pub codecs: Vec<Codec>,
+    /// The mark of what is sent to it, 0 to 63.
+    pub dscp: u8,
     /// How media is forwarded on that network.
     pub path: NetworkPath,
     /// The peer is on this host.

@@ -169,6 +169,7 @@ impl Way<'_> {
             multiplexed: self.multiplexed,
             rebinds: end.rebinds,
             peer: self.leg.peer,
+            dscp: end.dscp,
             ..Side::new(end.network, local)
         };
         if kind == FlowKind::Rtp {

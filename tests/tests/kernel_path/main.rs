@@ -46,6 +46,7 @@ fn network(name: &str, addresses: &[&str], fast_path: Wanted) -> Network {
         media_timeout: None,
         passing: Passing::default(),
         limits: Limits::default(),
+        dscp: Default::default(),
     }
 }
 

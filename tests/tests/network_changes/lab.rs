@@ -95,6 +95,7 @@ pub(crate) fn network(name: &str, addresses: &[&str], ports: (u16, u16)) -> Netw
         media_timeout: None,
         passing: Passing::default(),
         limits: Limits::default(),
+        dscp: Default::default(),
     }
 }
 

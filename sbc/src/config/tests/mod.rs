@@ -2,6 +2,7 @@
 
 use super::*;
 
+mod dscp;
 mod errors;
 mod fuzz;
 mod secrets;

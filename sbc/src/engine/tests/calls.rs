@@ -328,3 +328,19 @@ fn what_changes_nothing_is_answered_as_before_and_what_does_is_offered_to_the_ot
     bench.actions();
     bench.assert_empty();
 }
+
+#[test]
+fn media_has_the_mark_of_the_network_that_it_goes_to() {
+    let text = CONFIG.replacen(
+        "[network.right]",
+        "[network.right]\ndscp = { media = 34 }",
+        1,
+    );
+    let mut bench = bench_of(&text, Limits::default());
+    let (.., flows) = set_up(&mut bench);
+    let marks = flows.iter().filter_map(|command| match command {
+        FlowCommand::Install(pair) => Some((pair.sides[0].dscp, pair.sides[1].dscp)),
+        _ => None,
+    });
+    assert_eq!(marks.collect::<Vec<_>>(), [(46, 34), (46, 34)]);
+}

@@ -10,7 +10,7 @@ mod inbox;
 mod tcp;
 mod udp;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -77,6 +77,8 @@ pub struct Signalling {
 pub struct Listening {
     udp: Vec<(Local, std::net::UdpSocket)>,
     tcp: Vec<(Local, std::net::TcpListener)>,
+    /// For the connections that are opened from here, by network.
+    dscp: BTreeMap<NetworkId, u8>,
 }
 
 /// Listens at every address of every network.
@@ -86,20 +88,22 @@ pub struct Listening {
 pub fn listen(config: &Config) -> Result<Listening, ListenError> {
     let mut listening = Listening::default();
     for local in locals(config) {
-        listening.open(&config.network(local.network).name, local)?;
+        listening.open(config.network(local.network), local)?;
     }
     Ok(listening)
 }
 
 impl Listening {
-    fn open(&mut self, network: &str, local: Local) -> Result<(), ListenError> {
+    fn open(&mut self, network: &Network, local: Local) -> Result<(), ListenError> {
         let purpose = Purpose::Sip {
-            network: network.to_owned(),
+            network: network.name.clone(),
         };
+        let (address, dscp) = (local.address, network.dscp.sip);
         match local.transport {
-            Transport::Udp => self.udp.push((local, bind::udp(&purpose, local.address)?)),
-            Transport::Tcp => self.tcp.push((local, bind::tcp(&purpose, local.address)?)),
+            Transport::Udp => self.udp.push((local, bind::udp(&purpose, address, dscp)?)),
+            Transport::Tcp => self.tcp.push((local, bind::tcp(&purpose, address, dscp)?)),
         }
+        self.dscp.insert(local.network, dscp);
         Ok(())
     }
 }
@@ -134,7 +138,7 @@ impl Signalling {
     ) -> Result<(), ListenError> {
         let mut listening = Listening::default();
         for local in locals_at(id, network, address) {
-            listening.open(&network.name, local)?;
+            listening.open(network, local)?;
         }
         let result = self.read(listening);
         result.map_err(|source| {
@@ -171,6 +175,7 @@ impl Signalling {
     }
 
     fn read(&mut self, listening: Listening) -> io::Result<()> {
+        self.connections.mark(listening.dscp);
         for (local, socket) in listening.udp {
             let port = UdpPort::start(socket, local, self.inbox.clone(), &mut self.tasks)?;
             self.udp.insert((local.network, local.address), port);

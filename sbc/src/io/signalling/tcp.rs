@@ -16,7 +16,7 @@ use super::Local;
 use super::connection::{self, Outgoing, Patience, Queue};
 use super::counters::Closed;
 use super::inbox::{Event, Inbox};
-use crate::config::NetworkId;
+use crate::config::{Dscp, NetworkId};
 use crate::engine::Input;
 use crate::io::bind;
 use crate::shed::Action;
@@ -57,6 +57,8 @@ pub(super) struct Connections {
     by_source: BTreeMap<IpAddr, usize>,
     /// Those that came from sources that are not known yet, the oldest first.
     strangers: BTreeSet<ConnectionId>,
+    /// DSCP of those that are opened from here.
+    dscp: BTreeMap<NetworkId, u8>,
     writers: JoinSet<()>,
 }
 
@@ -78,8 +80,14 @@ impl Connections {
             by_remote: BTreeMap::new(),
             by_source: BTreeMap::new(),
             strangers: BTreeSet::new(),
+            dscp: BTreeMap::new(),
             writers: JoinSet::new(),
         }
+    }
+
+    /// How connections that are opened from now on are marked, by network.
+    pub(super) fn mark(&mut self, dscp: BTreeMap<NetworkId, u8>) {
+        self.dscp.extend(dscp);
     }
 
     /// Takes a connection in, or drops it and counts that. What comes back, of the one that made room for it, is for the engine.
@@ -240,6 +248,8 @@ impl Connections {
         let (queue, queued) = connection::queue();
         let (inbox, patience) = (self.inbox.clone(), self.limits.patience);
         let (pass, passed) = oneshot::channel();
+        let dscp = self.dscp.get(&hop.network).copied();
+        let dscp = dscp.unwrap_or(Dscp::default().sip);
         let reader = tasks.spawn({
             let (inbox, pong) = (inbox.clone(), queue.clone());
             async move {
@@ -249,7 +259,7 @@ impl Connections {
             }
         });
         self.writers.spawn(async move {
-            let opened = timeout(patience.connect, open(hop)).await;
+            let opened = timeout(patience.connect, open(hop, dscp)).await;
             match opened.unwrap_or_else(|late| Err(late.into())) {
                 Ok(stream) => {
                     let (reading, writing) = stream.into_split();
@@ -313,8 +323,8 @@ pub(super) async fn listen(listener: TcpListener, local: Local, inbox: Inbox) {
     }
 }
 
-async fn open(hop: Hop) -> std::io::Result<TcpStream> {
-    let socket: std::net::TcpStream = bind::tcp_from(hop.local.ip())?.into();
+async fn open(hop: Hop, dscp: u8) -> std::io::Result<TcpStream> {
+    let socket: std::net::TcpStream = bind::tcp_from(hop.local.ip(), dscp)?.into();
     let stream = TcpSocket::from_std_stream(socket)
         .connect(hop.remote)
         .await?;

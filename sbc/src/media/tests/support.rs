@@ -41,6 +41,7 @@ pub(in crate::media) fn config() -> Config {
         media_timeout: None,
         passing: Default::default(),
         limits: Limits::default(),
+        dscp: Default::default(),
     };
     Config {
         sbc: Sbc {
@@ -67,6 +68,7 @@ pub(in crate::media) fn phone(signalling: &str) -> End {
         media_from: Vec::new(),
         rebinds: true,
         codecs: Codec::ALL.to_vec(),
+        dscp: 46,
         path: KERNEL,
         local: false,
     }
@@ -81,6 +83,7 @@ pub(in crate::media) fn carrier(signalling: &str) -> End {
         media_from: Vec::new(),
         rebinds: false,
         codecs: vec![Codec::Pcma, Codec::Pcmu],
+        dscp: 46,
         path: KERNEL,
         local: false,
     }
