@@ -92,7 +92,7 @@ fn kernel(lab: &MediaLab, calls: u16) -> Result<AtWork<'_>> {
     let mut fast_path = open(lab)?;
     for call in 0..calls {
         fast_path
-            .install(&pair(call, Path::Kernel)?)
+            .install(&Arc::new(pair(call, Path::Kernel)?))
             .map_err(|failure| anyhow!("a flow was refused: {failure:?}"))?;
     }
     let after = cpu_time::own_threads("next-hops")?;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, ensure};
@@ -54,12 +55,16 @@ pub fn measure(lab: &MediaLab, pairs: u16, phones: Phones) -> Result<Cost> {
         .edge
         .ip(&format!("route replace 10.80.0.0/16 via {PHONE}"))?;
     let mut fast_path = contender::open(lab)?;
-    let pairs: Vec<FlowPair> = (0..pairs).map(|number| pair(number, phones)).collect();
+    let pairs: Vec<_> = (0..pairs)
+        .map(|number| Arc::new(pair(number, phones)))
+        .collect();
     let process = std::process::id();
     let (kernel, user) = (maps()?, resident_bytes(process)?);
     let mut taken = Vec::with_capacity(pairs.len());
     for pair in &pairs {
-        let (used, result) = timed(|| fast_path.install(pair))?;
+        // Made here, as its call would: it is part of what a flow takes.
+        let pair = Arc::new(pair.clone());
+        let (used, result) = timed(|| fast_path.install(&pair))?;
         result.map_err(|failure| anyhow!("a flow was refused: {failure:?}"))?;
         taken.push(used);
     }
@@ -123,7 +128,7 @@ pub fn child(pairs: &str) -> Result<()> {
     Ok(())
 }
 
-fn remove(fast_path: &mut FastPath, pairs: &[FlowPair], taken: &mut [Duration]) -> Result<()> {
+fn remove(fast_path: &mut FastPath, pairs: &[Arc<FlowPair>], taken: &mut [Duration]) -> Result<()> {
     for (pair, taken) in pairs.iter().zip(taken) {
         let (used, report) = timed(|| fast_path.remove(pair.id))?;
         report.context("a pair was not installed")?;

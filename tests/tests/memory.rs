@@ -1,4 +1,4 @@
-//! What calls leave in memory: nothing that grows. The engine alone, on a virtual clock, below an allocator that counts.
+//! What calls take in memory, and what they leave: nothing that grows. The engine alone, on a virtual clock, below an allocator that counts.
 //!
 //! One test in a program of its own: what another test allocates would be counted too.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
@@ -29,6 +29,13 @@ const ROUNDS: usize = 8;
 const SLACK: usize = 16 << 10;
 /// Of a whole round, at most this is left: queues that keep their length.
 const LEFT: usize = 128 << 10;
+/// Calls that are held together.
+const HELD: usize = 1_000;
+/// From one of them to the next.
+const HELD_PACE: Duration = Duration::from_millis(2);
+/// Bytes of one of them: just answered, while its transactions and its ACK wait for repeats, and when these are over. A few per cent more than it is.
+const FRESH: usize = 8_600;
+const RESTED: usize = 6_950;
 
 const A: &str = "10.71.1.2:5060";
 const B: &str = "10.71.2.2:5060";
@@ -64,7 +71,7 @@ to = ["trunk:b"]
 "#;
 
 #[test]
-fn rounds_of_calls_leave_no_more_than_the_first() {
+fn calls_take_little_and_leave_nothing() {
     let config = Config::parse(CONFIG, "memory.toml", &NoSecrets).unwrap();
     let now = Instant::now();
     let mut bench = Bench {
@@ -73,6 +80,11 @@ fn rounds_of_calls_leave_no_more_than_the_first() {
         calls: 0,
         peak: 0,
     };
+    rounds_leave_no_more_than_the_first(&mut bench);
+    held_calls_are_small(&mut bench);
+}
+
+fn rounds_leave_no_more_than_the_first(bench: &mut Bench) {
     let start = live();
     let rounds: Vec<Round> = (0..ROUNDS).map(|_| bench.round()).collect();
     for (index, round) in rounds.iter().enumerate() {
@@ -94,6 +106,34 @@ fn rounds_of_calls_leave_no_more_than_the_first() {
             first.peak
         );
     }
+}
+
+fn held_calls_are_small(bench: &mut Bench) {
+    let start = live();
+    let mut up = Vec::with_capacity(HELD);
+    let mut own = HELD * size_of::<Up>();
+    for _ in 0..HELD {
+        bench.pass(HELD_PACE);
+        let call = bench.set_up();
+        own += call.tag.capacity() + call.contact.capacity();
+        up.push(call);
+    }
+    let each = || (live() - start - own) / HELD;
+    let fresh = each();
+    bench.pass(Duration::from_secs(100));
+    let rested = each();
+    println!("a held call: {fresh} bytes, later {rested}");
+    assert!(
+        fresh <= FRESH,
+        "{fresh} bytes a call that was just answered"
+    );
+    assert!(rested <= RESTED, "{rested} bytes a held call");
+    for call in &up {
+        bench.pass(HELD_PACE);
+        bench.hang_up(call);
+    }
+    bench.pass(Duration::from_secs(100));
+    assert!(bench.engine.is_idle());
 }
 
 /// Live bytes.

@@ -210,6 +210,9 @@ impl Call {
         }
         self.respond(self.a.id, bytes);
         self.tell_untold(now, cx);
+        if let Some(branch) = self.branches.get_mut(index) {
+            branch.settle_down();
+        }
         let branch = self.branches.get(index);
         self.actions.push_back(Action::Event(Event::CallAnswered {
             call: self.id,

@@ -90,9 +90,8 @@ impl Call {
                 return;
             };
             let Some(next) = destinations.pop_front() else {
-                let failure = failure
-                    .take()
-                    .unwrap_or_else(|| Failure::unreachable("nobody to ask"));
+                let failure = failure.take().map(|failure| *failure);
+                let failure = failure.unwrap_or_else(|| Failure::unreachable("nobody to ask"));
                 return self.give_up(now, cx, failure);
             };
             *deadline = now + RING;
@@ -306,12 +305,12 @@ impl Call {
         match branch.attempt {
             Attempt::Calling { .. } => {
                 branch.attempt = Attempt::Calling { cancel: true };
-                branch.why.get_or_insert_with(|| why.clone());
+                branch.why.get_or_insert_with(|| Box::new(why.clone()));
             }
             Attempt::Proceeding => {
                 branch.attempt = Attempt::Cancelled;
                 let earlier = branch.why.take();
-                let reason = earlier.as_ref().unwrap_or(why).reason();
+                let reason = earlier.as_deref().unwrap_or(why).reason();
                 if let Some(message) = cancel_of(&branch.invite, reason.as_deref()) {
                     self.actions.push_back(Action::Request {
                         purpose: Purpose::Cancel(branch.leg),

@@ -32,7 +32,7 @@ pub(super) struct Early {
     /// What began it, until there is a dialog, or the call is up.
     pub(super) said: Option<Message>,
     /// In which its PRACKs go, and what A has for it.
-    pub(super) dialog: Option<Dialog>,
+    pub(super) dialog: Option<Box<Dialog>>,
     /// The last provisional answer that wanted a PRACK (RFC 3262 4).
     rseq: Option<u32>,
     /// A has its answer for good: in a provisional answer that he has to acknowledge.
@@ -40,7 +40,7 @@ pub(super) struct Early {
     /// It made the offer, and has got its answer with a PRACK.
     pub(super) settled: bool,
     /// A's dialog of it, once there was a request in it.
-    pub(super) near: Option<Dialog>,
+    pub(super) near: Option<Box<Dialog>>,
     /// The first provisional answer that wanted a PRACK and described its media.
     pub(super) described: Option<u32>,
     /// The number of the PRACK to that one.
@@ -137,7 +137,7 @@ impl Call {
         let theirs = answer.to().tag().unwrap_or_default();
         let branch = self.branches.get(index)?;
         let early = branch.early.iter().find(|early| early.theirs == theirs)?;
-        early.dialog.as_ref()
+        early.dialog.as_deref()
     }
 
     /// Our tag towards A for an early dialog of a B leg; `None` when there are too many of them.
@@ -190,6 +190,7 @@ impl Call {
 
     /// A new tag of ours towards A.
     pub(super) fn open_tag(&mut self, tag: &str) {
+        self.a.tags.reserve_exact(1);
         self.a.tags.push(tag.to_owned());
         self.actions.push_back(Action::Open(tag.to_owned()));
     }
@@ -213,7 +214,7 @@ impl Call {
             return false;
         }
         if early.dialog.is_none() {
-            early.dialog = Dialog::uac(&branch.invite, answer).ok();
+            early.dialog = Dialog::uac(&branch.invite, answer).ok().map(Box::new);
         }
         early.rseq = Some(rseq);
         if sdp_of(answer).is_some() {

@@ -106,7 +106,7 @@ impl Call {
         let [Some(first), Some(second)] = limits else {
             return;
         };
-        self.watch = Watch::new(now, [first, second]);
+        self.watch = Watch::new(now, [first, second]).map(Box::new);
         self.note_hold(now);
     }
 
@@ -191,7 +191,7 @@ impl Call {
     /// BYE to the caller, at once or as soon as his ACK is there (RFC 3261 15).
     pub(super) fn hang_up_a(&mut self, cx: &mut Context<'_>, why: &Why) {
         if self.a.side.unacked.is_some() {
-            self.a.side.hang_up = Some(why.clone());
+            self.a.side.hang_up = Some(Box::new(why.clone()));
         } else {
             self.send_bye(cx, LEG_A, why);
         }
@@ -223,7 +223,7 @@ impl Call {
             return;
         }
         if branch.side.unacked.is_some() {
-            branch.side.hang_up = Some(why.clone());
+            branch.side.hang_up = Some(Box::new(why.clone()));
         } else {
             self.send_bye(cx, leg, why);
         }

@@ -97,10 +97,10 @@ impl Failure {
     }
 
     /// Keeps the better one of `best` and `self`; the earlier of equals.
-    pub(super) fn note(self, best: &mut Option<Failure>) {
+    pub(super) fn note(self, best: &mut Option<Box<Failure>>) {
         match best {
             Some(known) if known.rank() <= self.rank() => {}
-            _ => *best = Some(self),
+            _ => *best = Some(Box::new(self)),
         }
     }
 }
@@ -170,7 +170,7 @@ mod tests {
         ];
         for (better, row) in ranks.iter().enumerate() {
             for (first, second) in row.iter().flat_map(|a| row.iter().map(move |b| (*a, *b))) {
-                let mut best = Some(failure(first));
+                let mut best = Some(Box::new(failure(first)));
                 failure(second).note(&mut best);
                 assert_eq!(
                     best.unwrap().code,
@@ -181,7 +181,7 @@ mod tests {
             for worse in ranks[better + 1..].iter().flat_map(|row| row.iter()) {
                 for code in *row {
                     for (first, second) in [(*code, *worse), (*worse, *code)] {
-                        let mut best = Some(failure(first));
+                        let mut best = Some(Box::new(failure(first)));
                         failure(second).note(&mut best);
                         assert_eq!(best.unwrap().code, *code, "{first}, then {second}");
                     }

@@ -62,12 +62,12 @@ impl Call {
             }
             return;
         };
-        self.late = Some(Late {
+        self.late = Some(Box::new(Late {
             offerer: to,
             invite,
             answer: answer.clone(),
             before: self.side(from).and_then(|side| side.sent.clone()),
-        });
+        }));
         self.accept(now, from, origin, Some(offer.clone()), Some(to));
     }
 

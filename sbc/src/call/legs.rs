@@ -8,7 +8,7 @@ use super::side::{Side, Why};
 use crate::config::PhoneId;
 use crate::media::{End, LegId};
 use crate::routing::Destination;
-use crate::sip::Message;
+use crate::sip::{Message, Name, Writer};
 use crate::transaction::{ClientId, ServerId};
 
 /// The A leg.
@@ -34,7 +34,7 @@ pub(super) struct Branch {
     pub(super) phone: Option<PhoneId>,
     /// What it is called in the call that it was borrowed from.
     pub(super) home: Option<LegId>,
-    /// Our INVITE: CANCEL and dialogs are made of it. Theirs, if they called.
+    /// Our INVITE: CANCEL and dialogs are made of it. Theirs, if they called. Shortened once it took the call.
     pub(super) invite: Message,
     pub(super) id: Option<ClientId>,
     pub(super) attempt: Attempt,
@@ -49,7 +49,7 @@ pub(super) struct Branch {
     /// Its 2xx made an offer; its ACK waits for the caller's answer.
     pub(super) owes_ack: bool,
     /// What its CANCEL is to say, once it may be sent.
-    pub(super) why: Option<Why>,
+    pub(super) why: Option<Box<Why>>,
 }
 
 /// How far the INVITE of a B leg is.
@@ -97,6 +97,31 @@ impl Branch {
             speaker: None,
             owes_ack: false,
             why: None,
+        }
+    }
+
+    /// It took the call: of its INVITE only what dialogs, ACKs and the names of the call are made of is kept, which is half of it, and of
+    /// its early dialogs those that requests were sent in.
+    pub(super) fn settle_down(&mut self) {
+        self.early
+            .retain(|early| early.dialog.is_some() || early.near.is_some());
+        self.early.shrink_to_fit();
+        let uri = self.invite.uri().unwrap_or_default();
+        let mut writer = Writer::request(self.invite.method().name(), uri);
+        for field in self.invite.fields() {
+            writer = match field.name {
+                Name::Via
+                | Name::From
+                | Name::To
+                | Name::CallId
+                | Name::CSeq
+                | Name::Authorization
+                | Name::ProxyAuthorization => writer.copy(field),
+                _ => writer,
+            };
+        }
+        if let Ok(invite) = Message::parse(writer.finish(), &Default::default()) {
+            self.invite = invite;
         }
     }
 

@@ -33,21 +33,23 @@ use crate::transaction::{Hop, ServerId};
 pub const LEG_A: LegId = LegId(0);
 
 /// A call: one A leg, many B legs. Knows nothing of transactions' names but those that it is told.
+///
+/// What most calls never have, or only for a moment, is boxed: thousands of them wait at a time.
 pub struct Call {
     pub(super) id: CallId,
     pub(super) number: String,
     pub(super) a: Incoming,
     pub(super) branches: Vec<Branch>,
     pub(super) media: CallMedia,
-    pub(super) relay: Option<Relay>,
+    pub(super) relay: Option<Box<Relay>>,
     /// An offer of one leg's that the other one is to answer in its ACK.
-    pub(super) late: Option<Late>,
+    pub(super) late: Option<Box<Late>>,
     /// What one leg has still to be told of the other.
     pub(super) again: Option<Again>,
     /// Once it is up: when it has lasted long enough.
     pub(super) ends: Option<Instant>,
     /// While it is up, if silence may end it.
-    pub(super) watch: Option<Watch>,
+    pub(super) watch: Option<Box<Watch>>,
     pub(super) state: State,
     /// How many 3xx were followed.
     pub(super) redirects: u8,
@@ -56,9 +58,9 @@ pub struct Call {
     pub(super) passing: Vec<Passing>,
     /// How many there have been.
     pub(super) passed: u32,
-    pub(super) transfer: Option<Transfer>,
+    pub(super) transfer: Option<Box<Transfer>>,
     /// An offer of ours.
-    pub(super) own: Option<Own>,
+    pub(super) own: Option<Box<Own>>,
     pub(super) referrals: Vec<Referral>,
     /// REFERs that were passed on.
     pub(super) referred: Vec<Referred>,
@@ -84,7 +86,7 @@ pub(super) enum State {
         /// When those who are being asked now have had their time.
         deadline: Instant,
         /// The best failure so far.
-        failure: Option<Failure>,
+        failure: Option<Box<Failure>>,
     },
     /// Two legs talk.
     Up {
@@ -149,7 +151,7 @@ impl Call {
             },
         );
         if !message.body().is_empty() {
-            side.received = Some(Bytes::copy_from_slice(message.body()));
+            side.received = Some(message.body_bytes());
         }
         let mut call = Call {
             id,
@@ -380,7 +382,7 @@ impl Call {
                 self.a.side.poll_timeout(),
                 self.own.as_ref().and_then(|own| own.again),
                 self.transfer_deadline(),
-                self.watch.as_ref().map(Watch::poll_timeout),
+                self.watch.as_deref().map(Watch::poll_timeout),
                 self.poll_sessions(),
                 self.a.provisionals.poll_timeout(),
             ])

@@ -66,14 +66,14 @@ impl Call {
         let Some(cseq) = early.and_then(|early| Some(early.dialog.as_ref()?.local_cseq())) else {
             return self.refuse(id, hop, request, 500);
         };
-        self.a.provisionals.exchange = Some(Exchange {
+        self.a.provisionals.exchange = Some(Box::new(Exchange {
             leg,
             theirs,
             cseq,
             id,
             hop,
             request: request.clone(),
-        });
+        }));
     }
 
     /// Sends the PRACK that a B leg waits for.
@@ -96,7 +96,7 @@ impl Call {
         let Some(early) = early else {
             return;
         };
-        let Some(dialog) = early.dialog.as_mut() else {
+        let Some(dialog) = early.dialog.as_deref_mut() else {
             return;
         };
         let hop = branch.side.next_hop(cx, dialog);
@@ -134,7 +134,7 @@ impl Call {
     ) {
         let code = answer.code().unwrap_or_default();
         let cseq = answer.cseq().number;
-        let is_it = |exchange: &mut Exchange| exchange.leg == leg && exchange.cseq == cseq;
+        let is_it = |exchange: &mut Box<Exchange>| exchange.leg == leg && exchange.cseq == cseq;
         if code < 200 {
             return;
         }
@@ -155,7 +155,7 @@ impl Call {
         self.order_flows();
         let Exchange {
             id, hop, request, ..
-        } = &exchange;
+        } = &*exchange;
         match sdp {
             Some((body, sdp)) => {
                 self.reply(*id, *hop, request, 200, Some(&sdp));
@@ -179,7 +179,7 @@ impl Call {
         for early in self.branch(leg).into_iter().flat_map(|b| &mut b.early) {
             early.unanswered = early.unanswered.saturating_sub(1);
         }
-        let is_it = |exchange: &mut Exchange| exchange.leg == leg;
+        let is_it = |exchange: &mut Box<Exchange>| exchange.leg == leg;
         if let Some(exchange) = self.a.provisionals.exchange.take_if(is_it) {
             self.refuse(exchange.id, exchange.hop, &exchange.request, 488);
             self.go_on(now, cx);

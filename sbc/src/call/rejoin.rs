@@ -57,7 +57,7 @@ impl Call {
         sdp: Bytes,
         what: What,
     ) {
-        self.own = Some(Own {
+        self.own = Some(Box::new(Own {
             to,
             from,
             sdp,
@@ -65,13 +65,13 @@ impl Call {
             offer: Bytes::new(),
             again: Some(now),
             tries: 0,
-        });
+        }));
         self.try_own(now, cx);
     }
 
     /// Sends it if it is due.
     pub(super) fn try_own(&mut self, now: Instant, cx: &mut Context<'_>) {
-        let is_due = |own: &mut Own| own.again.is_some_and(|at| at <= now);
+        let is_due = |own: &mut Box<Own>| own.again.is_some_and(|at| at <= now);
         let Some(mut own) = self.own.take_if(is_due) else {
             return;
         };
@@ -126,12 +126,12 @@ impl Call {
         if code < 200 {
             return;
         }
-        let is_it = |own: &mut Own| own.to == leg && own.again.is_none();
+        let is_it = |own: &mut Box<Own>| own.to == leg && own.again.is_none();
         let Some(own) = self.own.take_if(is_it) else {
             return;
         };
         match code {
-            200..300 => self.on_own_accepted(now, cx, own, answer),
+            200..300 => self.on_own_accepted(now, cx, *own, answer),
             422 if self.side(leg).is_some_and(|s| s.session.raise(answer)) => {
                 self.postpone(now, cx, own, Duration::ZERO);
                 self.try_own(now, cx);
@@ -161,7 +161,7 @@ impl Call {
         leg: LegId,
         code: u16,
     ) {
-        let is_it = |own: &mut Own| own.to == leg && own.again.is_none();
+        let is_it = |own: &mut Box<Own>| own.to == leg && own.again.is_none();
         if let Some(own) = self.own.take_if(is_it) {
             self.lose_own(now, cx, &own, code);
         }
@@ -170,12 +170,12 @@ impl Call {
     /// Whether an offer of ours waits for this leg's answer.
     pub(super) fn is_asked(&self, leg: LegId) -> bool {
         let is_open = |own: &Own| own.to == leg && own.again.is_none();
-        self.own.as_ref().is_some_and(is_open)
+        self.own.as_deref().is_some_and(is_open)
     }
 
     /// A leg has come back with an offer open that is of no use any more.
     pub(super) fn expect_abandoned(&mut self, to: LegId) {
-        self.own = Some(Own {
+        self.own = Some(Box::new(Own {
             to,
             from: to,
             sdp: Bytes::new(),
@@ -183,7 +183,7 @@ impl Call {
             offer: Bytes::new(),
             again: None,
             tries: 0,
-        });
+        }));
     }
 
     /// Whether there is one at all.
@@ -239,7 +239,7 @@ impl Call {
         }
     }
 
-    fn postpone(&mut self, now: Instant, cx: &mut Context<'_>, mut own: Own, time: Duration) {
+    fn postpone(&mut self, now: Instant, cx: &mut Context<'_>, mut own: Box<Own>, time: Duration) {
         if own.tries == MAX_TRIES {
             return self.lose_own(now, cx, &own, 500);
         }

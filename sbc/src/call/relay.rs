@@ -147,7 +147,7 @@ impl Call {
             }
             return;
         };
-        self.relay = Some(Relay {
+        self.relay = Some(Box::new(Relay {
             from,
             to,
             origin,
@@ -156,7 +156,7 @@ impl Call {
             heard: false,
             cancel: false,
             tries,
-        });
+        }));
         self.actions.push_back(Action::Request {
             purpose: Purpose::Relay(to),
             hop: ours,
@@ -178,7 +178,10 @@ impl Call {
             // The same 2xx again: its ACK waits for the other side's.
             return;
         }
-        let relay = self.relay.take_if(|relay| relay.to == leg);
+        let relay = self
+            .relay
+            .take_if(|relay| relay.to == leg)
+            .map(|relay| *relay);
         let is_late = relay.as_ref().is_some_and(Relay::is_late);
         if (200..300).contains(&code) && !is_late {
             self.acknowledge_offer(cx, leg, id, answer, None);
@@ -196,7 +199,7 @@ impl Call {
                     self.send_cancel_of(&relay);
                 }
                 relay.heard = true;
-                self.relay = Some(relay);
+                self.relay = Some(Box::new(relay));
             }
             200..300 => {
                 if let Some(side) = self.side(leg) {
@@ -271,7 +274,7 @@ impl Call {
 
     /// Whether this was the offer that is being relayed; then its CANCEL goes on to the other leg, whose answer decides.
     pub(super) fn cancel_relay(&mut self, id: ServerId) -> bool {
-        let is_of = |relay: &mut Relay| relay.origin.as_ref().is_some_and(|o| o.id == id);
+        let is_of = |relay: &mut Box<Relay>| relay.origin.as_ref().is_some_and(|o| o.id == id);
         let Some(mut relay) = self.relay.take_if(is_of) else {
             return false;
         };

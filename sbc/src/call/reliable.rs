@@ -42,10 +42,10 @@ enum Support {
 /// The provisional answers of a call that A acknowledges.
 pub(super) struct Provisionals {
     support: Support,
-    open: Option<Open>,
+    open: Option<Box<Open>>,
     waiting: VecDeque<Said>,
     /// An offer in an UPDATE of one side's, which went to the other with ours.
-    pub(super) update: Option<EarlyOffer>,
+    pub(super) update: Option<Box<EarlyOffer>>,
     /// Whose offer was answered here, and is news for the other side once the call is up.
     pub(super) untold: Option<LegId>,
     /// The last number under each of our tags: to A each is an agent of its own.
@@ -53,7 +53,7 @@ pub(super) struct Provisionals {
     /// Open when the final answer went out: its PRACK may still come (RFC 3262 3).
     outstanding: Option<(String, u32)>,
     /// A's PRACK made an offer, which went to B with ours.
-    pub(super) exchange: Option<Exchange>,
+    pub(super) exchange: Option<Box<Exchange>>,
     /// A 2xx that may not be passed on before the PRACK.
     held: Option<(LegId, Message)>,
 }
@@ -213,14 +213,14 @@ impl Call {
         if said.sdp.is_some() {
             self.a.side.sent.clone_from(&said.sdp);
         }
-        self.a.provisionals.open = Some(Open {
+        self.a.provisionals.open = Some(Box::new(Open {
             said,
             rseq,
             message,
             interval: T1,
             next: now + T1,
             until: now + T1_64,
-        });
+        }));
         self.respond(self.a.id, bytes);
     }
 
@@ -264,7 +264,7 @@ impl Call {
         };
         let is_known = is_ours && cseq == invite.cseq().number;
         let provisionals = &mut self.a.provisionals;
-        let is_open = |open: &mut Open| is_known && open.rseq == rseq && open.said.ours == tag;
+        let is_open = |open: &mut Box<Open>| is_known && open.rseq == rseq && open.said.ours == tag;
         if let Some(open) = provisionals.open.take_if(is_open) {
             return self.on_acknowledged(now, cx, open, (id, hop, request));
         }
@@ -287,7 +287,7 @@ impl Call {
         &mut self,
         now: Instant,
         cx: &mut Context<'_>,
-        mut open: Open,
+        mut open: Box<Open>,
         (id, hop, request): (ServerId, Hop, &Message),
     ) {
         let body = sdp_of(request);
@@ -418,7 +418,7 @@ impl Call {
         if let Some(open) = open.filter(|open| open.said.leg == leg) {
             open.said.debt = None;
         }
-        let is_its = |exchange: &mut Exchange| exchange.leg == leg;
+        let is_its = |exchange: &mut Box<Exchange>| exchange.leg == leg;
         if let Some(exchange) = provisionals.exchange.take_if(is_its) {
             self.refuse(exchange.id, exchange.hop, &exchange.request, 488);
         }

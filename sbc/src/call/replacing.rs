@@ -240,12 +240,12 @@ impl Call {
             home: Some(lent.home),
             ..Branch::new(leg, lent.side, lent.invite, Attempt::Up, lent.end)
         });
-        self.transfer = Some(Transfer {
+        self.transfer = Some(Box::new(Transfer {
             leaves,
             stays,
             comes: Some(leg),
             how: How::Attended(call),
-        });
+        }));
         let said = without_direction(&said);
         self.begin_own(now, cx, [stays, leg], said, What::Asking);
         None
@@ -290,7 +290,7 @@ impl Call {
         let session = self.media.session(leg).unwrap_or_default();
         self.media.end_leg(now, cx.ports, leg);
         self.drop_passing(Some(leg));
-        let is_open = |own: &mut super::rejoin::Own| own.to == leg && own.again.is_none();
+        let is_open = |own: &mut Box<super::rejoin::Own>| own.to == leg && own.again.is_none();
         let is_asked = self.own.take_if(is_open).is_some();
         let tag = side.dialog.as_ref().map(|d| d.local_tag().to_owned());
         self.returned.push(Lent {
@@ -358,12 +358,12 @@ impl Call {
         self.branches.push(branch);
         self.actions.push_back(Action::Open(tag));
         self.guests.push(guest.id);
-        self.transfer = Some(Transfer {
+        self.transfer = Some(Box::new(Transfer {
             leaves,
             stays,
             comes: Some(leg),
             how: How::Replaces(guest),
-        });
+        }));
         match said {
             Some(said) => self.join(now, cx, leg, said),
             None => self.offer_to_guest(now, cx, leg),
@@ -451,7 +451,7 @@ impl Call {
         id: ServerId,
     ) -> bool {
         let is_his = |transfer: &Transfer| matches!(&transfer.how, How::Replaces(guest) if guest.id == id && !guest.is_answered);
-        if !self.transfer.as_ref().is_some_and(is_his) {
+        if !self.transfer.as_deref().is_some_and(is_his) {
             return false;
         }
         self.fail_transfer(now, cx, 487, None);

@@ -40,9 +40,9 @@ pub(super) struct Side {
     /// The last one that went there.
     pub(super) sent: Option<Bytes>,
     /// A 2xx of ours that has no ACK yet.
-    pub(super) unacked: Option<Unacked>,
+    pub(super) unacked: Option<Box<Unacked>>,
     /// To be hung up once that ACK is there (RFC 3261 15).
-    pub(super) hang_up: Option<Why>,
+    pub(super) hang_up: Option<Box<Why>>,
     /// What it may send us, as it is told in Allow.
     pub(super) allow: Cow<'static, str>,
     /// Its session timer.
@@ -68,8 +68,8 @@ pub(super) struct Unacked {
 }
 
 impl Unacked {
-    pub(super) fn new(now: Instant, id: ServerId, cseq: u32, message: Message) -> Unacked {
-        Unacked {
+    pub(super) fn new(now: Instant, id: ServerId, cseq: u32, message: Message) -> Box<Unacked> {
+        Box::new(Unacked {
             id,
             cseq,
             message,
@@ -77,7 +77,7 @@ impl Unacked {
             next: now + T1,
             until: now + T1_64,
             late: None,
-        }
+        })
     }
 }
 

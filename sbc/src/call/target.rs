@@ -31,7 +31,7 @@ pub(super) struct Blind {
     /// Those who ring.
     asked: Vec<LegId>,
     deadline: Instant,
-    failure: Option<Failure>,
+    failure: Option<Box<Failure>>,
 }
 
 impl Blind {
@@ -81,7 +81,7 @@ impl Call {
         let config = cx.config;
         while let Some(blind) = self.blind() {
             let Some(destination) = blind.destinations.pop_front() else {
-                let failure = blind.failure.take();
+                let failure = blind.failure.take().map(|failure| *failure);
                 let failure = failure.unwrap_or_else(|| Failure::unreachable("nobody to ask"));
                 return self.fail_transfer(now, cx, failure.code, Some(&failure.phrase));
             };

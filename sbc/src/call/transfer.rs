@@ -114,12 +114,12 @@ impl Call {
         };
         let destinations = decision.destinations.iter().copied().collect();
         self.accept_refer(cx, leg, id, hop, request);
-        self.transfer = Some(Transfer {
+        self.transfer = Some(Box::new(Transfer {
             leaves: leg,
             stays,
             comes: None,
             how: How::Blind(Blind::new(now, number, destinations)),
-        });
+        }));
         self.ask_next_target(now, cx);
         true
     }
@@ -160,7 +160,7 @@ impl Call {
             stays,
             comes: Some(comes),
             how,
-        }) = self.transfer.take()
+        }) = self.transfer.take().map(|transfer| *transfer)
         else {
             return;
         };
@@ -209,7 +209,7 @@ impl Call {
             stays,
             comes,
             how,
-        }) = self.transfer.take()
+        }) = self.transfer.take().map(|transfer| *transfer)
         else {
             return;
         };
@@ -305,7 +305,7 @@ impl Call {
                 }
                 side.is_gone = true;
             }
-            Some(why) if side.unacked.is_some() => side.hang_up = Some(why.clone()),
+            Some(why) if side.unacked.is_some() => side.hang_up = Some(Box::new(why.clone())),
             Some(why) => self.send_bye(cx, leg, why),
         }
     }

@@ -129,7 +129,7 @@ impl Call {
         };
         update.cseq = message.cseq().number;
         let purpose = Purpose::Update(update.to);
-        self.a.provisionals.update = Some(update);
+        self.a.provisionals.update = Some(Box::new(update));
         self.actions.push_back(Action::Request {
             purpose,
             hop,
@@ -145,7 +145,7 @@ impl Call {
         let cseq = cx.tokens.cseq();
         let mut dialog = match update.to {
             LEG_A => self.near_of(&update.pair, cseq)?.clone(),
-            _ => self.early_of(&update.pair)?.dialog.clone()?,
+            _ => *self.early_of(&update.pair)?.dialog.clone()?,
         };
         let side = self.side(update.to)?;
         let hop = side.next_hop(cx, &dialog);
@@ -160,8 +160,8 @@ impl Call {
         let bytes = writer.body("application/sdp", &update.offer);
         let early = self.early_of(&update.pair)?;
         match update.to {
-            LEG_A => early.near = Some(dialog),
-            _ => early.dialog = Some(dialog),
+            LEG_A => early.near = Some(Box::new(dialog)),
+            _ => early.dialog = Some(Box::new(dialog)),
         }
         Some((hop, Message::parse(bytes, &Default::default()).ok()?))
     }
@@ -178,7 +178,7 @@ impl Call {
         if code < 200 {
             return;
         }
-        let is_it = |update: &mut EarlyOffer| {
+        let is_it = |update: &mut Box<EarlyOffer>| {
             update.to == leg && answer.is_none_or(|answer| answer.cseq().number == update.cseq)
         };
         let Some(mut update) = self.a.provisionals.update.take_if(is_it) else {
@@ -190,7 +190,7 @@ impl Call {
                 if !update.is_again && self.learns_challenge(cx, leg, answer) =>
             {
                 update.is_again = true;
-                return self.send_update(cx, update);
+                return self.send_update(cx, *update);
             }
             (405 | 501, _) => {
                 if let Some(side) = self.side(leg) {
@@ -199,7 +199,7 @@ impl Call {
                 self.unsay_offer(now, cx, &update);
                 let EarlyOffer {
                     from, pair, origin, ..
-                } = &update;
+                } = &*update;
                 self.answer_here(now, cx, *from, pair, origin, 500);
             }
             _ => {
@@ -227,8 +227,8 @@ impl Call {
         let Origin { id, hop, request } = &update.origin;
         if let Some(early) = self.early_of(pair) {
             let dialog = match *to {
-                LEG_A => early.near.as_mut(),
-                _ => early.dialog.as_mut(),
+                LEG_A => early.near.as_deref_mut(),
+                _ => early.dialog.as_deref_mut(),
             };
             if let Some(dialog) = dialog {
                 dialog.refresh(answer);
@@ -363,7 +363,7 @@ impl Call {
     pub(super) fn near_dialog(&mut self, ours: &str) -> Option<Dialog> {
         let earlies = self.branches.iter_mut().flat_map(|b| &mut b.early);
         let mut of_it = earlies.filter(|early| early.ours == ours);
-        of_it.find_map(|early| early.near.take())
+        of_it.find_map(|early| early.near.take()).map(|near| *near)
     }
 
     /// Who sent this, and in which early dialog.
@@ -401,9 +401,11 @@ impl Call {
         let mut earlies = branch.early.iter_mut();
         let early = earlies.find(|early| early.theirs == pair.theirs)?;
         if early.near.is_none() {
-            early.near = Dialog::uas(&self.a.invite, &early.ours, cseq).ok();
+            early.near = Dialog::uas(&self.a.invite, &early.ours, cseq)
+                .ok()
+                .map(Box::new);
         }
-        early.near.as_mut()
+        early.near.as_deref_mut()
     }
 
     /// Its number and its Contact.
@@ -417,7 +419,9 @@ impl Call {
         let cseq = cx.tokens.cseq();
         let dialog = match from {
             LEG_A => self.near_of(pair, cseq),
-            _ => self.early_of(pair).and_then(|early| early.dialog.as_mut()),
+            _ => self
+                .early_of(pair)
+                .and_then(|early| early.dialog.as_deref_mut()),
         };
         // Of a B leg's there is none without a reliable answer: its 2xx says where it leads.
         dialog.map_or(Ok(()), |dialog| dialog.accept(request))

@@ -72,7 +72,7 @@ impl Call {
                 let mut earlies = branch.early.iter_mut();
                 let early = earlies.find(|early| early.theirs == *theirs)?;
                 let said = early.said.take();
-                let known = early.dialog.take();
+                let known = early.dialog.take().map(|dialog| *dialog);
                 known.or_else(|| Dialog::uac(&branch.invite, &said?).ok())
             }
             Way::Waiting(ours) => {
@@ -91,13 +91,13 @@ impl Call {
             }
             Way::Ringing(leg, theirs) => {
                 if let Some(early) = self.early(*leg, theirs) {
-                    early.dialog = Some(dialog);
+                    early.dialog = Some(Box::new(dialog));
                 }
             }
             Way::Waiting(ours) => {
                 let earlies = self.branches.iter_mut().flat_map(|b| &mut b.early);
                 if let Some(early) = earlies.into_iter().find(|early| early.ours == *ours) {
-                    early.near = Some(dialog);
+                    early.near = Some(Box::new(dialog));
                 }
             }
         }

@@ -15,15 +15,15 @@ const SIP_PORT: u16 = 5060;
 /// What stands in a dialog's requests. Plain text, so that it can be journalled.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Dialog {
-    call_id: String,
-    local_tag: String,
+    call_id: Box<str>,
+    local_tag: Box<str>,
     /// Empty for a peer that gives none (RFC 2543).
-    remote_tag: String,
+    remote_tag: Box<str>,
     /// `<uri>` with a display name perhaps, without the tag: From of what we send.
-    local: String,
+    local: Box<str>,
     /// The same for To.
-    remote: String,
-    remote_target: String,
+    remote: Box<str>,
+    remote_target: Box<str>,
     route_set: Vec<String>,
     local_cseq: u32,
     remote_cseq: Option<u32>,
@@ -52,12 +52,12 @@ impl Dialog {
     /// The dialog that an INVITE makes with our answer to it (RFC 3261 12.1.1).
     pub fn uas(invite: &Message, local_tag: &str, local_cseq: u32) -> Result<Dialog, DialogError> {
         Ok(Dialog {
-            call_id: invite.call_id().to_owned(),
-            local_tag: local_tag.to_owned(),
-            remote_tag: invite.from().tag().unwrap_or_default().to_owned(),
-            local: format!("<{}>", invite.to().uri()),
-            remote: format!("<{}>", invite.from().uri()),
-            remote_target: target(invite)?.unwrap_or_else(|| invite.from().uri().to_owned()),
+            call_id: invite.call_id().into(),
+            local_tag: local_tag.into(),
+            remote_tag: invite.from().tag().unwrap_or_default().into(),
+            local: format!("<{}>", invite.to().uri()).into(),
+            remote: format!("<{}>", invite.from().uri()).into(),
+            remote_target: target(invite)?.unwrap_or_else(|| invite.from().uri().into()),
             route_set: routes(invite)?,
             local_cseq,
             remote_cseq: Some(invite.cseq().number),
@@ -74,15 +74,15 @@ impl Dialog {
         let local = invite
             .header(Name::From)
             .and_then(|value| value.strip_suffix(&tag))
-            .map_or_else(|| format!("<{}>", from.uri()), str::to_owned);
+            .map_or_else(|| format!("<{}>", from.uri()).into(), Into::into);
         Ok(Dialog {
-            call_id: invite.call_id().to_owned(),
-            local_tag: from.tag().unwrap_or_default().to_owned(),
-            remote_tag: answer.to().tag().unwrap_or_default().to_owned(),
+            call_id: invite.call_id().into(),
+            local_tag: from.tag().unwrap_or_default().into(),
+            remote_tag: answer.to().tag().unwrap_or_default().into(),
             local,
-            remote: format!("<{}>", invite.to().uri()),
+            remote: format!("<{}>", invite.to().uri()).into(),
             remote_target: target(answer)?
-                .or_else(|| invite.uri().map(str::to_owned))
+                .or_else(|| invite.uri().map(Into::into))
                 .unwrap_or_default(),
             route_set,
             local_cseq: invite.cseq().number,
@@ -124,9 +124,9 @@ impl Dialog {
     /// Whether a request of the peer's belongs to it (RFC 3261 12.2.2). Tags are compared byte for byte.
     #[must_use]
     pub fn is_of(&self, request: &Message) -> bool {
-        request.call_id() == self.call_id
-            && request.to().tag() == Some(self.local_tag.as_str())
-            && request.from().tag().unwrap_or_default() == self.remote_tag
+        request.call_id() == &*self.call_id
+            && request.to().tag() == Some(&*self.local_tag)
+            && request.from().tag().unwrap_or_default() == &*self.remote_tag
     }
 
     /// Takes a request of the peer's: its CSeq must not go back, and a target refresh (INVITE, UPDATE) moves the remote
@@ -188,7 +188,12 @@ impl Dialog {
     /// would have to be looked up.
     #[must_use]
     pub fn address(&self) -> Option<(SocketAddr, Transport)> {
-        let uri = Uri::parse(self.route_set.first().unwrap_or(&self.remote_target)).ok()?;
+        let uri = Uri::parse(
+            self.route_set
+                .first()
+                .map_or(&*self.remote_target, String::as_str),
+        )
+        .ok()?;
         let transport = match uri.param("transport").flatten() {
             Some(tcp) if tcp.eq_ignore_ascii_case("tcp") => Transport::Tcp,
             _ => Transport::Udp,
@@ -220,7 +225,7 @@ impl Dialog {
             Name::From,
             format_args!("{};tag={}", self.local, self.local_tag),
         );
-        let writer = match self.remote_tag.as_str() {
+        let writer = match &*self.remote_tag {
             "" => writer.header(Name::To, &self.remote),
             tag => writer.header(Name::To, format_args!("{};tag={tag}", self.remote)),
         };
@@ -235,11 +240,11 @@ fn is_loose(route: &str) -> bool {
 }
 
 /// The URI of the first Contact; `None` if there is none.
-fn target(message: &Message) -> Result<Option<String>, DialogError> {
+fn target(message: &Message) -> Result<Option<Box<str>>, DialogError> {
     let Some(contact) = message.values(Name::Contact).next() else {
         return Ok(None);
     };
-    uri_of(contact).map(Some)
+    Ok(Some(uri_of(contact)?.into()))
 }
 
 fn routes(message: &Message) -> Result<Vec<String>, DialogError> {

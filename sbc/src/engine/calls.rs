@@ -1,12 +1,13 @@
 //! Calls and what they want done.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::handover::{Passage, ports_of};
 use super::{Ack, Action, CallId, Engine, Event, Flow, FlowFailure, Slot, Subject};
 use crate::call::{self, Call, Context, Invitation};
 use crate::media::{FlowCommand, FlowReport, PairId, Path};
-use crate::sip::Message;
+use crate::sip::{Message, TextKey};
 
 impl Engine {
     /// Opens a call.
@@ -53,8 +54,9 @@ impl Engine {
         if slot.call.is_over() {
             for tag in slot.call.tags() {
                 // A leg may have gone on to another call.
-                if self.dialogs.get(tag) == Some(&id) {
-                    self.dialogs.remove(tag);
+                let tag = TextKey::of(tag);
+                if self.dialogs.get(&tag) == Some(&id) {
+                    self.dialogs.remove(&tag);
                 }
             }
             for server in slot.call.servers() {
@@ -109,7 +111,7 @@ impl Engine {
                 self.keep_ack(invite, Ack { tag, hop, bytes });
             }
             call::Action::Open(tag) => {
-                self.dialogs.insert(tag, call.id());
+                self.dialogs.insert(TextKey::of(&tag), call.id());
             }
             call::Action::Event(event) => self.on_call_event(event),
             call::Action::Flow(command) => self.order(now, call.id(), command),
@@ -187,7 +189,7 @@ impl Engine {
     pub(super) fn hand_over(&mut self, pair: PairId) {
         let installs = self.handover.ended(pair).into_iter();
         self.actions
-            .extend(installs.map(|pair| Action::Flow(FlowCommand::Install(Box::new(pair)))));
+            .extend(installs.map(|pair| Action::Flow(FlowCommand::Install(Arc::new(pair)))));
     }
 
     /// A pair is not installed; what it did until then, if that does not follow.
@@ -250,11 +252,11 @@ impl Engine {
 }
 
 /// What is the same in all copies of a request, whichever way they came: From tag, Call-ID, CSeq (RFC 3261 8.2.2.2).
-pub(super) fn identity(request: &Message) -> String {
-    format!(
+pub(super) fn identity(request: &Message) -> TextKey {
+    TextKey::of(&format!(
         "{} {} {}",
         request.cseq().number,
         request.from().tag().unwrap_or_default(),
         request.call_id()
-    )
+    ))
 }

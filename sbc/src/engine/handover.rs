@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use crate::media::{FlowCommand, FlowPair, PairId, Path};
 
@@ -47,13 +48,13 @@ impl Handover {
         let waits = |pair: PairId| self.waiting.iter().position(|waiting| waiting.id == pair);
         match command {
             FlowCommand::Install(pair) if self.must_wait(&pair, &self.waiting) => {
-                self.waiting.push(*pair);
+                self.waiting.push(Arc::unwrap_or_clone(pair));
                 Passage::Later
             }
             FlowCommand::Update(pair) => match waits(pair.id) {
                 Some(index) => {
                     if let Some(waiting) = self.waiting.get_mut(index) {
-                        *waiting = *pair;
+                        *waiting = Arc::unwrap_or_clone(pair);
                     }
                     Passage::Later
                 }

@@ -48,6 +48,7 @@ use crate::dialog::Tokens;
 use crate::media::{FlowReport, PairId, PortCommand, Ports};
 use crate::registrar::{Nonces, Registrar};
 use crate::shed::{self, Sources};
+use crate::sip::TextKey;
 use crate::transaction::{self, ClientId, Hop, Layer, ServerId};
 
 use counters::Counters;
@@ -102,13 +103,13 @@ pub struct Engine {
     next_call: u64,
     timers: BTreeSet<(Instant, CallId)>,
     /// Calls by our tags.
-    dialogs: BTreeMap<String, CallId>,
+    dialogs: BTreeMap<TextKey, CallId>,
     /// Whose requests these are.
     clients: BTreeMap<ClientId, (CallId, Purpose)>,
     /// Calls by the transactions of the INVITEs that came in.
     invites: BTreeMap<ServerId, CallId>,
     /// Calls by what makes copies of an INVITE alike that came another way (RFC 3261 8.2.2.2).
-    requests: BTreeMap<String, CallId>,
+    requests: BTreeMap<TextKey, CallId>,
     /// ACKs to be sent again when the 2xx that they answer is.
     acks: BTreeMap<ClientId, Vec<Ack>>,
     /// When each answered INVITE is forgotten, in order.
@@ -130,7 +131,7 @@ pub struct Engine {
 struct Slot {
     call: Call,
     /// Its entry in [`Engine::requests`].
-    request: String,
+    request: TextKey,
     deadline: Option<Instant>,
 }
 

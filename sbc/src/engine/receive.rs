@@ -9,7 +9,9 @@ use crate::call::{self, AGENT};
 use crate::config::PhoneId;
 use crate::registrar::{Denied, authenticate, challenge};
 use crate::routing::{Caller, trunk_of};
-use crate::sip::{Limits, Message, Method, Name, is_keep_alive, reason_phrase, response_to};
+use crate::sip::{
+    Limits, Message, Method, Name, TextKey, is_keep_alive, reason_phrase, response_to,
+};
 use crate::transaction::{self, ClientId, Hop};
 
 /// How many answers with different To tags one INVITE of ours may get; further ones are not acknowledged.
@@ -89,9 +91,9 @@ impl Engine {
         let method = request.method();
         let tag = request.to().tag();
         // A REFER makes others pay: knowing the dialog is not enough.
-        let is_told = tag
-            .is_some_and(|tag| self.dialogs.contains_key(tag) || self.outside.knows(tag))
-            && (method != Method::Refer || self.is_known(hop));
+        let is_told = tag.is_some_and(|tag| {
+            self.dialogs.contains_key(&TextKey::of(tag)) || self.outside.knows(tag)
+        }) && (method != Method::Refer || self.is_known(hop));
         if matches!(method, Method::Ack | Method::Cancel) || is_told {
             return Some(Origin::Anyone);
         }
@@ -190,7 +192,7 @@ impl Engine {
                 }
                 transaction::Action::Ack { hop, message } => {
                     let tag = message.to().tag().unwrap_or_default();
-                    if let Some(&call) = self.dialogs.get(tag) {
+                    if let Some(&call) = self.dialogs.get(&TextKey::of(tag)) {
                         self.tell_call(now, call, call::Input::Ack { hop, message });
                     }
                 }
@@ -268,6 +270,8 @@ impl Engine {
     /// Keeps an ACK for as long as its 2xx may come again.
     pub(super) fn keep_ack(&mut self, invite: ClientId, ack: Ack) {
         if let Some(acks) = self.acks.get_mut(&invite) {
+            // Of nearly all there is one.
+            acks.reserve_exact(1);
             acks.push(ack);
         }
     }

@@ -22,7 +22,7 @@ pub(super) struct Subject {
     /// What of each side is in the counters.
     counted: [Quality; 2],
     /// What it did before someone else went on with it.
-    before: FlowReport,
+    before: Option<Box<FlowReport>>,
 }
 
 impl Subject {
@@ -34,18 +34,21 @@ impl Subject {
             networks: [a.network, b.network],
             is_timed: [a, b].map(|side| pair.kind == FlowKind::Rtp && side.clock_rate > 0),
             counted: Default::default(),
-            before: FlowReport::default(),
+            before: None,
         }
     }
 
     /// Someone else goes on with it, or nobody does: so much was done until then.
     pub(super) fn note(&mut self, report: &FlowReport) {
-        self.before = self.total(report);
+        self.before = Some(Box::new(self.total(report)));
     }
 
     /// With what was done before.
     pub(super) fn total(&self, report: &FlowReport) -> FlowReport {
-        self.before.then(report)
+        match &self.before {
+            Some(before) => before.then(report),
+            None => *report,
+        }
     }
 
     pub(super) fn networks(&self) -> [NetworkId; 2] {
@@ -56,7 +59,7 @@ impl Subject {
     pub(super) fn update(&mut self, pair: &FlowPair) {
         *self = Subject {
             counted: self.counted,
-            before: self.before,
+            before: self.before.take(),
             ..Subject::new(self.call, pair)
         };
     }

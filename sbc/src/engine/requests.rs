@@ -7,7 +7,7 @@ use super::receive::{Origin, signed};
 use super::{Engine, Event, Outcome, Party};
 use crate::call::{self, ALLOW, Invitation, MIN_SE, SUPPORTED, unescaped};
 use crate::routing::{Caller, NoRoute, route};
-use crate::sip::{Message, Method, Name, Uri, Via, Writer, reason_phrase, response_to};
+use crate::sip::{Message, Method, Name, TextKey, Uri, Via, Writer, reason_phrase, response_to};
 use crate::transaction::{Hop, ServerId};
 
 /// Dialogs that a call may need: the caller's, and one or two of those who are called.
@@ -52,7 +52,7 @@ impl Engine {
             return self.respond(now, id, writer.header(Name::Unsupported, unsupported));
         }
         if let Some(tag) = message.to().tag() {
-            match self.dialogs.get(tag) {
+            match self.dialogs.get(&TextKey::of(tag)) {
                 Some(&call) => {
                     self.tell_call(now, call, call::Input::Request { id, hop, message });
                 }

@@ -8,7 +8,7 @@ use crate::call::{self, Call, Guest, Lent, Named, Purpose, Replaces};
 use crate::config::{Peer, Transfers};
 use crate::media::LegId;
 use crate::routing::Caller;
-use crate::sip::{Message, Name};
+use crate::sip::{Message, Name, TextKey};
 use crate::transaction::{Hop, ServerId};
 
 impl Engine {
@@ -67,7 +67,7 @@ impl Engine {
 
     /// A call of `by` that only rings: which, and for which number.
     fn rings_for(&self, call: &Call, by: Caller, replaces: &Replaces) -> Option<(CallId, String)> {
-        let home = self.dialogs.get(&replaces.to_tag).copied();
+        let home = self.dialogs.get(&TextKey::of(&replaces.to_tag)).copied();
         let home = home.filter(|home| *home != call.id())?;
         let number = self.calls.get(&home)?.call.rings_for(by, replaces)?;
         Some((home, number))
@@ -80,7 +80,7 @@ impl Engine {
         by: Caller,
         replaces: &Replaces,
     ) -> Result<(CallId, Lent), u16> {
-        let home = self.dialogs.get(&replaces.to_tag).copied();
+        let home = self.dialogs.get(&TextKey::of(&replaces.to_tag)).copied();
         let home = home.filter(|home| *home != call.id()).ok_or(481_u16)?;
         let slot = self.calls.get_mut(&home).ok_or(481_u16)?;
         Ok((home, slot.call.lend(by, replaces)?))
@@ -94,7 +94,7 @@ impl Engine {
         [by, to]: [Caller; 2],
         replaces: Replaces,
     ) -> Result<Named, u16> {
-        let home = self.dialogs.get(&replaces.to_tag).copied();
+        let home = self.dialogs.get(&TextKey::of(&replaces.to_tag)).copied();
         let home = home.filter(|home| *home != call.id()).ok_or(481_u16)?;
         let slot = self.calls.get(&home).ok_or(481_u16)?;
         if let Some(known) = slot.call.name_for(by, to, &replaces)? {
@@ -165,7 +165,7 @@ impl Engine {
                 }
             }
         }
-        let Some(&call) = self.dialogs.get(&replaces.to_tag) else {
+        let Some(&call) = self.dialogs.get(&TextKey::of(&replaces.to_tag)) else {
             return self.refuse(now, id, &hop, &message, 481);
         };
         self.invites.insert(id, call);

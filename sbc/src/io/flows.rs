@@ -228,7 +228,7 @@ impl Flows {
         }
     }
 
-    fn install(&mut self, pair: Box<FlowPair>) -> Result<(), FlowFailure> {
+    fn install(&mut self, pair: Arc<FlowPair>) -> Result<(), FlowFailure> {
         let (id, path) = (pair.id, pair.path);
         match (&mut self.fast_path, path) {
             // The engine was told that no network has it.
@@ -248,7 +248,7 @@ impl Flows {
         }
     }
 
-    fn update(&mut self, pair: Box<FlowPair>) -> Result<(), FlowFailure> {
+    fn update(&mut self, pair: Arc<FlowPair>) -> Result<(), FlowFailure> {
         if let Some(fast_path) = &mut self.fast_path {
             fast_path.update(&pair)?;
         }

@@ -26,11 +26,11 @@ const VIDEO_CLOCK: u32 = 90_000;
 #[derive(Clone, Debug)]
 pub(super) struct Described {
     /// `audio`.
-    pub(super) kind: String,
+    pub(super) kind: Box<str>,
     /// `RTP/AVP`.
-    pub(super) protocol: String,
+    pub(super) protocol: Box<str>,
     /// `0 8 101`.
-    pub(super) formats: String,
+    pub(super) formats: Box<str>,
     pub(super) state: State,
 }
 
@@ -213,9 +213,9 @@ pub(super) fn describe(sdp: &Sdp<'_>, end: &End, ports: &Ports) -> Vec<Described
                 }
             };
             Described {
-                kind: media.kind.to_owned(),
-                protocol: media.protocol.to_owned(),
-                formats: media.formats.to_owned(),
+                kind: media.kind.into(),
+                protocol: media.protocol.into(),
+                formats: media.formats.into(),
                 state,
             }
         })
@@ -285,6 +285,8 @@ fn carry(stream: &Stream<'_, '_>, end: &End, ports: &Ports) -> Result<Carried, U
             })
         })
         .collect();
+    // It stays for as long as its call does.
+    carried.formats.shrink_to_fit();
     Ok(carried)
 }
 

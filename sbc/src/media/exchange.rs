@@ -122,7 +122,7 @@ fn plan(
             held: carried.place.is_none(),
         },
         _ => StreamPlan::Refuse {
-            kind: offered.kind.clone(),
+            kind: offered.kind.to_string(),
             rest: format!("{} {}", offered.protocol, offered.formats),
         },
     }

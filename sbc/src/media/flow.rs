@@ -4,6 +4,7 @@
 //! at one side's local port and is let in leaves from the other side's local port towards the other side's peer.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -200,13 +201,13 @@ pub enum XdpMode {
     Generic,
 }
 
-/// What the engine asks of the shells that forward media. Carried out in order.
+/// What the engine asks of the shells that forward media. Carried out in order. A pair is shared with whoever keeps it: calls are many.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FlowCommand {
     /// Begin: ports are ours from now on.
-    Install(Box<FlowPair>),
+    Install(Arc<FlowPair>),
     /// What signalling has since named: the same id, local ports and path; everything else may differ.
-    Update(Box<FlowPair>),
+    Update(Arc<FlowPair>),
     /// Say what it has done so far: a [`FlowReport`] comes back, and nothing else changes.
     Read(PairId),
     /// End. A [`FlowReport`] comes back.

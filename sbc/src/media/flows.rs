@@ -1,6 +1,7 @@
 //! The flow pairs of one call that there are, and the commands that make them what they should be.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use super::leg::{Leg, LegId};
 use super::ports::Ports;
@@ -18,7 +19,7 @@ pub(super) struct Flows {
 pub(super) struct Installed {
     pub(super) stream: usize,
     pub(super) legs: [LegId; 2],
-    pub(super) pair: FlowPair,
+    pub(super) pair: Arc<FlowPair>,
     /// Why it was asked of user space after the kernel had refused it.
     pub(super) fallback: Option<Fallback>,
 }
@@ -29,7 +30,7 @@ impl Flows {
     }
 
     pub(super) fn pairs(&self) -> impl Iterator<Item = &FlowPair> {
-        self.installed.iter().map(|flow| &flow.pair)
+        self.installed.iter().map(|flow| &*flow.pair)
     }
 
     /// Makes the flows of these two legs the wanted ones. Any other flow of either leg goes, before a new one comes:
@@ -61,22 +62,21 @@ impl Flows {
         self.installed.reserve_exact(new);
         for (index, want) in wanted.iter().enumerate() {
             let partner = wanted.iter().position(|other| want.accompanies(other));
-            let pair = FlowPair {
+            let pair = Arc::new(FlowPair {
                 id: ids.get(index).copied().unwrap_or_else(|| ports.next_pair()),
                 kind: want.kind,
                 sides: want.sides.clone(),
                 path: want.path,
                 companion: partner.and_then(|partner| ids.get(partner).copied()),
-            };
+            });
             match self.installed.iter_mut().find(|flow| want.is(flow)) {
                 Some(flow) if flow.pair == pair => {}
                 Some(flow) => {
                     flow.pair = pair.clone();
-                    self.actions.push_back(FlowCommand::Update(Box::new(pair)));
+                    self.actions.push_back(FlowCommand::Update(pair));
                 }
                 None => {
-                    self.actions
-                        .push_back(FlowCommand::Install(Box::new(pair.clone())));
+                    self.actions.push_back(FlowCommand::Install(pair.clone()));
                     self.installed.push(Installed {
                         stream: want.stream,
                         legs: want.legs,
@@ -92,7 +92,11 @@ impl Flows {
     pub(super) fn moved(&mut self, leg: &Leg) {
         for flow in &mut self.installed {
             let mut changed = false;
-            for (side, id) in flow.pair.sides.iter_mut().zip(flow.legs) {
+            for (side, id) in Arc::make_mut(&mut flow.pair)
+                .sides
+                .iter_mut()
+                .zip(flow.legs)
+            {
                 if id == leg.id {
                     let sources = sources(&leg.end, side.named, side.local);
                     changed |= sources != side.sources;
@@ -100,7 +104,7 @@ impl Flows {
                 }
             }
             if changed {
-                let pair = Box::new(flow.pair.clone());
+                let pair = flow.pair.clone();
                 self.actions.push_back(FlowCommand::Update(pair));
             }
         }
@@ -133,14 +137,15 @@ impl Flows {
             let Some(flow) = self.installed.get_mut(index) else {
                 continue;
             };
-            flow.pair.path = Path::User(reason);
             flow.fallback = Some(reason);
+            let pair = Arc::make_mut(&mut flow.pair);
+            pair.path = Path::User(reason);
             // The one that the shells have ends, and a name is used once.
-            (flow.pair.id, flow.pair.companion) = match renamed {
-                Some(new) if flow.pair.id != id => (new, Some(id)),
+            (pair.id, pair.companion) = match renamed {
+                Some(new) if pair.id != id => (new, Some(id)),
                 other => (id, other),
             };
-            let pair = Box::new(flow.pair.clone());
+            let pair = flow.pair.clone();
             self.actions.push_back(FlowCommand::Install(pair));
         }
         true

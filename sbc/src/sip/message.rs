@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use bytestring::ByteString;
-use smallvec::SmallVec;
 
 use super::parse;
 use super::text::split_list;
@@ -86,7 +85,8 @@ pub struct CSeq {
 /// Where things are in a message's header section.
 #[derive(Clone, Debug)]
 pub(super) struct Index {
-    pub(super) fields: SmallVec<[FieldSpan; 32]>,
+    /// As many as there are: a call keeps its INVITEs.
+    pub(super) fields: Box<[FieldSpan]>,
     pub(super) start: StartSpan,
     pub(super) method: Method,
     pub(super) via: ViaSpan,

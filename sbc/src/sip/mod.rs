@@ -18,6 +18,7 @@ pub mod stream;
 #[cfg(test)]
 mod tests;
 mod text;
+mod text_key;
 mod transport;
 mod uri;
 mod via;
@@ -30,6 +31,7 @@ pub use name::Name;
 pub use name_addr::NameAddr;
 pub use response::{reason_phrase, response_to};
 pub use text::{Params, split_list};
+pub use text_key::TextKey;
 pub use transport::Transport;
 pub use uri::Uri;
 pub use via::Via;

@@ -71,7 +71,7 @@ pub(super) fn parse(mut bytes: Bytes, limits: &Limits) -> Result<Message, ParseE
             .map_or(CSeq { number: 0, method }, |(cseq, _)| cseq),
         max_forwards: mandatory.max_forwards,
         body: body_at,
-        fields: lines.fields,
+        fields: lines.fields.into_boxed_slice(),
         section,
     };
     match fault {

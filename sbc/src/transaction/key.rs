@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use crate::config::NetworkId;
-use crate::sip::{Message, Method, Name, Start};
+use crate::sip::{Message, Method, Name, Start, TextKey};
 
 /// What a branch begins with if it is unique by itself (RFC 3261 8.1.1.7).
 const COOKIE: &str = "z9hG4bK";
@@ -12,8 +12,8 @@ const COOKIE: &str = "z9hG4bK";
 /// that comes in on another side of the box answers nothing.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct ClientKey {
+    branch: TextKey,
     network: NetworkId,
-    branch: Box<str>,
     method: Method,
 }
 
@@ -26,8 +26,8 @@ impl ClientKey {
     /// As [`ClientKey::of`], for another method of the same branch.
     pub(super) fn with_method(network: NetworkId, message: &Message, method: Method) -> ClientKey {
         ClientKey {
+            branch: TextKey::of(message.via().branch().unwrap_or("")),
             network,
-            branch: message.via().branch().unwrap_or("").into(),
             method,
         }
     }
@@ -36,8 +36,8 @@ impl ClientKey {
 /// What a repeated request, an ACK or a CANCEL has in common with the request that came first.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct ServerKey {
+    text: TextKey,
     network: NetworkId,
-    text: Box<str>,
 }
 
 impl ServerKey {
@@ -71,8 +71,8 @@ impl ServerKey {
             _ => method.name(),
         });
         ServerKey {
+            text: TextKey::of(&text),
             network,
-            text: text.into(),
         }
     }
 }

@@ -12,13 +12,13 @@ use super::{Action, ClientId, Full, Hop, Input, Limits, ServerId};
 use crate::sip::{self, Message, Method, reason_phrase, response_to};
 
 /// All transactions of the box, client and server. In trees: with so much coming and going a hash table fills up with the places
-/// of what was deleted, and doubles.
+/// of what was deleted, and doubles. Boxed: names count up, and a tree whose last leaf is always the one that splits is half empty.
 #[derive(Debug)]
 pub struct Layer {
     limits: Limits,
-    clients: BTreeMap<ClientId, ClientEntry>,
+    clients: BTreeMap<ClientId, Box<ClientEntry>>,
     client_ids: BTreeMap<ClientKey, ClientId>,
-    servers: BTreeMap<ServerId, ServerEntry>,
+    servers: BTreeMap<ServerId, Box<ServerEntry>>,
     server_ids: BTreeMap<ServerKey, ServerId>,
     queue: Queue,
     actions: VecDeque<Action>,
@@ -96,12 +96,12 @@ impl Layer {
         self.client_ids.insert(key.clone(), id);
         self.clients.insert(
             id,
-            ClientEntry {
+            Box::new(ClientEntry {
                 key,
                 hop,
                 machine,
                 wake,
-            },
+            }),
         );
         self.send(hop, bytes);
         Ok(id)
@@ -215,12 +215,12 @@ impl Layer {
         self.server_ids.insert(key.clone(), id);
         self.servers.insert(
             id,
-            ServerEntry {
+            Box::new(ServerEntry {
                 key,
                 hop: reply,
                 machine,
                 wake,
-            },
+            }),
         );
         self.actions.push_back(Action::Request { id, hop, message });
     }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
@@ -54,7 +55,9 @@ impl Shells {
                 );
                 self.is_possible(&pair)?;
                 ensure!(
-                    self.pairs.insert(pair.id, *pair).is_none(),
+                    self.pairs
+                        .insert(pair.id, Arc::unwrap_or_clone(pair))
+                        .is_none(),
                     "it is installed already"
                 );
                 ensure!(self.pairs.len() <= MAX_PAIRS, "flows have no bound");
@@ -71,7 +74,7 @@ impl Shells {
                     "an update changes what it may not: {old:?} to {pair:?}"
                 );
                 self.is_possible(&pair)?;
-                self.pairs.insert(pair.id, *pair);
+                self.pairs.insert(pair.id, Arc::unwrap_or_clone(pair));
                 Ok(None)
             }
             FlowCommand::Read(pair) => {

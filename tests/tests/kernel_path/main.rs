@@ -148,7 +148,7 @@ fn a_call(name: &str, wanted: Wanted, mode: XdpMode) {
         ("10.71.1.1:30000", "192.168.1.9:9999"),
         ("10.71.2.1:31000", "10.71.2.2:5000"),
     );
-    fast_path.install(&call).unwrap();
+    fast_path.install(&call.clone().into()).unwrap();
     reaches(&phone, "10.71.1.1:30000", &carrier, "10.71.2.1:31000");
     reaches(&carrier, "10.71.2.1:31000", &phone, "10.71.1.1:30000");
     let before = fast_path.report(PairId(1)).unwrap();
@@ -205,7 +205,7 @@ fn a_call_over_ipv6_and_one_across() {
         ("[fd71:1::1]:30000", "[fd71:1::2]:4000"),
         ("[fd71:2::1]:31000", "[fd71:2::2]:5000"),
     );
-    fast_path.install(&six).unwrap();
+    fast_path.install(&six.clone().into()).unwrap();
     reaches(&phone, "[fd71:1::1]:30000", &carrier, "[fd71:2::1]:31000");
     reaches(&carrier, "[fd71:2::1]:31000", &phone, "[fd71:1::1]:30000");
     let carrier = socket(&lab.carrier, "10.71.2.2:5000");
@@ -214,7 +214,7 @@ fn a_call_over_ipv6_and_one_across() {
         ("[fd71:1::1]:30002", "[fd71:1::2]:4000"),
         ("10.71.2.1:31002", "10.71.2.2:5000"),
     );
-    fast_path.install(&across).unwrap();
+    fast_path.install(&across.clone().into()).unwrap();
     reaches(&phone, "[fd71:1::1]:30002", &carrier, "10.71.2.1:31002");
     reaches(&carrier, "10.71.2.1:31002", &phone, "[fd71:1::1]:30002");
     streams(&phone, "[fd71:1::1]:30002", &carrier, 50);
@@ -237,7 +237,7 @@ fn a_pair_of_user_space_is_let_through_to_its_socket() {
         ("10.71.2.1:31000", "10.71.2.2:5000"),
     );
     local.path = Path::User(Fallback::LocalPeer);
-    fast_path.install(&local).unwrap();
+    fast_path.install(&local.clone().into()).unwrap();
     streams(&phone, "10.71.1.1:30000", &worker, 10);
     assert_eq!(fast_path.report(PairId(1)), None);
     assert_eq!(fast_path.remove(PairId(1)), None);
@@ -259,11 +259,11 @@ fn a_new_offer_moves_the_flow() {
         ("10.71.1.1:30000", "10.71.1.2:4000"),
         ("10.71.2.1:31000", "10.71.2.2:5000"),
     );
-    fast_path.install(&call).unwrap();
+    fast_path.install(&call.clone().into()).unwrap();
     reaches(&phone, "10.71.1.1:30000", &carrier, "10.71.2.1:31000");
     reaches(&carrier, "10.71.2.1:31000", &phone, "10.71.1.1:30000");
     call.sides[1].named = Some("10.71.2.2:6000".parse().unwrap());
-    fast_path.update(&call).unwrap();
+    fast_path.update(&call.clone().into()).unwrap();
     streams(&phone, "10.71.1.1:30000", &other, 10);
     streams(&other, "10.71.2.1:31000", &phone, 10);
 }

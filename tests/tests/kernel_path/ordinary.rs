@@ -57,7 +57,7 @@ fn the_edge() {
         ("10.71.1.1:30000", "10.71.1.2:4000"),
         ("10.71.2.1:31000", "10.71.2.2:5000"),
     );
-    fast_path.install(&call).unwrap();
+    fast_path.install(&call.clone().into()).unwrap();
     println!("{SAYS_READY}");
     std::io::stdin().read_line(&mut String::new()).unwrap();
     let report = fast_path.remove(PairId(1)).unwrap();

@@ -22,7 +22,7 @@ fn an_interface_that_is_deleted_and_made_again_is_taken_again() {
     let carrier = socket(&lab.carrier, "10.71.2.2:5000");
     let call = call(1, "10.71.2.2:5000");
     lab.edge
-        .enter(|| fast_path.install(&call))
+        .enter(|| fast_path.install(&call.clone().into()))
         .unwrap()
         .unwrap();
     let load = Load::begin(&phone, PHONE.0, &carrier);
@@ -71,7 +71,7 @@ fn an_interface_that_is_down_goes_on_when_it_is_up() {
     let carrier = socket(&lab.carrier, "10.71.2.2:5000");
     let call = call(1, "10.71.2.2:5000");
     lab.edge
-        .enter(|| fast_path.install(&call))
+        .enter(|| fast_path.install(&call.clone().into()))
         .unwrap()
         .unwrap();
     let load = Load::begin(&phone, PHONE.0, &carrier);
@@ -102,7 +102,10 @@ fn media_ranges_follow_addresses() {
     config.networks[1].bind = sbc::config::Bind::Interface("right".to_owned());
     let mut fast_path = open_with(&lab, &config);
     let old = call(1, "10.71.2.2:5000");
-    lab.edge.enter(|| fast_path.install(&old)).unwrap().unwrap();
+    lab.edge
+        .enter(|| fast_path.install(&old.clone().into()))
+        .unwrap()
+        .unwrap();
     lab.edge.ip("addr add 10.71.2.7/24 dev right").unwrap();
     lab.edge.ip("addr del 10.71.2.1/24 dev right").unwrap();
     // The kernel takes the others of a subnet away with its first.
@@ -114,7 +117,10 @@ fn media_ranges_follow_addresses() {
     let mut new = call(2, "10.71.2.2:5000");
     new.sides[0].local = "10.71.1.1:30002".parse().unwrap();
     new.sides[1].local = "10.71.2.7:31000".parse().unwrap();
-    lab.edge.enter(|| fast_path.install(&new)).unwrap().unwrap();
+    lab.edge
+        .enter(|| fast_path.install(&new.clone().into()))
+        .unwrap()
+        .unwrap();
     let phone = socket(&lab.phone, PHONE.1);
     let carrier = socket(&lab.carrier, "10.71.2.2:5000");
     Load::begin(&phone, "10.71.1.1:30002", &carrier).end();
@@ -202,7 +208,7 @@ fn two_networks_on_one_interface_with_two_addresses_are_a_hairpin() {
     call.sides[0] = super::lab::side(0, "10.71.2.1:30000", "10.71.2.2:4000");
     call.sides[1].local = "10.71.2.3:31000".parse().unwrap();
     lab.edge
-        .enter(|| fast_path.install(&call))
+        .enter(|| fast_path.install(&call.clone().into()))
         .unwrap()
         .unwrap();
     let one = socket(&lab.carrier, "10.71.2.2:4000");

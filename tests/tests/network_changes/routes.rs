@@ -31,7 +31,7 @@ fn a_neighbour_with_another_ethernet_address_is_followed() {
     let carrier = socket(&lab.carrier, "10.71.2.2:5000");
     let call = call(1, "10.71.2.2:5000");
     lab.edge
-        .enter(|| fast_path.install(&call))
+        .enter(|| fast_path.install(&call.clone().into()))
         .unwrap()
         .unwrap();
     let load = Load::begin(&phone, PHONE.0, &carrier);
@@ -55,7 +55,7 @@ fn a_route_that_changes_moves_the_flow_to_the_other_interface_and_back() {
     let carrier = socket(&lab.carrier, "10.9.9.9:5000");
     let call = call(1, "10.9.9.9:5000");
     lab.edge
-        .enter(|| fast_path.install(&call))
+        .enter(|| fast_path.install(&call.clone().into()))
         .unwrap()
         .unwrap();
     let load = Load::begin(&phone, PHONE.0, &carrier);
@@ -90,7 +90,7 @@ fn a_route_that_is_withdrawn_is_missed_and_taken_again() {
     let carrier = socket(&lab.carrier, "10.9.9.9:5000");
     let call = call(1, "10.9.9.9:5000");
     lab.edge
-        .enter(|| fast_path.install(&call))
+        .enter(|| fast_path.install(&call.clone().into()))
         .unwrap()
         .unwrap();
     let load = Load::begin(&phone, PHONE.0, &carrier);
@@ -114,7 +114,7 @@ fn a_neighbour_that_is_not_known_costs_the_first_packets_at_most() {
     let carrier = socket(&lab.carrier, "10.71.2.2:5000");
     let call = call(1, "10.71.2.2:5000");
     lab.edge
-        .enter(|| fast_path.install(&call))
+        .enter(|| fast_path.install(&call.clone().into()))
         .unwrap()
         .unwrap();
     let load = Load::begin(&phone, PHONE.0, &carrier);
@@ -151,7 +151,7 @@ fn a_gateway_at_a_link_local_address_is_one() {
     let mut call = call(1, "[fd09::9]:5000");
     call.sides[1].local = "[fd17::1]:31000".parse().unwrap();
     lab.edge
-        .enter(|| fast_path.install(&call))
+        .enter(|| fast_path.install(&call.clone().into()))
         .unwrap()
         .unwrap();
     let load = Load::begin(&phone, PHONE.0, &carrier);
@@ -170,7 +170,9 @@ fn a_way_out_of_a_tunnel_is_user_spaces() {
     let mut fast_path = open(&lab);
     let install = |fast_path: &mut sbc::io::fast_path::FastPath, id, to| {
         let call = call(id, to);
-        lab.edge.enter(|| fast_path.install(&call)).unwrap()
+        lab.edge
+            .enter(|| fast_path.install(&call.clone().into()))
+            .unwrap()
     };
     let refused = |reason| Err(FlowFailure::Kernel(reason));
     assert_eq!(
@@ -204,7 +206,7 @@ fn a_peer_out_of_a_prefix_gets_a_next_hop_of_its_own() {
     call.sides[0].named = Some("10.250.0.9:9999".parse().unwrap());
     call.sides[0].sources = ["10.71.1.0/24".parse().unwrap()].into_iter().collect();
     lab.edge
-        .enter(|| fast_path.install(&call))
+        .enter(|| fast_path.install(&call.clone().into()))
         .unwrap()
         .unwrap();
     assert!(fast_path.is_waiting());
@@ -228,13 +230,19 @@ fn a_peer_out_of_a_prefix_gets_a_next_hop_of_its_own() {
     // Signalling that says nothing new of him loses nothing of what goes to him.
     let mark = load.sent();
     call.sides[1].dscp = 0;
-    lab.edge.enter(|| fast_path.update(&call)).unwrap().unwrap();
+    lab.edge
+        .enter(|| fast_path.update(&call.clone().into()))
+        .unwrap()
+        .unwrap();
     assert!(!fast_path.is_waiting());
     load.goes_on();
     assert_eq!(load.end().lost_since(mark), 0);
     // And what does has him speak again.
     call.sides[0].peer += 1;
-    lab.edge.enter(|| fast_path.update(&call)).unwrap().unwrap();
+    lab.edge
+        .enter(|| fast_path.update(&call.clone().into()))
+        .unwrap()
+        .unwrap();
     assert!(fast_path.is_waiting());
     fast_path.remove(call.id).unwrap();
     assert!(!fast_path.is_waiting());
@@ -294,7 +302,7 @@ fn missed(lab: &Lab, fast_path: &Mutex<FastPath>, carrier: &UdpSocket, peer: u8)
     call.sides[1].local.set_port(31000 + port);
     call.sides[0].named = Some("10.250.0.9:9999".parse().unwrap());
     call.sides[0].sources = ["10.71.1.0/24".parse().unwrap()].into_iter().collect();
-    let install = || fast_path.lock().unwrap().install(&call);
+    let install = || fast_path.lock().unwrap().install(&call.clone().into());
     lab.edge.enter(install).unwrap().unwrap();
     let phone = socket(&lab.phone, &format!("{address}:4000"));
     let known = lab.edge.exec(&format!("ip neigh show {address}")).unwrap();

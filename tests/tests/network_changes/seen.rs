@@ -18,7 +18,7 @@ fn a_flow_says_how_long_it_has_been_silent() {
     let phone = socket(&lab.phone, PHONE.1);
     let carrier = socket(&lab.carrier, "10.71.2.2:5000");
     let call = call(1, "10.71.2.2:5000");
-    let install = || fast_path.install(&call);
+    let install = || fast_path.install(&call.clone().into());
     lab.edge.enter(install).unwrap().unwrap();
     // How long it has been, and when that was asked.
     let look = || {

@@ -22,7 +22,9 @@ impl Shell {
         let mut messages = Vec::new();
         for action in bench.actions() {
             match action {
-                Action::Flow(FlowCommand::Install(pair)) => self.pairs.push(*pair),
+                Action::Flow(FlowCommand::Install(pair)) => {
+                    self.pairs.push(Arc::unwrap_or_clone(pair))
+                }
                 Action::Flow(FlowCommand::Update(pair)) => {
                     let old = self.pairs.iter_mut().find(|old| old.id == pair.id).unwrap();
                     for side in 0..2 {
@@ -30,7 +32,7 @@ impl Shell {
                             anew.push((pair.id, side));
                         }
                     }
-                    *old = *pair;
+                    *old = Arc::unwrap_or_clone(pair);
                 }
                 Action::Flow(FlowCommand::Remove(id)) => {
                     self.pairs.retain(|pair| pair.id != id);

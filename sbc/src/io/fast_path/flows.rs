@@ -1,12 +1,16 @@
 //! The flow pairs that are installed, and their rows in the kernel's tables.
 
+mod baseline;
 mod waiting;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use sbc_ebpf::abi::{FlowConfig, FlowState, MAX_CANDIDATES};
+use smallvec::SmallVec;
 
+use self::baseline::Baseline;
 use self::waiting::{Peer, Stray, peer};
 use super::next_hops::{NextHops, Way};
 use super::program::Program;
@@ -14,8 +18,8 @@ use super::tables::{Places, Rows, Slots, next_epoch};
 use super::ticks;
 use crate::engine::FlowFailure;
 use crate::media::{
-    Fallback, FlowKind, FlowPair, FlowReport, MediaStats, PairId, Path, Side, Slot, candidates,
-    flow_configs, flow_count, lost_at_end, must_relearn,
+    Fallback, FlowCount, FlowKind, FlowPair, FlowReport, MediaStats, PairId, Path, Side, Slot,
+    candidates, flow_configs, flow_count, lost_at_end, must_relearn,
 };
 
 /// What the owner of flows keeps.
@@ -34,23 +38,25 @@ pub(super) struct Flows {
 }
 
 struct Installed {
-    pair: FlowPair,
+    /// The call's own.
+    pair: Arc<FlowPair>,
     slots: [Slot; 2],
-    /// What the states were when they were given out.
-    baseline: [FlowState; 2],
+    baseline: [Baseline; 2],
     written: Written,
 }
 
 /// What one version of a pair has in the tables.
 #[derive(Default)]
 struct Written {
-    configs: [FlowConfig; 2],
     rows: [u32; 2],
     places: [u32; 2],
-    ways: Vec<(IpAddr, IpAddr)>,
+    ways: Ways,
     /// For each flow, whether there is a way in `ways` to whom it goes to: one who may be anywhere in a prefix has to speak first.
     has_way: [bool; 2],
 }
+
+/// From which of our addresses to which peer: one for each direction, as a rule.
+type Ways = SmallVec<[(IpAddr, IpAddr); 2]>;
 
 /// The tables that a pair is written to.
 struct Tables<'a> {
@@ -80,13 +86,13 @@ impl Flows {
         &mut self,
         program: &mut Program,
         hops: &NextHops,
-        pair: &FlowPair,
+        pair: &Arc<FlowPair>,
     ) -> Result<(), FlowFailure> {
         if self.pairs.contains_key(&pair.id) {
             return self.update(program, hops, pair);
         }
         let slots = self.slots.take().ok_or(FULL)?;
-        let baseline = slots.map(|slot| program.state(slot.row).unwrap_or_default());
+        let baseline = slots.map(|slot| Baseline::of(&program.state(slot.row).unwrap_or_default()));
         match self.put(Tables { program, hops }, pair, slots) {
             Ok(written) => {
                 let installed = Installed {
@@ -111,7 +117,7 @@ impl Flows {
         &mut self,
         program: &mut Program,
         hops: &NextHops,
-        pair: &FlowPair,
+        pair: &Arc<FlowPair>,
     ) -> Result<(), FlowFailure> {
         let Some(installed) = self.pairs.get(&pair.id) else {
             return Ok(());
@@ -140,10 +146,11 @@ impl Flows {
             program.unpoint(place);
         }
         let mut report = FlowReport::default();
-        for (index, count) in report.sides.iter_mut().enumerate() {
+        for (index, (count, config)) in (0..).zip(report.sides.iter_mut().zip(&installed.configs()))
+        {
             let now = installed.state(program, index);
-            *count = installed.count(index, &now);
-            count.quality.lost += lost_at_end(&installed.written.configs[index], &now);
+            *count = installed.count(config, index, &now);
+            count.quality.lost += lost_at_end(config, &now);
         }
         self.slots.give_back(installed.slots);
         self.release(hops, &installed.written);
@@ -188,10 +195,9 @@ impl Flows {
         pinned.sort_unstable_by_key(|installed| installed.slots[0].row);
         let rows: Vec<u32> = pinned.iter().map(|i| i.slots[0].row).collect();
         for (installed, states) in pinned.into_iter().zip(program.pair_states(&rows)) {
-            let states = states.unwrap_or(installed.baseline);
-            let report = FlowReport {
-                sides: [0, 1].map(|index| installed.count(index, &states[index])),
-            };
+            let report = states.map_or_else(FlowReport::default, |states| FlowReport {
+                sides: [0, 1].map(|index| installed.baseline[index].carried(&states[index])),
+            });
             add(&mut stats, &installed.pair, &report);
         }
         stats
@@ -202,7 +208,7 @@ impl Flows {
         &mut self,
         program: &mut Program,
         hops: &NextHops,
-        pair: &FlowPair,
+        pair: &Arc<FlowPair>,
     ) -> Result<(), FlowFailure> {
         let companion = pair.companion.and_then(|id| self.pairs.get(&id));
         let Some(companion) = companion.filter(|_| pair.path == Path::Kernel) else {
@@ -216,7 +222,7 @@ impl Flows {
         &mut self,
         program: &mut Program,
         hops: &NextHops,
-        pair: &FlowPair,
+        pair: &Arc<FlowPair>,
         slots: [Slot; 2],
     ) -> Result<(), FlowFailure> {
         let written = self.put(Tables { program, hops }, pair, slots)?;
@@ -254,10 +260,10 @@ impl Flows {
             return Err(failure);
         }
         let places = written.places.into_iter().zip(written.rows);
-        for ((place, row), config) in places.zip(&written.configs) {
+        for ((place, row), slot) in places.zip(slots) {
             // The place is one of the table's; 0 is none.
             if place != 0 {
-                program.point(place, row, config.state).map_err(|_| FULL)?;
+                program.point(place, row, slot.row).map_err(|_| FULL)?;
             }
         }
         Ok(written)
@@ -272,10 +278,10 @@ impl Flows {
         written: &mut Written,
     ) -> Result<(), FlowFailure> {
         let companion = pair.companion.and_then(|id| self.pairs.get(&id));
-        written.configs = flow_configs(pair, slots, companion.map(|other| other.slots));
+        let mut configs = flow_configs(pair, slots, companion.map(|other| other.slots));
         for (index, side) in pair.sides.iter().enumerate() {
             let other = &pair.sides[1 - index];
-            let config = &mut written.configs[index];
+            let config = &mut configs[index];
             written.places[index] = match self.places.of(own_port(pair.kind, side)) {
                 Some(place) => place,
                 // What the program does not guard it lets through.
@@ -288,7 +294,7 @@ impl Flows {
             match pair.path {
                 Path::User(_) => config.flags |= sbc_ebpf::abi::LOCAL,
                 Path::Kernel => {
-                    let stray = match peer(program, config, other) {
+                    let stray = match peer(program, slots[1 - index], other) {
                         Peer::Known(stray) => stray,
                         Peer::Unknown => {
                             written.has_way[index] = false;
@@ -316,23 +322,31 @@ impl Flows {
 }
 
 impl Installed {
-    fn state(&self, program: &Program, index: usize) -> FlowState {
-        let row = self.slots[index].row;
-        program.state(row).unwrap_or(self.baseline[index])
+    /// As they were written, but for what only the program needs. Not kept: they are large, and looked at when someone asks.
+    fn configs(&self) -> [FlowConfig; 2] {
+        flow_configs(&self.pair, self.slots, None)
     }
 
-    fn count(&self, index: usize, now: &FlowState) -> crate::media::FlowCount {
-        let (config, side) = (&self.written.configs[index], &self.pair.sides[index]);
-        flow_count(config, side, &self.baseline[index], now)
+    fn state(&self, program: &Program, index: usize) -> FlowState {
+        let row = self.slots[index].row;
+        program
+            .state(row)
+            .unwrap_or_else(|_| self.baseline[index].state())
+    }
+
+    fn count(&self, config: &FlowConfig, index: usize, now: &FlowState) -> FlowCount {
+        let then = self.baseline[index].state();
+        flow_count(config, &self.pair.sides[index], &then, now)
     }
 
     fn report(&self, program: &Program) -> FlowReport {
+        let configs = self.configs();
         FlowReport {
             sides: [0, 1].map(|index| {
                 let now = self.state(program, index);
-                let count = self.count(index, &now);
+                let count = self.count(&configs[index], index, &now);
                 let has_come = count.packets > 0;
-                crate::media::FlowCount {
+                FlowCount {
                     silent: has_come.then(|| ticks::since(now.last_seen)),
                     ..count
                 }
@@ -364,7 +378,7 @@ fn find_next_hops(
     config: &mut FlowConfig,
     to: &Side,
     stray: Option<Stray>,
-    ways: &mut Vec<(IpAddr, IpAddr)>,
+    ways: &mut Ways,
 ) -> Result<(), FlowFailure> {
     let local = to.local.ip();
     let mut peers: [Option<IpAddr>; MAX_CANDIDATES] = candidates(to);

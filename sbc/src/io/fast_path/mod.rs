@@ -18,6 +18,7 @@ mod ticks;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sbc_ebpf::abi::Local;
@@ -177,7 +178,7 @@ impl FastPath {
     ///
     /// # Errors
     /// A table is full; nothing is installed.
-    pub fn install(&mut self, pair: &FlowPair) -> Result<(), FlowFailure> {
+    pub fn install(&mut self, pair: &Arc<FlowPair>) -> Result<(), FlowFailure> {
         self.flows.install(&mut self.program, &self.hops, pair)
     }
 
@@ -185,7 +186,7 @@ impl FastPath {
     ///
     /// # Errors
     /// A table is full; the pair is as it was.
-    pub fn update(&mut self, pair: &FlowPair) -> Result<(), FlowFailure> {
+    pub fn update(&mut self, pair: &Arc<FlowPair>) -> Result<(), FlowFailure> {
         self.flows.update(&mut self.program, &self.hops, pair)
     }
 

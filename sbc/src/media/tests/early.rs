@@ -94,7 +94,7 @@ fn what_the_kernel_refuses_goes_to_user_space_and_stays_there() {
     let FlowCommand::Install(mut expected) = commands.remove(0) else {
         panic!("an install was expected");
     };
-    expected.path = Path::User(Fallback::Full);
+    std::sync::Arc::make_mut(&mut expected).path = Path::User(Fallback::Full);
     assert_eq!(call.commands(), [FlowCommand::Install(expected)]);
     // An answer from elsewhere later updates both, each where it is.
     call.answer(B, &body("10.71.2.9", 6000, "0", "")).unwrap();

@@ -1,5 +1,7 @@
 //! RTCP on the port of RTP (RFC 5761), for each side as it wants.
 
+use std::sync::Arc;
+
 use super::support::*;
 use crate::engine::FlowFailure;
 use crate::media::{
@@ -33,7 +35,7 @@ fn attributes(body: &str) -> &str {
 
 fn installed(commands: Vec<FlowCommand>) -> Vec<FlowPair> {
     let pair = |command| match command {
-        FlowCommand::Install(pair) => *pair,
+        FlowCommand::Install(pair) => Arc::unwrap_or_clone(pair),
         other => panic!("{other:?}"),
     };
     commands.into_iter().map(pair).collect()
@@ -121,8 +123,8 @@ fn one_multiplexes_and_each_gets_its_rtcp_where_it_wants_it() {
     let rtp = [phone(TYPES), carrier(pb, "10.71.2.2:6000", TYPES)];
     let rtcp = [phone(0), carrier(pb + 1, "10.71.2.2:6500", 0)];
     let mut expected = [
-        *pair(1, FlowKind::Rtp, rtp, Path::Kernel),
-        *pair(2, FlowKind::Rtcp, rtcp, Path::Kernel),
+        (*pair(1, FlowKind::Rtp, rtp, Path::Kernel)).clone(),
+        (*pair(2, FlowKind::Rtcp, rtcp, Path::Kernel)).clone(),
     ];
     expected[0].companion = Some(PairId(2));
     expected[1].companion = Some(PairId(1));

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
@@ -88,10 +89,14 @@ impl Shell {
                     assert!(own(&pair).all(|local| !used.contains(&local)));
                     assert!(!self.named.contains(&pair.id) || self.failed.remove(&pair.id));
                     self.named.insert(pair.id);
-                    assert!(self.installed.insert(pair.id, *pair).is_none());
+                    assert!(
+                        self.installed
+                            .insert(pair.id, Arc::unwrap_or_clone(pair))
+                            .is_none()
+                    );
                 }
                 FlowCommand::Update(pair) => {
-                    let before = self.installed.insert(pair.id, *pair.clone()).unwrap();
+                    let before = self.installed.insert(pair.id, (*pair).clone()).unwrap();
                     assert_eq!((before.kind, before.path), (pair.kind, pair.path));
                     for (before, after) in before.sides.iter().zip(&pair.sides) {
                         assert_eq!((before.network, before.local), (after.network, after.local));

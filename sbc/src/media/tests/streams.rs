@@ -1,5 +1,7 @@
 //! Several streams, and streams that are not audio.
 
+use std::sync::Arc;
+
 use super::support::*;
 use crate::config::Codec;
 use crate::media::{FlowCommand, FlowKind, FlowPair, PairId, Path, must_relearn};
@@ -30,7 +32,7 @@ fn port(body: &str, kind: &str) -> u16 {
 
 fn installed(call: &mut Call) -> Vec<FlowPair> {
     let pair = |command| match command {
-        FlowCommand::Install(pair) => *pair,
+        FlowCommand::Install(pair) => Arc::unwrap_or_clone(pair),
         other => panic!("{other:?}"),
     };
     call.commands().into_iter().map(pair).collect()

@@ -1,6 +1,7 @@
 //! Two networks, a phone, two carriers, and what is said between them.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::config::{Bind, Codec, Config, FastPath, Limits, Network, NetworkId, Sbc};
@@ -186,8 +187,8 @@ pub(in crate::media) fn pair(
     kind: FlowKind,
     sides: [Side; 2],
     path: Path,
-) -> Box<FlowPair> {
-    Box::new(FlowPair {
+) -> Arc<FlowPair> {
+    Arc::new(FlowPair {
         id: PairId(id),
         kind,
         sides,

@@ -191,7 +191,11 @@ fn each_side_has_its_own_numbers() {
             crate::media::FlowCommand::Install(pair) => Some(pair),
             _ => None,
         });
-    let types = installed.unwrap().sides.map(|side| side.payload_types);
+    let types = installed
+        .unwrap()
+        .sides
+        .each_ref()
+        .map(|side| side.payload_types);
     // What comes from A has the numbers that B named, and the other way round; comfort noise may always come.
     assert_eq!(
         types,

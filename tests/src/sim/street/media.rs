@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use sbc::engine::Input;
 use sbc::media::{
@@ -39,7 +40,7 @@ impl Media {
         match command {
             FlowCommand::Install(pair) => {
                 let installed = Installed {
-                    pair: *pair,
+                    pair: Arc::unwrap_or_clone(pair),
                     slots: [Slot { row: 0, epoch: 1 }; 2],
                     states: Default::default(),
                 };
@@ -53,7 +54,7 @@ impl Media {
                 for (slot, (old, new)) in known.slots.iter_mut().zip(sides) {
                     slot.epoch += u16::from(must_relearn(old, new));
                 }
-                known.pair = *pair;
+                known.pair = Arc::unwrap_or_clone(pair);
                 None
             }
             FlowCommand::Read(pair) => {

@@ -3,13 +3,13 @@
 use std::net::IpAddr;
 use std::ops::Bound;
 
-use sbc_ebpf::abi::{Address, FlowConfig, Latched};
+use sbc_ebpf::abi::{Address, Latched, latch_base};
 
 use super::super::next_hops::NextHops;
 use super::super::program::Program;
 use super::{Flows, Written};
 use crate::engine::FlowFailure;
-use crate::media::{Fallback, FlowKind, PairId, Side, candidates};
+use crate::media::{Fallback, FlowKind, PairId, Side, Slot, candidates};
 
 /// Pairs that one [`Flows::glance`] reads at most.
 const GLANCED_AT: usize = 256;
@@ -75,10 +75,10 @@ impl Flows {
                 continue;
             };
             let [a, b] = &installed.pair.sides;
-            let [from_a, from_b] = &installed.written.configs;
+            let [slot_a, slot_b] = installed.slots;
             let [to_b, to_a] = installed.written.has_way.map(|has| !has);
-            let speaks = |config, to| matches!(peer(program, config, to), Peer::Known(_));
-            if !(to_b && speaks(from_a, b) || to_a && speaks(from_b, a)) {
+            let speaks = |slot, to| matches!(peer(program, slot, to), Peer::Known(_));
+            if !(to_b && speaks(slot_b, b) || to_a && speaks(slot_a, a)) {
                 continue;
             }
             let (pair, slots) = (installed.pair.clone(), installed.slots);
@@ -103,15 +103,15 @@ impl Flows {
     }
 }
 
-/// Who is at the other end of a flow.
-pub(super) fn peer(program: &Program, config: &FlowConfig, to: &Side) -> Peer {
+/// Who is at the other end of a flow: at this side, which has this slot.
+pub(super) fn peer(program: &Program, slot: Slot, to: &Side) -> Peer {
     if !has_prefix(to) {
         return Peer::Known(None);
     }
-    let Ok(state) = program.state(config.twin) else {
+    let Ok(state) = program.state(slot.row) else {
         return Peer::Unknown;
     };
-    let Some(latched) = Latched::unpack(state.latch, config.twin_latch) else {
+    let Some(latched) = Latched::unpack(state.latch, latch_base(slot.epoch)) else {
         return Peer::Unknown;
     };
     let candidate = usize::from(latched.candidate);
