@@ -9,4 +9,3 @@ mod relay;
 pub mod ringing;
 pub mod sim;
 pub mod stage;
-pub mod turns;

@@ -8,7 +8,9 @@ use super::ports::Ports;
 use super::refused::Unsupported;
 use super::{End, MAX_SSRCS};
 use crate::config::Codec;
-use crate::sdp::{Attribute, Encoding, Format, Formats, Host, Media, Sdp, Stream, formats};
+use crate::sdp::{
+    Attribute, Direction, Encoding, Format, Formats, Host, Media, Sdp, Stream, formats,
+};
 
 /// How many streams of a call are carried; further ones are refused.
 pub const MAX_STREAMS: usize = 8;
@@ -52,6 +54,10 @@ pub(super) struct Carried {
     pub(super) rtcp: Option<SocketAddr>,
     /// The peer can do, or wants, RTCP on the port of RTP (RFC 5761).
     pub(super) multiplexes: bool,
+    /// The peer means to send (RFC 3264 5.1, 6.1).
+    pub(super) sends: bool,
+    /// The peer wants to receive: neither says it otherwise nor is at the unspecified address.
+    pub(super) receives: bool,
     /// What a=ssrc names (RFC 5576); empty where it names none, or more than a side can be held to.
     pub(super) ssrcs: SmallVec<[u32; 1]>,
     /// Empty where it is not RTP.
@@ -196,6 +202,11 @@ fn is_repair(name: &str) -> bool {
 /// Reads every stream of a body that `end` sent.
 pub(super) fn describe(sdp: &Sdp<'_>, end: &End, ports: &Ports) -> Vec<Described> {
     let mut carried = 0;
+    let session = sdp
+        .session_lines()
+        .iter()
+        .filter_map(|line| line.attribute())
+        .find_map(direction);
     sdp.streams()
         .map(|stream| {
             let media = stream.media();
@@ -205,9 +216,13 @@ pub(super) fn describe(sdp: &Sdp<'_>, end: &End, ports: &Ports) -> Vec<Described
                 State::Unsupported(Unsupported::TooMany)
             } else {
                 match carry(&stream, end, ports) {
-                    Ok(stream) => {
+                    Ok(mut new) => {
                         carried += 1;
-                        State::Carried(stream)
+                        if let Some(way) = stream.attributes().find_map(direction).or(session) {
+                            new.sends = way.sends();
+                            new.receives &= way.receives();
+                        }
+                        State::Carried(new)
                     }
                     Err(why) => State::Unsupported(why),
                 }
@@ -220,6 +235,13 @@ pub(super) fn describe(sdp: &Sdp<'_>, end: &End, ports: &Ports) -> Vec<Described
             }
         })
         .collect()
+}
+
+fn direction(attribute: Attribute<'_>) -> Option<Direction> {
+    match attribute {
+        Attribute::Direction(direction) => Some(direction),
+        _ => None,
+    }
 }
 
 fn carry(stream: &Stream<'_, '_>, end: &End, ports: &Ports) -> Result<Carried, Unsupported> {
@@ -236,11 +258,14 @@ fn carry(stream: &Stream<'_, '_>, end: &End, ports: &Ports) -> Result<Carried, U
             _ => Ok(place),
         }
     };
+    let named = place(host, Some(media.port))?;
     let mut carried = Carried {
         class,
-        place: place(host, Some(media.port))?,
+        place: named,
         rtcp: None,
         multiplexes: false,
+        sends: true,
+        receives: named.is_some(),
         ssrcs: SmallVec::new(),
         formats: Vec::new(),
     };

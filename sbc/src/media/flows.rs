@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::leg::{Leg, LegId};
 use super::ports::Ports;
 use super::wanted::{Wanted, sources};
-use super::{Fallback, FlowCommand, FlowKind, FlowPair, PairId, Path};
+use super::{Fallback, FlowCommand, FlowKind, FlowPair, PairId, Path, Side};
 
 /// The flow pairs that the shells have, or have been asked to make, and what is still to be asked of them.
 #[derive(Debug, Default)]
@@ -22,6 +22,8 @@ pub(super) struct Installed {
     pub(super) pair: Arc<FlowPair>,
     /// Why it was asked of user space after the kernel had refused it.
     pub(super) fallback: Option<Fallback>,
+    /// What each side's peer sends is wanted, by what both said last.
+    pub(super) is_wanted: [bool; 2],
 }
 
 impl Flows {
@@ -70,10 +72,12 @@ impl Flows {
                 companion: partner.and_then(|partner| ids.get(partner).copied()),
             });
             match self.installed.iter_mut().find(|flow| want.is(flow)) {
-                Some(flow) if flow.pair == pair => {}
                 Some(flow) => {
-                    flow.pair = pair.clone();
-                    self.actions.push_back(FlowCommand::Update(pair));
+                    flow.is_wanted = want.is_wanted;
+                    if flow.pair != pair {
+                        flow.pair = pair.clone();
+                        self.actions.push_back(FlowCommand::Update(pair));
+                    }
                 }
                 None => {
                     self.actions.push_back(FlowCommand::Install(pair.clone()));
@@ -82,6 +86,7 @@ impl Flows {
                         legs: want.legs,
                         pair,
                         fallback: want.fallback,
+                        is_wanted: want.is_wanted,
                     });
                 }
             }
@@ -92,15 +97,12 @@ impl Flows {
     pub(super) fn moved(&mut self, leg: &Leg) {
         for flow in &mut self.installed {
             let mut changed = false;
-            for (side, id) in Arc::make_mut(&mut flow.pair)
-                .sides
-                .iter_mut()
-                .zip(flow.legs)
-            {
-                if id == leg.id {
-                    let sources = sources(&leg.end, side.named, side.local);
-                    changed |= sources != side.sources;
-                    side.sources = sources;
+            for (index, _) in (0..).zip(flow.legs).filter(|(_, id)| *id == leg.id) {
+                let side: &Side = &flow.pair.sides[index];
+                let sources = sources(&leg.end, side.named, side.local);
+                if sources != side.sources {
+                    Arc::make_mut(&mut flow.pair).sides[index].sources = sources;
+                    changed = true;
                 }
             }
             if changed {

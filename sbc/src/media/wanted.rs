@@ -29,6 +29,8 @@ pub(super) struct Wanted {
     pub(super) fallback: Option<Fallback>,
     /// One side multiplexes, the other does not.
     has_companion: bool,
+    /// What this side's peer sends is wanted: it means to send, and the other one to receive.
+    pub(super) is_wanted: [bool; 2],
 }
 
 impl Wanted {
@@ -53,7 +55,8 @@ impl Wanted {
     }
 
     /// What the flow before it has and signalling leaves open: the kernel's refusal, and where a peer was before it named
-    /// the unspecified address to be put on hold.
+    /// the unspecified address to be put on hold. On hold nothing is let in but RTCP, and what has the latch keeps it; a flow that begins
+    /// that way is open all the same: a phone behind a NAT that was called to listen only must send something to be found.
     pub(super) fn keep(&mut self, flow: &Installed) {
         if let (Path::Kernel, Some(reason)) = (self.path, flow.fallback) {
             self.path = Path::User(reason);
@@ -63,6 +66,12 @@ impl Wanted {
             if side.named.is_none() && side.local == before.local {
                 side.named = before.named;
                 side.sources.clone_from(&before.sources);
+            }
+        }
+        for (index, (side, before)) in self.sides.iter_mut().zip(&flow.pair.sides).enumerate() {
+            let was_closed = before.payload_types == 0;
+            if !self.is_wanted[index] && (was_closed || flow.is_wanted[index]) {
+                side.payload_types = 0;
             }
         }
     }
@@ -110,6 +119,7 @@ pub(super) fn wanted(
                 said: offer,
                 multiplexed: offer.multiplexes,
                 numbers: numbers(answer, offer),
+                is_wanted: offer.sends && answer.receives,
             },
             Way {
                 leg: to,
@@ -118,6 +128,7 @@ pub(super) fn wanted(
                 // What it was not offered it cannot have agreed to.
                 multiplexed: offer.multiplexes && answer.multiplexes,
                 numbers: numbers(offer, answer),
+                is_wanted: answer.sends && offer.receives,
             },
         ];
         // The side that called comes first, whoever offers this time.
@@ -140,6 +151,7 @@ pub(super) fn wanted(
                 sides,
                 fallback: None,
                 has_companion: a.multiplexed != b.multiplexed,
+                is_wanted: [a.is_wanted, b.is_wanted],
             });
         }
     }
@@ -154,6 +166,8 @@ struct Way<'a> {
     multiplexed: bool,
     /// What comes from there.
     numbers: Numbers,
+    /// It means to send, and the other side to receive.
+    is_wanted: bool,
 }
 
 impl Way<'_> {

@@ -284,6 +284,18 @@ impl Direction {
         }
     }
 
+    /// Whether the writer sends.
+    #[must_use]
+    pub fn sends(self) -> bool {
+        matches!(self, Direction::SendRecv | Direction::SendOnly)
+    }
+
+    /// Whether the writer receives.
+    #[must_use]
+    pub fn receives(self) -> bool {
+        matches!(self, Direction::SendRecv | Direction::RecvOnly)
+    }
+
     /// The same for a writer that wants to receive nothing.
     #[must_use]
     pub fn without_receiving(self) -> Self {

@@ -143,6 +143,16 @@ number = "400"
 to = ["trunk:d"]
 
 [[route]]
+from = ["trunk:a", "trunk:b"]
+number = "500"
+to = ["trunk:b"]
+
+[[route]]
+from = ["trunk:a", "trunk:b"]
+number = "501"
+to = ["trunk:a"]
+
+[[route]]
 from = ["trunk:a"]
 number = "700"
 to = ["trunk:seven"]
@@ -151,6 +161,11 @@ to = ["trunk:seven"]
 from = ["trunk:six"]
 number = "700"
 to = ["trunk:seven"]
+
+[[route]]
+from = ["trunk:b"]
+number = "700"
+to = ["trunk:six"]
 
 [[route]]
 from = ["trunk:a"]
@@ -196,9 +211,26 @@ impl Cell {
 
     /// Begins anew, with further lines of config for the trunks of those who take the turn.
     pub(super) fn configure(&mut self, line: &str) {
+        let doers = self.doers();
+        self.begin_anew(&doers, line);
+    }
+
+    /// The same for the first two trunks.
+    pub(super) fn configure_both(&mut self, line: &str) {
+        self.begin_anew(&[A, B], line);
+    }
+
+    fn begin_anew(&mut self, trunks: &[usize], line: &str) {
         let mut config = CONFIG.to_owned();
-        for who in self.doers() {
-            config = config.replace(["#A", "#B"][who], line);
+        for who in trunks {
+            let before = ["transfers = true\n#A", "transfers = true\n#B"][*who];
+            // A key stands once.
+            let transfers = if line.starts_with("transfers") {
+                ""
+            } else {
+                "transfers = true\n"
+            };
+            config = config.replace(before, &format!("{transfers}{line}"));
         }
         self.stage = Stage::new(&config, self.seed, self.fault.weather());
         self.people();
@@ -272,6 +304,17 @@ impl Cell {
         }
     }
 
+    /// Whoever wants this stream has been told that it is off, and somebody does.
+    pub(super) fn off(&self, legs: [Leg; 2], stream: usize) -> Result<(), String> {
+        let wants = |leg: &Leg| self.stage.dialog(*leg).media.streams[stream].is_on;
+        let told = legs.into_iter().filter(wants);
+        let told: Vec<_> = told.map(|leg| self.stage.said_port(leg, stream)).collect();
+        check(
+            !told.is_empty() && told.iter().all(|port| *port == Some(0)),
+            || format!("stream {stream} is at {told:?}"),
+        )
+    }
+
     /// Those who take the turn do this.
     pub(super) fn each(&mut self, legs: [Leg; 2], act: impl Fn(&mut Stage, Leg)) {
         for leg in legs {
@@ -331,4 +374,21 @@ pub(super) fn hang_up(stage: &mut Stage, (who, dialog): Leg) {
 /// That, or why not.
 pub(super) fn check(holds: bool, what: impl FnOnce() -> String) -> Result<(), String> {
     if holds { Ok(()) } else { Err(what()) }
+}
+
+/// The caller is told this code.
+pub(super) fn refused(
+    cell: &mut Cell,
+    caller: usize,
+    number: &str,
+    code: u16,
+) -> Result<(), String> {
+    let own = cell.call(caller, number);
+    cell.stage
+        .run_until("he is refused", |stage| stage.state(own) != State::Early)?;
+    let state = cell.stage.state(own);
+    check(state == State::Refused(code), || {
+        format!("{state:?}, not {code}")
+    })?;
+    cell.over(&[own])
 }

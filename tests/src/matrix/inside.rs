@@ -4,7 +4,7 @@ use super::Row;
 use super::cell::{Cell, check};
 
 /// Said in the call, it reaches the other one if it may, and gets this answer.
-fn inside(
+pub(super) fn inside(
     cell: &mut Cell,
     method: &str,
     extra: &str,

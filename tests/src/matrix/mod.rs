@@ -4,16 +4,19 @@
 //! flow both ways afterwards, and nothing may be left.
 
 #![expect(
+    clippy::expect_used,
     clippy::indexing_slicing,
     reason = "a bench for tests: what should not be ends the test"
 )]
 
 mod cell;
+mod circles;
 mod early;
 mod ends;
 mod inside;
 mod offers;
 mod page;
+mod passed;
 mod sdp;
 mod sessions;
 mod setup;
@@ -61,12 +64,17 @@ impl Row {
 pub fn rows() -> Vec<(&'static str, Vec<Row>)> {
     vec![
         ("How a call begins", setup::rows()),
+        (
+            "Calls that come back, and calls that go elsewhere",
+            circles::rows(),
+        ),
         ("Before the answer", early::rows()),
         ("Offers in a call", offers::rows()),
         ("What descriptions say", sdp::rows()),
         ("Sessions and their time", sessions::rows()),
         ("Transfers", transfers::rows()),
         ("What else is said", inside::rows()),
+        ("What the config lets through", passed::rows()),
         ("How a call ends", ends::rows()),
     ]
 }

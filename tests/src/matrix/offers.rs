@@ -45,6 +45,7 @@ fn turns(cell: &mut Cell, method: &'static str, changes: &[Change]) -> Result<()
             stage.act(who, |agent, now| agent.offer(now, dialog, method, *change));
         });
         cell.stage.settle()?;
+        cell.stage.talk_as_held(legs[0], legs[1])?;
         for (leg, mut expected) in legs.into_iter().zip(before) {
             if !cell.does(leg.0) {
                 continue;
@@ -202,6 +203,20 @@ pub(super) fn rows() -> Vec<Row> {
         [SEND_ONLY, PORT, RESUME]
     );
     rows.extend([
+        Row::new("video is added, the other refuses it (port 0)", |cell| {
+            cell.both_are(|manner| manner.declines = Some("video"));
+            let legs = cell.connect()?;
+            cell.each(legs, |stage, (who, dialog)| {
+                stage.act(who, |agent, now| agent.offer(now, dialog, "INVITE", VIDEO));
+            });
+            cell.stage.settle()?;
+            cell.off(legs, 1)?;
+            cell.stage.talk(legs[0], legs[1])?;
+            cell.each(legs, |stage, (who, dialog)| {
+                stage.act(who, |agent, now| agent.offer(now, dialog, "INVITE", PORT));
+            });
+            cell.finish(legs)
+        }),
         Row::new("voice becomes a fax (T.38) and voice again", |cell| {
             turns(cell, "INVITE", &[FAX, VOICE])
         }),
@@ -224,6 +239,7 @@ pub(super) fn rows() -> Vec<Row> {
                     cell.stage
                         .act(who, |agent, now| agent.offer(now, dialog, "INVITE", change));
                     cell.stage.settle()?;
+                    cell.stage.talk_as_held(legs[0], legs[1])?;
                 }
                 cell.finish(legs)
             },

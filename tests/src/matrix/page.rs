@@ -1,6 +1,10 @@
 //! The matrix as a page.
 
+use std::any::Any;
+use std::num::NonZero;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 use super::cell::{Cell, Fault, Who};
 use super::{Row, rows};
@@ -26,8 +30,9 @@ a fifth of all datagrams (loss), delivers a third of them twice (twice), or lets
 
 - ✓: signalling ends as it should, and afterwards packets flow both ways: from each side RTP of every payload type that it may send arrives at the address and port that the other
   side named, leaves from the port that the other side was told of, and means the same codec there; RTCP likewise; packets of anybody else are dropped. Each packet goes through the verdict
-  that kernel and user space share. Where the turn ends the call or keeps it from coming about, no packet passes any more. In the end no transaction, dialog, call, flow or port
-  is left, neither side has seen an address of the other, and the version in o= has risen exactly where a description has changed.
+  that kernel and user space share; on hold, only the ways that both have agreed to are open. Where the turn ends the call or keeps it from coming about, no packet passes
+  any more. In the end no transaction, dialog, call, flow or port is left, neither side has seen an address of the other, and the version in o= has risen exactly where a
+  description has changed.
 - ✗: something of that does not hold.
 - –: there is no such cell, for the reason that its letter names below.
 ";
@@ -58,10 +63,12 @@ const REASONS: [(&str, &str); 8] = [
 /// Runs all of it.
 #[must_use]
 pub fn page() -> Table {
+    let groups = rows();
+    let all: Vec<&Row> = groups.iter().flat_map(|(_, rows)| rows).collect();
+    let mut lines = lines(&all).into_iter();
     let mut text = HEAD.to_owned();
     let mut red = Vec::new();
-    let mut used = Vec::new();
-    for (heading, rows) in rows() {
+    for (heading, rows) in &groups {
         text += &format!("\n## {heading}\n\n| Turn |");
         for who in ["A", "B", "both"] {
             for fault in ["=", "loss", "twice", "order"] {
@@ -76,22 +83,61 @@ pub fn page() -> Table {
         text += "\n|---|";
         text += &":-:|".repeat(12);
         text += "\n";
-        for row in rows {
-            text += &format!("| {} |", row.name);
-            for who in Who::ALL {
-                for fault in Fault::ALL {
-                    text += &format!(" {} |", cell(&row, who, fault, &mut red));
-                }
-            }
-            text += "\n";
-            used.push(row.because);
+        for line in lines.by_ref().take(rows.len()) {
+            text += &line.text;
+            red.extend(line.red);
         }
     }
     text += "\n## Why there is no such cell\n\n";
-    for (key, why) in REASONS.iter().filter(|(key, _)| used.contains(key)) {
+    let is_used = |key: &str| all.iter().any(|row| row.because == key);
+    for (key, why) in REASONS.iter().filter(|(key, _)| is_used(key)) {
         text += &format!("- {key}: {why}\n");
     }
     Table { text, red }
+}
+
+/// One row of the page.
+#[derive(Default)]
+struct Line {
+    text: String,
+    red: Vec<String>,
+}
+
+/// The rows, as many at once as there are processors.
+fn lines(rows: &[&Row]) -> Vec<Line> {
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut done = Vec::new();
+        loop {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            match rows.get(index) {
+                Some(row) => done.push((index, line(row))),
+                None => return done,
+            }
+        }
+    };
+    let workers = thread::available_parallelism().map_or(1, NonZero::get);
+    let mut lines: Vec<(usize, Line)> = thread::scope(|scope| {
+        let all: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
+        let done = all
+            .into_iter()
+            .map(|worker| worker.join().expect("a worker"));
+        done.flatten().collect()
+    });
+    lines.sort_by_key(|(index, _)| *index);
+    lines.into_iter().map(|(_, line)| line).collect()
+}
+
+fn line(row: &Row) -> Line {
+    let mut red = Vec::new();
+    let mut text = format!("| {} |", row.name);
+    for who in Who::ALL {
+        for fault in Fault::ALL {
+            text += &format!(" {} |", cell(row, who, fault, &mut red));
+        }
+    }
+    text += "\n";
+    Line { text, red }
 }
 
 fn cell(row: &Row, who: Who, fault: Fault, red: &mut Vec<String>) -> String {
@@ -106,7 +152,7 @@ fn cell(row: &Row, who: Who, fault: Fault, red: &mut Vec<String>) -> String {
         let mut cell = Cell::new(who, fault, seed);
         let run =
             AssertUnwindSafe(|| (row.run)(&mut cell).and_then(|()| cell.stage.nothing_wrong()));
-        let result = catch_unwind(run).unwrap_or_else(|_| Err("it panicked".to_owned()));
+        let result = catch_unwind(run).unwrap_or_else(|what| Err(panicked(&*what)));
         if let Err(why) = result {
             let place = format!("{}, {who:?}, {fault:?}, seed {seed}", row.name);
             let story = match std::env::var_os("SBC_STORY") {
@@ -118,4 +164,11 @@ fn cell(row: &Row, who: Who, fault: Fault, red: &mut Vec<String>) -> String {
         }
     }
     "✓".to_owned()
+}
+
+/// What somebody said who panicked.
+fn panicked(what: &dyn Any) -> String {
+    let text = what.downcast_ref::<String>().map(String::as_str);
+    let text = text.or(what.downcast_ref::<&str>().copied());
+    format!("it panicked: {}", text.unwrap_or("nobody knows why"))
 }

@@ -1,8 +1,10 @@
 //! Descriptions as people write them: whoever it is begins the call, or answers it, with such a one, and moves to another port later.
 
+use std::net::{IpAddr, Ipv6Addr};
+
 use super::Row;
-use super::cell::{A, B, Cell, Who};
-use crate::stage::{Change, Rtcp, Stream};
+use super::cell::{A, B, Cell, Who, check, refused};
+use crate::stage::{Change, Leg, Rtcp, Stream};
 
 fn format(fmt: &str, name: &str) -> (String, String) {
     (fmt.to_owned(), name.to_owned())
@@ -16,15 +18,7 @@ fn says(cell: &mut Cell, change: Change, all: bool) -> Result<(), String> {
         cell.doers_are(|manner| manner.media = Some(change));
     }
     let legs = cell.connect()?;
-    cell.each(legs, |stage, (who, dialog)| {
-        stage.act(who, |agent, now| {
-            agent.offer(now, dialog, "INVITE", |media| {
-                for stream in &mut media.streams {
-                    stream.port += 4;
-                }
-            });
-        });
-    });
+    talk_and_move(cell, legs)?;
     cell.finish(legs)
 }
 
@@ -58,7 +52,9 @@ pub(super) fn rows() -> Vec<Row> {
             let does = [cell.does(A), cell.does(B)];
             cell.manner(A).media = Some(if does[0] { events } else { others });
             cell.manner(B).media = Some(if does[0] { others } else { events });
-            talk_and_move(cell)
+            let legs = cell.connect()?;
+            talk_and_move(cell, legs)?;
+            cell.finish(legs)
         })
         .only(&[Who::Caller, Who::Called], "e"),
         Row::new("G.711 and G.722 with rtpmap, ptime and fmtp", |cell| {
@@ -88,7 +84,9 @@ pub(super) fn rows() -> Vec<Row> {
             };
             cell.manner(A).media = Some(video);
             cell.manner(B).media = Some(other);
-            talk_and_move(cell)
+            let legs = cell.connect()?;
+            talk_and_move(cell, legs)?;
+            cell.finish(legs)
         })
         .only(&[Who::Caller, Who::Called], "e"),
         Row::new("two streams of voice", |cell| {
@@ -107,6 +105,37 @@ pub(super) fn rows() -> Vec<Row> {
             };
             says(cell, off, true)
         }),
+        Row::new(
+            "voice and video, who is called refuses the video (port 0)",
+            |cell| {
+                cell.manner(A).media = Some(|media| {
+                    let port = media.streams[0].port;
+                    media.streams.push(Stream::video(port + 20));
+                });
+                cell.manner(B).declines = Some("video");
+                let legs = cell.connect()?;
+                cell.off(legs, 1)?;
+                talk_and_move(cell, legs)?;
+                cell.off(legs, 1)?;
+                cell.finish(legs)
+            },
+        )
+        .only(&[Who::Called], "b"),
+        Row::new(
+            "video and voice, who is called refuses the video (port 0)",
+            |cell| {
+                cell.manner(A).media = Some(|media| {
+                    let port = media.streams[0].port;
+                    media.streams.insert(0, Stream::video(port + 20));
+                });
+                cell.manner(B).declines = Some("video");
+                let legs = cell.connect()?;
+                cell.off(legs, 0)?;
+                talk_and_move(cell, legs)?;
+                cell.finish(legs)
+            },
+        )
+        .only(&[Who::Called], "b"),
         Row::new("T.38 from the start", |cell| {
             says(
                 cell,
@@ -139,6 +168,38 @@ pub(super) fn rows() -> Vec<Row> {
             cell.finish_by(legs)
         })
         .only(&[Who::Caller, Who::Called], "e"),
+        Row::new("IPv4, the other side has IPv6", |cell| {
+            let six = match cell.who {
+                Who::Caller => "[fd00:71:2::2]:5060",
+                _ => "[fd00:71:1::2]:5060",
+            };
+            let six = cell.stage.add(six);
+            let by = if cell.who == Who::Caller { A } else { B };
+            let own = cell.call(by, "700");
+            let legs = cell.up(own, six)?;
+            cell.stage.talk(legs[0], legs[1])?;
+            for (who, dialog) in legs {
+                cell.stage.act(who, |agent, now| {
+                    agent.offer(now, dialog, "INVITE", |media| media.streams[0].port += 4);
+                });
+            }
+            cell.finish_by(legs)
+        })
+        .only(&[Who::Caller, Who::Called], "e"),
+        Row::new(
+            "IPv6 in the description, signalling over IPv4 (488)",
+            |cell| {
+                for who in cell.doers() {
+                    cell.manner(who).media = Some(V6[who]);
+                    refused(cell, who, "100", 488)?;
+                }
+                Ok(())
+            },
+        ),
+        Row::new(
+            "re-INVITE: media over IPv6, signalling stays (488)",
+            families,
+        ),
         Row::new("IPv6 on both sides", |cell| {
             let six = cell.stage.add("[fd00:71:1::2]:5060");
             let seven = cell.stage.add("[fd00:71:2::2]:5060");
@@ -150,12 +211,41 @@ pub(super) fn rows() -> Vec<Row> {
     ]
 }
 
-fn talk_and_move(cell: &mut Cell) -> Result<(), String> {
-    let legs = cell.connect()?;
+/// Those who take the turn go on at other ports.
+fn talk_and_move(cell: &mut Cell, legs: [Leg; 2]) -> Result<(), String> {
     cell.each(legs, |stage, (who, dialog)| {
         stage.act(who, |agent, now| {
-            agent.offer(now, dialog, "INVITE", |media| media.streams[0].port += 4);
+            agent.offer(now, dialog, "INVITE", |media| {
+                for stream in &mut media.streams {
+                    stream.port += 4;
+                }
+            });
         });
     });
+    cell.stage.settle()
+}
+
+/// Where they are as far as their media goes.
+const V6: [Change; 2] = [
+    |media| media.ip = IpAddr::V6(Ipv6Addr::new(0xfd00, 0x71, 1, 0, 0, 0, 0, 2)),
+    |media| media.ip = IpAddr::V6(Ipv6Addr::new(0xfd00, 0x71, 2, 0, 0, 0, 0, 2)),
+];
+/// Those who take the turn want their media where the box has no address for them: they are refused, and everything stays as it was.
+fn families(cell: &mut Cell) -> Result<(), String> {
+    let legs = cell.connect()?;
+    for leg in legs
+        .into_iter()
+        .filter(|leg| cell.does(leg.0))
+        .collect::<Vec<_>>()
+    {
+        let (who, dialog) = leg;
+        cell.stage.act(who, |agent, now| {
+            agent.offer(now, dialog, "INVITE", V6[who])
+        });
+        cell.stage.settle()?;
+        let heard = cell.stage.agents[who].heard("488 INVITE").len();
+        check(heard == 1, || format!("{leg:?} was refused {heard} times"))?;
+        cell.stage.talk(legs[0], legs[1])?;
+    }
     cell.finish(legs)
 }

@@ -43,8 +43,8 @@ fn refreshed(cell: &mut Cell, timer: Option<Timer>, updates: bool) -> Result<(),
     cell.finish(legs)
 }
 
-/// Ends by itself, with this outcome.
-fn ends(cell: &mut Cell, outcome: Outcome) -> Result<(), String> {
+/// Ends by itself, with this outcome; both are told why.
+fn ends(cell: &mut Cell, outcome: Outcome, reason: &str) -> Result<(), String> {
     let legs = cell.connect()?;
     cell.over(&legs)?;
     cell.ended(&[outcome])?;
@@ -54,6 +54,9 @@ fn ends(cell: &mut Cell, outcome: Outcome) -> Result<(), String> {
     {
         let byes = cell.stage.agents[leg.0].heard("BYE").len();
         check(byes == 1, || format!("{leg:?} has heard {byes} BYEs"))?;
+        let bye = cell.stage.agents[leg.0].requests.get("BYE");
+        let said = bye.map(|bye| bye.header("reason"));
+        check(said == Some(reason), || format!("{leg:?} is told {said:?}"))?;
     }
     Ok(())
 }
@@ -85,19 +88,51 @@ pub(super) fn rows() -> Vec<Row> {
                     ..timer
                 });
             });
-            ends(cell, Outcome::SessionExpired)
+            ends(
+                cell,
+                Outcome::SessionExpired,
+                "SIP;cause=408;text=\"Session expired\"",
+            )
         }),
-        Row::new("`max_duration`", |cell| {
+        Row::new("`max_duration`, and both are told why", |cell| {
             cell.configure("max_duration = \"2m\"");
-            ends(cell, Outcome::MaxDuration)
+            ends(
+                cell,
+                Outcome::MaxDuration,
+                "SIP;cause=200;text=\"Maximum duration\"",
+            )
         }),
-        Row::new("`media_timeout`: no packet comes any more", |cell| {
-            cell.configure("media_timeout = \"60s\"");
-            for who in cell.doers() {
-                cell.stage.agents[who].is_mute = true;
-            }
-            ends(cell, Outcome::MediaTimeout)
-        }),
+        Row::new(
+            "`media_timeout`: no packet comes any more, and both are told why",
+            |cell| {
+                cell.configure("media_timeout = \"60s\"");
+                for who in cell.doers() {
+                    cell.stage.agents[who].is_mute = true;
+                }
+                ends(
+                    cell,
+                    Outcome::MediaTimeout,
+                    "SIP;cause=408;text=\"Media timeout\"",
+                )
+            },
+        ),
+        Row::new(
+            "silent for less than `media_timeout`, then heard again",
+            |cell| {
+                cell.configure("media_timeout = \"60s\"");
+                let legs = cell.connect()?;
+                for _ in 0..5 {
+                    for is_mute in [true, false] {
+                        for who in cell.doers() {
+                            cell.stage.agents[who].is_mute = is_mute;
+                        }
+                        // Somebody speaks every ten seconds.
+                        cell.stage.run_for(SECOND * if is_mute { 40 } else { 20 });
+                    }
+                }
+                cell.finish(legs)
+            },
+        ),
         Row::new("vanished without a BYE", |cell| {
             cell.configure("media_timeout = \"60s\"");
             let legs = cell.connect()?;

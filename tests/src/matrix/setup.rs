@@ -5,7 +5,7 @@ use std::time::Duration;
 use sbc::engine::Outcome;
 
 use super::Row;
-use super::cell::{A, B, C, Cell, Who, check};
+use super::cell::{A, B, C, Cell, Who, check, refused};
 use crate::stage::{Challenge, State, Step};
 
 /// Whoever takes the turn calls the other one.
@@ -36,18 +36,6 @@ fn calls(cell: &mut Cell) -> Result<(), String> {
     cell.over(&all)?;
     let answered = vec![Outcome::Answered; own.len()];
     cell.ended(&answered)
-}
-
-/// The caller is told this code.
-fn refused(cell: &mut Cell, caller: usize, number: &str, code: u16) -> Result<(), String> {
-    let own = cell.call(caller, number);
-    cell.stage
-        .run_until("he is refused", |stage| stage.state(own) != State::Early)?;
-    let state = cell.stage.state(own);
-    check(state == State::Refused(code), || {
-        format!("{state:?}, not {code}")
-    })?;
-    cell.over(&[own])
 }
 
 fn challenged(cell: &mut Cell, code: u16) -> Result<(), String> {
@@ -135,26 +123,6 @@ pub(super) fn rows() -> Vec<Row> {
             cell.finish_by(legs)
         })
         .only(&[Who::Called], "b"),
-        Row::new("302 to a place that may be followed", |cell| {
-            cell.manner(C).moved_to = Some("<sip:333@10.71.2.4:5070>");
-            let there = cell.stage.add("10.71.2.4:5070");
-            let own = cell.call(A, "300");
-            let legs = cell.up(own, there)?;
-            cell.finish_by(legs)
-        })
-        .only(&[Who::Called], "b"),
-        Row::new("302 to a place that may not", |cell| {
-            cell.manner(B).moved_to = Some("<sip:333@10.71.2.9:5070>");
-            refused(cell, A, "100", 480)
-        })
-        .only(&[Who::Called], "b"),
-        Row::new("Max-Forwards 0 (483)", |cell| {
-            cell.doers_are(|manner| manner.forwards = 0);
-            for who in cell.doers() {
-                refused(cell, who, "100", 483)?;
-            }
-            Ok(())
-        }),
         Row::new("CANCEL before anything has come", |cell| {
             cell.manner(B).steps = vec![Step::says(2000, 180), Step::says(60_000, 200)];
             cancelled(cell, Duration::ZERO)

@@ -11,7 +11,6 @@
 
 mod agent;
 mod link;
-pub mod street;
 mod wire;
 mod world;
 

@@ -1,6 +1,6 @@
 //! A user agent: how it behaves, and what it can be asked to do.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -140,6 +140,14 @@ pub struct Manner {
     pub lines: &'static str,
     /// Max-Forwards of its calls.
     pub forwards: u32,
+    /// Calls are sent back to the box, to this number: it is a proxy that stays in their way, its media relayed, and keeps no state.
+    pub sends_back: Option<&'static str>,
+    /// Switches streams of this kind off that others offer.
+    pub declines: Option<&'static str>,
+    /// What is answered it asks again, at once.
+    pub insists: bool,
+    /// Answers 488 to re-INVITEs that want an offer of it.
+    pub makes_no_late_offer: bool,
 }
 
 impl Default for Manner {
@@ -160,6 +168,10 @@ impl Default for Manner {
             media: None,
             lines: "",
             forwards: 70,
+            sends_back: None,
+            declines: None,
+            insists: false,
+            makes_no_late_offer: false,
         }
     }
 }
@@ -176,6 +188,8 @@ pub struct Agent {
     pub heard: Vec<String>,
     /// Headers of the last request of each method.
     pub requests: BTreeMap<String, super::text::Heard>,
+    /// How often a session of its was refreshed, by either side.
+    pub refreshes: usize,
     /// What seemed wrong.
     pub wrong: Vec<String>,
     /// It says nothing any more.
@@ -196,6 +210,8 @@ pub struct Agent {
     pub(super) todo: Vec<(Instant, Todo)>,
     /// Offers that wait for what is under way.
     pub(super) waiting: VecDeque<Todo>,
+    /// Branches of INVITEs that it has sent back.
+    pub(super) sent_back: BTreeSet<String>,
 }
 
 impl Agent {
@@ -211,6 +227,7 @@ impl Agent {
             dialogs: Vec::new(),
             heard: Vec::new(),
             requests: BTreeMap::new(),
+            refreshes: 0,
             wrong: Vec::new(),
             is_dead: false,
             is_mute: false,
@@ -227,6 +244,7 @@ impl Agent {
             incoming: Vec::new(),
             todo: Vec::new(),
             waiting: VecDeque::new(),
+            sent_back: BTreeSet::new(),
         }
     }
 
@@ -342,6 +360,12 @@ impl Agent {
         self.is_dead || is_idle && self.todo.is_empty() && self.waiting.is_empty()
     }
 
+    /// Whether something of its own listens there.
+    pub(super) fn has_media_at(&self, at: SocketAddr) -> bool {
+        let mut streams = self.dialogs.iter().flat_map(|dialog| &dialog.media.streams);
+        streams.any(|stream| [stream.port, stream.port + 1].contains(&at.port()))
+    }
+
     pub(super) fn fresh_media(&self, index: usize) -> Media {
         let port = 4000 + 40 * index as u16;
         let mut media = Media::voice(self.address.ip(), port);
@@ -390,7 +414,7 @@ impl Agent {
         self.dialogs[dialog].state = state;
         self.dialogs[dialog].session = None;
         self.asked
-            .retain(|asked| asked.dialog != dialog || asked.method == "BYE");
+            .retain(|asked| asked.dialog != dialog || ["BYE", "REFER"].contains(&&*asked.method));
         self.unacked
             .retain(|unacked| unacked.dialog != dialog || !unacked.is_success);
         self.todo.retain(|(_, todo)| todo.dialog() != Some(dialog));

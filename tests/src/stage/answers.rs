@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::agent::{Agent, Reliable};
 use super::dialog::{State, tag};
-use super::media::Described;
+use super::media::{Described, Said};
 use super::text::Heard;
 use super::transact::{Asked, Todo, Why};
 
@@ -42,6 +42,9 @@ impl Agent {
         };
         let asked = self.asked.remove(index);
         self.heard.push(format!("{code} {}", asked.method));
+        if self.manner.insists {
+            self.ask(now, asked.dialog, &asked.method, "", "", Why::Plain);
+        }
         if asked.method == "INVITE" && code >= 300 {
             let target = self.dialogs[asked.dialog].target.clone();
             let to = heard.header("to");
@@ -61,7 +64,12 @@ impl Agent {
             }
             _ => {
                 let state = self.dialogs[asked.dialog].state;
-                let is_gone = matches!(code, 408 | 481) && asked.method != "PRACK";
+                // What is not the call's own may be gone without it.
+                let is_own = !matches!(
+                    asked.method.as_str(),
+                    "PRACK" | "REFER" | "SUBSCRIBE" | "NOTIFY"
+                );
+                let is_gone = matches!(code, 408 | 481) && is_own;
                 match (&asked.why, state) {
                     (Why::Call, State::Early) => self.end(asked.dialog, State::Refused(code)),
                     (_, State::Up) if is_gone => self.end(asked.dialog, State::Over),
@@ -121,7 +129,7 @@ impl Agent {
             String::new()
         } else if self.manner.is_late {
             let offer = Described::read(&heard.body);
-            self.dialogs[dialog].answer(&offer)
+            self.dialogs[dialog].answer(&offer, self.manner.declines)
         } else if let Some(change) = self.manner.pracks_with.filter(|_| is_first) {
             let mut media = self.dialogs[dialog].media.clone();
             change(&mut media);
@@ -170,13 +178,24 @@ impl Agent {
             // What was said reliably before holds.
             found.theirs = Some(Described::read(body));
         }
+        if let (Why::Offer(..) | Why::Refresh, Some(answer)) = (&asked.why, &offer) {
+            let own = Described::read(&found.body);
+            let is_off = |streams: &[Said]| -> Vec<bool> {
+                streams.iter().map(|stream| stream.port == 0).collect()
+            };
+            let (ours, theirs) = (is_off(&own.streams), is_off(&answer.streams));
+            if ours.len() != theirs.len() || ours.iter().zip(&theirs).any(|(o, t)| *o && !*t) {
+                self.wrong
+                    .push(format!("{theirs:?} is no answer to {ours:?}"));
+            }
+        }
         let mut answer = String::new();
         match (&asked.why, offer) {
             (Why::Call, Some(offer)) if self.manner.is_late && !is_settled => {
-                answer = found.answer(&offer);
+                answer = found.answer(&offer, self.manner.declines);
             }
             (Why::Late(change), Some(offer)) => {
-                found.media.fit(&offer);
+                found.media.fit(&offer, self.manner.declines);
                 change(&mut found.media);
                 let media = found.media.clone();
                 answer = found.describe(&media, Some(&offer));
@@ -216,6 +235,7 @@ impl Agent {
                 self.dialogs[dialog].state = State::Up;
             }
             Why::Offer(..) | Why::Late(_) | Why::Refresh if !is_over => {
+                self.refreshes += usize::from(matches!(asked.why, Why::Refresh));
                 self.agreed(now, dialog, heard);
             }
             _ => {}

@@ -82,6 +82,17 @@ impl Dialog {
         }
     }
 
+    /// Whether its owner may send, and whether he is sent to, as far as both have said.
+    pub(super) fn goes(&self) -> [bool; 2] {
+        let first = self
+            .theirs
+            .as_ref()
+            .and_then(|theirs| theirs.streams.first());
+        let [they_send, they_receive] = first.map_or([false; 2], |said| said.goes);
+        let [i_send, i_receive] = self.media.goes();
+        [i_send && they_receive, i_receive && they_send]
+    }
+
     /// What a Replaces for it says, written by this side for the box to read.
     #[must_use]
     pub fn replaces(&self) -> String {
@@ -119,8 +130,8 @@ impl Dialog {
     }
 
     /// Takes the description of an offer, and gives the answer.
-    pub(super) fn answer(&mut self, offer: &Described) -> String {
-        self.media.fit(offer);
+    pub(super) fn answer(&mut self, offer: &Described, declines: Option<&str>) -> String {
+        self.media.fit(offer, declines);
         let media = self.media.clone();
         self.describe(&media, Some(offer))
     }

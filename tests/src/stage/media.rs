@@ -122,7 +122,7 @@ impl Media {
     }
 
     /// Fits itself to an offer: as many streams, and of each only what was offered.
-    pub(super) fn fit(&mut self, offer: &Described) {
+    pub(super) fn fit(&mut self, offer: &Described, declines: Option<&str>) {
         for (index, offered) in offer.streams.iter().enumerate() {
             match self.streams.get(index) {
                 Some(stream) if stream.kind == offered.kind => {
@@ -154,6 +154,9 @@ impl Media {
             }
         }
         self.streams.truncate(offer.streams.len());
+        for stream in &mut self.streams {
+            stream.is_on &= declines != Some(stream.kind.as_str());
+        }
     }
 }
 

@@ -17,6 +17,7 @@ mod agent;
 mod answers;
 mod dialog;
 mod media;
+mod proxy;
 mod requests;
 mod scene;
 mod setup;

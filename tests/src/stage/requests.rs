@@ -15,6 +15,11 @@ impl Agent {
             return;
         }
         let heard = Heard::read(bytes);
+        if let Some(number) = self.manner.sends_back
+            && let Some(on) = self.pass_on(&heard, number)
+        {
+            return self.out.push(on);
+        }
         match heard.code() {
             Some(code) => self.on_answer(now, &heard, code),
             None => self.on_request(now, &heard),
@@ -101,10 +106,14 @@ impl Agent {
         if let Some(code) = refusal.filter(|_| !is_refresh) {
             return self.say_no(now, dialog, heard, code, "");
         }
+        let is_late = is_invite && heard.body.is_empty();
+        if is_late && self.manner.makes_no_late_offer {
+            return self.say_no(now, dialog, heard, 488, "");
+        }
+        self.refreshes += usize::from(is_refresh && !is_late);
         if let Some(contact) = heard.contact() {
             self.dialogs[dialog].target = contact;
         }
-        let is_late = is_invite && heard.body.is_empty();
         let body = if heard.body.is_empty() {
             let media = self.dialogs[dialog].media.clone();
             let offer = |d: &mut Dialog| d.describe(&media, None);
@@ -115,7 +124,7 @@ impl Agent {
             }
         } else {
             match self.dialogs[dialog].take(&heard.body) {
-                Ok(offer) => self.dialogs[dialog].answer(&offer),
+                Ok(offer) => self.dialogs[dialog].answer(&offer, self.manner.declines),
                 Err(wrong) => {
                     self.wrong.push(wrong);
                     String::new()

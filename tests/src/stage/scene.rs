@@ -23,6 +23,9 @@ use crate::sim::{Datagram, Link, Weather};
 /// How many messages a failed test shows.
 const STORY: usize = 120;
 
+/// How many things may happen at one instant; more, and time stands still.
+const AT_ONCE: u32 = 5_000;
+
 /// An agent, and a dialog of his.
 pub type Leg = (usize, usize);
 
@@ -57,6 +60,8 @@ pub struct Stage {
     packet: Instant,
     story: VecDeque<String>,
     wrong: Vec<String>,
+    /// The instant that something last happened at, and how much did.
+    instant: (Instant, u32),
 }
 
 impl Stage {
@@ -85,6 +90,7 @@ impl Stage {
             packet: now,
             story: VecDeque::new(),
             wrong: Vec::new(),
+            instant: (now, 0),
         }
     }
 
@@ -139,6 +145,13 @@ impl Stage {
     #[must_use]
     pub fn state(&self, leg: Leg) -> State {
         self.dialog(leg).state
+    }
+
+    /// The port of the box that this side has been told for a stream of his; 0, it is off.
+    #[must_use]
+    pub fn said_port(&self, leg: Leg, stream: usize) -> Option<u16> {
+        let theirs = self.dialog(leg).theirs.as_ref()?;
+        theirs.streams.get(stream).map(|stream| stream.port)
     }
 
     /// The dialog that someone got last.
@@ -266,7 +279,22 @@ impl Stage {
             .min()
     }
 
+    /// Something happens. An endless loop of events at one instant ends here.
+    fn tick(&mut self) {
+        match &mut self.instant {
+            (at, count) if *at == self.now => *count += 1,
+            other => *other = (self.now, 0),
+        }
+        assert!(
+            self.instant.1 < AT_ONCE,
+            "time stands still at {:?}\n{}",
+            self.took(),
+            self.story()
+        );
+    }
+
     fn step(&mut self) {
+        self.tick();
         if self.packet <= self.now {
             self.packet = self.now + Duration::from_secs(10);
             self.speak();
@@ -289,13 +317,16 @@ impl Stage {
         for who in (0..self.agents.len())
             .filter(|who| self.talks && !self.agents[*who].is_dead && !self.agents[*who].is_mute)
         {
-            for leg in self.up(who) {
+            // Where they may.
+            let legs = self.up(who).into_iter();
+            for leg in legs.filter(|leg| self.dialog(*leg).goes()[0]) {
                 let _ = self.is_heard(leg);
             }
         }
     }
 
     fn deliver(&mut self, datagram: &Datagram) {
+        self.tick();
         self.remember(datagram);
         if let Some(agent) = self.agents.iter_mut().find(|a| a.address == datagram.to) {
             agent.receive(self.now, &datagram.bytes);
@@ -335,6 +366,7 @@ impl Stage {
 
     fn perform(&mut self) {
         while let Some(action) = self.engine.poll_action() {
+            self.tick();
             match action {
                 Action::Send { hop, bytes } => {
                     self.check(hop.remote, &bytes);
@@ -379,6 +411,14 @@ impl Stage {
     fn check(&mut self, to: SocketAddr, bytes: &[u8]) {
         let text = String::from_utf8_lossy(bytes);
         let is_of_registrar = text.starts_with("SIP/2.0") && text.contains(" REGISTER\r\n");
+        let others_side = match network(to).0 {
+            0 => ["10.71.2.", "fd00:71:2:"],
+            _ => ["10.71.1.", "fd00:71:1:"],
+        };
+        for side in others_side.into_iter().filter(|side| text.contains(side)) {
+            self.wrong
+                .push(format!("the side of {side} shows to {to}:\n{text}"));
+        }
         let others = self
             .agents
             .iter()

@@ -58,7 +58,7 @@ impl Agent {
             let dialog = self.accept(heard, step.tag);
             if let Some(offer) = &offer {
                 let dialog = &mut self.dialogs[dialog];
-                dialog.media.fit(offer);
+                dialog.media.fit(offer, self.manner.declines);
                 if let Err(wrong) = dialog.take(&heard.body) {
                     self.wrong.push(wrong);
                 }
@@ -228,7 +228,7 @@ impl Agent {
                 self.dialogs[dialog].agree();
                 String::new()
             }
-            Ok(offer) => self.dialogs[dialog].answer(&offer),
+            Ok(offer) => self.dialogs[dialog].answer(&offer, self.manner.declines),
             Err(wrong) => {
                 self.wrong.push(wrong);
                 String::new()

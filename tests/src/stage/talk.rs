@@ -37,6 +37,24 @@ impl Stage {
         self.reaches(other, one)
     }
 
+    /// Packets go the ways that both have agreed to, hold or not, and no others.
+    pub fn talk_as_held(&self, one: Leg, other: Leg) -> Result<(), String> {
+        for [from, to] in [[one, other], [other, one]] {
+            let (sends, hears) = (self.dialog(from).goes()[0], self.dialog(to).goes()[1]);
+            if sends != hears {
+                return Err(format!(
+                    "{from:?} believes that it sends: {sends}; {to:?} that it hears: {hears}"
+                ));
+            }
+            if sends {
+                self.reaches(from, to)?;
+            } else if self.is_heard(from) {
+                return Err(format!("{from:?} is heard in spite of the hold"));
+            }
+        }
+        Ok(())
+    }
+
     /// What `from` says arrives where `to` listens.
     pub fn reaches(&self, from: Leg, to: Leg) -> Result<(), String> {
         let (sender, receiver) = (self.dialog(from), self.dialog(to));
@@ -52,11 +70,24 @@ impl Stage {
                 return Err(fault(format!("stream {index} is not there")));
             };
             let theirs = &receiver.media.streams[index];
-            if said.port == 0 || heard.port == 0 {
-                if said.port != heard.port || own.is_on && theirs.is_on {
-                    return Err(fault(format!("stream {index} is off")));
+            if !(own.is_on && theirs.is_on) {
+                // Who wants it has been told, and nothing of it passes.
+                let is_told = [(own, &said), (theirs, &heard)]
+                    .iter()
+                    .all(|(stream, told)| !stream.is_on || told.port == 0);
+                let source = SocketAddr::new(sender.media.ip, own.port);
+                let passes = said.port != 0
+                    && said.formats.iter().any(|(fmt, _)| {
+                        let bytes = packet(fmt.parse().unwrap_or_default());
+                        self.forward(source, said.place(), &bytes).is_ok()
+                    });
+                if !is_told || passes {
+                    return Err(fault(format!("stream {index} is off: {is_told}, {passes}")));
                 }
                 continue;
+            }
+            if said.port == 0 || heard.port == 0 {
+                return Err(fault(format!("stream {index} is off")));
             }
             streams += 1;
             let ends = [(sender, own, &said), (receiver, theirs, &heard)];
@@ -131,7 +162,7 @@ impl Stage {
         expected: (SocketAddr, SocketAddr),
     ) -> Result<(), String> {
         let kind = bytes.get(1).copied().unwrap_or_default();
-        match self.relay.forward(source, at, bytes) {
+        match self.forward(source, at, bytes) {
             Ok(gone) if gone == expected => Ok(()),
             Ok((from, to)) => Err(format!(
                 "a packet ({kind}) of {source} at {at} goes from {from} to {to}, not from {} to {}",
@@ -139,6 +170,34 @@ impl Stage {
             )),
             Err(why) => Err(format!("a packet ({kind}) of {source} at {at}: {why}")),
         }
+    }
+
+    /// Where a packet goes, and from where, by way of proxies that relay it.
+    fn forward(
+        &self,
+        source: SocketAddr,
+        at: SocketAddr,
+        bytes: &[u8],
+    ) -> Result<(SocketAddr, SocketAddr), String> {
+        let mut gone = self.relay.forward(source, at, bytes)?;
+        let relays = |at: SocketAddr| {
+            let found = self
+                .agents
+                .iter()
+                .find(|agent| agent.address.ip() == at.ip());
+            found.is_some_and(|agent| agent.manner.sends_back.is_some() && !agent.has_media_at(at))
+        };
+        for _ in 0..self.agents.len() {
+            let (from, to) = gone;
+            if !relays(to) {
+                break;
+            }
+            // It has said the box's ports as its own.
+            let source = SocketAddr::new(to.ip(), from.port());
+            let at = SocketAddr::new(from.ip(), to.port());
+            gone = self.relay.forward(source, at, bytes)?;
+        }
+        Ok(gone)
     }
 
     /// Whether a packet of voice from this leg gets anywhere.
@@ -155,6 +214,6 @@ impl Stage {
         let number = said.formats.first().and_then(|(f, _)| f.parse().ok());
         let source = SocketAddr::new(dialog.media.ip, dialog.media.streams[0].port);
         let bytes = packet(number.unwrap_or(0));
-        self.relay.forward(source, said.place(), &bytes).is_ok()
+        self.forward(source, said.place(), &bytes).is_ok()
     }
 }

@@ -40,6 +40,18 @@ impl Heard {
         status.get(..3)?.parse().ok()
     }
 
+    /// The first word of a request.
+    pub(super) fn verb(&self) -> &str {
+        self.first.split(' ').next().unwrap_or_default()
+    }
+
+    /// Names, in lower case, and values, as they come.
+    pub(super) fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.headers
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
     pub(super) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         let found = self.headers.iter().filter(move |(n, _)| n == name);
         found.map(|(_, value)| value.as_str())

@@ -1,7 +1,7 @@
 //! Hold and resume: what the other side hears, and whose media is waited for.
 
 use super::dialogs::{from_b, in_dialog, stop};
-use super::offers::{held, mine, text, theirs, turn, updated};
+use super::offers::{at, held, mine, text, theirs, turn, updated};
 use super::sessions::only;
 use super::*;
 
@@ -34,8 +34,12 @@ fn a_hold_in_any_form_keeps_the_call_and_is_told_to_the_other_side() {
             &answer(&to_b, B, 200, "", &held(&theirs(), "recvonly")),
         );
         let (flows, _) = turn(&mut bench);
-        // Where the caller was is not forgotten.
-        assert!(updated(&flows).is_none(), "{flows:?}");
+        // Nothing of who does not send, or sends to nobody, is let in. Where the caller was is not forgotten.
+        let sides = updated(&flows).unwrap();
+        let lets = sides.each_ref().map(|side| side.payload_types != 0);
+        assert_eq!(lets, [told == "a=sendonly", false], "{offer}");
+        let places = [at("10.71.1.2:4000"), at("10.71.2.2:5000")];
+        assert_eq!(sides.each_ref().map(|side| side.named), places);
         bench.message(LEFT, A, &in_dialog("ACK", 5, &tag, ""));
         // Nobody listens to whether media comes.
         bench.pass(600 * SECOND);
@@ -44,7 +48,9 @@ fn a_hold_in_any_form_keeps_the_call_and_is_told_to_the_other_side() {
         let to_b = only(&mut bench, B);
         assert!(!text(&to_b).contains("a=sendonly"));
         bench.message(RIGHT, B, &answer(&to_b, B, 200, "", &theirs()));
-        turn(&mut bench);
+        let (flows, _) = turn(&mut bench);
+        let sides = updated(&flows).unwrap();
+        assert!(sides.iter().all(|side| side.payload_types != 0));
         bench.message(LEFT, A, &in_dialog("ACK", 6, &tag, ""));
         bench.pass(600 * SECOND);
         assert!(!bench.actions().is_empty());

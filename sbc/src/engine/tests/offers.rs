@@ -30,7 +30,7 @@ pub(super) fn updated(flows: &[FlowCommand]) -> Option<&[Side; 2]> {
     })
 }
 
-fn at(text: &str) -> Option<SocketAddr> {
+pub(super) fn at(text: &str) -> Option<SocketAddr> {
     text.parse().ok()
 }
 

@@ -1,7 +1,7 @@
 //! Offer, answer, re-offer, hold, end.
 
 use super::support::*;
-use crate::media::{Fallback, FlowCommand, FlowKind, NetworkPath, PairId, Path};
+use crate::media::{Fallback, FlowCommand, FlowKind, NetworkPath, PairId, Path, Side};
 
 const OFFER: &str = "a=rtpmap:9 G722/8000\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:8 PCMA/8000\r\n\
     a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-16\r\na=ptime:20\r\na=rtcp:5555 IN IP4 192.168.1.7\r\n";
@@ -103,6 +103,26 @@ fn an_offer_and_its_answer_install_a_pair_for_rtp_and_one_for_rtcp() {
     assert_eq!(call.free_after(30), [200, 100]);
 }
 
+/// RTP of both while they talk.
+fn both(pa: u16, pb: u16, types: u128) -> [Side; 2] {
+    [
+        side(
+            OUTSIDE,
+            &format!("10.71.1.1:{pa}"),
+            "192.168.1.7:4000",
+            &["198.51.100.9"],
+            types,
+        ),
+        side(
+            INSIDE,
+            &format!("10.71.2.1:{pb}"),
+            "10.71.2.2:6000",
+            &[],
+            types,
+        ),
+    ]
+}
+
 #[test]
 fn a_re_invite_updates_and_hold_keeps_the_flows() {
     let mut call = Call::new();
@@ -111,7 +131,7 @@ fn a_re_invite_updates_and_hold_keeps_the_flows() {
     let (a, b) = (phone("198.51.100.9"), carrier("10.71.2.2"));
     let types = G711 | 1 << 101;
 
-    // The carrier puts the phone on hold: directions pass, nothing changes for media.
+    // The carrier puts the phone on hold: directions pass, and nothing that the phone still sends does.
     let hold = body(
         "10.71.2.2",
         6000,
@@ -129,7 +149,21 @@ fn a_re_invite_updates_and_hold_keeps_the_flows() {
     );
     let to_b = call.answer(A, &held).unwrap();
     assert_eq!((named(&to_b).0, named(&to_b).2), (pb, 2));
-    assert_eq!(call.commands(), []);
+    let [a_side, b_side] = both(pa, pb, types);
+    let silent = |side: Side| Side {
+        payload_types: 0,
+        ..side
+    };
+    let on_hold = [silent(a_side), b_side];
+    assert_eq!(
+        call.commands(),
+        [FlowCommand::Update(pair(
+            1,
+            FlowKind::Rtp,
+            on_hold,
+            Path::Kernel
+        ))]
+    );
 
     // The old way of hold: the unspecified address. Flows stay where they were.
     let hold = body(
@@ -154,13 +188,13 @@ fn a_re_invite_updates_and_hold_keeps_the_flows() {
     assert_eq!(call.commands(), []);
     call.answer(A, &held).unwrap();
     let rtp = [
-        side(
+        silent(side(
             OUTSIDE,
             &format!("10.71.1.1:{pa}"),
             "192.168.1.7:4000",
             &["198.51.100.9"],
             types,
-        ),
+        )),
         side(
             INSIDE,
             &format!("10.71.2.1:{pb}"),
@@ -333,4 +367,34 @@ fn id(command: &FlowCommand) -> (char, u64) {
         FlowCommand::Read(id) => ('?', id.0),
         FlowCommand::Remove(id) => ('r', id.0),
     }
+}
+
+#[test]
+fn a_call_that_begins_one_way_learns_where_its_listener_is() {
+    let mut call = Call::new();
+    let talk = |call: &mut Call, ways: [&str; 2]| {
+        let [speaker, listener] = ways.map(|way| format!("a={way}\r\n"));
+        let speaker = body("192.168.1.7", 4000, "8", &speaker);
+        let listener = body("10.71.2.2", 6000, "8", &listener);
+        let (a, b) = (phone("198.51.100.9"), carrier("10.71.2.2"));
+        call.offer((A, &a), (B, &b), &speaker).unwrap();
+        call.answer(B, &listener).unwrap();
+        call.commands()
+    };
+    let rtp = |commands: &[FlowCommand]| match &commands[0] {
+        FlowCommand::Install(pair) | FlowCommand::Update(pair) => {
+            pair.sides.each_ref().map(|side| side.payload_types)
+        }
+        other => panic!("{other:?}"),
+    };
+    let types = 1 << 8 | 1 << 13;
+    let one_way = ["sendonly", "recvonly"];
+    assert_eq!(rtp(&talk(&mut call, one_way)), [types, types]);
+    assert_eq!(talk(&mut call, one_way), []);
+    // A hold is something else: there was time to be found.
+    assert_eq!(talk(&mut call, ["sendrecv"; 2]), []);
+    assert_eq!(rtp(&talk(&mut call, one_way)), [types, 0]);
+    assert_eq!(talk(&mut call, one_way), []);
+    assert_eq!(rtp(&talk(&mut call, ["inactive"; 2])), [0, 0]);
+    assert_eq!(rtp(&talk(&mut call, ["sendrecv"; 2])), [types, types]);
 }
