@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 use super::context::{AGENT, Context, SUPPORTED, SUPPORTED_UNRELIABLE, local_address};
 use super::failure::Failure;
 use super::filter::{Filter, allowed};
-use super::hiding::{Hidden, tells_address};
+use super::hiding::Hidden;
 use super::io::{Action, Purpose};
 use super::legs::{Attempt, Branch};
 use super::machine::{Call, LEG_A, State};
@@ -417,7 +417,7 @@ pub(crate) fn shown(
     };
     let display = display.or_else(|| {
         let theirs = from.display()?.into_owned();
-        Some(theirs).filter(|d| hidden.allows(d) && !tells_address(d))
+        Some(theirs).filter(|d| hidden.allows(d))
     });
     match display {
         Some(display) => format!(

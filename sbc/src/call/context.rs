@@ -99,3 +99,20 @@ pub fn local_address(
     let listener = network.sip.iter().find(|l| l.transport == transport)?;
     Some(SocketAddr::new(*address, listener.port))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_lacked_that_is_none_of_those_known() {
+        let at = |text: &str| text.parse::<IpAddr>().unwrap();
+        let mut host = Host::default();
+        // Nobody has said which there are.
+        assert!(!host.lacks(at("10.71.1.1")));
+        host.addresses.insert(at("10.71.1.1"));
+        assert!(!host.lacks(at("10.71.1.1")));
+        assert!(!host.lacks(at("127.0.0.1")));
+        assert!(host.lacks(at("10.71.1.2")));
+    }
+}

@@ -369,3 +369,57 @@ pub(crate) fn copy_credentials(from: &Message, mut writer: Writer) -> Writer {
     }
     writer
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytes::Bytes;
+
+    fn asked(realm: usize) -> Challenges {
+        let mut challenges = Challenges::default();
+        let text = format!(
+            "SIP/2.0 401 Unauthorized\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\r\nFrom: <sip:a@h>;tag=1\r\nTo: <sip:b@h>;tag=2\r\n\
+             Call-ID: c\r\nCSeq: 1 INVITE\r\nWWW-Authenticate: Digest realm=\"r{realm}\", nonce=\"n\"\r\nContent-Length: 0\r\n\r\n"
+        );
+        let answer = Message::parse(Bytes::from(text), &Default::default()).unwrap();
+        challenges.take(&answer).unwrap();
+        challenges
+    }
+
+    #[test]
+    fn of_a_trunk_so_many_realms_are_remembered_and_only_what_was_answered() {
+        let mut remembered = Remembered::default();
+        let trunk = Some(TrunkId(0));
+        remembered.keep(trunk, &asked(0));
+        assert_eq!(remembered.of(trunk).known.len(), 0);
+        for realm in 0..MAX_REALMS + 2 {
+            let mut taken = asked(realm);
+            taken.known[0].count = 1;
+            remembered.keep(trunk, &taken);
+            remembered.keep(trunk, &taken);
+            assert_eq!(
+                remembered.of(trunk).known.len(),
+                (realm + 1).min(MAX_REALMS)
+            );
+        }
+        // Another nonce of the same realm takes the place of the one before.
+        let mut newer = asked(1);
+        newer.known[0].value = newer.known[0].value.replace("\"n\"", "\"m\"");
+        newer.known[0].count = 1;
+        remembered.keep(trunk, &newer);
+        let known = remembered.of(trunk).known;
+        assert_eq!(known.len(), MAX_REALMS);
+        assert_eq!(known[1].value, newer.known[0].value);
+        // A proxy's is another one than that of who is behind it.
+        let mut remembered_too = Remembered::default();
+        for by_proxy in [false, true] {
+            newer.known[0].by_proxy = by_proxy;
+            remembered_too.keep(trunk, &newer);
+        }
+        assert_eq!(remembered_too.of(trunk).known.len(), 2);
+        assert_eq!(remembered.of(Some(TrunkId(1))).known.len(), 0);
+        assert_eq!(remembered.of(None).known.len(), 0);
+        remembered.forget(trunk);
+        assert_eq!(remembered.of(trunk).known.len(), 0);
+    }
+}

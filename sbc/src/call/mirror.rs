@@ -182,6 +182,15 @@ mod tests {
             mirrored(&held, &said),
             sdp("10.0.0.9", 6000, "0", "a=recvonly\r\n")
         );
+        // Each stream by itself.
+        let two = |first: &str, second: &str| {
+            let video = format!("{first}m=video 4002 RTP/AVP 96\r\n{second}");
+            sdp("10.0.0.1", 4000, "0", &video)
+        };
+        assert_eq!(
+            mirrored(&two("a=sendonly\r\n", "a=recvonly\r\n"), &two("", "")),
+            two("a=recvonly\r\n", "a=sendonly\r\n")
+        );
         assert!(turns(&held, &said));
         assert!(!turns(&said, &sdp("10.0.0.2", 4, "8", "a=sendrecv\r\n")));
     }

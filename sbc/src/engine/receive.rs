@@ -182,7 +182,12 @@ impl Engine {
                     self.on_request(now, origin, id, hop, message);
                 }
                 transaction::Action::Cancel { invite, message } => {
-                    if let Some(&call) = self.invites.get(&invite) {
+                    // That of a re-INVITE names its dialog (RFC 3261 9.1).
+                    let named = message
+                        .to()
+                        .tag()
+                        .and_then(|tag| self.dialogs.get(&TextKey::of(tag)));
+                    if let Some(&call) = self.invites.get(&invite).or(named) {
                         let input = call::Input::Cancel {
                             id: invite,
                             message,

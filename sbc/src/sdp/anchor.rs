@@ -259,7 +259,8 @@ fn shows(text: &[u8], hidden: &[&str]) -> bool {
 /// Whether a line reaches the other side as it is. A second o= or c= and k= (a key, obsolete) do not.
 fn stays(line: &Line<'_>, hidden: &[&str]) -> bool {
     match line.kind {
-        b'v' => true,
+        // A second one may say anything.
+        b'v' => line.value.trim_ascii() == b"0",
         0 | b'o' | b'c' | b'k' => false,
         _ => {
             let plain = match line.attribute() {

@@ -328,6 +328,15 @@ fn what_is_no_session_description_is_refused() {
 }
 
 #[test]
+fn a_second_version_does_not_show_where_its_writer_is() {
+    let text = "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\nv=192.0.2.1\r\ns=-\r\nv=0\r\n";
+    assert_eq!(
+        anchored(text, "203.0.113.77", &[]),
+        "v=0\r\no=- 7 3 IN IP4 203.0.113.77\r\ns=-\r\nv=0\r\n"
+    );
+}
+
+#[test]
 fn addresses_are_found_wherever_they_stand() {
     let shows = [
         "10.0.0.1",
@@ -421,5 +430,27 @@ proptest! {
                 prop_assert_eq!(said, usize::from(says_mux && is_carried));
             }
         }
+    }
+}
+
+#[test]
+fn payload_types_that_need_no_rtpmap() {
+    // RFC 3551, table 4.
+    for (number, name, clock, channels) in [
+        (0, "PCMU", 8_000, 1),
+        (3, "GSM", 8_000, 1),
+        (8, "PCMA", 8_000, 1),
+        (9, "G722", 8_000, 1),
+        (10, "L16", 44_100, 2),
+        (13, "CN", 8_000, 1),
+        (15, "G728", 8_000, 1),
+        (18, "G729", 8_000, 1),
+    ] {
+        let known = Encoding::of_static(number).unwrap();
+        assert_eq!(known.name, name);
+        assert_eq!((known.clock, known.channels), (clock, channels), "{name}");
+    }
+    for number in [1, 2, 19, 35, 96, 127] {
+        assert_eq!(Encoding::of_static(number), None, "{number}");
     }
 }

@@ -1,5 +1,5 @@
 //! A fuzz target: the whole engine under sequences of messages, of time that passes and of what the shells report. It fails where the engine panics,
-//! answers twice, shows one side's address to the other, has no bound, or where anything is left in the end.
+//! answers twice, ends a call without a BYE, shows one side's address to the other, has no bound, or where anything is left in the end.
 //!
 //! ```text
 //! fuzz_engine FILE...              runs files, "-" for standard input

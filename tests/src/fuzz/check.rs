@@ -27,8 +27,12 @@ struct Asked {
     answer: Option<(u16, Bytes)>,
 }
 
+/// A dialog: Call-ID, the engine's tag, the other's.
+type Name = (String, String, String);
+
 #[derive(Default)]
 pub(super) struct Check {
+    dialogs: Dialogs,
     asked: BTreeMap<String, Asked>,
     /// The number and the branch of the last request in each dialog.
     numbers: BTreeMap<String, (u32, String)>,
@@ -44,6 +48,7 @@ impl Check {
         let Ok(message) = Message::parse(bytes.clone(), &Default::default()) else {
             return;
         };
+        self.dialogs.received(&message);
         if !message.is_request() || message.method() == Method::Ack {
             return;
         }
@@ -71,6 +76,9 @@ impl Check {
         ensure!(bytes.len() <= 66_000, "a message of {} bytes", bytes.len());
         self.is_addressed(hop, &text, parties)?;
         let message = Message::parse(bytes.clone(), &Default::default());
+        if let Ok(message) = &message {
+            self.dialogs.sent(message);
+        }
         if !text.starts_with("SIP/2.0 ") {
             let message = message.context("the request cannot be read")?;
             return self.is_in_order(hop, &message);
@@ -79,6 +87,13 @@ impl Check {
         if let Ok(message) = message {
             self.is_the_answer(now, hop, &message)?;
         }
+        Ok(())
+    }
+
+    /// In the end nobody is left in a call that the others have left.
+    pub(super) fn finished(&self) -> Result<()> {
+        let left: Vec<_> = self.dialogs.up.difference(&self.dialogs.over).collect();
+        ensure!(left.is_empty(), "without BYE: {left:?}");
         Ok(())
     }
 
@@ -181,6 +196,61 @@ impl Check {
             }
         }
         Ok(())
+    }
+}
+
+/// Which dialogs an ACK has confirmed, and which a BYE has ended.
+#[derive(Default)]
+struct Dialogs {
+    /// With a 2xx to an INVITE, from either side.
+    taken: BTreeSet<Name>,
+    /// With a refusal under the same tag: no ACK says which of the two was heard.
+    refused: BTreeSet<Name>,
+    up: BTreeSet<Name>,
+    over: BTreeSet<Name>,
+}
+
+impl Dialogs {
+    fn received(&mut self, message: &Message) {
+        let (from, to) = (message.from().tag(), message.to().tag());
+        match message.is_request() {
+            true => self.note(message, to, from),
+            false => self.note(message, from, to),
+        }
+    }
+
+    fn sent(&mut self, message: &Message) {
+        let (from, to) = (message.from().tag(), message.to().tag());
+        match message.is_request() {
+            true => self.note(message, from, to),
+            false => self.note(message, to, from),
+        }
+    }
+
+    fn note(&mut self, message: &Message, ours: Option<&str>, theirs: Option<&str>) {
+        let (Some(ours), Some(theirs)) = (ours, theirs) else {
+            return;
+        };
+        let name = (
+            message.call_id().to_owned(),
+            ours.to_owned(),
+            theirs.to_owned(),
+        );
+        match (message.code(), message.cseq().method) {
+            (None, Method::Ack) if self.taken.contains(&name) && !self.refused.contains(&name) => {
+                self.up.insert(name);
+            }
+            (None, Method::Bye) => {
+                self.over.insert(name);
+            }
+            (Some(200..300), Method::Invite) => {
+                self.taken.insert(name);
+            }
+            (Some(300..), Method::Invite) if !self.up.contains(&name) => {
+                self.refused.insert(name);
+            }
+            _ => {}
+        }
     }
 }
 

@@ -1,6 +1,8 @@
 //! What comes inside dialogs.
 
+use super::passed::messages;
 use super::*;
+use crate::sip::Method;
 
 pub(super) fn in_dialog(method: &str, number: u32, tag: &str, body: &str) -> String {
     let to = format!("To: <sip:100@10.71.1.1>;tag={tag}\r\n");
@@ -74,6 +76,12 @@ fn an_update_without_sdp_is_a_refresh() {
     assert_eq!(answer.code(), Some(200));
     assert_eq!(answer.header(Name::Contact), Some("<sip:10.71.1.1:5060>"));
     assert!(answer.body().is_empty());
+    // What is no SDP is no refresh, and nothing that the other leg could be offered.
+    for (number, method) in [(6, "UPDATE"), (7, "INVITE")] {
+        let text = in_dialog(method, number, &tag_of(&ok), "hello");
+        bench.message(LEFT, A, &text.replace("application/sdp", "text/plain"));
+        assert_eq!(bench.one().1.code(), Some(488), "{method}");
+    }
     stop(bench);
 }
 
@@ -200,4 +208,89 @@ fn early_media_flows_before_the_answer_and_each_early_dialog_has_a_tag_of_its_ow
     assert_eq!(tag_of(&all[1].1), tag_of(&first));
     assert_eq!(all[1].1.body(), first.body());
     stop(bench);
+}
+
+#[test]
+fn the_cancel_of_a_re_invite_goes_on_once_the_other_leg_has_said_anything() {
+    let mut bench = bench();
+    let (ok, ..) = set_up(&mut bench);
+    let tag = tag_of(&ok);
+    let moved = sdp("10.71.1.2", 4010);
+    bench.message(LEFT, A, &in_dialog("INVITE", 8, &tag, &moved));
+    let (_, offer) = messages(&mut bench).pop().unwrap();
+    // RFC 3261 9.1: not before that.
+    bench.message(LEFT, A, &in_dialog("CANCEL", 8, &tag, ""));
+    let (_, heard) = bench.one();
+    assert_eq!(heard.cseq().method, Method::Cancel);
+    assert_eq!(heard.code(), Some(200));
+    bench.message(RIGHT, B, &answer(&offer, B, 180, "", ""));
+    let (to, cancel) = bench.one();
+    assert_eq!((to, cancel.method()), (B.parse().unwrap(), Method::Cancel));
+    bench.message(RIGHT, B, &answer(&cancel, B, 200, "", ""));
+    bench.message(RIGHT, B, &answer(&offer, B, 487, "", ""));
+    let told = messages(&mut bench);
+    assert_eq!(told[0].1.method(), Method::Ack);
+    assert_eq!((told[1].1.code(), told.len()), (Some(487), 2));
+    bench.message(LEFT, A, &in_dialog("ACK", 8, &tag, ""));
+    assert_eq!(bench.engine.stats(bench.now).calls.len(), 1);
+    stop(bench);
+}
+
+#[test]
+fn a_re_invite_has_to_wait_for_the_answer_to_the_invite() {
+    // RFC 3261 14.2: who has offered himself, and who has been offered something.
+    for (body, code_of_a) in [(sdp("10.71.1.2", 4000), 500), (String::new(), 491)] {
+        let mut bench = bench();
+        let to = "To: <sip:100@10.71.1.1>\r\n";
+        bench.message(LEFT, A, &request("INVITE", "sip:100@10.71.1.1", to, &body));
+        let (_, to_b) = bench.one();
+        bench.message(RIGHT, B, &answer(&to_b, B, 180, "bb", ""));
+        let (_, rings) = bench.one();
+        let tag = tag_of(&rings);
+        let moved = sdp("10.71.1.2", 4010);
+        bench.message(LEFT, A, &in_dialog("INVITE", 5, &tag, &moved));
+        let (_, refused) = bench.one();
+        assert_eq!(refused.code(), Some(code_of_a));
+        assert_eq!(refused.header(Name::RetryAfter).is_some(), code_of_a == 500);
+        let moved = sdp("10.71.2.2", 5010);
+        bench.message(RIGHT, B, &from_b("INVITE", &to_b, 5, &moved));
+        assert_eq!(bench.one().1.code(), Some(491));
+        stop(bench);
+    }
+}
+
+#[test]
+fn a_call_goes_on_from_the_address_that_it_came_to() {
+    let two = CONFIG.replace(
+        "address = [\"10.71.1.1\"]",
+        "address = [\"10.71.1.1\", \"10.71.1.9\"]",
+    );
+    let mut bench = bench_of(&two, Limits::default());
+    let hop = Hop {
+        local: "10.71.1.9:5060".parse().unwrap(),
+        ..hop(LEFT, A)
+    };
+    // His Contact is not where he calls from.
+    let text = invite("100").replace("<sip:al@10.71.1.2:5060>", "<sip:al@10.71.1.2:5070>");
+    let bytes = Bytes::from(text);
+    bench
+        .engine
+        .handle_input(bench.now, Input::Message { hop, bytes });
+    let (_, to_b) = bench.one();
+    let body = sdp("10.71.2.2", 5000);
+    bench.message(RIGHT, B, &answer(&to_b, B, 200, "bb", &body));
+    let ok = messages(&mut bench).pop().unwrap().1;
+    assert_eq!(ok.header(Name::Contact), Some("<sip:10.71.1.9:5060>"));
+    bench.message(LEFT, A, &in_dialog("ACK", 1, &tag_of(&ok), ""));
+    bench.message(RIGHT, B, &from_b("BYE", &to_b, 2, ""));
+    let mut sends = bench
+        .actions()
+        .into_iter()
+        .filter_map(|action| match action {
+            Action::Send { hop, .. } if hop.network == LEFT => Some(hop),
+            _ => None,
+        });
+    let bye = sends.next().unwrap();
+    assert_eq!(bye.local, "10.71.1.9:5060".parse().unwrap());
+    assert_eq!(bye.remote, "10.71.1.2:5070".parse().unwrap());
 }

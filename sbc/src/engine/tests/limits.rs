@@ -1,5 +1,7 @@
 //! Bounds, draining, what breaks.
 
+use super::dialogs::{in_dialog, stop};
+use super::passed::messages;
 use super::*;
 use crate::engine::Event;
 use crate::media::{Fallback, FlowCount, FlowReport, NetworkPath, PairId, Path, Quality, XdpMode};
@@ -235,4 +237,63 @@ fn a_callee_that_cannot_be_reached_is_the_next_ones_turn() {
     let (to, next) = bench.one();
     assert_eq!(to, C.parse().unwrap());
     assert_eq!(next.uri(), Some("sip:200@10.71.2.3:5060"));
+}
+
+/// One request of ours may be open.
+fn bench_with_one() -> Bench {
+    let transactions = crate::transaction::Limits {
+        client: 1,
+        ..Default::default()
+    };
+    bench_with(Limits {
+        transactions,
+        ..Limits::default()
+    })
+}
+
+#[test]
+fn an_offer_that_has_no_room_is_503_and_the_call_stays_as_it_was() {
+    let mut bench = bench_with_one();
+    let (ok, ..) = set_up(&mut bench);
+    let tag = tag_of(&ok);
+    bench.pass(Duration::from_secs(40));
+    bench.actions();
+    let moved = sdp("10.71.1.2", 4010);
+    bench.message(LEFT, A, &in_dialog("INFO", 5, &tag, ""));
+    let (_, info) = bench.one();
+    bench.message(LEFT, A, &in_dialog("INVITE", 6, &tag, &moved));
+    let (to, refused) = messages(&mut bench).pop().unwrap();
+    assert_eq!((to, refused.code()), (A.parse().unwrap(), Some(503)));
+    bench.message(LEFT, A, &in_dialog("ACK", 6, &tag, ""));
+    bench.message(RIGHT, B, &answer(&info, B, 200, "", ""));
+    assert_eq!(messages(&mut bench).len(), 1);
+    bench.pass(Duration::from_secs(40));
+    bench.message(LEFT, A, &in_dialog("INVITE", 7, &tag, &moved));
+    let (to, offer) = messages(&mut bench).pop().unwrap();
+    assert_eq!((to, offer.code()), (B.parse().unwrap(), None));
+    stop(bench);
+}
+
+#[test]
+fn a_refresh_that_has_no_room_is_sent_when_there_is_some() {
+    let mut bench = bench_with_one();
+    let talk = super::sessions::call(&mut bench, "", "Session-Expires: 600;refresher=uac\r\n");
+    bench.pass(Duration::from_secs(290));
+    bench.actions();
+    bench.message(LEFT, A, &in_dialog("INFO", 5, &talk.tag, ""));
+    let info = super::sessions::only(&mut bench, B);
+    bench.pass(Duration::from_secs(12));
+    let told = messages(&mut bench);
+    assert!(
+        told.iter().all(|(_, m)| m.cseq() == info.cseq()),
+        "{told:?}"
+    );
+    bench.message(RIGHT, B, &answer(&info, B, 200, "", ""));
+    messages(&mut bench);
+    bench.pass(Duration::from_secs(15));
+    let told = messages(&mut bench);
+    let (to, refresh) = told.first().unwrap();
+    assert_eq!(*to, B.parse().unwrap());
+    assert_eq!(refresh.method(), crate::sip::Method::Invite);
+    stop(bench);
 }

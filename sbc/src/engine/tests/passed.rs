@@ -260,3 +260,40 @@ fn a_refusal_ends_what_it_is_about() {
         stop(bench);
     }
 }
+
+#[test]
+fn a_reason_phrase_that_names_a_place_stays_on_its_side() {
+    for (phrase, told) in [
+        ("Not with me", "SIP/2.0 415 Not with me"),
+        ("Not at 10.71.2.2", "SIP/2.0 415 Unsupported Media Type"),
+    ] {
+        let mut bench = bench_of_two("", "");
+        let (ok, ..) = set_up(&mut bench);
+        bench.message(LEFT, A, &in_dialog("INFO", 5, &tag_of(&ok), ""));
+        let (_, passed) = bench.one();
+        let refusal = answer(&passed, B, 415, "", "").replace("Whatever", phrase);
+        bench.message(RIGHT, B, &refusal);
+        assert_eq!(lines(&mut bench), [told]);
+        stop(bench);
+    }
+}
+
+#[test]
+fn a_name_that_is_shown_names_no_place() {
+    for (theirs, shown) in [
+        ("Al", Some("Al")),
+        ("at 10.9.9.9", None),
+        ("Al of pbx.left.example", None),
+        ("", None),
+    ] {
+        let mut bench = bench();
+        let from = format!("\"{theirs}\" <sip:al@pbx.left.example>");
+        let text = invite("100").replace("\"Al\" <sip:al@10.71.1.2>", &from);
+        bench.message(LEFT, A, &text);
+        let (to, invite) = bench.one();
+        assert_eq!(to, place(B));
+        assert_eq!(invite.from().display().as_deref(), shown, "{theirs}");
+        assert_eq!(invite.from().uri(), "sip:al@10.71.2.1:5060");
+        stop(bench);
+    }
+}

@@ -1,5 +1,7 @@
 //! Phones: registered, called, calling.
 
+use super::dialogs::{in_dialog, stop};
+use super::passed::messages;
 use super::*;
 
 #[test]
@@ -150,4 +152,37 @@ fn all_contacts_of_a_phone_ring_and_the_first_to_answer_has_the_call() {
     bench.actions();
     bench.pass(Duration::from_secs(3600));
     bench.assert_empty();
+}
+
+#[test]
+fn who_answers_leaves_no_port_to_those_who_rang() {
+    let mut bench = bench();
+    let places = ["10.71.1.50:6000", "10.71.1.51:6000"];
+    for (index, place) in places.into_iter().enumerate() {
+        let text = register(&format!("<sip:6001@{place}>"), "")
+            .replace("a-call", &format!("r{index}"))
+            .replace("z9hG4bK", &format!("z9hG4bKr{index}"));
+        assert_eq!(
+            with_credentials(&mut bench, place, &text, "secret1").code(),
+            Some(200)
+        );
+    }
+    bench.message(LEFT, A, &invite("6001"));
+    let rings = bench.sent();
+    assert_eq!(rings.len(), 2);
+    let free = |bench: &Bench| bench.engine.stats(bench.now).media_ports_free[&LEFT];
+    // RTP and RTCP of each, the caller's among them.
+    assert_eq!(free(&bench), 100 - 6);
+    let (to, ring) = &rings[0];
+    let body = sdp("10.71.1.50", 5000);
+    let ok = answer(ring, &to.to_string(), 200, "p", &body);
+    bench.message(LEFT, &to.to_string(), &ok);
+    let told = messages(&mut bench);
+    let is_ok = |m: &&Message| m.code() == Some(200);
+    let ok = told.iter().map(|(_, m)| m).find(is_ok).unwrap();
+    bench.message(LEFT, A, &in_dialog("ACK", 1, &tag_of(ok), ""));
+    // After use they rest.
+    bench.pass(Duration::from_secs(35));
+    assert_eq!(free(&bench), 100 - 4);
+    stop(bench);
 }

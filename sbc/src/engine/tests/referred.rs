@@ -351,3 +351,77 @@ fn who_takes_a_call_over_may_leave_the_offer_to_us() {
         stop(bench);
     }
 }
+
+#[test]
+fn who_gives_up_taking_a_call_over_leaves_it_as_it_was() {
+    // What who stays says to the offer that has lost its purpose.
+    for code in [200, 488, 491] {
+        let mut bench = bench_of_two("transfers = true", "");
+        let (ok, ..) = set_up(&mut bench);
+        let replaces = format!("Replaces: a-call;to-tag={};from-tag=aa\r\n", tag_of(&ok));
+        let to = format!("To: <sip:100@10.71.1.1>\r\nMax-Forwards: 70\r\n{replaces}");
+        let new = |method| {
+            request(method, "sip:100@10.71.1.1", &to, &sdp("10.71.1.2", 4600))
+                .replace("a-call\r\nCSeq", "a-new\r\nCSeq")
+                .replace("tag=aa\r\nCall-ID", "tag=an\r\nCall-ID")
+                .replace("z9hG4bK", "z9hG4bKnew")
+        };
+        bench.message(LEFT, A, &new("INVITE"));
+        let (to, offer) = messages(&mut bench).pop().unwrap();
+        assert_eq!((to, offer.method()), (place(B), Method::Invite));
+        bench.message(LEFT, A, &new("CANCEL"));
+        let told = messages(&mut bench);
+        let told: Vec<_> = told.iter().map(|(_, m)| (m.code(), m.call_id())).collect();
+        assert_eq!(told, [(Some(200), "a-new"), (Some(487), "a-new")]);
+        let body = match code {
+            200 => sdp("10.71.2.2", 5000),
+            _ => String::new(),
+        };
+        bench.message(RIGHT, B, &answer(&offer, B, code, "", &body));
+        bench.pass(Duration::from_secs(10));
+        let told = messages(&mut bench);
+        let asked = told
+            .iter()
+            .find(|(_, m)| m.method() == Method::Invite && m.is_request());
+        // Only who took it has to be brought back.
+        assert_eq!(asked.is_some(), code == 200, "{code}: {told:?}");
+        if let Some((to, back)) = asked {
+            assert_eq!(*to, place(B));
+            bench.message(RIGHT, B, &answer(back, B, 200, "", &body));
+        }
+        messages(&mut bench);
+        bench.message(LEFT, A, &in_dialog("INFO", 50, &tag_of(&ok), ""));
+        assert_eq!(bench.one().0, place(B));
+        stop(bench);
+    }
+}
+
+#[test]
+fn who_stays_and_does_not_answer_any_more_ends_the_call_and_who_came_is_refused() {
+    let mut bench = bench_of_two("transfers = true", "");
+    let (ok, ..) = set_up(&mut bench);
+    let replaces = format!("Replaces: a-call;to-tag={};from-tag=aa\r\n", tag_of(&ok));
+    let to = format!("To: <sip:100@10.71.1.1>\r\nMax-Forwards: 70\r\n{replaces}");
+    let text = request("INVITE", "sip:100@10.71.1.1", &to, &sdp("10.71.1.2", 4600))
+        .replace("a-call\r\nCSeq", "a-new\r\nCSeq")
+        .replace("tag=aa\r\nCall-ID", "tag=an\r\nCall-ID")
+        .replace("z9hG4bK", "z9hG4bKnew");
+    bench.message(LEFT, A, &text);
+    messages(&mut bench);
+    bench.pass(Duration::from_secs(32));
+    let all = lines(&mut bench);
+    let told: Vec<_> = all
+        .iter()
+        .filter(|line| !line.starts_with("INVITE ") && !line.contains(" 100 "))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "SIP/2.0 500 Server Internal Error",
+            "BYE sip:al@10.71.1.2:5060 SIP/2.0",
+            "BYE sip:bob@10.71.2.2:5060 SIP/2.0"
+        ]
+    );
+    assert!(bench.engine.stats(bench.now).calls.is_empty());
+    stop(bench);
+}

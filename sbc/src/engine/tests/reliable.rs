@@ -1,5 +1,6 @@
 //! Provisional answers that are acknowledged (RFC 3262), message by message; mixtures under loss are in the package `sbc-tests`.
 
+use super::dialogs::in_dialog;
 use super::*;
 use crate::call::SUPPORTED;
 
@@ -174,8 +175,14 @@ fn a_200_with_another_answer_than_was_acknowledged_is_a_dialog_of_its_own() {
     );
     let all = messages(&mut bench);
     assert_eq!(all[1].1.code(), Some(200));
-    assert_ne!(tag_of(&all[1].1), tag_of(&told));
+    let tag = tag_of(&all[1].1);
+    assert_ne!(tag, tag_of(&told));
     assert!(!all[1].1.body().is_empty());
+    // That is where the call goes on.
+    bench.message(LEFT, A, &in_dialog("ACK", 1, &tag, ""));
+    assert_eq!(messages(&mut bench), []);
+    bench.message(LEFT, A, &in_dialog("INFO", 5, &tag, ""));
+    assert_eq!(messages(&mut bench)[0].0, B.parse().unwrap());
     stop(bench);
 }
 
@@ -317,5 +324,32 @@ fn the_same_media_twice_is_told_once() {
     bench.message(LEFT, A, &prack(2, &tag_of(&told), &rack, ""));
     let next = bench.sent().pop().unwrap().1;
     assert_eq!((next.code(), next.body().len()), (Some(183), 0));
+    stop(bench);
+}
+
+#[test]
+fn the_prack_of_what_only_rang_may_come_after_the_200() {
+    let mut bench = bench();
+    bench.message(LEFT, A, &invite_with("Require: 100rel"));
+    let (_, to_b) = bench.one();
+    bench.message(RIGHT, B, &answer(&to_b, B, 180, "bb", ""));
+    let (_, rings) = bench.one();
+    let (tag, rseq) = (tag_of(&rings), rings.header(Name::RSeq).unwrap());
+    let rseq: u32 = rseq.parse().unwrap();
+    let body = sdp("10.71.2.2", 5000);
+    bench.message(RIGHT, B, &answer(&to_b, B, 200, "bb", &body));
+    let told = messages(&mut bench);
+    assert_eq!(told[1].1.code(), Some(200));
+    assert_eq!(tag_of(&told[1].1), tag);
+    for (number, rack, code) in [
+        (2, format!("{} 1 INVITE", rseq + 1), 481),
+        (3, format!("{rseq} 2 INVITE"), 481),
+        (4, format!("{rseq} 1 INVITE"), 200),
+        (5, format!("{rseq} 1 INVITE"), 481),
+    ] {
+        bench.message(LEFT, A, &prack(number, &tag, &rack, ""));
+        assert_eq!(bench.one().1.code(), Some(code), "{number}");
+    }
+    bench.message(LEFT, A, &in_dialog("ACK", 1, &tag, ""));
     stop(bench);
 }

@@ -251,6 +251,74 @@ fn who_has_hung_up_while_the_target_rings_is_not_asked_to_refresh_its_session() 
     stop(bench);
 }
 
+#[test]
+fn who_does_not_take_what_he_is_told_is_hung_up_all_the_same() {
+    for code in [405, 481] {
+        let mut bench = bench();
+        let (ok, ..) = set_up(&mut bench);
+        let lines = "Refer-To: <sip:100@10.71.1.1>\r\n";
+        bench.message(LEFT, A, &refer(10, &tag_of(&ok), lines));
+        let told = bench.sent();
+        let [_, (_, trying), (_, invite)] = &told[..] else {
+            panic!("{told:?}");
+        };
+        bench.message(LEFT, A, &answer(trying, A, code, "", ""));
+        assert_eq!(bench.sent(), []);
+        let body = sdp("10.71.2.2", 5100);
+        bench.message(RIGHT, B, &answer(invite, B, 200, "new", &body));
+        let (_, offer) = bench.sent().pop().unwrap();
+        let body = sdp("10.71.2.2", 5000);
+        bench.message(RIGHT, B, &answer(&offer, B, 200, "", &body));
+        // No further NOTIFY, and nobody waits for an answer to one.
+        assert_eq!(
+            self::lines(&mut bench),
+            [
+                "ACK sip:bob@10.71.2.2:5060 SIP/2.0",
+                "BYE sip:al@10.71.1.2:5060 SIP/2.0"
+            ]
+        );
+        assert_eq!(bench.engine.stats(bench.now).calls.len(), 1);
+        stop(bench);
+    }
+}
+
+#[test]
+fn a_target_that_only_rings_is_called_off_and_the_call_stays_as_it_was() {
+    let mut bench = bench();
+    let (ok, ..) = set_up(&mut bench);
+    let lines = "Refer-To: <sip:100@10.71.1.1>\r\n";
+    bench.message(LEFT, A, &refer(10, &tag_of(&ok), lines));
+    let told = bench.sent();
+    let [_, (_, trying), (_, invite)] = &told[..] else {
+        panic!("{told:?}");
+    };
+    bench.message(LEFT, A, &answer(trying, A, 200, "", ""));
+    bench.message(RIGHT, B, &answer(invite, B, 180, "new", ""));
+    bench.pass(Duration::from_secs(179));
+    assert_eq!(self::lines(&mut bench), [""; 0]);
+    bench.pass(Duration::from_secs(1));
+    let actions = bench.actions().into_iter();
+    let sends = actions.filter(|action| matches!(action, Action::Send { .. }));
+    let told: Vec<_> = sends.map(sent_one).collect();
+    let [cancel, notify] = &told[..] else {
+        panic!("{told:?}");
+    };
+    assert_eq!(
+        (cancel.method(), cancel.call_id()),
+        (Method::Cancel, invite.call_id())
+    );
+    assert_eq!(notify.body(), b"SIP/2.0 480 Temporarily Unavailable\r\n");
+    bench.message(LEFT, A, &answer(notify, A, 200, "", ""));
+    bench.message(RIGHT, B, &answer(cancel, B, 200, "new", ""));
+    bench.message(RIGHT, B, &answer(invite, B, 487, "new", ""));
+    assert_eq!(
+        self::lines(&mut bench),
+        ["ACK sip:100@10.71.2.2:5060 SIP/2.0"]
+    );
+    assert_eq!(bench.engine.stats(bench.now).calls.len(), 1);
+    stop(bench);
+}
+
 fn sent_one(action: Action) -> Message {
     sent(action).1
 }

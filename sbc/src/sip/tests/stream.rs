@@ -60,6 +60,8 @@ fn nothing_is_held_between_messages() {
     assert!(matches!(framer.next(), Ok(Some(Frame::Message(_)))));
     assert_eq!(framer.next(), Ok(None));
     assert_eq!(framer.buffered(), 0);
+    framer.push(b"INVI");
+    assert_eq!(framer.buffered(), 4);
 }
 
 #[test]

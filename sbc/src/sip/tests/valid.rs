@@ -348,3 +348,10 @@ fn requests_as_rfc_2543_made_them() {
     assert_eq!(message.to().uri(), "sip:u@example.com");
     assert_eq!(message.to().param("user"), Some(Some("phone")));
 }
+
+#[test]
+fn messages_are_the_same_whose_bytes_are() {
+    let one = parse(INVITE).unwrap();
+    assert_eq!(one, parse(INVITE).unwrap());
+    assert_ne!(one, parse(INVITE.replace("INVITE", "INVENT")).unwrap());
+}

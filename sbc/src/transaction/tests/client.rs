@@ -300,3 +300,17 @@ fn the_table_is_bounded() {
     bench.until(70_000);
     bench.assert_empty();
 }
+
+#[test]
+fn other_may_be_told_to_wait_more_than_once() {
+    for transport in [UDP, TCP] {
+        let mut bench = Bench::new(transport);
+        let (id, _) = bench.request(&request("BYE", B));
+        for code in [100, 180, 100, 200] {
+            let answer = response(code, "BYE", B);
+            assert_eq!(bench.comes(&answer), [bench.response(id, &answer)]);
+        }
+        bench.until(10_000);
+        bench.assert_empty();
+    }
+}

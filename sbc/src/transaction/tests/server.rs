@@ -401,3 +401,19 @@ fn the_table_is_bounded() {
     bench.until(32_000);
     bench.assert_empty();
 }
+
+#[test]
+fn a_branch_that_says_nothing_tells_nothing_apart() {
+    // Without the cookie, and with nothing behind it (RFC 4475 3.2.1).
+    for branch in ["1", "z9hG4bK"] {
+        let mut bench = Bench::new(UDP);
+        let text = request("OPTIONS", branch).bytes().to_vec();
+        let text = String::from_utf8(text).unwrap().replace('\r', "");
+        new_request(&bench.comes(&parse(&text)));
+        let lines = text.lines().find(|line| line.starts_with("Call-ID"));
+        let other = text.replace(lines.unwrap(), "Call-ID: another");
+        new_request(&bench.comes(&parse(&other)));
+        assert_eq!(bench.comes(&parse(&text)), []);
+        assert_eq!(bench.layer.len(), 2);
+    }
+}
