@@ -143,9 +143,11 @@ pub struct FlowConfig {
 #[repr(C, align(8))]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PlainFlow {
-    /// [`FlowConfig::payload_types`].
-    pub payload_types: [u64; 2],
-    /// [`FlowConfig::state`].
+    /// Of [`FlowConfig::payload_types`] those that are in use: 0 to 31 and 96 to 127 (RFC 3551 6). Bit n % 64.
+    pub payload_types: u64,
+    /// [`FlowConfig::udp_sum`], taken from a multiple of 65,535 that is larger than whatever else a packet takes from it.
+    pub udp_rest: u64,
+    /// [`FlowConfig::state`], where the flow takes RTP from IPv4 to IPv4, on to the other flow of its pair; [`UNUSUAL`] elsewhere.
     pub state: u32,
     /// EtherType, version and header length, type of service.
     pub kind: u32,
@@ -165,8 +167,6 @@ pub struct PlainFlow {
     pub out_port: Port,
     /// [`FlowConfig::ip_sum`].
     pub ip_sum: u16,
-    /// [`FlowConfig::udp_sum`].
-    pub udp_sum: u16,
     /// [`FlowConfig::next_hops`].
     pub next_hops: [u16; MAX_CANDIDATES],
     /// The highest 16 bits of [`FlowConfig::latch`]: there are no others.
@@ -175,18 +175,20 @@ pub struct PlainFlow {
     pub twin_latch: u16,
     /// [`FlowConfig::network`].
     pub network: u8,
-    /// [`USUAL`], [`HELD`], [`MOVES`].
+    /// [`HELD`], [`MOVES`].
     pub flags: u8,
+    /// Reserved, 0.
+    pub reserved: u16,
 }
 
-/// [`PlainFlow::flags`]: takes RTP from IPv4 to IPv4, on to the other flow of its pair.
-pub const USUAL: u8 = 1;
+/// [`PlainFlow::state`]: no row.
+pub const UNUSUAL: u32 = u32::MAX;
 /// [`PlainFlow::flags`]: to the SSRCs of its [`FlowConfig`].
 pub const HELD: u8 = 2;
 /// [`PlainFlow::flags`]: [`REBINDS`].
 pub const MOVES: u8 = 4;
-/// Payload types that look like RTCP where the marker is set (RFC 5761 4): bits of the second word.
-const AMBIGUOUS: u64 = 0xffff_ffff;
+/// A multiple of 65,535, larger than two ports, an address and a checksum change add up to.
+const MULTIPLE: u64 = 0xffff << 17;
 
 /// [`FlowConfig::kind`]: RTP is let in.
 pub const RTP: u8 = 1;
@@ -225,16 +227,17 @@ impl FlowConfig {
     /// What the plain way needs of it; to be taken when it is complete.
     #[must_use]
     pub const fn plain(&self) -> PlainFlow {
-        let [a, b, c, d] = self.next_hops;
+        let ([a, b, c, d], [low, high]) = (self.next_hops, self.payload_types);
         let is_v4 = self.candidates[0].is_v4() && self.has(OUT_V4);
-        let is_rtp = self.kind & RTP != 0 && self.payload_types[1] & AMBIGUOUS == 0;
+        let is_rtp = self.kind & RTP != 0 && self.kind & OPAQUE == 0;
         let is_known = (self.network as usize) < MAX_NETWORKS;
         let is_usual = is_v4 && is_rtp && is_known && !self.has(LOCAL | ASTRAY);
         let is_held = if self.has(SSRCS) { HELD } else { 0 };
         let moves = if self.has(REBINDS) { MOVES } else { 0 };
         PlainFlow {
-            payload_types: self.payload_types,
-            state: self.state,
+            payload_types: low & 0xffff_ffff | high >> 32 << 32,
+            udp_rest: MULTIPLE - self.udp_sum as u64,
+            state: if is_usual { self.state } else { UNUSUAL },
             kind: u32::from_ne_bytes([0x08, 0x00, 0x45, self.dscp << 2]),
             life: u32::from_ne_bytes([0x40, 0, self.ttl, 17]),
             from: self.out_address.words()[3],
@@ -244,12 +247,12 @@ impl FlowConfig {
             peer_port: self.peer_port,
             out_port: self.out_port,
             ip_sum: self.ip_sum as u16,
-            udp_sum: self.udp_sum as u16,
             next_hops: [a as u16, b as u16, c as u16, d as u16],
             latch: (self.latch >> 48) as u16,
             twin_latch: (self.twin_latch >> 48) as u16,
             network: self.network as u8,
-            flags: if is_usual { USUAL | is_held | moves } else { 0 },
+            flags: is_held | moves,
+            reserved: 0,
         }
     }
 
@@ -292,10 +295,30 @@ pub struct NextHop {
     pub source: [u8; 6],
     /// [`PLAIN`], [`REDIRECT`].
     pub flags: u8,
-    /// Reserved, 0. (Not an array: that would be set in a loop.)
-    pub reserved: u8,
     /// Reserved, 0.
-    pub reserved_2: u16,
+    pub reserved: u8,
+    /// `mtu`, where it is [`PLAIN`]; else 0. [`NextHop::complete`].
+    pub plain_mtu: u16,
+    /// The interface that sends back what came in by it; 0: none. [`NextHop::complete`].
+    pub back: u32,
+    /// Reserved, 0.
+    pub reserved_2: u32,
+}
+
+impl NextHop {
+    /// With what follows from the rest; to be taken when that is known.
+    #[must_use]
+    pub const fn complete(self) -> NextHop {
+        NextHop {
+            plain_mtu: if self.flags & PLAIN != 0 { self.mtu } else { 0 },
+            back: if self.flags & REDIRECT != 0 {
+                0
+            } else {
+                self.ifindex
+            },
+            ..self
+        }
+    }
 }
 
 /// [`NextHop::flags`]: it is known, and takes no tag.
@@ -408,8 +431,8 @@ impl Near {
 /// The row where drops of a network for a reason are counted, one for each CPU.
 #[must_use]
 #[inline(always)]
-pub const fn drop_row(network: u16, reason: u8) -> u32 {
-    network as u32 * MAX_REASONS as u32 + reason as u32
+pub const fn drop_row(network: u32, reason: u8) -> u32 {
+    network * MAX_REASONS as u32 + reason as u32
 }
 
 const _: () = {
@@ -417,7 +440,7 @@ const _: () = {
     assert!(size_of::<FlowConfig>() == 256 && align_of::<FlowConfig>() == 8);
     assert!(core::mem::offset_of!(FlowConfig, rtcp) == 128);
     assert!(size_of::<PlainFlow>() == 64 && MAX_NEXT_HOPS <= 1 << 16);
-    assert!(size_of::<NextHop>() == 24);
+    assert!(size_of::<NextHop>() == 32);
     assert!(size_of::<Local>() == 32 && size_of::<Near>() == 152);
 };
 

@@ -2,8 +2,9 @@
 //!
 //! `empty` does nothing; `minimal` is the least that can be called forwarding: parse, one hash look-up, rewrite, incremental checksums;
 //! `counting` is the least that can be called a relay: the same, and it knows what each flow has done and when.
-//! `next` makes each repeat of a packet the sender's next one and goes on with the program under test, be it one of these or the box's: what it costs
-//! itself is in every figure, that of the empty program included.
+//! `next` makes each repeat of a packet the sender's next one and goes on with a program under test, be it one of these or the box's: what it costs
+//! itself is in every figure, that of the empty program included. Several programs take turns of some thousand packets, so that whatever else
+//! the machine does, and how fast it is for a while, is the same for each of them.
 #![no_std]
 #![no_main]
 
@@ -25,9 +26,30 @@ static FLOOR: HashMap<Key, Key, 65_536, 0> = HashMap::new();
 #[btf_map]
 static FLOOR_STATES: Array<[u64; 3], 65_536> = Array::new();
 
-/// The program under test.
+/// The programs under test.
 #[btf_map]
-static UNDER_TEST: ProgramArray<1> = ProgramArray::new();
+static UNDER_TEST: ProgramArray<4> = ProgramArray::new();
+
+/// Whose turn it is: [`PACKETS`], [`PROGRAMS`], [`LEFT`], [`SLOT`], [`TURNS`], [`SINCE`].
+#[btf_map]
+static TURN: Array<[u64; 6], 1> = Array::new();
+
+/// How long each turn took, in nanoseconds; the first has not been one.
+#[btf_map]
+static TOOK: Array<u64, 65_536> = Array::new();
+
+/// Packets of a turn.
+const PACKETS: usize = 0;
+/// How many programs there are.
+const PROGRAMS: usize = 1;
+/// Packets up to the next turn, that one's first included.
+const LEFT: usize = 2;
+/// Who is on.
+const SLOT: usize = 3;
+/// Turns so far.
+const TURNS: usize = 4;
+/// When this one began.
+const SINCE: usize = 5;
 
 /// Address and port, as on the wire: only what arrives there is a next packet, as the last one has come round all flows. 0: each packet is.
 #[btf_map]
@@ -54,9 +76,43 @@ struct Headers {
 #[xdp]
 fn next(ctx: XdpContext) -> u32 {
     let _ = advance(&ctx);
+    // A constant place is a direct jump.
     // SAFETY: nothing here has to be dropped.
-    unsafe { UNDER_TEST.tail_call(&ctx, 0) };
+    unsafe {
+        match turn() {
+            0 => UNDER_TEST.tail_call(&ctx, 0),
+            1 => UNDER_TEST.tail_call(&ctx, 1),
+            2 => UNDER_TEST.tail_call(&ctx, 2),
+            _ => UNDER_TEST.tail_call(&ctx, 3),
+        };
+    }
     xdp_action::XDP_ABORTED
+}
+
+/// Whose turn this packet is.
+#[inline(always)]
+fn turn() -> u64 {
+    let Some(turn) = TURN.get_ptr_mut(0) else {
+        return 0;
+    };
+    // SAFETY: a row of the map; one test runs at a time.
+    let turn = unsafe { &mut *turn };
+    turn[LEFT] -= 1;
+    if turn[LEFT] == 0 {
+        // SAFETY: no arguments.
+        let now = unsafe { bpf_ktime_get_ns() };
+        if let Some(took) = TOOK.get_ptr_mut(turn[TURNS] as u32) {
+            // SAFETY: as above.
+            unsafe { *took = now - turn[SINCE] };
+        }
+        turn[TURNS] += 1;
+        turn[LEFT] = turn[PACKETS];
+        let next = turn[SLOT] + 1;
+        turn[SLOT] = if next < turn[PROGRAMS] { next } else { 0 };
+        // SAFETY: no arguments.
+        turn[SINCE] = unsafe { bpf_ktime_get_ns() };
+    }
+    turn[SLOT]
 }
 
 #[xdp]

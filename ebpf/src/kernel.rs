@@ -5,13 +5,16 @@ use core::marker::PhantomData;
 use core::mem;
 
 use aya_ebpf::EbpfContext;
-use aya_ebpf::bindings::{BPF_FIB_LKUP_RET_FRAG_NEEDED, BPF_FIB_LKUP_RET_SUCCESS, bpf_fib_lookup};
+use aya_ebpf::bindings::{
+    BPF_FIB_LKUP_RET_FRAG_NEEDED, BPF_FIB_LKUP_RET_SUCCESS, bpf_fib_lookup, xdp_action,
+};
 use aya_ebpf::helpers::generated::{
     bpf_fib_lookup as fib_lookup, bpf_jiffies64, bpf_ktime_get_ns, bpf_redirect,
     bpf_xdp_adjust_head, bpf_xdp_get_buff_len, bpf_xdp_load_bytes,
 };
 use aya_ebpf::programs::XdpContext;
 use sbc_ebpf::abi::{Address, NextHop, PairState, Traffic};
+use sbc_ebpf::plain::USUAL;
 use sbc_ebpf::{Drop, Frame, FrameMut, Headers, Latch};
 
 /// The packet. The one place that touches its memory.
@@ -36,6 +39,15 @@ impl<'a> XdpFrame<'a> {
         let head = self.at::<Headers>(0)?;
         // SAFETY: within the packet, which is ours alone while the program runs; nothing else reads it while the head is held.
         Some(unsafe { &mut *head })
+    }
+
+    /// As [`Frame::has`], without a call for [`USUAL`] bytes.
+    #[inline(always)]
+    pub(crate) fn has_usual(&self, bytes: usize) -> bool {
+        if bytes == USUAL {
+            return self.at::<[u8; USUAL]>(0).is_some();
+        }
+        self.has(bytes)
     }
 
     /// The one bounds check.
@@ -144,6 +156,15 @@ impl MapState<'_> {
         }
     }
 
+    /// The same, which is written to only when all else is settled: where it is in no cache, it is asked for now.
+    #[inline(always)]
+    pub(crate) fn fetch(self) -> *mut Traffic {
+        let traffic = self.traffic();
+        // SAFETY: as above.
+        unsafe { (&raw const (*traffic).last_seen).read_volatile() };
+        traffic
+    }
+
     #[inline(always)]
     fn latch(&self) -> *mut u64 {
         // SAFETY: as above.
@@ -217,13 +238,23 @@ pub(crate) fn ticks() -> u64 {
 
 /// The interface that the packet came in by.
 #[inline(always)]
-pub(crate) fn ingress(ctx: &XdpContext) -> u32 {
+fn ingress(ctx: &XdpContext) -> u32 {
     ctx.ingress_ifindex() as u32
+}
+
+/// Out where it came in, or by another interface.
+#[inline(always)]
+pub(crate) fn leave(ctx: &XdpContext, hop: &NextHop) -> u32 {
+    if hop.back == ingress(ctx) {
+        xdp_action::XDP_TX
+    } else {
+        redirect(hop.ifindex)
+    }
 }
 
 /// Sends the packet out of another interface: the action to return.
 #[inline(always)]
-pub(crate) fn redirect(interface: u32) -> u32 {
+fn redirect(interface: u32) -> u32 {
     // SAFETY: numbers only.
     unsafe { bpf_redirect(interface, 0) as u32 }
 }
@@ -291,6 +322,8 @@ pub(crate) fn route(
         flags: 0,
         vlan: 0,
         reserved: 0,
+        plain_mtu: 0,
+        back: query.ifindex,
         reserved_2: 0,
     })
 }

@@ -19,13 +19,13 @@ use aya_ebpf::programs::XdpContext;
 use kernel::{MapState, XdpFrame};
 use sbc_ebpf::abi::{
     Address, FlowConfig, HELD, LOCAL, Local, MAX_FLOWS, MAX_LOCALS, MAX_NEAR, MAX_NETWORKS,
-    MAX_NEXT_HOPS, MAX_REASONS, Near, NextHop, OUT_V4, PLAIN, PairState, PlainFlow, Port, REDIRECT,
-    SPARE_ROWS, Stream, Traffic, USUAL, drop_row, rows_of,
+    MAX_NEXT_HOPS, MAX_REASONS, Near, NextHop, OUT_V4, PairState, PlainFlow, Port, SPARE_ROWS,
+    Stream, Traffic, drop_row, rows_of,
 };
 use sbc_ebpf::quality::{Next, is_sampled};
 use sbc_ebpf::{
-    Arrived, Drop, Frame, Kind, Latch, Media, Packet, Payload, Plain, Send, admit, is_stranger,
-    rewrite, rewrite_plain, whither,
+    Arrived, Drop, Kind, Latch, Media, Packet, Payload, Plain, Send, admit, is_stranger, rewrite,
+    rewrite_plain, whither,
 };
 
 /// BPF_F_MMAPABLE. Nobody maps them: but such an array begins with a page, and its rows with a cache line.
@@ -62,8 +62,15 @@ static mut BEAT: [u64; 2] = [0; 2];
 #[unsafe(link_section = ".data.near")]
 static mut NEAR: [u64; mem::size_of::<Near>() / 8] = [0; mem::size_of::<Near>() / 8];
 
-/// A packet that is dropped: of which network, and why.
-struct Dropped(u16, Drop);
+/// A packet that is dropped: the row where it is counted, of a network and a reason.
+struct Dropped(u32);
+
+impl Dropped {
+    #[inline(always)]
+    fn of(network: impl Into<u32>, reason: Drop) -> Self {
+        Dropped(drop_row(network.into(), reason as u8))
+    }
+}
 
 #[xdp]
 fn sbc(ctx: XdpContext) -> u32 {
@@ -74,7 +81,7 @@ fn sbc(ctx: XdpContext) -> u32 {
 fn dispatch(ctx: &XdpContext, result: Option<Result<u32, Dropped>>) -> u32 {
     let action = match result {
         Some(Ok(action)) => action,
-        Some(Err(Dropped(network, reason))) => drop(network, reason),
+        Some(Err(Dropped(row))) => drop_in(row),
         None => other(ctx),
     };
     if action == UNOWNED {
@@ -89,7 +96,7 @@ fn dispatch(ctx: &XdpContext, result: Option<Result<u32, Dropped>>) -> u32 {
 /// Helpers leave four registers alone: nothing that can be read again is kept.
 #[inline(always)]
 fn plain(ctx: &XdpContext, frame: XdpFrame<'_>) -> Option<Result<u32, Dropped>> {
-    let mut packet = Plain::of(frame.head()?, |bytes| frame.has(bytes))?;
+    let mut packet = Plain::of(frame.head()?, |bytes| frame.has_usual(bytes))?;
     let near = near();
     let Some(local) = near.find_v4(packet.destination_v4()) else {
         return (near.total <= MAX_NEAR as u64).then_some(Ok(UNOWNED));
@@ -98,21 +105,23 @@ fn plain(ctx: &XdpContext, frame: XdpFrame<'_>) -> Option<Result<u32, Dropped>> 
         return Some(Ok(UNOWNED));
     };
     let Some((row, state)) = rows_at(place) else {
-        return Some(Err(Dropped(local.network, Drop::NoFlow)));
+        return Some(Err(Dropped::of(local.network, Drop::NoFlow)));
     };
-    // Neither waits for the other.
+    // None waits for another.
     let flow = PLAINS.get(row)?;
     let own = MapState::of(STATES.get_ptr_mut(state / 2)?, state);
-    let (latch, twin, traffic) = (own.load(), own.twin().load(), own.traffic());
-    if flow.state != state || flow.flags & USUAL == 0 {
+    let latch = own.load();
+    if flow.state != state {
         return None;
     }
     if !packet.is_settled(flow, latch) {
         let (source, port) = (packet.source_v4(), packet.source_port());
         let is_out =
             flow.shuts_out(latch, source, port) || stranger(row, latch, source, port.word());
-        return is_out.then_some(Err(Dropped(flow.network.into(), Drop::WrongSource)));
+        return is_out.then_some(Err(Dropped::of(flow.network, Drop::WrongSource)));
     }
+    // Nor do these: where a branch usually goes is known before it is taken.
+    let (twin, traffic) = (own.twin().load(), own.fetch());
     if !packet.is_usual_rtp(flow) || !is_kept(kernel::ticks()) {
         return None;
     }
@@ -121,9 +130,6 @@ fn plain(ctx: &XdpContext, frame: XdpFrame<'_>) -> Option<Result<u32, Dropped>> 
     }
     let send = flow.whither(twin)?;
     let hop = NEXT_HOPS.get(send.next_hop.into())?;
-    if hop.flags & PLAIN == 0 {
-        return None;
-    }
     rewrite_plain(&mut packet, flow, &send, hop).ok()?;
     // SAFETY: a row of `STATES`, aligned to 8; nobody but this program writes it.
     let traffic = unsafe { &mut *traffic };
@@ -139,7 +145,7 @@ fn plain(ctx: &XdpContext, frame: XdpFrame<'_>) -> Option<Result<u32, Dropped>> 
         let payload = packet.payload();
         sample(row, stream, next.sequence, payload.second, payload.word1);
     }
-    Some(Ok(leave(ctx, hop)))
+    Some(Ok(kernel::leave(ctx, hop)))
 }
 
 /// Whether the flow of this row is held to this SSRC.
@@ -331,7 +337,7 @@ fn finish(ctx: *mut xdp_md) -> u32 {
         let payload = work.packet.payload();
         count(own.traffic(), config, work.kind, &payload, kernel::ticks());
     }
-    leave(&XdpContext::new(ctx), &work.hop)
+    kernel::leave(&XdpContext::new(ctx), &work.hop)
 }
 
 /// This CPU's.
@@ -387,16 +393,6 @@ fn local_of<'a>(address: &Address) -> Option<&'a Local> {
             unsafe { LOCALS.get(address) }
         }
         found => found,
-    }
-}
-
-/// Out where it came in, or by another interface.
-#[inline(always)]
-fn leave(ctx: &XdpContext, hop: &NextHop) -> u32 {
-    if hop.ifindex == kernel::ingress(ctx) && hop.flags & REDIRECT == 0 {
-        xdp_action::XDP_TX
-    } else {
-        kernel::redirect(hop.ifindex)
     }
 }
 
@@ -477,7 +473,13 @@ fn odd(stream: *mut Stream, epoch: u16, ssrc: u32, sequence: u16) {
 /// Counts a packet that is dropped: the action to return.
 #[inline(always)]
 fn drop(network: u16, reason: Drop) -> u32 {
-    if let Some(count) = DROPS.get_ptr_mut(drop_row(network, reason as u8)) {
+    drop_in(drop_row(network.into(), reason as u8))
+}
+
+/// The same, in its row.
+#[inline(always)]
+fn drop_in(row: u32) -> u32 {
+    if let Some(count) = DROPS.get_ptr_mut(row) {
         // SAFETY: a row of this CPU's own.
         unsafe { *count += 1 };
     }

@@ -43,10 +43,10 @@ pub fn rewrite(
     put_headers(frame, packet, config, send, hop, plan.length).ok_or(Drop::NoRoom)
 }
 
-/// As [`rewrite`], for a plain packet that leaves as IPv4 and by a [`abi::PLAIN`](crate::abi::PLAIN) hop: what stays is not touched.
+/// As [`rewrite`], for a plain packet that leaves as IPv4: what stays is not touched.
 ///
 /// # Errors
-/// [`Drop::TooBig`]; the frame is as it was then.
+/// [`Drop::TooBig`], also where the hop is not [`abi::PLAIN`](crate::abi::PLAIN) and may well take it; the frame is as it was then.
 #[inline(always)]
 pub fn rewrite_plain(
     packet: &mut Plain<'_>,
@@ -56,7 +56,7 @@ pub fn rewrite_plain(
 ) -> Result<(), Drop> {
     let head = &mut *packet.head;
     let length = head.ip_length;
-    if u16::from_be(length) > hop.mtu {
+    if u16::from_be(length) > hop.plain_mtu {
         return Err(Drop::TooBig);
     }
     let sum = u64::from(flow.ip_sum) + u64::from(length) + u64::from(send.to);
@@ -65,13 +65,10 @@ pub fn rewrite_plain(
     head.macs = [[a, b, c, d], [e, f, u, v], [w, x, y, z]].map(u32::from_ne_bytes);
     let was = head.udp_checksum;
     if was != 0 {
-        // As in `checksum`: what goes is taken away, and what it is taken from is a multiple of 2^16 - 1.
-        let added = u64::from(flow.udp_sum) + u64::from(send.to) + u64::from(send.port.word());
-        let removed = u64::from(was) + u64::from(head.source) + u64::from(head.source_port);
-        head.udp_checksum = match !fold(added + MULTIPLE - removed) {
-            0 => 0xffff,
-            sum => sum,
-        };
+        // As in `checksum`, of the complement: what is more than 0 is never folded to it.
+        let less = u64::from(send.to) + u64::from(send.port.word());
+        let more = u64::from(was) + u64::from(head.source) + u64::from(head.source_port);
+        head.udp_checksum = fold(flow.udp_rest + more - less);
     }
     head.kind = flow.kind;
     head.id = 0;
@@ -83,9 +80,6 @@ pub fn rewrite_plain(
     head.destination_port = send.port.word();
     Ok(())
 }
-
-/// More than two ports and an address.
-const MULTIPLE: u64 = 0xffff << 17;
 
 /// What has to be done to a frame.
 ///

@@ -14,8 +14,8 @@ use etherparse::{
 use proptest::prelude::*;
 use sbc_ebpf::abi::{self, FlowConfig, NextHop, Port};
 use sbc_ebpf::{
-    Arrived, Drop, Frame, FrameMut, Headers, Media, Packet, Plain, PlainSend, Send, rewrite,
-    rewrite_plain,
+    Arrived, Drop, Frame, FrameMut, Headers, Kind, Media, Packet, Payload, Plain, PlainSend, Send,
+    rewrite, rewrite_plain,
 };
 
 const THEIR_MAC: [u8; 6] = [2, 0, 0, 0, 0, 9];
@@ -134,8 +134,50 @@ fn hop() -> NextHop {
         mtu: 1500,
         destination: THEIR_MAC,
         source: OUR_MAC,
+        flags: abi::PLAIN,
         ..NextHop::default()
     }
+}
+
+#[test]
+fn what_the_plain_way_lets_in_is_rtp_that_is_let_in() {
+    let at = |text: &str| text.parse::<SocketAddr>().unwrap();
+    let mut frame = arriving(at("10.0.0.2:1"), at("10.0.0.1:2"), &[0; 20]);
+    for allowed in 0..128_u8 {
+        let mask = 1_u128 << allowed;
+        let config = FlowConfig {
+            kind: abi::RTP,
+            payload_types: [mask as u64, (mask >> 64) as u64],
+            ..FlowConfig::default()
+        };
+        for (first, second) in
+            (0..=u8::MAX).flat_map(|b| [0, 0x40, 0x80, 0xb1, 0xc0].map(|a| (a, b)))
+        {
+            (frame[42], frame[43]) = (first, second);
+            let payload = Payload::of(&frame[42..]);
+            let mut head = Headers::of(&frame).unwrap();
+            let plain = Plain::of(&mut head, |bytes| bytes <= frame.len()).unwrap();
+            // The other payload types go the long way.
+            let is_short = !(32..96).contains(&payload.payload_type());
+            let is_rtp = payload.admit(&config) == Ok(Kind::Rtp);
+            let context = format!("{allowed} {first:02x} {second:02x}");
+            assert_eq!(
+                plain.is_usual_rtp(&config.plain()),
+                is_rtp && is_short,
+                "{context}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_next_hop_says_what_is_plain_and_what_goes_back() {
+    let of = |flags| NextHop { flags, ..hop() }.complete();
+    let said = |flags| (of(flags).plain_mtu, of(flags).back);
+    assert_eq!(said(abi::PLAIN), (1500, 3));
+    assert_eq!(said(0), (0, 3));
+    assert_eq!(said(abi::PLAIN | abi::REDIRECT), (1500, 0));
+    assert_eq!(NextHop::default().complete(), NextHop::default());
 }
 
 fn rewritten(
@@ -172,7 +214,8 @@ fn rewritten(
             port: send.port,
             next_hop: 1,
         };
-        Some(rewrite_plain(&mut plain, &config.plain(), &send, hop))
+        let hop = hop.complete();
+        Some(rewrite_plain(&mut plain, &config.plain(), &send, &hop))
     });
     let plain = plain.map(|result| {
         if let Some(headers) = headers {

@@ -1,7 +1,7 @@
 //! 100,000 flows in random order: what caches cost.
 //!
 //! BPF_PROG_TEST_RUN does not put the frame back between repeats: what one flow makes of it is the next one's packet, on a random way
-//! round all of them. The minimal program goes the same way. Each time round it is the sender's next packet.
+//! round all of them. The other programs go the same way, in turns. Each time round it is the sender's next packet.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -13,7 +13,7 @@ use sbc::io::fast_path::{HopMap, Program};
 use sbc::media::{FlowKind, FlowPair, PairId, Path, Side, Slot, flow_configs};
 use sbc_ebpf::abi::Local;
 
-use super::floor::Floor;
+use super::floor::{Floor, Turns};
 use super::frame::{destination_port, frame, rtp};
 use super::{Ran, SENT, hop};
 
@@ -21,62 +21,44 @@ use super::{Ran, SENT, hop};
 const PORTS: u32 = 25_000;
 const LOW: u16 = 10_000;
 
-/// Nanoseconds a packet.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Cost {
-    /// The kernel path.
-    pub ours: f64,
-    /// The minimal rewrite.
-    pub minimal: f64,
-    /// Nothing.
-    pub empty: f64,
-}
-
-impl Cost {
-    /// Ours against the minimum, the empty program subtracted from both.
-    #[must_use]
-    pub fn ratio(&self) -> f64 {
-        (self.ours - self.empty) / (self.minimal - self.empty)
-    }
-}
-
-/// Several times round so many flows, as often as there are rounds; the best of each counts.
+/// So many rounds of turns round so many flows; the quickest count.
 ///
 /// # Errors
 /// No root, no BPF, or a packet that does not come round.
-pub fn measure(flows: u32, laps: u32, rounds: u32) -> Result<Cost> {
+pub fn measure(flows: u32, rounds: u32) -> Result<Turns> {
     ensure!(flows <= 4 * PORTS, "at most {} flows", 4 * PORTS);
     let next = way(flows);
-    let (ours, _hops) = ours(&next)?;
+    let (ours, mut hops) = ours(&next)?;
     let mut minimal = minimal(&next)?;
     minimal.lap_at(local(0))?;
     let start = frame([peer(0), local(0)], None, &rtp(2))?;
-    let mut best = Cost {
-        ours: f64::MAX,
-        minimal: f64::MAX,
-        empty: f64::MAX,
-    };
     // Once round, so that each flow latches.
-    arrived(&minimal.run_box(&ours, &start, flows)?, &start)?;
+    arrived(&minimal.run_box(&ours, &start, flows)?, &start, 0)?;
+    let mut all = Vec::new();
     for _ in 0..rounds {
-        let repeats = flows * laps;
-        let ran = minimal.run_box(&ours, &start, repeats)?;
-        best.ours = best.ours.min(arrived(&ran, &start)?);
-        let ran = minimal.run("minimal", &start, repeats)?;
-        best.minimal = best.minimal.min(arrived(&ran, &start)?);
-        best.empty = best.empty.min(minimal.run("empty", &start, repeats)?.took);
+        hops.beat()?;
+        let (ran, turns) = minimal.take_turns(&ours, &start, flows * LAPS, TURNS)?;
+        // The last packet is the first of a new lap.
+        arrived(&ran, &start, next[0])?;
+        all.extend(turns);
     }
-    Ok(best)
+    Ok(Turns::quickest(all))
 }
 
+/// Laps in a turn: what the one before has left in the caches is the less, the more there are.
+const LAPS: u32 = 5;
+/// Turns of each program in a round.
+const TURNS: u32 = 3;
+
 /// After whole laps the packet is where it was.
-fn arrived(ran: &Ran, start: &[u8]) -> Result<f64> {
+fn arrived(ran: &Ran, start: &[u8], flow: u32) -> Result<()> {
     ensure!(
-        ran.action == SENT && destination_port(&ran.out) == destination_port(start),
-        "a packet does not come round: action {}",
+        ran.action == SENT && destination_port(&ran.out) == Some(local(flow).port()),
+        "a packet of {} bytes does not come round: action {}",
+        start.len(),
         ran.action
     );
-    Ok(ran.took)
+    Ok(())
 }
 
 /// After each flow the next: one random cycle through all of them (Sattolo's).

@@ -252,7 +252,8 @@ fn plain_agrees(before: &[u8], after: &[u8], out: &FlowConfig, send: &Send, hop:
         port: send.port,
         next_hop: send.next_hop as u16,
     };
-    assert_eq!(rewrite_plain(&mut plain, &out.plain(), &send, hop), Ok(()));
+    let hop = hop.complete();
+    assert_eq!(rewrite_plain(&mut plain, &out.plain(), &send, &hop), Ok(()));
     let mut frame = before.to_vec();
     head.put(&mut frame);
     assert_eq!(frame, after, "the plain way, of {before:02x?}");

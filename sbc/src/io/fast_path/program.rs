@@ -228,7 +228,7 @@ impl Program {
     /// # Errors
     /// The kernel refuses.
     pub fn drops(&self, network: u16, reason: Reason) -> Result<u64, ProgramFailure> {
-        let row = abi::drop_row(network, reason as u8);
+        let row = abi::drop_row(network.into(), reason as u8);
         Ok(self.drops.get(&row, 0)?.iter().sum())
     }
 
@@ -283,7 +283,7 @@ impl HopMap {
     /// # Errors
     /// The row is beyond [`abi::MAX_NEXT_HOPS`].
     pub fn put(&mut self, row: u32, hop: NextHop) -> Result<(), ProgramFailure> {
-        Ok(self.rows.set(row, hop, 0)?)
+        Ok(self.rows.set(row, hop.complete(), 0)?)
     }
 
     /// Says that the rows are kept, for the next [`abi::STALE_SECONDS`].
