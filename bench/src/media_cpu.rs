@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, anyhow, ensure};
 
 use crate::contender::Contender;
 use crate::cpu_time::{self, Thread};
@@ -84,4 +84,40 @@ pub fn measure(
         kernel,
         lost,
     })
+}
+
+/// Of several runs; packets count alike.
+///
+/// # Errors
+/// One of them had failed, or there was none.
+pub fn mean<'a>(runs: impl Iterator<Item = &'a Result<Cost>>) -> Result<Cost> {
+    let runs: Vec<Cost> = runs
+        .map(|run| run.as_ref().copied().map_err(|error| anyhow!("{error:#}")))
+        .collect::<Result<_>>()?;
+    ensure!(!runs.is_empty(), "nothing was measured");
+    let mean = |figure: fn(&Cost) -> f64| runs.iter().map(figure).sum::<f64>() / runs.len() as f64;
+    Ok(Cost {
+        total: mean(|run| run.total),
+        kernel: mean(|run| run.kernel),
+        lost: mean(|run| run.lost),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mean_is_of_all_runs_or_of_none() {
+        let cost = |total| Cost {
+            total,
+            kernel: 1.0,
+            lost: 0.0,
+        };
+        let runs = [Ok(cost(2.0)), Ok(cost(5.0))];
+        assert_eq!(mean(runs.iter()).unwrap(), cost(3.5));
+        let failed = [Ok(cost(2.0)), Err(anyhow!("no rtpengine"))];
+        assert_eq!(mean(failed.iter()).unwrap_err().to_string(), "no rtpengine");
+        assert!(mean([].iter()).is_err());
+    }
 }
