@@ -84,7 +84,7 @@ pub struct Agent {
     /// Refusals of INVITEs that have no ACK.
     pub(super) refusals: Vec<(String, Repeat)>,
     /// The final answers that came, and the ACKs for them.
-    pub(super) finals: HashMap<(String, String), u16>,
+    pub(super) finals: HashMap<(String, String), Vec<u8>>,
     pub(super) acks: HashMap<(String, String), (Instant, Vec<u8>)>,
     pub(super) later: Vec<(Instant, Vec<u8>)>,
     pub(super) count: u32,
@@ -119,6 +119,14 @@ impl Agent {
         waits || self.dialogs.iter().any(|d| d.state != State::Over)
     }
 
+    pub(super) fn is_up(&self) -> bool {
+        self.dialogs.iter().any(|d| d.state == State::Up)
+    }
+
+    pub(super) fn is_early(&self) -> bool {
+        self.dialogs.iter().any(|d| d.state == State::Early)
+    }
+
     pub(super) fn next(&mut self) -> u32 {
         self.count += 1;
         self.count
@@ -129,7 +137,11 @@ impl Agent {
         let name = self.next();
         self.dialogs.push(Dialog::new(
             format!("c{name}{}", address.port()),
-            format!("<sip:u@{address}>;tag=t{name}x{}", address.port()),
+            format!(
+                "\"{}\" <sip:u@{address}>;tag=t{name}x{}",
+                address.ip(),
+                address.port()
+            ),
             format!("<sip:{number}@{peer}>"),
             format!("sip:{number}@{peer}"),
         ));
@@ -150,6 +162,7 @@ impl Agent {
         };
         self.dialogs[dialog].inviting = true;
         self.dialogs[dialog].rings = false;
+        self.dialogs[dialog].cancelled = false;
         self.ask(now, dialog, "INVITE", extra, &body);
     }
 
@@ -458,10 +471,11 @@ impl Agent {
 }
 
 impl Dialog {
-    /// RFC 3261 9.1: a provisional answer has come, and no final one.
+    /// RFC 3261 9.1: a provisional answer has come, and no final one; of a re-INVITE too.
     fn may_cancel(&self) -> bool {
         let rings = self.rings && self.inviting && !self.cancelled;
-        self.is_caller && self.state == State::Early && rings
+        let is_ours = self.is_caller || self.state == State::Up;
+        is_ours && self.state != State::Over && rings
     }
 
     /// An answer has named who is at the other end.

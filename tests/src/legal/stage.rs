@@ -120,6 +120,7 @@ impl Stage {
 
     /// Whoever is still asked refuses, whoever is still in a call hangs up when he may; then nothing is left.
     pub fn end(&mut self) {
+        self.hangs_up_on_all();
         let last = self.now + Duration::from_secs(1200);
         while self.agents.iter().any(Agent::is_busy) {
             assert!(self.now < last, "it never ends: {:?}", self.story());
@@ -148,6 +149,20 @@ impl Stage {
             assert_eq!(*free, PORTS, "ports of {network:?} are not free");
         }
         assert!(self.engine.is_idle());
+    }
+
+    /// When the caller hangs up, whoever he was connected with is told; who has been transferred is connected with somebody else.
+    fn hangs_up_on_all(&mut self) {
+        let refers = |agent: &Agent| agent.done.iter().any(|done| done == "Refer");
+        let rings = self.agents.iter().any(|a| a.is_early() || refers(a));
+        let was_up = self.agents[0].is_up();
+        self.act(0, Act::HangUp);
+        if rings || !was_up || self.agents[0].is_up() {
+            return;
+        }
+        self.run_for(Duration::from_secs(100));
+        let is_told = !self.agents.iter().any(Agent::is_up);
+        assert!(is_told, "somebody is left: {:?}", self.story());
     }
 
     /// What each has done.

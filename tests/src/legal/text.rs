@@ -71,9 +71,10 @@ impl Heard {
         self.header(header).split(',').any(|o| o.trim() == option)
     }
 
-    /// The answer to this request; `to` is To with its tag.
+    /// The answer to this request; `to` is To with its tag. Its phrase tells where it comes from: the request came there.
     pub(super) fn answer(&self, code: u16, to: &str, extra: &str, body: &str) -> Vec<u8> {
-        let mut text = format!("SIP/2.0 {code} Whatever\r\n");
+        let place = self.first.split(' ').nth(1).unwrap_or_default();
+        let mut text = format!("SIP/2.0 {code} I am {place}\r\n");
         for (name, value) in &self.headers {
             if matches!(name.as_str(), "via" | "from" | "call-id" | "cseq") {
                 text += &format!("{name}: {value}\r\n");
