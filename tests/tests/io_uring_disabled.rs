@@ -8,6 +8,7 @@ use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use sbc_tests::e2e::{Loopback, Turn, binary, skip};
@@ -62,7 +63,9 @@ fn a_sysctl_that_forbids_io_uring_is_named_and_calls_go_on() -> Result<()> {
     drop(disabled);
     ensure!(std::fs::read_to_string(SYSCTL)? == before);
 
-    let printed = daemon.process().printed();
+    let process = daemon.process();
+    process.wait_for("epoll", Duration::from_secs(10))?;
+    let printed = process.printed();
     let lines: Vec<_> = printed
         .lines()
         .filter(|line| line.contains("epoll"))

@@ -1,5 +1,7 @@
 //! The daemon where a seccomp filter refuses io_uring: it starts, says why, and carries calls on epoll.
 
+use std::time::Duration;
+
 use anyhow::{Result, ensure};
 use sbc_tests::e2e::{Loopback, Need, skipped};
 
@@ -19,6 +21,8 @@ fn refused(syscall: &str, errno: &str, words: &[&str]) -> Result<()> {
     let launcher = env!("CARGO_BIN_EXE_without_io_uring");
     let launcher = [launcher, "seccomp", syscall, errno].map(AsRef::as_ref);
     let mut daemon = Loopback::start(&launcher)?;
+    let process = daemon.process();
+    process.wait_for("epoll", Duration::from_secs(10))?;
     let lines = said(&mut daemon)?;
     ensure!(
         lines.len() == 1 && words.iter().all(|word| lines[0].contains(word)),

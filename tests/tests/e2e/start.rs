@@ -99,7 +99,10 @@ fn an_interface_without_xdp_means_user_space_with_that_reason() -> Result<()> {
     let file = lab.scratch.write("lab.toml", &config)?;
     let arguments = ["run".as_ref(), "--config".as_ref(), file.as_os_str()];
     let mut daemon = Daemon::start(&lab.edge, &lab.scratch, RunAs::Root, arguments)?;
-    let printed = daemon.process().printed();
+    let process = daemon.process();
+    // What is printed is read after what is asked may have been answered.
+    process.wait_for("right: UDP", Duration::from_secs(10))?;
+    let printed = process.printed();
     assert_line(&printed, &["left: UDP", "in the kernel (XDP, native mode)"]);
     assert_line(
         &printed,
