@@ -15,6 +15,10 @@ const WARM: Calls = Calls {
     count: 50,
     rate: 100,
 };
+/// How long a daemon is watched that holds calls and does nothing else.
+const IDLE: Duration = Duration::from_secs(4);
+/// Parts of a measurement that takes two in turn.
+const SLICES: u32 = 20;
 /// What sipp needs to start, and for the last call.
 const START: Duration = Duration::from_secs(1);
 /// How long it rings, and how long they talk: a box of several processes may have one message of a call overtake the other, which
@@ -152,40 +156,68 @@ pub struct Crowded {
     pub memory: f64,
 }
 
-/// Holds `few` calls, then `many`, and makes `new` ones with each. Counted twice in turn, the less counts.
-///
-/// # Errors
-/// The daemon cannot be started, or refuses a call.
-pub fn crowded(lab: &MediaLab, few: u32, many: Calls, new: Calls) -> Result<Crowded> {
-    let among = |held: Calls| -> Result<(f64, f64, f64)> {
+/// A daemon, its caller, and what it costs to have it do nothing.
+struct Among<'a> {
+    at_work: AtWork<'a>,
+    agent: Agent,
+    memory: f64,
+    holding: f64,
+    used: f64,
+}
+
+impl<'a> Among<'a> {
+    fn new(lab: &'a MediaLab, held: Calls) -> Result<Among<'a>> {
         let mut at_work = Between::Daemon.start(lab)?;
         let mut agent = Agent::new(lab, at_work.to)?;
         agent.call(WARM)?;
         let memory = at_work.memory()?;
         agent.hold(held)?;
         let memory = at_work.memory()?.saturating_sub(memory) as f64 / f64::from(held.count);
-        let mut used = |work: &mut dyn FnMut() -> Result<()>| -> Result<(f64, f64)> {
-            let (began, before) = (Instant::now(), at_work.cpu_time()?);
-            work()?;
-            let used = at_work.cpu_time()?.saturating_sub(before);
-            Ok((used.as_secs_f64(), began.elapsed().as_secs_f64()))
-        };
-        let (idle, lasting) = used(&mut || agent.idle(Duration::from_secs(4)))?;
-        let holding = idle / lasting;
-        let mut each = f64::INFINITY;
-        for _ in 0..2 {
-            let (used, lasting) = used(&mut || agent.call(new).map(drop))?;
-            each = each.min((used - holding * lasting) * 1000.0 / f64::from(new.count));
-        }
-        Ok((each, holding, memory))
+        let (began, before) = (Instant::now(), at_work.cpu_time()?);
+        agent.idle(IDLE)?;
+        let used = at_work.cpu_time()?.saturating_sub(before);
+        Ok(Among {
+            holding: used.as_secs_f64() / began.elapsed().as_secs_f64(),
+            at_work,
+            agent,
+            memory,
+            used: 0.0,
+        })
+    }
+
+    /// New calls; what the others cost in the meantime does not count.
+    fn call(&mut self, new: Calls) -> Result<()> {
+        let (began, before) = (Instant::now(), self.at_work.cpu_time()?);
+        self.agent.call(new)?;
+        let used = self.at_work.cpu_time()?.saturating_sub(before);
+        self.used += used.as_secs_f64() - self.holding * began.elapsed().as_secs_f64();
+        Ok(())
+    }
+}
+
+/// Holds `few` calls with one daemon, `many` with another, and makes `new` ones with each, some with the one and some with the other in
+/// turn: a processor that is slower for a while is slower for both.
+///
+/// # Errors
+/// A daemon cannot be started, or refuses a call.
+pub fn crowded(labs: [&MediaLab; 2], few: u32, many: Calls, new: Calls) -> Result<Crowded> {
+    let [one, other] = labs;
+    let mut few = Among::new(one, Calls { count: few, ..many })?;
+    let mut many = Among::new(other, many)?;
+    let some = Calls {
+        count: new.count / SLICES,
+        ..new
     };
-    let (few, ..) = among(Calls { count: few, ..many })?;
-    let (many, holding, memory) = among(many)?;
+    for _ in 0..SLICES {
+        few.call(some)?;
+        many.call(some)?;
+    }
+    let each = |used: f64| used * 1000.0 / f64::from(some.count * SLICES);
     Ok(Crowded {
-        few,
-        many,
-        holding,
-        memory,
+        few: each(few.used),
+        many: each(many.used),
+        holding: many.holding,
+        memory: many.memory,
     })
 }
 

@@ -37,7 +37,18 @@ impl MediaLab {
                 bail!("{reason}");
             }
         }
-        let lab = Lab::new()?;
+        MediaLab::of(Lab::new()?)
+    }
+
+    /// One more, in the same turn.
+    ///
+    /// # Errors
+    /// It cannot be built.
+    pub fn beside(&self) -> Result<MediaLab> {
+        MediaLab::of(self.lab.beside()?)
+    }
+
+    fn of(lab: Lab) -> Result<MediaLab> {
         // The lab puts it back to what it was.
         let _ = std::fs::write(BPF_STATS, "0");
         for port in ["left", "right"] {

@@ -43,7 +43,7 @@ const MANY: Calls = Calls {
     rate: 500,
 };
 const NEW: Calls = Calls {
-    count: 1_000,
+    count: 4_000,
     rate: 200,
 };
 /// Calls a second in the long row: ports rest for 30 s, and there are some 27,000 pairs.
@@ -178,7 +178,8 @@ pub(super) fn setups() -> Vec<Row> {
 }
 
 pub(super) fn held() -> Vec<Row> {
-    let crowded = calls::lab().and_then(|lab| calls::crowded(&lab, FEW, MANY, NEW));
+    let labs = calls::lab().and_then(|one| Ok([one.beside()?, one]));
+    let crowded = labs.and_then(|labs| calls::crowded(labs.each_ref(), FEW, MANY, NEW));
     vec![
         part(&crowded, "a new call, 10 others up", CPU, |c| c.few),
         part(&crowded, "a new call, 10,000 others up", CPU, |c| c.many),

@@ -11,6 +11,7 @@ use std::fs::File;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context, Result, bail};
@@ -36,7 +37,7 @@ pub struct Lab {
     /// For configs and recordings.
     pub scratch: Scratch,
     _stats: BpfStats,
-    _turn: Turn,
+    turn: Arc<Turn>,
 }
 
 impl Lab {
@@ -53,7 +54,15 @@ impl Lab {
     /// # Errors
     /// `ip` or `ethtool` refused something.
     pub fn over(family: Family) -> Result<Lab> {
-        Lab::build(family, 1)
+        Lab::build(family, 1, Arc::new(Turn::wait()?))
+    }
+
+    /// One more, in the same turn: two that each wait for their own would wait for each other.
+    ///
+    /// # Errors
+    /// `ip` or `ethtool` refused something.
+    pub fn beside(&self) -> Result<Lab> {
+        Lab::build(self.family, self.queues, self.turn.clone())
     }
 
     /// As [`Lab::new`], with so many receive queues at each end of each cable.
@@ -61,11 +70,10 @@ impl Lab {
     /// # Errors
     /// `ip` or `ethtool` refused something.
     pub fn with_queues(queues: u32) -> Result<Lab> {
-        Lab::build(Family::V4, queues)
+        Lab::build(Family::V4, queues, Arc::new(Turn::wait()?))
     }
 
-    fn build(family: Family, queues: u32) -> Result<Lab> {
-        let turn = Turn::wait()?;
+    fn build(family: Family, queues: u32, turn: Arc<Turn>) -> Result<Lab> {
         let lab = Lab {
             phone: Namespace::new("phone")?,
             edge: Namespace::new("edge")?,
@@ -74,7 +82,7 @@ impl Lab {
             queues,
             scratch: Scratch::new()?,
             _stats: BpfStats::on()?,
-            _turn: turn,
+            turn,
         };
         lab.join(&lab.phone, PHONE, "left", EDGE_LEFT)?;
         lab.join(&lab.carrier, CARRIER, "right", EDGE_RIGHT)?;
