@@ -176,12 +176,7 @@ impl Call {
             ends: None,
             watch: None,
             state: State::Ringing {
-                destinations: decision
-                    .destinations
-                    .iter()
-                    .copied()
-                    .map(Next::of)
-                    .collect(),
+                destinations: decision.destinations().map(Next::of).collect(),
                 deadline: now,
                 failure: None,
             },

@@ -125,7 +125,7 @@ fn dialled(cx: &Context<'_>, branch: &Branch, number: &str) -> SmallVec<[Next; 2
     let Ok(decision) = route(cx.config, caller, number) else {
         return SmallVec::new();
     };
-    let nexts = decision.destinations.into_iter().map(|destination| Next {
+    let nexts = decision.destinations().map(|destination| Next {
         number: Some(number.to_owned()),
         ..Next::of(destination)
     });

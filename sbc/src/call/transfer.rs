@@ -112,7 +112,7 @@ impl Call {
             self.refuse(id, hop, request, code);
             return false;
         };
-        let destinations = decision.destinations.iter().copied().collect();
+        let destinations = decision.destinations().collect();
         self.accept_refer(cx, leg, id, hop, request);
         self.transfer = Some(Box::new(Transfer {
             leaves: leg,

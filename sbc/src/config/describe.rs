@@ -270,6 +270,8 @@ fn sentence(config: &Config, route: &Route) -> String {
             Target::Trunk(id) => trunk(config, id),
             Target::Phone(id) => phone(config, id),
             Target::DialledPhone => dialled(config, route),
+            Target::Group(id) => format!("group:{}", config.group(id).name),
+            Target::Reject(code) => format!("the answer {code}"),
         })
         .collect();
     format!(

@@ -40,6 +40,10 @@ id!(
     PhoneId
 );
 id!(
+    /// Phones that ring together, or trunks that share a load: index into [`Config::groups`].
+    GroupId
+);
+id!(
     /// Index into [`Config::routes`].
     RouteId
 );
@@ -55,6 +59,8 @@ pub struct Config {
     pub trunks: Vec<Trunk>,
     /// `[phone.NAME]`, in file order.
     pub phones: Vec<Phone>,
+    /// `[group.NAME]`, in file order.
+    pub groups: Vec<Group>,
     /// `[[route]]`, in file order: the first match decides.
     pub routes: Vec<Route>,
 }
@@ -82,6 +88,8 @@ pub struct Network {
     pub addresses: Vec<IpAddr>,
     /// What SIP listens on, at each address.
     pub sip: Vec<Listener>,
+    /// `local`: peers here see our own address, and phones that may not be elsewhere are here. Empty: everyone is.
+    pub local: Vec<IpNet>,
     /// UDP ports for media, both ends included; starts even, ends odd.
     pub media_ports: RangeInclusive<u16>,
     /// Whether the kernel may forward media here.
@@ -246,6 +254,71 @@ pub struct Phone {
     pub passing: Passing,
 }
 
+/// `[group.NAME]`: phones that ring together, or trunks that share a load.
+#[derive(Clone, Debug)]
+pub struct Group {
+    /// The key in the file.
+    pub name: String,
+    /// Who is in it; never empty, nobody twice.
+    pub members: Vec<Member>,
+    /// Who of them is asked, and when.
+    pub strategy: Strategy,
+    /// How long each time that somebody of it is asked may last; a second to an hour.
+    pub ring_for: Option<Duration>,
+}
+
+/// One entry of `members`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// A trunk or a phone.
+    pub target: MemberTarget,
+    /// How often it is chosen where `strategy` is `weighted`, as against the others; 1 to 65535.
+    pub weight: u16,
+}
+
+/// Who may be in a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum MemberTarget {
+    /// `trunk:NAME`.
+    Trunk(TrunkId),
+    /// `phone:NAME`.
+    Phone(PhoneId),
+}
+
+/// `strategy` of a group.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Strategy {
+    /// All at once; the first who answers has the call.
+    #[default]
+    All,
+    /// One after the other, as the file has them.
+    InOrder,
+    /// One after the other, each time beginning with the next.
+    RoundRobin,
+    /// One is chosen by weight; the others are tried when it fails, chosen likewise.
+    Weighted,
+}
+
+/// One entry of `on_failure`: with which answers the next target is tried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answers {
+    /// `408`.
+    Code(u16),
+    /// `"5xx"`: 4, 5 or 6.
+    Class(u8),
+}
+
+impl Answers {
+    /// Whether this answer is one of them.
+    #[must_use]
+    pub fn include(self, code: u16) -> bool {
+        match self {
+            Answers::Code(known) => known == code,
+            Answers::Class(class) => u16::from(class) == code / 100,
+        }
+    }
+}
+
 /// `[[route]]`.
 #[derive(Clone, Debug)]
 pub struct Route {
@@ -257,6 +330,10 @@ pub struct Route {
     pub number: Vec<Pattern>,
     /// In order, until one takes the call.
     pub to: Vec<Target>,
+    /// With which answers the next target is tried; without it, with any but 6xx. No answer and no health always do.
+    pub on_failure: Option<Vec<Answers>>,
+    /// No limit and no failed probe ever stops it.
+    pub emergency: bool,
 }
 
 /// Who a route is for.
@@ -279,6 +356,10 @@ pub enum Target {
     Phone(PhoneId),
     /// `phone:{number}`: the phone whose name was dialled; no such phone is no target.
     DialledPhone,
+    /// `group:NAME`.
+    Group(GroupId),
+    /// `reject:480`: the caller hears this, 400 to 699.
+    Reject(u16),
 }
 
 /// A number pattern as in a dialplan: X 0-9, Z 1-9, N 2-9, `[15-7]`, `.` one or more, `!` none or more; anything else is itself.
@@ -376,6 +457,12 @@ impl Config {
     #[must_use]
     pub fn phone(&self, id: PhoneId) -> &Phone {
         &self.phones[id.index()]
+    }
+
+    /// The group with this id.
+    #[must_use]
+    pub fn group(&self, id: GroupId) -> &Group {
+        &self.groups[id.index()]
     }
 
     /// The route with this id.

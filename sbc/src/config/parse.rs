@@ -168,6 +168,7 @@ fn read(text: &str, secrets: &dyn Secrets, report: &mut Report) -> Option<Config
         networks,
         trunks,
         phones,
+        groups: Vec::new(),
         routes,
     };
     check::parts(&config, &places, report);
@@ -296,6 +297,7 @@ fn read_network(
         },
         bind,
         sip,
+        local: Vec::new(),
         media_ports: media_ports?,
         fast_path: fast_path?,
         media_timeout: media_timeout?,

@@ -57,6 +57,8 @@ pub(super) fn read(
                 .iter()
                 .filter_map(|text| read_target(text, names, report))
                 .collect(),
+            on_failure: None,
+            emergency: false,
         });
     }
     routes

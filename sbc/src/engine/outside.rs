@@ -82,7 +82,7 @@ impl Engine {
             NoRoute::Caller => 403_u16,
             NoRoute::Number | NoRoute::Phone(_) => 404,
         })?;
-        let found = decision.destinations.iter().find_map(|&destination| {
+        let found = decision.destinations().find_map(|destination| {
             let found = targets(
                 &self.registrar,
                 &self.config,

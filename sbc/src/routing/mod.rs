@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use smallvec::SmallVec;
 
@@ -41,8 +42,48 @@ pub enum Destination {
 pub struct Decision {
     /// The route that decided.
     pub route: RouteId,
-    /// To be tried in order; no duplicates, never empty.
-    pub destinations: SmallVec<[Destination; 4]>,
+    /// To be tried in order, until one takes the call; nobody twice, never empty.
+    pub steps: SmallVec<[Step; 2]>,
+    /// The number that trunks are asked for, where the route says so (`dial`).
+    pub dial: Option<String>,
+    /// Who calls, as those who are called see it, where the route says so (`caller_id`).
+    pub caller_id: Option<CallerId>,
+}
+
+/// One of the things to try.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// These are asked at once; who answers first has the call.
+    Ring {
+        /// Never empty.
+        who: SmallVec<[Destination; 4]>,
+        /// How long, where the config says so.
+        ring_for: Option<Duration>,
+    },
+    /// The caller is told this, and nobody is asked any more.
+    Reject(u16),
+}
+
+/// A caller's name and number as others see them: `John Doe <+15555555555>`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallerId {
+    /// The display name, without quotes.
+    pub display: Option<String>,
+    /// The user part of his URI.
+    pub number: String,
+}
+
+impl Decision {
+    /// All who may be asked, in order.
+    pub fn destinations(&self) -> impl Iterator<Item = Destination> {
+        self.steps
+            .iter()
+            .flat_map(|step| match step {
+                Step::Ring { who, .. } => who.as_slice(),
+                Step::Reject(_) => &[],
+            })
+            .copied()
+    }
 }
 
 /// Why a call leads nowhere.
@@ -98,25 +139,37 @@ pub fn route(config: &Config, caller: Caller, number: &str) -> Result<Decision, 
         if !route.number.is_empty() && !route.number.iter().any(|pattern| pattern.matches(number)) {
             continue;
         }
-        let mut destinations = SmallVec::new();
+        let mut asked: SmallVec<[Destination; 4]> = SmallVec::new();
+        let mut steps = SmallVec::new();
         for target in &route.to {
             let destination = match *target {
                 Target::Trunk(trunk) => Some(Destination::Trunk(trunk)),
                 Target::Phone(phone) => Some(Destination::Phone(phone)),
                 Target::DialledPhone => config.phone_named(number).map(Destination::Phone),
+                Target::Group(_) => None,
+                Target::Reject(code) => {
+                    steps.push(Step::Reject(code));
+                    None
+                }
             };
             if let Some(destination) = destination
-                && !destinations.contains(&destination)
+                && !asked.contains(&destination)
             {
-                destinations.push(destination);
+                asked.push(destination);
+                steps.push(Step::Ring {
+                    who: SmallVec::from_slice(&[destination]),
+                    ring_for: None,
+                });
             }
         }
-        if destinations.is_empty() {
+        if steps.is_empty() {
             return Err(NoRoute::Phone(id));
         }
         return Ok(Decision {
             route: id,
-            destinations,
+            steps,
+            dial: None,
+            caller_id: None,
         });
     }
     Err(if known_caller {

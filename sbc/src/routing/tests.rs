@@ -59,12 +59,7 @@ fn config() -> Config {
 fn led(config: &Config, caller: Caller, number: &str) -> Result<Vec<String>, String> {
     let decision = route(config, caller, number).map_err(|e| e.to_string())?;
     let mut names = vec![config.route(decision.route).name.clone()];
-    names.extend(
-        decision
-            .destinations
-            .iter()
-            .map(|d| d.named(config).to_string()),
-    );
+    names.extend(decision.destinations().map(|d| d.named(config).to_string()));
     Ok(names)
 }
 

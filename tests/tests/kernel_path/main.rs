@@ -41,6 +41,7 @@ fn network(name: &str, addresses: &[&str], fast_path: Wanted) -> Network {
         bind: Bind::Addresses(addresses.clone()),
         addresses,
         sip: Vec::new(),
+        local: Vec::new(),
         media_ports: 30000..=31999,
         fast_path,
         media_timeout: None,
@@ -63,6 +64,7 @@ fn config(wanted: Wanted) -> Config {
         ],
         trunks: Vec::new(),
         phones: Vec::new(),
+        groups: Vec::new(),
         routes: Vec::new(),
     }
 }

@@ -90,6 +90,7 @@ pub(crate) fn network(name: &str, addresses: &[&str], ports: (u16, u16)) -> Netw
         bind: Bind::Addresses(addresses.clone()),
         addresses,
         sip: Vec::new(),
+        local: Vec::new(),
         media_ports: ports.0..=ports.1,
         fast_path: Wanted::Auto,
         media_timeout: None,
@@ -116,6 +117,7 @@ pub(crate) fn of(networks: Vec<Network>) -> Config {
         networks,
         trunks: Vec::new(),
         phones: Vec::new(),
+        groups: Vec::new(),
         routes: Vec::new(),
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::family::Family;
 use super::{network_name, networks};
-use crate::config::{Config, From, Route, Target};
+use crate::config::{Config, From, Member, MemberTarget, Route, Target};
 use crate::engine::{Outcome, Party, Stats};
 
 const OUTCOMES: [Outcome; 9] = [
@@ -83,7 +83,7 @@ fn expected(config: &Config) -> BTreeSet<(Party, Party)> {
         .iter()
         .flat_map(|route| {
             let callers = callers(route, &phones);
-            let called = called(route, &phones);
+            let called = called(config, route, &phones);
             callers
                 .into_iter()
                 .flat_map(move |from| called.clone().into_iter().map(move |to| (from, to)))
@@ -99,10 +99,16 @@ fn callers(route: &Route, phones: &[Party]) -> Vec<Party> {
     route.from.iter().flat_map(of).collect()
 }
 
-fn called(route: &Route, phones: &[Party]) -> Vec<Party> {
+fn called(config: &Config, route: &Route, phones: &[Party]) -> Vec<Party> {
+    let member = |member: &Member| match member.target {
+        MemberTarget::Trunk(id) => vec![Party::Trunk(id)],
+        MemberTarget::Phone(_) => phones.to_vec(),
+    };
     let of = |target: &Target| match *target {
         Target::Trunk(id) => vec![Party::Trunk(id)],
         Target::Phone(_) | Target::DialledPhone => phones.to_vec(),
+        Target::Group(id) => config.group(id).members.iter().flat_map(member).collect(),
+        Target::Reject(_) => Vec::new(),
     };
     route
         .to

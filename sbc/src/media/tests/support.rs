@@ -37,6 +37,7 @@ pub(in crate::media) fn config() -> Config {
         bind: Bind::Interface(name.into()),
         addresses: addresses.iter().map(|a| ip(a)).collect(),
         sip: Vec::new(),
+        local: Vec::new(),
         media_ports: first..=first + 99,
         fast_path: FastPath::Auto,
         media_timeout: None,
@@ -56,6 +57,7 @@ pub(in crate::media) fn config() -> Config {
         ],
         trunks: Vec::new(),
         phones: Vec::new(),
+        groups: Vec::new(),
         routes: Vec::new(),
     }
 }
