@@ -73,12 +73,21 @@ fn help_names_what_there_is_and_nothing_else() {
         .collect();
     assert_eq!(
         commands,
-        ["run", "check", "flows", "ban", "unban", "bans", "help"],
+        [
+            "run", "check", "reload", "flows", "ban", "unban", "bans", "help"
+        ],
         "{out}"
     );
     assert!(out.lines().all(|line| line.chars().count() <= 100), "{out}");
     let codes = "Exit codes: 0 done, 1 refused or wrong, 2 no such option, 3 no daemon answers.\n";
-    for command in [&[][..], &["flows"], &["ban"], &["unban"], &["bans"]] {
+    for command in [
+        &[][..],
+        &["reload"],
+        &["flows"],
+        &["ban"],
+        &["unban"],
+        &["bans"],
+    ] {
         let (out, ..) = told(sbc().args(command).arg("--help").output().unwrap());
         assert!(out.ends_with(codes), "{out}");
     }
@@ -215,6 +224,104 @@ impl Drop for Ends {
     }
 }
 
+impl Ends {
+    /// What it says when it is up.
+    fn banner(&mut self) -> String {
+        let mut banner = String::new();
+        let mut out = BufReader::new(self.0.stdout.take().unwrap());
+        while !banner.contains("Ctrl-C") {
+            assert_ne!(out.read_line(&mut banner).unwrap(), 0, "{banner}");
+        }
+        banner
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.0.id().cast_signed()), signal).unwrap();
+    }
+}
+
+#[test]
+fn a_file_that_has_changed_is_taken_whole_or_not_at_all() {
+    let address = own_address(9);
+    let text = config(address);
+    let file = File::new("reload", &text);
+    let child = sbc()
+        .args(["run", "--config"])
+        .arg(&file.0)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    let mut child = Ends(child.unwrap());
+    child.banner();
+    let mut log = BufReader::new(child.0.stderr.take().unwrap());
+    let mut logged = |what: &str| {
+        let mut line = String::new();
+        while !line.contains(what) {
+            line.clear();
+            assert_ne!(log.read_line(&mut line).unwrap(), 0, "{what} is not told");
+        }
+        line
+    };
+    let reload = || {
+        told(
+            sbc()
+                .args(["reload", "--config"])
+                .arg(&file.0)
+                .output()
+                .unwrap(),
+        )
+    };
+    assert_eq!(
+        reload(),
+        ("nothing has changed\n".to_owned(), String::new(), 0)
+    );
+    logged("another config is in force");
+
+    let two = format!("{text}[phone.6002]\npassword = \"x\"\n");
+    std::fs::write(&file.0, &two).unwrap();
+    assert_eq!(reload(), ("1 phone new\n".to_owned(), String::new(), 0));
+    logged("1 phone new");
+
+    // The command line finds the daemon by `admin` of a file that can be read.
+    std::fs::write(&file.0, two.replace("number", "numbr")).unwrap();
+    let at = format!("{address}:9960");
+    let (out, err, code) = told(sbc().args(["reload", "--admin", &at]).output().unwrap());
+    assert_eq!((out.as_str(), code), ("", 1));
+    let place = format!(
+        "{}:10:7: error: to: found `phone:{{numbr}}`",
+        file.0.display()
+    );
+    assert!(err.starts_with("sbc: the config in force stays: "), "{err}");
+    assert!(err.contains(&place), "{err}");
+    assert!(!err.contains("secret"), "{err}");
+
+    std::fs::write(
+        &file.0,
+        two.replace(
+            "[network.lan]",
+            "[network.lan]\nmedia_ports = \"21000-21999\"",
+        ),
+    )
+    .unwrap();
+    let (_, err, code) = reload();
+    assert_eq!(
+        (err.as_str(), code),
+        (
+            "sbc: the config in force stays, as this wants a restart: `media_ports` of [network.lan]\n",
+            1
+        )
+    );
+
+    std::fs::write(&file.0, &text).unwrap();
+    child.signal(Signal::SIGHUP);
+    assert!(logged("another config is in force").contains("1 phone gone"));
+    std::fs::remove_file(&file.0).unwrap();
+    child.signal(Signal::SIGHUP);
+    assert!(logged("reload:").contains("cannot read"));
+    child.signal(Signal::SIGTERM);
+    assert_eq!(child.0.wait().unwrap().code(), Some(0));
+}
+
 #[test]
 fn it_runs_until_it_is_told_to_stop() {
     for (test, signal) in [(5, Signal::SIGTERM), (6, Signal::SIGINT)] {
@@ -228,18 +335,14 @@ fn it_runs_until_it_is_told_to_stop() {
             .spawn()
             .unwrap();
         let mut child = Ends(child);
-        let mut banner = String::new();
-        let mut out = BufReader::new(child.0.stdout.take().unwrap());
-        while !banner.contains("Ctrl-C") {
-            assert_ne!(out.read_line(&mut banner).unwrap(), 0, "{banner}");
-        }
+        let banner = child.banner();
         assert!(
             banner.contains(&format!("http://{address}:9960/metrics")),
             "{banner}"
         );
         assert!(banner.contains(&format!("udp {address}:5060")), "{banner}");
         assert!(!banner.contains("secret"), "{banner}");
-        kill(Pid::from_raw(child.0.id().cast_signed()), signal).unwrap();
+        child.signal(signal);
         let mut log = String::new();
         child
             .0

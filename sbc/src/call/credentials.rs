@@ -176,7 +176,7 @@ impl Remembered {
     }
 
     /// The trunk asks anew: what it asked before is worth nothing.
-    pub(super) fn forget(&mut self, trunk: Option<TrunkId>) {
+    pub fn forget(&mut self, trunk: Option<TrunkId>) {
         if let Some(trunk) = trunk {
             self.trunks.remove(&trunk);
         }

@@ -5,7 +5,7 @@
 //! `relay` what of it changes media, `late` what comes in an ACK or an answer, `session` and `refresh` the session timers;
 //! `passing` what goes to the other party, `transfer` and `replacing` exchange a party for another, `target` calls one, `pickup` lets one in while it rings, `guest` makes an offer to who calls without one, `rejoin` offers what that takes,
 //! `referral` tells who asked for it, `referring` passes a REFER on; `way` which dialog something goes on in, `effects` what a refusal is the end of; `ending` the ends, `silence` that of media; `hiding` decides what of a header tells too much, `filter` which pass by the config, `content` what else of a
-//! message that is passed on, `dialog_info` what of it names dialogs.
+//! message that is passed on, `dialog_info` what of it names dialogs; `in_use` tells which trunks and phones it needs.
 //!
 //! L1: imports L0, and of L1 [`crate::dialog`], [`crate::media`], [`crate::registrar`], [`crate::routing`], and the plain
 //! data of [`crate::transaction`] and [`crate::engine`].
@@ -23,6 +23,7 @@ mod failure;
 mod filter;
 mod guest;
 mod hiding;
+mod in_use;
 mod io;
 mod late;
 mod legs;

@@ -44,6 +44,11 @@ impl Blind {
             failure: None,
         }
     }
+
+    /// Whom it may yet ask.
+    pub(super) fn next(&self) -> impl Iterator<Item = Destination> {
+        self.destinations.iter().copied()
+    }
 }
 
 impl Call {

@@ -8,6 +8,7 @@ mod client;
 mod columns;
 mod firewall;
 mod flows;
+mod reload;
 mod run;
 mod source;
 
@@ -51,6 +52,10 @@ enum Command {
     Run(RunArgs),
     /// Check a config file and say what it means; exit code 1 and what to change if it is wrong
     Check(check::CheckArgs),
+    /// Have a running daemon read its config file again; calls and registrations stay
+    ///
+    /// The file is taken whole, or refused whole with what is wrong with it, or what wants a restart.
+    Reload(reload::ReloadArgs),
     /// Show the media flows of a running daemon: who, which way, from where, how well
     Flows(flows::FlowsArgs),
     /// Drop the SIP of an address or a prefix for a while; calls that are up keep their media
@@ -143,6 +148,7 @@ pub(crate) fn main() -> ExitCode {
         None => run::run(&cli.run),
         Some(Command::Run(args)) => run::run(&args),
         Some(Command::Check(args)) => check::check(&args),
+        Some(Command::Reload(args)) => reload::reload(&args),
         Some(Command::Flows(args)) => flows::flows(&args),
         Some(Command::Ban(args)) => bans::ban(&args),
         Some(Command::Unban(args)) => bans::unban(&args),
@@ -183,6 +189,6 @@ mod tests {
 
     #[test]
     fn a_command_that_is_not_there_yet_is_an_error() {
-        assert!(Cli::try_parse_from(["sbc", "reload"]).is_err());
+        assert!(Cli::try_parse_from(["sbc", "drain"]).is_err());
     }
 }

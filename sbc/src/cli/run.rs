@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use sbc::io::reload::Loader;
 use sbc::io::{log, run as daemon};
 
 use super::banner::Banner;
@@ -24,7 +25,15 @@ pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
         // Before anything is there that would have to be ended.
         let signals = Signals::new().map_err(Failure::Host)?;
         let config = Arc::new(source.config);
-        let options = daemon::Options::of_host().map_err(Failure::Host)?;
+        let mut options = daemon::Options::of_host().map_err(Failure::Host)?;
+        if let Origin::File(file) = &source.origin {
+            let file = file.clone();
+            options.loader = Some(Loader::new(move || {
+                let source = source::load(Some(&file)).map_err(|error| error.to_string())?;
+                Ok(source.config)
+            }));
+        }
+        let is_reloadable = options.loader.is_some();
         let running = daemon::start(Arc::clone(&config), options)
             .await
             .map_err(|error| Failure::Start {
@@ -39,16 +48,16 @@ pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
         };
         // When nobody reads standard output the daemon runs all the same.
         let _ = write!(io::stdout(), "{banner}").and_then(|()| io::stdout().flush());
-        tokio::spawn(signals.stop(running.control()));
+        tokio::spawn(signals.follow(running.control(), is_reloadable));
         Ok(running.ended().await?)
     })
 }
 
-/// What ends the daemon.
+/// What ends the daemon, and what has it read its file again.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
-    /// The terminal is gone, and with it whoever could end the daemon.
+    /// The file is to be read again; without one, the terminal is gone, and with it whoever could end the daemon.
     hangup: Signal,
 }
 
@@ -61,13 +70,19 @@ impl Signals {
         })
     }
 
-    /// The first asks it to end, the second not to wait for anybody.
-    async fn stop(mut self, control: daemon::Control) {
+    /// The first to end it asks it to, the second not to wait for anybody.
+    async fn follow(mut self, control: daemon::Control, is_reloadable: bool) {
         loop {
             tokio::select! {
                 _ = self.terminate.recv() => {}
                 _ = self.interrupt.recv() => {}
-                _ = self.hangup.recv() => {}
+                _ = self.hangup.recv() => {
+                    if is_reloadable {
+                        // What comes of it is in the log.
+                        let _ = control.reload().await;
+                        continue;
+                    }
+                }
             }
             control.stop().await;
         }

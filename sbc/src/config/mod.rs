@@ -23,6 +23,7 @@ mod render;
 mod routes;
 mod secrets;
 mod silence;
+mod succession;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -39,3 +40,4 @@ pub use pattern::PatternFault;
 pub use ports::{EphemeralOverlap, check_ephemeral, port_ranges};
 pub use secrets::{NoSecret, NoSecrets, Secrets};
 pub use silence::MediaTimeout;
+pub use succession::{Changes, InUse, NeedsRestart};

@@ -55,9 +55,9 @@ pub struct Config {
     pub sbc: Sbc,
     /// `[network.NAME]`, in file order; never empty.
     pub networks: Vec<Network>,
-    /// `[trunk.NAME]`, in file order.
+    /// `[trunk.NAME]`, in file order; after a reload in no order, with those that are gone ([`Config::trunks`] is without them).
     pub trunks: Vec<Trunk>,
-    /// `[phone.NAME]`, in file order.
+    /// `[phone.NAME]`, in file order; after a reload in no order, with those that are gone ([`Config::phones`] is without them).
     pub phones: Vec<Phone>,
     /// `[group.NAME]`, in file order.
     pub groups: Vec<Group>,
@@ -77,7 +77,7 @@ pub struct Sbc {
 }
 
 /// `[network.NAME]`: a side of the box.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Network {
     /// The key in the file.
     pub name: String,
@@ -191,7 +191,7 @@ pub enum FastPath {
 }
 
 /// `[trunk.NAME]`: a SIP server at a known place, carrier or PBX.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trunk {
     /// The key in the file.
     pub name: String,
@@ -213,6 +213,8 @@ pub struct Trunk {
     pub passing: Passing,
     /// What its challenges are answered with.
     pub credentials: Option<Credentials>,
+    /// The file does not have it any more ([`Config::succeed`]): it is here for calls that are up.
+    pub is_gone: bool,
 }
 
 /// `username` and `password` of a trunk: for digest.
@@ -238,7 +240,7 @@ pub struct Server {
 }
 
 /// `[phone.NAME]`: a local account.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Phone {
     /// The key in the file: user part and digest user name.
     pub name: String,
@@ -252,10 +254,12 @@ pub struct Phone {
     pub media_timeout: Option<MediaTimeout>,
     /// What the file says here; [`Config::passes`] is what holds.
     pub passing: Passing,
+    /// The file does not have it any more ([`Config::succeed`]): it is here for calls that are up.
+    pub is_gone: bool,
 }
 
 /// `[group.NAME]`: phones that ring together, or trunks that share a load.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Group {
     /// The key in the file.
     pub name: String,
@@ -320,7 +324,7 @@ impl Answers {
 }
 
 /// `[[route]]`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {
     /// `name`, else `route N` counted from 1.
     pub name: String,
@@ -471,10 +475,23 @@ impl Config {
         &self.routes[id.index()]
     }
 
+    /// The trunks of the file, without those that are only left for calls.
+    pub fn trunks(&self) -> impl Iterator<Item = (TrunkId, &Trunk)> {
+        let all = (0..).map(TrunkId).zip(&self.trunks);
+        all.filter(|(_, trunk)| !trunk.is_gone)
+    }
+
+    /// The phones of the file, without those that are only left for calls.
+    pub fn phones(&self) -> impl Iterator<Item = (PhoneId, &Phone)> {
+        let all = (0..).map(PhoneId).zip(&self.phones);
+        all.filter(|(_, phone)| !phone.is_gone)
+    }
+
     /// The account of this name.
     #[must_use]
     pub fn phone_named(&self, name: &str) -> Option<PhoneId> {
-        let index = self.phones.iter().position(|p| p.name == name)?;
+        let is_it = |phone: &Phone| phone.name == name && !phone.is_gone;
+        let index = self.phones.iter().position(is_it)?;
         u16::try_from(index).ok().map(PhoneId)
     }
 }

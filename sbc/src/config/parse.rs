@@ -353,6 +353,7 @@ fn read_trunk(
         max_duration,
         passing: passing?,
         credentials: credentials?,
+        is_gone: false,
     })
 }
 
@@ -400,6 +401,7 @@ fn read_phone(
         codecs,
         media_timeout: media_timeout?,
         passing: passing?,
+        is_gone: false,
     })
 }
 

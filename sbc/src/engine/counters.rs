@@ -45,6 +45,12 @@ impl Counters {
         *self.full.entry(table).or_default() += 1;
     }
 
+    /// Forgets a party whose name is another one's from now on.
+    pub(super) fn forget(&mut self, party: Party) {
+        self.calls_total
+            .retain(|(from, to, _), _| *from != party && *to != party);
+    }
+
     pub(super) fn call_ended(&mut self, from: Party, to: Party, outcome: Outcome) {
         *self.calls_total.entry((from, to, outcome)).or_default() += 1;
     }

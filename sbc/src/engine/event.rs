@@ -7,7 +7,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::{Outcome, Party};
-use crate::config::{NetworkId, PhoneId};
+use crate::config::{Changes, NetworkId, PhoneId};
 use crate::media::{Fallback, FlowReport, LegMedia, PairId};
 use crate::shed::Ban;
 
@@ -66,7 +66,7 @@ pub enum Event {
         network: NetworkId,
         /// Where its REGISTER had come from.
         source: SocketAddr,
-        /// Why: `removed`, `expired`, `replaced`, `connection-closed`.
+        /// Why: `removed`, `expired`, `replaced`, `connection-closed`, `no account any more`, `password changed`.
         reason: &'static str,
     },
     /// A request from someone who is neither a trunk nor a phone went nowhere.
@@ -89,6 +89,8 @@ pub enum Event {
         /// Why: `expired`, `lifted`.
         reason: &'static str,
     },
+    /// Another config is in force.
+    Reloaded(Changes),
     /// A message that is none, or not a valid one.
     Malformed {
         /// The side of the box.

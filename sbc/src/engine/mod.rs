@@ -17,6 +17,7 @@ mod input;
 mod introductions;
 mod outside;
 mod receive;
+mod reload;
 mod reports;
 mod requests;
 mod sources;
@@ -378,7 +379,7 @@ impl Engine {
 
     /// The config in force.
     #[must_use]
-    pub fn config(&self) -> &Config {
+    pub fn config(&self) -> &Arc<Config> {
         &self.config
     }
 

@@ -51,7 +51,7 @@ impl Engine {
                 prefix,
                 reason: if has_expired { "expired" } else { "lifted" },
             }),
-            Action::Known { .. } | Action::Unknown { .. } => {}
+            Action::Known { .. } | Action::Unknown { .. } | Action::Limits { .. } => {}
         }
         Some(action)
     }

@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use thiserror::Error;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Mutex, mpsc, oneshot};
 
 use super::flows::Part;
 use super::metrics::Reading;
+use super::reload::Loader;
+use crate::config::{Changes, Config, NeedsRestart};
 use crate::media::PairId;
 use crate::shed::{Ban, BanError, Banned, UnbanError};
 
@@ -34,6 +36,8 @@ pub enum Phase {
 pub struct Control {
     requests: mpsc::Sender<Request>,
     phase: Arc<AtomicU8>,
+    loader: Option<Loader>,
+    reloading: Arc<Mutex<()>>,
 }
 
 /// What the engine's task is asked. Its answers take little time: media and signalling wait meanwhile.
@@ -58,27 +62,37 @@ pub(super) enum Request {
         prefix: IpNet,
         answer: oneshot::Sender<Result<Vec<Ban>, UnbanError>>,
     },
+    /// Another config, bound to this host.
+    Reload {
+        config: Box<Config>,
+        answer: oneshot::Sender<Result<Changes, NeedsRestart>>,
+    },
     Stop,
 }
 
 /// Why there is no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub(super) enum Unanswered {
+pub enum Unanswered {
+    /// It has enough to do.
     #[error("too many requests wait for the engine: ask again later")]
     Full,
+    /// It did not answer in time.
     #[error("the engine does not answer within {} s: it has too much to do", ANSWER.as_secs())]
     Late,
+    /// There is none any more.
     #[error("the engine has ended")]
     Gone,
 }
 
 impl Control {
     /// The way, and its other end.
-    pub(super) fn new() -> (Control, mpsc::Receiver<Request>) {
+    pub(super) fn new(loader: Option<Loader>) -> (Control, mpsc::Receiver<Request>) {
         let (requests, asked) = mpsc::channel(REQUESTS);
         let control = Control {
             requests,
             phase: Arc::new(AtomicU8::new(0)),
+            loader,
+            reloading: Arc::default(),
         };
         (control, asked)
     }
@@ -117,6 +131,16 @@ impl Control {
         }
     }
 
+    /// Reads the config file again, if there is one.
+    pub(super) fn loader(&self) -> Option<&Loader> {
+        self.loader.as_ref()
+    }
+
+    /// Held while it is read and put in force.
+    pub(super) fn reloading(&self) -> &Mutex<()> {
+        &self.reloading
+    }
+
     /// Where in its life the daemon is.
     #[must_use]
     pub fn phase(&self) -> Phase {
@@ -148,7 +172,7 @@ mod tests {
 
     #[tokio::test]
     async fn where_too_many_wait_nobody_else_does() {
-        let (control, asked) = Control::new();
+        let (control, asked) = Control::new(None);
         let waiting: Vec<_> = (0..REQUESTS)
             .map(|_| {
                 let control = control.clone();

@@ -12,6 +12,7 @@ use tracing::{debug, info, warn};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::ParseError;
 
+use super::current::Current;
 use super::metrics::party_label;
 use crate::config::{Config, NetworkId, PhoneId};
 use crate::engine::{Event, Party};
@@ -107,19 +108,24 @@ impl Throttle {
 /// Writes the engine's facts into the log.
 #[derive(Debug)]
 pub(super) struct Journal {
+    current: Current,
     config: Arc<Config>,
     throttle: Throttle,
 }
 
 impl Journal {
-    pub(super) fn new(config: Arc<Config>) -> Self {
+    pub(super) fn new(current: Current) -> Self {
         Journal {
-            config,
+            config: Arc::clone(&current.load()),
+            current,
             throttle: Throttle::default(),
         }
     }
 
     pub(super) fn write(&mut self, now: Instant, event: Event) {
+        if let Event::Reloaded(_) = event {
+            self.config = Arc::clone(&self.current.load());
+        }
         match event {
             Event::Registered {
                 phone,
@@ -173,6 +179,7 @@ impl Journal {
                     info!(network = self.network(network), %source, reason, left_out, "refused");
                 }
             }
+            Event::Reloaded(changes) => info!(%changes, "another config is in force"),
             Event::Malformed {
                 network,
                 source,

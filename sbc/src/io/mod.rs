@@ -3,13 +3,14 @@
 //! [`run::start`] opens sockets and media paths and gives the engine to one task. `signalling` is SIP on the wire, `flows`
 //! passes flow commands to whoever forwards media (`media` in user space), `held` holds ports until calls have them, `metrics` and `admin` show what was counted, `log`
 //! what happened, `host` what this machine is,
-//! `changes` and `addresses` when that changes and what follows from it.
+//! `changes` and `addresses` when that changes and what follows from it, `reload` takes another config, `current` is the one in force.
 
 mod addresses;
 pub mod admin;
 pub mod bind;
 mod changes;
 mod control;
+mod current;
 pub mod fast_path;
 mod flows;
 mod held;
@@ -17,5 +18,6 @@ pub mod host;
 pub mod log;
 pub mod media;
 pub mod metrics;
+pub mod reload;
 pub mod run;
 pub mod signalling;

@@ -18,6 +18,7 @@ use super::bind::{self, ListenError, Purpose};
 use super::changes::Changes;
 use super::control::Request;
 pub use super::control::{Control, Phase};
+use super::current::Current;
 use super::fast_path::{GLANCE, TEND};
 use super::flows::Flows;
 use super::held::Held;
@@ -25,6 +26,7 @@ use super::host::HostAddress;
 use super::log::Journal;
 use super::media::WorkersError;
 use super::metrics::{Metrics, Reading};
+use super::reload::Loader;
 use super::signalling::{self, Counters, Door, Event, Events, Limits, Local, Signalling, inbox};
 use super::{admin, host};
 use crate::config::{Config, NetworkId};
@@ -39,7 +41,7 @@ const MAX_WORKERS: usize = 8;
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// How to run.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Options {
     /// Limits of TCP connections.
     pub limits: Limits,
@@ -49,6 +51,8 @@ pub struct Options {
     pub farewell: Duration,
     /// What everything that must not be guessed is made from.
     pub seed: [u8; 32],
+    /// Reads the config again when it is asked to; none where there is no file.
+    pub loader: Option<Loader>,
 }
 
 impl Options {
@@ -63,6 +67,7 @@ impl Options {
                 .map_or(1, |cores| cores.get().min(MAX_WORKERS)),
             farewell: Duration::from_secs(4),
             seed: host::random()?,
+            loader: None,
         })
     }
 }
@@ -151,7 +156,8 @@ pub async fn start(config: Arc<Config>, options: Options) -> Result<Running, Sta
     // Before they are read: no change is missed.
     let changes = Changes::watch();
     let found = host::addresses().map_err(StartError::Addresses)?;
-    let metrics = Metrics::new(Arc::clone(&config))?;
+    let current = Current::new(Arc::clone(&config));
+    let metrics = Metrics::new(current.clone())?;
     let (flows, paths) = Flows::open(&config, options.workers, inbox.clone())?;
     // From here on there are tasks: what is refused now is a mistake of ours.
     let signalling =
@@ -159,7 +165,7 @@ pub async fn start(config: Arc<Config>, options: Options) -> Result<Running, Sta
     let admin_listener = TcpListener::from_std(admin_listener).map_err(StartError::Runtime)?;
     let admin = admin_listener.local_addr().unwrap_or(config.sbc.admin);
 
-    let (control, asked) = Control::new();
+    let (control, asked) = Control::new(options.loader);
     let locals = signalling.locals().to_vec();
     let mut shell = Shell {
         engine: Engine::new(Arc::clone(&config), options.seed, Instant::now()),
@@ -171,7 +177,8 @@ pub async fn start(config: Arc<Config>, options: Options) -> Result<Running, Sta
         counters,
         changes,
         addresses: Addresses::new(&config),
-        journal: Journal::new(Arc::clone(&config)),
+        journal: Journal::new(current.clone()),
+        current: current.clone(),
         control: control.clone(),
         farewell: options.farewell,
         stopping: None,
@@ -183,7 +190,7 @@ pub async fn start(config: Arc<Config>, options: Options) -> Result<Running, Sta
     shell.addressed(&found);
     tokio::spawn(admin::serve(
         admin_listener,
-        config,
+        current,
         control.clone(),
         metrics,
     ));
@@ -208,6 +215,7 @@ struct Shell {
     asked: mpsc::Receiver<Request>,
     counters: Arc<Counters>,
     journal: Journal,
+    current: Current,
     control: Control,
     changes: Changes,
     addresses: Addresses,
@@ -298,6 +306,14 @@ impl Shell {
                 let lifted = self.engine.unban(prefix);
                 self.turn(now);
                 let _ = answer.send(lifted);
+            }
+            Request::Reload { config, answer } => {
+                let done = self.engine.reload(now, *config);
+                if done.is_ok() {
+                    self.current.put(Arc::clone(self.engine.config()));
+                }
+                self.turn(now);
+                let _ = answer.send(done);
             }
             Request::Stop if self.stopping.is_some() => self.stopping = Some(now),
             Request::Stop => {

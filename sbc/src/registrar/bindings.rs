@@ -170,6 +170,11 @@ impl Registrar {
         }
     }
 
+    /// Drops whatever a phone has.
+    pub fn forget(&mut self, phone: PhoneId, reason: &'static str) {
+        self.drop_of(phone, reason, |_| true);
+    }
+
     fn apply(
         &mut self,
         now: Instant,

@@ -100,6 +100,12 @@ impl Gate {
     /// Holds from now on.
     pub fn apply(&mut self, action: &Action) {
         let (network, prefix) = match action {
+            Action::Limits { network, limits } => {
+                if let Some(side) = self.networks.get_mut(network.index()) {
+                    side.rates = rates(limits, UNITS_PER_SECOND);
+                }
+                return;
+            }
             Action::Ban(ban) => (ban.network, ban.prefix),
             Action::Unban {
                 network, prefix, ..
@@ -115,6 +121,7 @@ impl Gate {
             Action::Unban { .. } => side.banned.remove(prefix),
             Action::Known { .. } => side.known.insert(prefix),
             Action::Unknown { .. } => side.known.remove(prefix),
+            Action::Limits { .. } => {}
         }
     }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use ipnet::IpNet;
 
 use super::ban::{self, Ban, BanError, Banned, By, Offence, UnbanError, Warning};
-use crate::config::{Config, NetworkId, TrunkId};
+use crate::config::{Config, Limits, NetworkId, TrunkId};
 
 /// As many as the kernel's table holds.
 const MAX_BANS: usize = sbc_ebpf::shed_abi::MAX_BANS;
@@ -86,6 +86,13 @@ pub enum Action {
         /// Their sources.
         prefix: IpNet,
     },
+    /// What a network takes in from now on.
+    Limits {
+        /// The side of the box.
+        network: NetworkId,
+        /// So much.
+        limits: Limits,
+    },
 }
 
 type Place = (NetworkId, IpNet);
@@ -135,14 +142,32 @@ impl Sources {
             full: 0,
             actions: VecDeque::new(),
         };
-        for (id, trunk) in (0..).map(TrunkId).zip(&config.trunks) {
+        sources.know_trunks(config);
+        sources
+    }
+
+    /// Another config is in force: its trunks are known, and its limits hold. Bans stay.
+    pub fn reload(&mut self, config: &Config) {
+        self.lasting = config.networks.iter().map(|one| one.limits.ban).collect();
+        let before = std::mem::take(&mut self.trunks);
+        self.know_trunks(config);
+        for (_, place) in before {
+            self.forget(place);
+        }
+        for (network, one) in (0..).map(NetworkId).zip(&config.networks) {
+            let limits = one.limits;
+            self.actions.push_back(Action::Limits { network, limits });
+        }
+    }
+
+    fn know_trunks(&mut self, config: &Config) {
+        for (id, trunk) in config.trunks() {
             for &prefix in &trunk.accept_from {
                 let place = (trunk.network, ban::canonical(prefix));
-                sources.trunks.push((id, place));
-                sources.know(place);
+                self.trunks.push((id, place));
+                self.know(place);
             }
         }
-        sources
     }
 
     /// Takes what happened.

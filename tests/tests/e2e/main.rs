@@ -16,6 +16,7 @@ mod media_from;
 mod nat;
 mod privileges;
 mod registered;
+mod reload;
 mod scenarios;
 mod shedding;
 mod silence;

@@ -67,14 +67,14 @@ fn told(lab: &Lab, arguments: &str) -> Result<String> {
 }
 
 /// A SIP socket of the phones' host.
-struct Agent {
+pub(crate) struct Agent {
     socket: UdpSocket,
     local: SocketAddr,
     sent: u32,
 }
 
 impl Agent {
-    fn open(lab: &Lab, address: Ipv4Addr) -> Result<Agent> {
+    pub(crate) fn open(lab: &Lab, address: Ipv4Addr) -> Result<Agent> {
         let socket = lab.phone.enter(|| UdpSocket::bind((address, 5060)))??;
         socket.set_read_timeout(Some(SOON))?;
         Ok(Agent {
@@ -123,7 +123,7 @@ impl Agent {
         )?)
     }
 
-    fn register(&mut self) -> Result<()> {
+    pub(crate) fn register(&mut self) -> Result<()> {
         let challenge = self.ask("REGISTER", "")?;
         let offer = challenge
             .header(Name::WwwAuthenticate)

@@ -6,6 +6,7 @@ mod dscp;
 mod errors;
 mod fuzz;
 mod secrets;
+mod succession;
 
 const LAB: &str = include_str!("../../../../deploy/lab.toml");
 

@@ -18,6 +18,7 @@ mod referred;
 mod refreshes;
 mod relearn;
 mod reliable;
+mod reloads;
 mod sessions;
 mod silence;
 mod torture;

@@ -5,12 +5,12 @@ use axum::extract::DefaultBodyLimit;
 use axum::http::{StatusCode, header};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use serde::Serialize;
 
 use super::guard::guard;
 use super::types::Refusal;
-use super::{Admin, JSON, bans, flows};
+use super::{Admin, JSON, bans, flows, reload};
 use crate::io::control::Unanswered;
 
 /// Bytes of a request's body.
@@ -21,6 +21,7 @@ pub(super) fn router(admin: &Admin) -> Router<Admin> {
     Router::new()
         .route("/flows", get(flows::page))
         .route("/bans", get(bans::page).post(bans::ban).delete(bans::unban))
+        .route("/reload", post(reload::reload))
         .fallback(nothing)
         .method_not_allowed_fallback(no_such_act)
         .layer(DefaultBodyLimit::max(BODY))

@@ -23,7 +23,7 @@ pub(super) async fn page(State(admin): State<Admin>) -> Response {
         Ok(bans) => {
             // Megabytes of text, if there are as many as there may be: not written on the thread that owns the engine.
             let written = tokio::task::spawn_blocking(move || {
-                json(StatusCode::OK, &bans_of(&admin.config, &bans))
+                json(StatusCode::OK, &bans_of(&admin.config.load(), &bans))
             });
             match written.await {
                 Ok(response) => response,
@@ -59,8 +59,10 @@ pub(super) async fn ban(
         Ok(Ok(banned)) => {
             let warnings = banned.warnings.iter();
             let body = Banned {
-                bans: bans_of(&admin.config, &banned.bans).bans,
-                warnings: warnings.map(|one| words(&admin.config, *one)).collect(),
+                bans: bans_of(&admin.config.load(), &banned.bans).bans,
+                warnings: warnings
+                    .map(|one| words(&admin.config.load(), *one))
+                    .collect(),
             };
             json(StatusCode::OK, &body)
         }
@@ -80,7 +82,7 @@ pub(super) async fn unban(
     };
     let request = |answer| Request::Unban { prefix, answer };
     match admin.control.ask(request).await {
-        Ok(Ok(lifted)) => json(StatusCode::OK, &bans_of(&admin.config, &lifted)),
+        Ok(Ok(lifted)) => json(StatusCode::OK, &bans_of(&admin.config.load(), &lifted)),
         Ok(Err(error)) => refused(StatusCode::NOT_FOUND, error.to_string()),
         Err(why) => unanswered(why),
     }

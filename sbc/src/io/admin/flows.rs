@@ -52,7 +52,7 @@ pub(super) async fn page(
             Err(why) => return unanswered(why),
         };
         let last = part.last;
-        flows.extend(rows(&admin.config, part).await);
+        flows.extend(rows(&admin.config.load(), part).await);
         if last.is_none() {
             after = None;
             break;

@@ -7,6 +7,7 @@ mod bans;
 mod flows;
 mod guard;
 mod listener;
+mod reload;
 pub mod types;
 
 use std::sync::Arc;
@@ -23,8 +24,8 @@ use tracing::warn;
 use self::guard::{AT_ONCE, Peer};
 use self::listener::{Limits, Listener};
 use super::control::{Control, Phase};
+use super::current::Current;
 use super::metrics::Metrics;
-use crate::config::Config;
 
 /// Content type of the text exposition format.
 const EXPOSITION: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -32,7 +33,7 @@ const JSON: &str = "application/json";
 
 #[derive(Clone)]
 struct Admin {
-    config: Arc<Config>,
+    config: Current,
     control: Control,
     metrics: Metrics,
     /// For the API.
@@ -42,7 +43,7 @@ struct Admin {
 /// Answers until the other end of `control` is gone.
 pub(super) async fn serve(
     listener: TcpListener,
-    config: Arc<Config>,
+    config: Current,
     control: Control,
     metrics: Metrics,
 ) {
@@ -75,7 +76,7 @@ async fn index() -> &'static str {
         "sbc ",
         env!("CARGO_PKG_VERSION"),
         "\n\n/metrics  what was counted, for Prometheus\n/healthz  200 while the engine answers\n/readyz   200 while new calls are taken\n",
-        "/api      what `sbc flows` and `sbc bans` show, as JSON, for this host only\n"
+        "/api      what `sbc flows` and `sbc bans` show and `sbc reload` does, as JSON, for this host only\n"
     )
 }
 
@@ -114,7 +115,7 @@ async fn readiness(State(admin): State<Admin>) -> Response {
 }
 
 async fn nothing() -> Response {
-    let body = "{\"error\":\"no such page\",\"pages\":[\"/metrics\",\"/healthz\",\"/readyz\",\"/api/flows\",\"/api/bans\"]}\n";
+    let body = "{\"error\":\"no such page\",\"pages\":[\"/metrics\",\"/healthz\",\"/readyz\",\"/api/flows\",\"/api/bans\",\"/api/reload\"]}\n";
     (StatusCode::NOT_FOUND, [(header::CONTENT_TYPE, JSON)], body).into_response()
 }
 

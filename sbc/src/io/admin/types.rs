@@ -12,6 +12,13 @@ pub struct Refusal {
     pub error: String,
 }
 
+/// The answer to `POST /api/reload`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reloaded {
+    /// What is other than before, in words.
+    pub changes: String,
+}
+
 /// `GET /api/flows?call=ID&after=PAIR`: some flow pairs.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FlowPage {

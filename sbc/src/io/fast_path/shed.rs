@@ -12,7 +12,7 @@ use sbc_ebpf::shed_abi::{Rate, SipKey, SourcePrefix, TCP, TICK_BITS, UDP, Who, r
 use tracing::warn;
 
 use super::program::{ProgramFailure, take, ticks_per_second};
-use crate::config::{Network, NetworkId};
+use crate::config::{Limits, Network, NetworkId};
 use crate::shed::{Action, rates};
 use crate::sip::Transport;
 
@@ -48,13 +48,7 @@ impl ShedMaps {
     /// # Errors
     /// More than [`sbc_ebpf::shed_abi::MAX_SIP`] sockets.
     pub fn guard(&mut self, id: NetworkId, network: &Network) -> Result<(), ProgramFailure> {
-        let rates = rates(&network.limits, ticks_per_second() << TICK_BITS);
-        for (who, rate) in [Who::Stranger, Who::Strangers, Who::Known]
-            .into_iter()
-            .zip(rates)
-        {
-            self.rates.set(rate_row(id.0, who), rate, 0)?;
-        }
+        self.limit(id, &network.limits)?;
         let addresses = network.addresses.iter();
         let wanted = addresses.flat_map(|&address| {
             let place = move |port| SocketAddr::new(address, port);
@@ -72,6 +66,15 @@ impl ShedMaps {
         self.bound.insert(id, wanted.clone());
         for (local, transport) in wanted {
             self.put_sip(local, transport, id)?;
+        }
+        Ok(())
+    }
+
+    fn limit(&mut self, id: NetworkId, limits: &Limits) -> Result<(), MapError> {
+        let rates = rates(limits, ticks_per_second() << TICK_BITS);
+        let who = [Who::Stranger, Who::Strangers, Who::Known];
+        for (who, rate) in who.into_iter().zip(rates) {
+            self.rates.set(rate_row(id.0, who), rate, 0)?;
         }
         Ok(())
     }
@@ -105,11 +108,16 @@ impl ShedMaps {
             } => remove(&mut self.bans, network, prefix),
             Action::Known { network, prefix } => put(&mut self.known, network, prefix),
             Action::Unknown { network, prefix } => remove(&mut self.known, network, prefix),
+            // Of a network that the kernel does not guard nobody reads them.
+            Action::Limits { network, limits } if network.index() < MAX_NETWORKS => {
+                self.limit(network, &limits)
+            }
+            Action::Limits { .. } => Ok(()),
         };
         if let Err(error) = done
             && !std::mem::replace(&mut self.has_failed, true)
         {
-            warn!(%error, "fast path: the kernel does not take a ban or a known source; user space sheds");
+            warn!(%error, "fast path: the kernel does not take a ban, a known source or a limit; user space sheds");
         }
     }
 }

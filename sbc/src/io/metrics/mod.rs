@@ -16,6 +16,7 @@ use prometheus::{Registry, TextEncoder};
 
 pub(super) use self::calls::label as party_label;
 use self::family::Family;
+use super::current::Current;
 use super::signalling::Counters;
 use crate::config::{Config, NetworkId};
 use crate::engine::Stats;
@@ -44,17 +45,17 @@ pub struct Metrics {
 /// The collector: the config gives the labels, the last reading the values.
 #[derive(Clone, Debug)]
 struct Page {
-    config: Arc<Config>,
+    config: Current,
     reading: Arc<Mutex<Reading>>,
 }
 
 impl Metrics {
-    /// For the labels of this config.
+    /// For the labels of the config that is in force when it is read.
     ///
     /// # Errors
     /// Two metrics of one name: a mistake in this module, which its tests find.
-    pub fn new(config: Arc<Config>) -> Result<Self, prometheus::Error> {
-        let sockets = Arc::new(Counters::new(config.networks.len()));
+    pub fn new(config: Current) -> Result<Self, prometheus::Error> {
+        let sockets = Arc::new(Counters::new(config.load().networks.len()));
         let reading = Reading {
             engine: Stats::default(),
             kernel: MediaStats::default(),
@@ -87,9 +88,10 @@ impl Metrics {
 impl Page {
     fn families(&self) -> Vec<Family> {
         let reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut families = media::families(&self.config, &reading);
-        families.extend(calls::families(&self.config, &reading.engine));
-        families.extend(sip::families(&self.config, &reading));
+        let config = self.config.load();
+        let mut families = media::families(&config, &reading);
+        families.extend(calls::families(&config, &reading.engine));
+        families.extend(sip::families(&config, &reading));
         families.extend(process::families());
         families
     }

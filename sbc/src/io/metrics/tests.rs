@@ -33,7 +33,10 @@ fn page(change: impl FnOnce(&mut Reading)) -> String {
         sockets: Arc::new(Counters::new(2)),
     };
     change(&mut reading);
-    Metrics::new(config).unwrap().render(reading).unwrap()
+    Metrics::new(Current::new(config))
+        .unwrap()
+        .render(reading)
+        .unwrap()
 }
 
 /// Series by name and labels.

@@ -215,7 +215,9 @@ impl Connections {
                 });
                 return Vec::new();
             }
-            Action::Unban { .. } | Action::Unknown { .. } => return Vec::new(),
+            Action::Unban { .. } | Action::Unknown { .. } | Action::Limits { .. } => {
+                return Vec::new();
+            }
         };
         let is_banned = |hop: &Hop| {
             hop.network == ban.network && ban.prefix.contains(&hop.remote.ip().to_canonical())
