@@ -24,3 +24,4 @@ pub mod sdp;
 pub mod shed;
 pub mod sip;
 pub mod transaction;
+pub mod trunks;

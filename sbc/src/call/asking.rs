@@ -13,6 +13,7 @@ use super::hiding::Hidden;
 use super::io::{Action, Purpose};
 use super::legs::{Attempt, Branch};
 use super::machine::{Call, LEG_A, State};
+use super::reachable::reachable;
 use super::relay::cancel_of;
 use super::session::Session;
 use super::side::{Side, Why, contact, via};
@@ -103,7 +104,9 @@ impl Call {
 
     /// Asks this one, whoever rings already; `false` if it cannot be asked.
     pub(super) fn ask_one(&mut self, now: Instant, cx: &mut Context<'_>, next: &Next) -> bool {
-        let targets = match targets(cx.registrar, cx.config, next, &self.number) {
+        let found = targets(cx.registrar, cx.config, next, &self.number);
+        let found = found.and_then(|all| reachable(now, cx, self.is_emergency, all));
+        let targets = match found {
             Ok(targets) => targets,
             Err(why) => {
                 self.note(why);

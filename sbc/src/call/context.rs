@@ -10,6 +10,7 @@ use crate::media::{End, Fallback, NetworkPath, Ports};
 use crate::registrar::Registrar;
 use crate::sip::Transport;
 use crate::transaction::Hop;
+use crate::trunks::Trunks;
 
 /// `Server` and `User-Agent` of all that we send.
 pub const AGENT: &str = concat!("sbc/", env!("CARGO_PKG_VERSION"));
@@ -37,6 +38,8 @@ pub struct Context<'a> {
     pub host: &'a Host,
     /// What trunks have asked for.
     pub remembered: &'a mut Remembered,
+    /// Who is there, and how busy trunks are.
+    pub trunks: &'a mut Trunks,
 }
 
 /// What the shells found out about this machine.

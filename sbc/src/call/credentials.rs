@@ -11,7 +11,8 @@ use super::io::{Action, Purpose};
 use super::legs::Attempt;
 use super::machine::{Call, State};
 use super::side::{Side, via};
-use crate::config::TrunkId;
+use crate::config::{Credentials, TrunkId};
+use crate::dialog::Tokens;
 use crate::engine::Outcome;
 use crate::media::LegId;
 use crate::sip::digest::{Asked, DigestError};
@@ -24,8 +25,8 @@ const MAX_REALMS: usize = 3;
 const MAX_STALE: u8 = 3;
 
 /// What one side has asked so far.
-#[derive(Clone, Default)]
-pub(super) struct Challenges {
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Challenges {
     known: SmallVec<[Challenge; 1]>,
 }
 
@@ -36,7 +37,7 @@ pub struct Remembered {
     trunks: BTreeMap<TrunkId, Challenges>,
 }
 
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 struct Challenge {
     /// The field's value.
     value: String,
@@ -52,7 +53,7 @@ struct Challenge {
 
 /// Why a challenge is not answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Unanswered {
+pub(crate) enum Unanswered {
     /// The answer to the one before was wrong.
     #[error("it refuses its username or password; check both")]
     Wrong,
@@ -70,7 +71,7 @@ pub(super) enum Unanswered {
 impl Challenges {
     /// Takes what a 401 or 407 asks: to be answered with the next request. Of several for the same the first that is spoken here
     /// counts (RFC 8760 2.3).
-    pub(super) fn take(&mut self, answer: &Message) -> Result<(), Unanswered> {
+    pub(crate) fn take(&mut self, answer: &Message) -> Result<(), Unanswered> {
         let by_proxy = answer.code() == Some(407);
         let name = match by_proxy {
             true => Name::ProxyAuthenticate,
@@ -143,10 +144,48 @@ impl Challenges {
     }
 
     /// A request with what was asked has been taken.
-    pub(super) fn passed(&mut self) {
+    pub(crate) fn passed(&mut self) {
         for known in self.known.iter_mut().filter(|known| known.count > 0) {
             known.is_proven = true;
         }
+    }
+
+    /// Adds to a request what has been asked for so far. Nobody else counts the uses of these nonces.
+    pub(crate) fn authorize(
+        &mut self,
+        own: &Credentials,
+        tokens: &mut Tokens,
+        request: [&str; 2],
+        writer: Writer,
+    ) -> Writer {
+        self.authorize_counted(own, tokens, request, writer, |_| None)
+    }
+
+    /// The same; `count` says how often a nonce has been used, this time included, where others use it too.
+    fn authorize_counted(
+        &mut self,
+        own: &Credentials,
+        tokens: &mut Tokens,
+        request: [&str; 2],
+        mut writer: Writer,
+        mut count: impl FnMut(&Challenge) -> Option<u32>,
+    ) -> Writer {
+        for challenge in &mut self.known {
+            let Ok(asked) = Asked::parse(&challenge.value) else {
+                continue;
+            };
+            // Each use of a nonce has a number of its own, whichever call it is for (RFC 7616 3.4).
+            let shared = count(challenge);
+            challenge.count = shared.unwrap_or_else(|| challenge.count.saturating_add(1));
+            let name = match challenge.by_proxy {
+                true => Name::ProxyAuthorization,
+                false => Name::Authorization,
+            };
+            let user = [own.username.as_str(), own.password.reveal()];
+            let value = asked.answer(user, request, &tokens.tag(), challenge.count);
+            writer = writer.header(name, value);
+        }
+        writer
     }
 }
 
@@ -221,7 +260,7 @@ impl Side {
         cx: &mut Context<'_>,
         method: &str,
         uri: &str,
-        mut writer: Writer,
+        writer: Writer,
     ) -> Writer {
         let config = cx.config;
         let Some(own) = self
@@ -230,23 +269,10 @@ impl Side {
         else {
             return writer;
         };
-        for challenge in &mut self.challenges.known {
-            let Ok(asked) = Asked::parse(&challenge.value) else {
-                continue;
-            };
-            // Each use of a nonce has a number of its own, whichever call it is for (RFC 7616 3.4).
-            let shared = cx.remembered.count(self.trunk, challenge);
-            challenge.count = shared.unwrap_or_else(|| challenge.count.saturating_add(1));
-            let name = match challenge.by_proxy {
-                true => Name::ProxyAuthorization,
-                false => Name::Authorization,
-            };
-            let user = [own.username.as_str(), own.password.reveal()];
-            let cnonce = cx.tokens.tag();
-            let value = asked.answer(user, [method, uri], &cnonce, challenge.count);
-            writer = writer.header(name, value);
-        }
-        writer
+        let (trunk, remembered) = (self.trunk, &mut *cx.remembered);
+        let count = |challenge: &Challenge| remembered.count(trunk, challenge);
+        self.challenges
+            .authorize_counted(own, cx.tokens, [method, uri], writer, count)
     }
 }
 

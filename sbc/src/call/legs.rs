@@ -133,6 +133,10 @@ impl Branch {
         )
     }
 
+    pub(super) fn is_up(&self) -> bool {
+        self.attempt == Attempt::Up
+    }
+
     pub(super) fn is_settled(&self) -> bool {
         matches!(self.attempt, Attempt::Up | Attempt::Done)
     }

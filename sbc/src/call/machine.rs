@@ -38,6 +38,8 @@ pub const LEG_A: LegId = LegId(0);
 pub struct Call {
     pub(super) id: CallId,
     pub(super) number: String,
+    /// No limit and no failed probe stops it.
+    pub(super) is_emergency: bool,
     pub(super) a: Incoming,
     pub(super) branches: Vec<Branch>,
     pub(super) media: CallMedia,
@@ -156,6 +158,7 @@ impl Call {
         let mut call = Call {
             id,
             number: number.clone(),
+            is_emergency: cx.config.route(decision.route).emergency,
             a: Incoming {
                 side,
                 phone,

@@ -1,5 +1,5 @@
 //! The B2BUA: a call is one A leg and many B legs, each a SIP user agent of its own (RFC 3261 6): nothing of one side's
-//! addresses shows on the other. `machine` has the call and its verbs, `legs` its legs, `parties` who is in it; `asking` opens B legs, `answering` takes what they
+//! addresses shows on the other. `machine` has the call and its verbs, `legs` its legs, `parties` who is in it; `asking` opens B legs, `reachable` says whose, `answering` takes what they
 //! say, `early` what they say before anybody takes the call, `reliable` provisional answers that want A's PRACK, `prack` ours, `update` offers before anybody takes the call,
 //! `credentials` what a trunk is told that asks for a password, `redirect` where a 3xx may lead, `midcall` what comes inside dialogs,
 //! `relay` what of it changes media, `late` what comes in an ACK or an answer, `session` and `refresh` the session timers;
@@ -7,8 +7,8 @@
 //! `referral` tells who asked for it, `referring` passes a REFER on; `way` which dialog something goes on in, `effects` what a refusal is the end of; `ending` the ends, `silence` that of media; `hiding` decides what of a header tells too much, `filter` which pass by the config, `content` what else of a
 //! message that is passed on, `dialog_info` what of it names dialogs; `in_use` tells which trunks and phones it needs.
 //!
-//! L1: imports L0, and of L1 [`crate::dialog`], [`crate::media`], [`crate::registrar`], [`crate::routing`], and the plain
-//! data of [`crate::transaction`] and [`crate::engine`].
+//! L1: imports L0, and of L1 [`crate::dialog`], [`crate::media`], [`crate::registrar`], [`crate::routing`], [`crate::trunks`], and the
+//! plain data of [`crate::transaction`] and [`crate::engine`].
 
 mod answering;
 mod asking;
@@ -34,6 +34,7 @@ mod parties;
 mod passing;
 mod pickup;
 mod prack;
+mod reachable;
 mod redirect;
 mod referral;
 mod referring;
@@ -55,11 +56,12 @@ pub(crate) use asking::{Next, shown, targets};
 pub use content::{describes_media, pass_content};
 pub use context::{AGENT, ALLOW, Context, Host, SUPPORTED, local_address};
 pub use credentials::Remembered;
-pub(crate) use credentials::copy_credentials;
+pub(crate) use credentials::{Challenges, copy_credentials};
 pub use filter::Filter;
 pub use io::{Action, Input, Purpose};
 pub use machine::{Call, Invitation, LEG_A};
 pub(crate) use passing::pass_answer;
+pub(crate) use reachable::is_there;
 pub use referring::Named;
 pub use replaces::{Replaces, unescaped};
 pub use replacing::{Guest, Lent};

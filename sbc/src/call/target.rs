@@ -13,6 +13,7 @@ use super::filter::allowed;
 use super::io::{Action, Purpose};
 use super::legs::{Attempt, Branch};
 use super::machine::{Call, LEG_A};
+use super::reachable::reachable;
 use super::rejoin::without_direction;
 use super::session::Session;
 use super::side::{Side, Why, contact, via};
@@ -93,7 +94,8 @@ impl Call {
             blind.deadline = now + RING;
             let number = blind.number.clone();
             let mut asked = false;
-            match targets(cx.registrar, config, &Next::of(destination), &number) {
+            let found = targets(cx.registrar, config, &Next::of(destination), &number);
+            match found.and_then(|all| reachable(now, cx, self.is_emergency, all)) {
                 Ok(targets) => {
                     for target in targets {
                         match self.ask_target(now, cx, target) {

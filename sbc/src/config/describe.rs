@@ -11,6 +11,7 @@ use super::model::{
 use super::passing;
 use super::silence::MediaTimeout;
 use super::table::{Cell, Table, wrapped};
+use super::upkeep;
 
 /// How many names a sentence lists.
 const SOME: usize = 6;
@@ -76,6 +77,11 @@ pub fn describe(config: &Config) -> String {
     }
     if !(config.trunks.is_empty() && config.phones.is_empty()) {
         part(&mut out, &silence(config).render());
+    }
+    let upkeep = upkeep::told(config);
+    if !upkeep.is_empty() {
+        let lines: String = upkeep.iter().map(|line| wrapped(line, 2)).collect();
+        part(&mut out, &lines);
     }
     let passing = passing::told(config);
     if !passing.is_empty() {

@@ -27,6 +27,7 @@ mod succession;
 mod table;
 #[cfg(test)]
 mod tests;
+mod upkeep;
 mod values;
 
 pub use bind::{BindError, BindErrors, HostInterface, usable};
@@ -41,3 +42,4 @@ pub use ports::{EphemeralOverlap, check_ephemeral, port_ranges};
 pub use secrets::{NoSecret, NoSecrets, Secrets};
 pub use silence::MediaTimeout;
 pub use succession::{Changes, InUse, NeedsRestart};
+pub use upkeep::TrunkLimits;

@@ -9,6 +9,7 @@ use ipnet::IpNet;
 
 use super::passing::Passing;
 use super::silence::MediaTimeout;
+use super::upkeep::TrunkLimits;
 use crate::sip::Transport;
 
 macro_rules! id {
@@ -211,10 +212,16 @@ pub struct Trunk {
     pub max_duration: Option<Duration>,
     /// What the file says here; [`Config::passes`] is what holds.
     pub passing: Passing,
-    /// What its challenges are answered with.
+    /// What its challenges are answered with; there where `register` is.
     pub credentials: Option<Credentials>,
     /// The file does not have it any more ([`Config::succeed`]): it is here for calls that are up.
     pub is_gone: bool,
+    /// How long a registration of ours with it is to last, a minute to a day; without it we do not register.
+    pub register: Option<Duration>,
+    /// How often it is asked whether it is there, 5 s to an hour; without it never.
+    pub probe: Option<Duration>,
+    /// How busy it may be.
+    pub limits: TrunkLimits,
 }
 
 /// `username` and `password` of a trunk: for digest.
@@ -256,6 +263,8 @@ pub struct Phone {
     pub passing: Passing,
     /// The file does not have it any more ([`Config::succeed`]): it is here for calls that are up.
     pub is_gone: bool,
+    /// How often each of its contacts is asked whether it is there, 5 s to an hour; without it never.
+    pub probe: Option<Duration>,
 }
 
 /// `[group.NAME]`: phones that ring together, or trunks that share a load.

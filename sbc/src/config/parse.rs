@@ -18,6 +18,7 @@ use super::reader::{Named, Section, Value, listed, named};
 use super::routes::{self, Names};
 use super::secrets::Secrets;
 use super::silence;
+use super::upkeep;
 use super::values;
 use crate::sip::Transport;
 
@@ -46,7 +47,7 @@ const NETWORK: [&str; 11] = [
     "limits",
     "dscp",
 ];
-const TRUNK: [&str; 12] = [
+const TRUNK: [&str; 17] = [
     "network",
     "server",
     "accept_from",
@@ -59,8 +60,13 @@ const TRUNK: [&str; 12] = [
     "headers",
     "username",
     "password",
+    "register",
+    "expires",
+    "probe",
+    "max_calls",
+    "max_calls_per_second",
 ];
-const PHONE: [&str; 7] = [
+const PHONE: [&str; 8] = [
     "password",
     "name",
     "codecs",
@@ -68,6 +74,7 @@ const PHONE: [&str; 7] = [
     "transfers",
     "methods",
     "headers",
+    "probe",
 ];
 const ROUTE: [&str; 4] = ["name", "from", "number", "to"];
 
@@ -340,7 +347,11 @@ fn read_trunk(
         .text("max_duration", report)
         .and_then(|text| values::one(&text, report, values::length));
     let passing = passing::read(section, report);
-    let credentials = read_credentials(section, secrets, report);
+    let register = upkeep::register(section, report);
+    let needs_account = matches!(register, Some(Some(_)));
+    let credentials = read_credentials(section, needs_account, secrets, report);
+    let probe = upkeep::probe(section, report);
+    let limits = upkeep::limits(section, report);
     let server = server?;
     Some(Trunk {
         name: name.to_owned(),
@@ -354,16 +365,21 @@ fn read_trunk(
         passing: passing?,
         credentials: credentials?,
         is_gone: false,
+        register: register?,
+        probe: probe?,
+        limits: limits?,
     })
 }
 
-/// Both or neither; `None` when something is wrong with them.
+/// Both or, unless they are needed, neither; `None` when something is wrong with them.
 fn read_credentials(
     section: &Section<'_, '_>,
+    needed: bool,
     secrets: &dyn Secrets,
     report: &mut Report,
 ) -> Option<Option<Credentials>> {
-    if section.optional("username").is_none() && section.optional("password").is_none() {
+    let is_there = |key| section.optional(key).is_some();
+    if !needed && !is_there("username") && !is_there("password") {
         return Some(None);
     }
     let username = section
@@ -394,6 +410,7 @@ fn read_phone(
     let codecs = read_codecs(section, report);
     let media_timeout = silence::read(section, report);
     let passing = passing::read(section, report);
+    let probe = upkeep::probe(section, report);
     Some(Phone {
         name: name.to_owned(),
         password: password?,
@@ -402,6 +419,7 @@ fn read_phone(
         media_timeout: media_timeout?,
         passing: passing?,
         is_gone: false,
+        probe: probe?,
     })
 }
 

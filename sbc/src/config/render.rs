@@ -12,13 +12,14 @@ const MASK: &str = "***";
 const WIDTH: usize = 100;
 
 /// Keys whose values may be shown. Any other key's value may be a password, perhaps under a misspelt key.
-const PUBLIC_KEYS: [&str; 27] = [
+const PUBLIC_KEYS: [&str; 32] = [
     "accept_from",
     "address",
     "admin",
     "ban",
     "codecs",
     "env",
+    "expires",
     "fast_path",
     "file",
     "from",
@@ -26,6 +27,8 @@ const PUBLIC_KEYS: [&str; 27] = [
     "interface",
     "media_from",
     "limits",
+    "max_calls",
+    "max_calls_per_second",
     "max_duration",
     "media_ports",
     "media_timeout",
@@ -33,6 +36,8 @@ const PUBLIC_KEYS: [&str; 27] = [
     "name",
     "network",
     "number",
+    "probe",
+    "register",
     "requests_per_second",
     "server",
     "sip",

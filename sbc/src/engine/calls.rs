@@ -8,6 +8,7 @@ use super::{Ack, Action, CallId, Engine, Event, Flow, FlowFailure, Slot, Subject
 use crate::call::{self, Call, Context, Invitation};
 use crate::media::{FlowCommand, FlowReport, PairId, Path};
 use crate::sip::{Message, TextKey};
+use crate::trunks::Held;
 
 impl Engine {
     /// Opens a call.
@@ -22,6 +23,7 @@ impl Engine {
             call,
             request,
             deadline: None,
+            held: Held::default(),
         };
         self.calls.insert(id, Box::new(slot));
         self.with_call(now, id, |_, _| ());
@@ -48,6 +50,7 @@ impl Engine {
             self.perform(now, &mut slot.call, action);
         }
         self.wishes = slot.call.return_queue();
+        self.trunks.settle(&mut slot.held, slot.call.trunk_legs());
         if let Some(old) = slot.deadline.take() {
             self.timers.remove(&(old, id));
         }
@@ -78,6 +81,7 @@ impl Engine {
             registrar: &self.registrar,
             host: &self.host,
             remembered: &mut self.remembered,
+            trunks: &mut self.trunks,
         }
     }
 

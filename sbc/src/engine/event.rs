@@ -7,9 +7,10 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::{Outcome, Party};
-use crate::config::{Changes, NetworkId, PhoneId};
+use crate::config::{Changes, NetworkId, PhoneId, TrunkId};
 use crate::media::{Fallback, FlowReport, LegMedia, PairId};
 use crate::shed::Ban;
+use crate::trunks::Probed;
 
 /// A call, for as long as the engine lives; never used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -68,6 +69,36 @@ pub enum Event {
         source: SocketAddr,
         /// Why: `removed`, `expired`, `replaced`, `connection-closed`, `no account any more`, `password changed`.
         reason: &'static str,
+    },
+    /// We are registered with a trunk. Not repeated when that is refreshed.
+    TrunkRegistered {
+        /// The trunk.
+        trunk: TrunkId,
+        /// Where.
+        server: SocketAddr,
+        /// For how long.
+        expires: Duration,
+    },
+    /// We are not, or it could not be refreshed. Not repeated for the same reason.
+    TrunkUnregistered {
+        /// The trunk.
+        trunk: TrunkId,
+        /// Why, in a few words.
+        reason: String,
+        /// When it is tried again.
+        retry: Option<Duration>,
+    },
+    /// Who is asked for it does not say that he is there.
+    Silent {
+        /// A trunk, or a contact of a phone.
+        who: Probed,
+        /// Why, in a few words.
+        reason: String,
+    },
+    /// He says so again.
+    Answers {
+        /// A trunk, or a contact of a phone.
+        who: Probed,
     },
     /// A request from someone who is neither a trunk nor a phone went nowhere.
     Refused {

@@ -26,6 +26,7 @@ mod subscriptions;
 #[cfg(test)]
 mod tests;
 mod transfers;
+mod trunks;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -41,6 +42,7 @@ pub use action::Action;
 pub use event::{CallId, Event, Silent};
 pub use input::{FlowFailure, Input};
 pub use stats::{Histogram, JitterHistogram, MessageLabels, Outcome, Party, Stats};
+pub use trunks::ContactView;
 pub use view::{FlowOwner, FlowView};
 
 use crate::call::{self, Call, Host, Purpose, Remembered};
@@ -51,6 +53,7 @@ use crate::registrar::{Nonces, Registrar};
 use crate::shed::{self, Sources};
 use crate::sip::TextKey;
 use crate::transaction::{self, ClientId, Hop, Layer, ServerId};
+use crate::trunks::{self as upkeep, Held, Trunks};
 
 use counters::Counters;
 use handover::Handover;
@@ -100,6 +103,7 @@ pub struct Engine {
     ports: Ports,
     host: Host,
     remembered: Remembered,
+    trunks: Trunks,
     calls: BTreeMap<CallId, Box<Slot>>,
     next_call: u64,
     timers: BTreeSet<(Instant, CallId)>,
@@ -134,6 +138,8 @@ struct Slot {
     /// Its entry in [`Engine::requests`].
     request: TextKey,
     deadline: Option<Instant>,
+    /// What of its trunks' limits it takes up.
+    held: Held,
 }
 
 struct Ack {
@@ -174,6 +180,7 @@ impl Engine {
             registrar: Registrar::new(limits.bindings),
             sources: Sources::new(&config),
             ports: Ports::new(&config, seed()),
+            trunks: Trunks::new(&config, seed(), now),
             config,
             host: Host::default(),
             remembered: Remembered::default(),
@@ -204,7 +211,10 @@ impl Engine {
         match input {
             Input::Message { hop, bytes } => self.on_message(now, hop, bytes),
             Input::StreamBroken { hop, reason } => self.malformed(&hop, reason),
-            Input::ConnectionClosed(connection) => self.registrar.connection_closed(connection),
+            Input::ConnectionClosed(connection) => {
+                self.registrar.connection_closed(connection);
+                self.tell_trunks(now, upkeep::Input::ConnectionClosed(connection));
+            }
             Input::SendFailed { hop, bytes } => {
                 self.layer
                     .handle_input(now, transaction::Input::SendFailed { hop, bytes });
@@ -214,6 +224,7 @@ impl Engine {
             }
             Input::NetworkAddresses { network, addresses } => {
                 self.readdress(network, addresses);
+                self.tell_trunks(now, upkeep::Input::Readdressed(network));
             }
             Input::HostAddresses(addresses) => {
                 self.host.addresses = addresses.iter().copied().collect();
@@ -253,6 +264,7 @@ impl Engine {
                 for id in all {
                     self.tell_call(now, id, call::Input::Stop);
                 }
+                self.tell_trunks(now, upkeep::Input::Stop);
             }
         }
         self.pump(now, None);
@@ -286,6 +298,7 @@ impl Engine {
             self.reports.poll_timeout(),
             self.outside.poll_timeout(),
             self.introductions.poll_timeout(),
+            self.trunks.poll_timeout(),
         ]
         .into_iter()
         .flatten()
@@ -312,6 +325,7 @@ impl Engine {
         self.sources.handle_timeout(now);
         self.expire_subscriptions(now);
         self.introductions.handle_timeout(now);
+        self.time_trunks(now);
         self.layer.handle_timeout(now);
         self.pump(now, None);
         // Each once: what is due again at once is due in the next turn.
@@ -333,6 +347,9 @@ impl Engine {
         let mut stats = Stats {
             registrations: self.registrar.count(),
             bans: self.sources.count(),
+            trunk_up: self.trunks.up(now, &self.config),
+            trunk_registered: self.trunks.registered(now),
+            trunk_refused: self.trunks.refused().clone(),
             transactions: self.layer.len() as u64,
             dialogs: (self.dialogs.len() + self.outside.dialogs()) as u64,
             ..Stats::default()
@@ -355,6 +372,9 @@ impl Engine {
         if self.registrar.full() > 0 {
             stats.full.insert("bindings", self.registrar.full());
         }
+        if self.trunks.full() > 0 {
+            stats.full.insert("probes", self.trunks.full());
+        }
         if self.sources.full() > 0 {
             stats.full.insert("bans", self.sources.full());
         }
@@ -367,14 +387,15 @@ impl Engine {
         !self.has_calls() && self.layer.is_empty()
     }
 
-    /// A call or a flow is alive, or a flow has yet to say what it did. Without any, those transactions that are still there only wait for repeats of what has
+    /// A call or a flow is alive, or a flow has yet to say what it did, or a registration of ours is being taken back. Without any, those transactions that are still there only wait for repeats of what has
     /// been said: a stopped engine need not wait for them.
     #[must_use]
     pub fn has_calls(&self) -> bool {
         !(self.calls.is_empty()
             && self.flows.is_empty()
             && self.reports.is_empty()
-            && self.handover.is_empty())
+            && self.handover.is_empty()
+            && !self.trunks.is_leaving())
     }
 
     /// The config in force.

@@ -9,8 +9,8 @@ use super::subscriptions::{End, Pending, Subscription};
 use super::transfers::peer;
 use super::{Engine, Hop};
 use crate::call::{
-    AGENT, Filter, Next, contact, describes_media, next_hop, pass_answer, pass_content, shown,
-    targets, unescaped, via,
+    AGENT, Filter, Next, contact, describes_media, is_there, next_hop, pass_answer, pass_content,
+    shown, targets, unescaped, via,
 };
 use crate::config::Peer;
 use crate::dialog::{Dialog, DialogError};
@@ -90,7 +90,8 @@ impl Engine {
                 &number,
             )
             .ok()?;
-            found.into_iter().next()
+            let mut found = found.into_iter();
+            found.find(|target| is_there(&self.trunks, target))
         });
         let target = found.ok_or(480_u16)?;
         let phone = origin.phone();

@@ -97,7 +97,7 @@ impl Engine {
         if matches!(method, Method::Ack | Method::Cancel) || is_told {
             return Some(Origin::Anyone);
         }
-        let trunk = trunk_of(&self.config, hop.network, hop.remote.ip());
+        let trunk = self.trunk_at(hop, request);
         if let Some(trunk) = trunk.filter(|_| method != Method::Register) {
             return Some(Origin::Caller(Caller::Trunk(trunk)));
         }
@@ -174,6 +174,15 @@ impl Engine {
 
     /// Acts on what the transaction layer has to say. `origin` is that of the message just handed in.
     pub(super) fn pump(&mut self, now: Instant, origin: Option<Origin>) {
+        loop {
+            self.pump_layer(now, origin);
+            if !self.serve_trunks(now) {
+                break;
+            }
+        }
+    }
+
+    fn pump_layer(&mut self, now: Instant, origin: Option<Origin>) {
         while let Some(action) = self.layer.poll_action() {
             match action {
                 transaction::Action::Send { hop, bytes } => self.send(hop, bytes),
@@ -201,13 +210,15 @@ impl Engine {
                         self.tell_call(now, call, call::Input::Ack { hop, message });
                     }
                 }
-                transaction::Action::Response { id, message, .. } => {
-                    self.on_response(now, id, message);
+                transaction::Action::Response { id, hop, message } => {
+                    if !self.on_trunk_answer(now, id, hop, &message) {
+                        self.on_response(now, id, message);
+                    }
                 }
                 transaction::Action::Failed { id, failure } => {
                     if let Some((call, purpose)) = self.clients.remove(&id) {
                         self.tell_call(now, call, call::Input::Failed { purpose, failure });
-                    } else {
+                    } else if !self.on_trunk_failed(now, id, failure) {
                         self.on_outside_failed(now, id);
                     }
                 }
@@ -224,6 +235,7 @@ impl Engine {
         }
         while let Some(event) = self.registrar.poll_action() {
             self.note_registration(now, &event);
+            self.note_contact(now, &event);
             self.tell(event);
         }
     }

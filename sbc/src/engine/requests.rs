@@ -9,6 +9,7 @@ use crate::call::{self, ALLOW, Invitation, MIN_SE, SUPPORTED, unescaped};
 use crate::routing::{Caller, NoRoute, route};
 use crate::sip::{Message, Method, Name, TextKey, Uri, Via, Writer, reason_phrase, response_to};
 use crate::transaction::{Hop, ServerId};
+use crate::trunks::Trunks;
 
 /// Dialogs that a call may need: the caller's, and one or two of those who are called.
 const DIALOGS_A_CALL: usize = 3;
@@ -18,6 +19,8 @@ struct Refusal {
     code: u16,
     reason: String,
     outcome: Outcome,
+    /// Of a 503, in seconds.
+    retry: u8,
 }
 
 impl Refusal {
@@ -26,6 +29,7 @@ impl Refusal {
             code,
             reason: reason.into(),
             outcome: Outcome::Rejected,
+            retry: 10,
         }
     }
 
@@ -120,6 +124,7 @@ impl Engine {
         }
         let tag = self.tokens.tag();
         let bytes = self.registrar.register(now, phone, hop, message, &tag);
+        self.note_phone_heard(now, phone, &hop);
         if let Ok(answer) = Message::parse(bytes, &Default::default()) {
             self.layer.respond(now, id, answer);
         }
@@ -141,8 +146,13 @@ impl Engine {
             .filter(|uri| {
                 uri.scheme().eq_ignore_ascii_case("sip") || uri.scheme().eq_ignore_ascii_case("tel")
             })
-            .map(|uri| uri.user().unwrap_or_default().to_owned());
-        match self.admit(caller, number.as_deref(), &message) {
+            .map(|uri| uri.user().unwrap_or_default())
+            .map(|user| match caller {
+                Caller::Trunk(trunk) => Trunks::dialled(&self.config, trunk, user, &message),
+                Caller::Phone(_) => user,
+            })
+            .map(str::to_owned);
+        match self.admit_within(now, caller, number.as_deref(), &message) {
             Ok(decision) => self.open_call(
                 now,
                 Invitation {
@@ -165,7 +175,7 @@ impl Engine {
                 let writer = match refusal.code {
                     415 => writer.header(Name::Accept, "application/sdp"),
                     422 => writer.header(Name::MinSe, MIN_SE),
-                    503 => writer.header(Name::RetryAfter, 10),
+                    503 => writer.header(Name::RetryAfter, refusal.retry),
                     _ => writer,
                 };
                 self.respond(now, id, writer);
@@ -177,6 +187,27 @@ impl Engine {
                 });
             }
         }
+    }
+
+    /// The same, if the trunk that it comes from may have another call: unless it is an emergency.
+    fn admit_within(
+        &mut self,
+        now: Instant,
+        caller: Caller,
+        number: Option<&str>,
+        message: &Message,
+    ) -> Result<crate::routing::Decision, Refusal> {
+        let decision = self.admit(caller, number, message)?;
+        if let Caller::Trunk(trunk) = caller {
+            let always = self.config.route(decision.route).emergency;
+            let begun = self.trunks.begin(now, &self.config, trunk, always);
+            // A call is all that there was no room for: it is not to be taken for a box that is down.
+            begun.map_err(|busy| Refusal {
+                retry: 1,
+                ..Refusal::full(&format!("{} {busy}", caller.named(&self.config)))
+            })?;
+        }
+        Ok(decision)
     }
 
     /// Where a call leads, or why nowhere.

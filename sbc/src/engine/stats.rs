@@ -25,6 +25,12 @@ pub struct Stats {
     pub sip_refused: BTreeMap<(NetworkId, &'static str), u64>,
     /// Contacts that are registered, by the network they registered from.
     pub registrations: BTreeMap<NetworkId, u64>,
+    /// Whether trunks answer: those with probes, those, of others those that we register with.
+    pub trunk_up: BTreeMap<TrunkId, bool>,
+    /// Whether we are registered, with trunks that we register with.
+    pub trunk_registered: BTreeMap<TrunkId, bool>,
+    /// Calls that a trunk did not get or have taken because of its limits, by which.
+    pub trunk_refused: BTreeMap<(TrunkId, &'static str), u64>,
     /// Bans that hold.
     pub bans: BTreeMap<NetworkId, u64>,
     /// Free ports, pairs counted as two; resting ones are not free.

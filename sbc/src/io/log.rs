@@ -18,6 +18,7 @@ use crate::config::{Config, NetworkId, PhoneId};
 use crate::engine::{Event, Party};
 use crate::media::LegMedia;
 use crate::shed::By;
+use crate::trunks::Probed;
 
 /// What a log line looks like.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -145,6 +146,60 @@ impl Journal {
                 let (phone, network) = (self.phone(phone), self.network(network));
                 info!(phone, network, %source, reason, "no longer registered");
             }
+            Event::TrunkRegistered {
+                trunk,
+                server,
+                expires,
+            } => {
+                let trunk = self.party(Party::Trunk(trunk));
+                info!(trunk, %server, expires = expires.as_secs(), "registered with the trunk");
+            }
+            Event::TrunkUnregistered {
+                trunk,
+                reason,
+                retry: Some(retry),
+            } => {
+                let (trunk, seconds) = (self.party(Party::Trunk(trunk)), retry.as_secs());
+                warn!("{trunk}: not registered: {reason}; trying again in {seconds} s");
+            }
+            Event::TrunkUnregistered {
+                trunk,
+                reason,
+                retry: None,
+            } => {
+                let trunk = self.party(Party::Trunk(trunk));
+                info!(trunk, reason, "no longer registered with the trunk");
+            }
+            Event::Silent { who, reason } => match who {
+                Probed::Trunk(trunk) => {
+                    let trunk = self.party(Party::Trunk(trunk));
+                    warn!(
+                        "{trunk} does not answer its probes ({reason}): no call goes there until it does; if it never answers OPTIONS, set `probe = \"off\"`"
+                    );
+                }
+                Probed::Contact {
+                    phone,
+                    network,
+                    source,
+                } => {
+                    let (phone, network) = (self.phone(phone), self.network(network));
+                    info!(phone, network, %source, reason, "the phone does not answer its probes");
+                }
+            },
+            Event::Answers { who } => match who {
+                Probed::Trunk(trunk) => info!(
+                    trunk = self.party(Party::Trunk(trunk)),
+                    "the trunk answers its probes again"
+                ),
+                Probed::Contact {
+                    phone,
+                    network,
+                    source,
+                } => {
+                    let (phone, network) = (self.phone(phone), self.network(network));
+                    info!(phone, network, %source, "the phone answers its probes again");
+                }
+            },
             Event::Banned(ban) => {
                 let seconds = ban.until.saturating_duration_since(now).as_secs();
                 let left_out = match ban.by {

@@ -246,8 +246,8 @@ fn one_thing_wrong_in_each() {
             "",
         ),
         (
-            at("", &format!("[trunk.t]\n{trunk}register = true\n")),
-            "f:6:1: error: unknown key `register` in [trunk.t], expected `network`, `server`, `accept_from`, `media_from`, `codecs`, `media_timeout`, `max_duration`, `transfers`, `methods`, `headers`, `username` or `password`",
+            at("", &format!("[trunk.t]\n{trunk}rooms = true\n")),
+            "f:6:1: error: unknown key `rooms` in [trunk.t], expected `network`, `server`, `accept_from`, `media_from`, `codecs`, `media_timeout`, `max_duration`, `transfers`, `methods`, `headers`, `username`, `password`, `register`, `expires`, `probe`, `max_calls` or `max_calls_per_second`",
             "",
         ),
         (

@@ -1,0 +1,96 @@
+//! What goes into [`super::Trunks`] and what comes out.
+
+use std::net::SocketAddr;
+
+use crate::config::{Config, NetworkId, PhoneId, TrunkId};
+use crate::engine::Event;
+use crate::registrar::Registrar;
+use crate::sip::Message;
+use crate::transaction::{ConnectionId, Failure, Hop};
+
+/// What it may look at.
+#[derive(Clone, Copy)]
+pub struct Surroundings<'a> {
+    /// The config in force.
+    pub config: &'a Config,
+    /// Where phones are.
+    pub registrar: &'a Registrar,
+}
+
+/// Who is asked whether he is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Probed {
+    /// A trunk, at its server.
+    Trunk(TrunkId),
+    /// A contact of a phone: each has a source of its own.
+    Contact {
+        /// The account.
+        phone: PhoneId,
+        /// The side of the box.
+        network: NetworkId,
+        /// Where its REGISTER came from.
+        source: SocketAddr,
+    },
+}
+
+/// What a request of ours is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asker {
+    /// A registration, and its CSeq: an answer to an older one says nothing any more.
+    Registration(TrunkId, u32),
+    /// Whether someone is there.
+    Probe(Probed),
+}
+
+/// What happens.
+#[derive(Clone, Copy, Debug)]
+pub enum Input<'a> {
+    /// An answer to a request.
+    Answer {
+        /// What the request was for.
+        asker: Asker,
+        /// As it came in.
+        hop: Hop,
+        /// The answer.
+        message: &'a Message,
+    },
+    /// A request got none.
+    Failed {
+        /// What it was for.
+        asker: Asker,
+        /// Why.
+        failure: Failure,
+    },
+    /// There was no room for a request: it was not sent.
+    Full(Asker),
+    /// A connection is gone.
+    ConnectionClosed(ConnectionId),
+    /// What we are called on this network has changed: trunks there are to know at once.
+    Readdressed(NetworkId),
+    /// A phone's contact is there from now on.
+    Registered(Probed),
+    /// It was refreshed: it lives.
+    Heard(Probed),
+    /// It is gone.
+    Unregistered(Probed),
+    /// Take back all registrations; there are no new ones, and nobody is asked any more.
+    Stop,
+}
+
+/// What is wanted.
+#[derive(Clone, Debug)]
+pub enum Action {
+    /// Send a request of ours.
+    Request {
+        /// What for.
+        asker: Asker,
+        /// Where to.
+        hop: Hop,
+        /// The request.
+        message: Message,
+    },
+    /// Nothing comes back over this connection.
+    Close(ConnectionId),
+    /// For the log.
+    Event(Event),
+}

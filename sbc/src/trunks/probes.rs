@@ -1,0 +1,310 @@
+//! Asking trunks and phones whether they are there: an OPTIONS each now and then. Over UDP one is sent eleven times in half a minute; who has
+//! left those of the first eight seconds unanswered is not there, until an answer comes.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::{Duration, Instant};
+
+use super::delay::between;
+use super::io::{Action, Asker, Probed, Surroundings};
+use super::message::{hop_to, options, server_uri, words};
+use crate::dialog::Tokens;
+use crate::engine::Event;
+use crate::sip::{Message, Uri};
+use crate::transaction::{ConnectionId, Failure, Hop};
+
+/// How long an answer may take.
+const PATIENCE: Duration = Duration::from_secs(8);
+/// From the end of a probe that failed to the next one, at first.
+const SOON: Duration = Duration::from_secs(5);
+/// Within this the first ones go out.
+const SPREAD: Duration = Duration::from_secs(3);
+/// Probes that wait for an answer at a time.
+const MAX_OPEN: usize = 4096;
+
+/// All who are asked.
+#[derive(Debug, Default)]
+pub(super) struct Probes {
+    known: BTreeMap<Probed, Probe>,
+    timers: BTreeSet<(Instant, Probed)>,
+    open: usize,
+    /// How often one had to wait because too many were open.
+    full: u64,
+    actions: VecDeque<Action>,
+}
+
+#[derive(Debug)]
+struct Probe {
+    due: Option<Instant>,
+    /// A request of ours is on its way.
+    is_open: bool,
+    /// In a row.
+    failures: u32,
+    /// Why it is not there; empty while nothing is known against it.
+    silence: Option<String>,
+    /// Over which its last answer came.
+    connection: Option<ConnectionId>,
+    answered: Option<Instant>,
+}
+
+impl Probes {
+    /// Whether nothing is known against it.
+    pub(super) fn is_there(&self, who: &Probed) -> bool {
+        self.silence(who).is_none()
+    }
+
+    /// Why it is not there.
+    pub(super) fn silence(&self, who: &Probed) -> Option<&str> {
+        self.known.get(who)?.silence.as_deref()
+    }
+
+    /// When it answered last.
+    pub(super) fn answered(&self, who: &Probed) -> Option<Instant> {
+        self.known.get(who)?.answered
+    }
+
+    pub(super) fn full(&self) -> u64 {
+        self.full
+    }
+
+    /// Asks from now on; again, if it is asked already.
+    pub(super) fn watch(&mut self, now: Instant, tokens: &mut Tokens, who: Probed) {
+        let due = now + between(tokens, Duration::ZERO, SPREAD);
+        let probe = Probe {
+            due: Some(due),
+            is_open: false,
+            failures: 0,
+            silence: None,
+            connection: None,
+            answered: None,
+        };
+        self.forget(&who);
+        self.known.insert(who, probe);
+        self.timers.insert((due, who));
+    }
+
+    /// Asks no more.
+    pub(super) fn forget(&mut self, who: &Probed) {
+        if let Some(probe) = self.known.remove(who) {
+            self.open -= usize::from(probe.is_open);
+            if let Some(due) = probe.due {
+                self.timers.remove(&(due, *who));
+            }
+        }
+    }
+
+    /// Nobody is asked any more.
+    pub(super) fn stop(&mut self) {
+        *self = Probes {
+            actions: std::mem::take(&mut self.actions),
+            full: self.full,
+            ..Probes::default()
+        };
+    }
+
+    /// It has said something else: it is there.
+    pub(super) fn heard(&mut self, now: Instant, who: Probed) {
+        let Some(probe) = self.known.get_mut(&who) else {
+            return;
+        };
+        probe.failures = 0;
+        probe.answered = Some(now);
+        if probe.silence.take().is_some() {
+            self.actions
+                .push_back(Action::Event(Event::Answers { who }));
+        }
+    }
+
+    /// An answer, as late as it may be.
+    pub(super) fn answered_with(
+        &mut self,
+        now: Instant,
+        around: Surroundings<'_>,
+        tokens: &mut Tokens,
+        (who, hop): (Probed, Hop),
+        answer: &Message,
+    ) {
+        let code = answer.code().unwrap_or_default();
+        if code < 200 || !self.close(&who) {
+            return;
+        }
+        if code == 503 && matches!(who, Probed::Trunk(_)) {
+            return self.fail(now, around, tokens, who, words(answer));
+        }
+        if let Some(probe) = self.known.get_mut(&who) {
+            probe.connection = hop.connection;
+        }
+        self.heard(now, who);
+        let interval = interval(around, &who);
+        // Not all in step, whoever began together.
+        let next = between(tokens, interval - interval / 10, interval + interval / 10);
+        self.set(who, now + next);
+    }
+
+    /// No answer at all.
+    pub(super) fn failed(
+        &mut self,
+        now: Instant,
+        around: Surroundings<'_>,
+        tokens: &mut Tokens,
+        who: Probed,
+        failure: Failure,
+    ) {
+        if !self.close(&who) {
+            return;
+        }
+        // A connection over which nothing comes back is none.
+        if failure == Failure::Timeout
+            && let Some(probe) = self.known.get_mut(&who)
+            && let Some(connection) = probe.connection.take()
+        {
+            self.actions.push_back(Action::Close(connection));
+        }
+        self.fail(now, around, tokens, who, failure.to_string());
+    }
+
+    /// There was no room for it.
+    pub(super) fn not_sent(&mut self, now: Instant, who: Probed) {
+        if self.close(&who) {
+            self.set(who, now + SOON);
+        }
+    }
+
+    pub(super) fn poll_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.timers.first().map(|(at, _)| *at)
+    }
+
+    pub(super) fn handle_timeout(
+        &mut self,
+        now: Instant,
+        around: Surroundings<'_>,
+        tokens: &mut Tokens,
+    ) {
+        while let Some(&(at, who)) = self.timers.first().filter(|(at, _)| *at <= now) {
+            self.timers.remove(&(at, who));
+            let Some(probe) = self.known.get_mut(&who) else {
+                continue;
+            };
+            probe.due = None;
+            if probe.is_open {
+                // It may still answer, and be there again: its end is awaited.
+                let why = format!("no answer within {} s", PATIENCE.as_secs());
+                self.lose(who, why);
+            } else if self.open >= MAX_OPEN {
+                self.full += 1;
+                self.set(who, now + between(tokens, SOON / 5, SOON));
+            } else {
+                self.ask(now, around, tokens, who);
+            }
+        }
+    }
+
+    fn ask(&mut self, now: Instant, around: Surroundings<'_>, tokens: &mut Tokens, who: Probed) {
+        let Some((uri, hop)) = way(around, &who) else {
+            if let Probed::Trunk(_) = who {
+                let why = "its network has no listener of its transport and address family";
+                return self.fail(now, around, tokens, who, why.to_owned());
+            }
+            return self.forget(&who);
+        };
+        let Some(message) = options(tokens, &uri, &hop) else {
+            return self.forget(&who);
+        };
+        if let Some(probe) = self.known.get_mut(&who) {
+            probe.is_open = true;
+            self.open += 1;
+            self.set(who, now + PATIENCE);
+            self.actions.push_back(Action::Request {
+                asker: Asker::Probe(who),
+                hop,
+                message,
+            });
+        }
+    }
+
+    /// The request of ours has come to its end.
+    fn close(&mut self, who: &Probed) -> bool {
+        let Some(probe) = self.known.get_mut(who).filter(|probe| probe.is_open) else {
+            return false;
+        };
+        probe.is_open = false;
+        self.open -= 1;
+        true
+    }
+
+    fn fail(
+        &mut self,
+        now: Instant,
+        around: Surroundings<'_>,
+        tokens: &mut Tokens,
+        who: Probed,
+        why: String,
+    ) {
+        self.lose(who, why);
+        let Some(probe) = self.known.get_mut(&who) else {
+            return;
+        };
+        probe.failures = probe.failures.saturating_add(1);
+        // Sooner than usual, if not for ever.
+        let doubled = SOON.saturating_mul(1 << (probe.failures - 1).min(8));
+        let longest = doubled.min(interval(around, &who));
+        self.set(who, now + between(tokens, longest / 2, longest));
+    }
+
+    /// It is not there.
+    fn lose(&mut self, who: Probed, why: String) {
+        let Some(probe) = self.known.get_mut(&who) else {
+            return;
+        };
+        if probe.silence.is_none() {
+            let reason = why.clone();
+            self.actions
+                .push_back(Action::Event(Event::Silent { who, reason }));
+        }
+        probe.silence = Some(why);
+    }
+
+    fn set(&mut self, who: Probed, due: Instant) {
+        let Some(probe) = self.known.get_mut(&who) else {
+            return;
+        };
+        if let Some(old) = probe.due.replace(due) {
+            self.timers.remove(&(old, who));
+        }
+        self.timers.insert((due, who));
+    }
+}
+
+/// How often it is asked.
+fn interval(around: Surroundings<'_>, who: &Probed) -> Duration {
+    let probe = match *who {
+        Probed::Trunk(id) => around.config.trunk(id).probe,
+        Probed::Contact { phone, .. } => around.config.phone(phone).probe,
+    };
+    probe.unwrap_or(SOON)
+}
+
+/// Where to ask, and for whom. None: it is gone.
+fn way(around: Surroundings<'_>, who: &Probed) -> Option<(String, Hop)> {
+    match *who {
+        Probed::Trunk(id) => {
+            let hop = hop_to(around.config, id, None)?;
+            Some((server_uri(around.config, id), hop))
+        }
+        Probed::Contact {
+            phone,
+            network,
+            source,
+        } => {
+            let mut bindings = around.registrar.bindings(phone);
+            let binding = bindings
+                .find(|known| known.hop.network == network && known.hop.remote == source)?;
+            let contact = binding.contact.as_str();
+            let uri = Uri::parse(contact).map_or(contact, |uri| uri.without_headers());
+            Some((uri.to_owned(), binding.hop))
+        }
+    }
+}

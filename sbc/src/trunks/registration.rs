@@ -1,0 +1,454 @@
+//! A registration of ours with a trunk (RFC 3261 10.2): made at the start, refreshed well before its end, tried again for ever.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use super::delay::{Backoff, between};
+use super::io::{Action, Asker};
+use super::message::{Names, Place, elsewhere, granted, hop_to, register, seconds, words};
+use crate::call::Challenges;
+use crate::config::{Config, TrunkId};
+use crate::dialog::Tokens;
+use crate::engine::Event;
+use crate::sip::{Message, Name};
+use crate::transaction::{ConnectionId, Failure, Hop};
+
+/// Within this the first ones go out.
+const SPREAD: Duration = Duration::from_millis(500);
+/// After a connection was lost: not all at once, if it was the server that ended.
+const LOST: Duration = Duration::from_secs(2);
+/// REGISTERs of one try: passwords that are asked for, longer times, other places.
+const MAX_TURNS: u8 = 8;
+/// The longest that a registrar may want (Min-Expires), and that one is believed to last.
+const LONGEST: u32 = 86_400;
+/// What Retry-After may ask for.
+const RETRY: (Duration, Duration) = (Duration::from_secs(4), Duration::from_secs(600));
+/// How long taking it back may keep the box from ending.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// The registration with one trunk.
+#[derive(Debug)]
+pub(super) struct Registration {
+    trunk: TrunkId,
+    names: Names,
+    cseq: u32,
+    /// What is asked for.
+    seconds: u32,
+    /// Where a 3xx has led.
+    place: Option<Place>,
+    challenges: Challenges,
+    phase: Phase,
+    /// Of what was asked for last.
+    contact: String,
+    /// Until when the last one lasts.
+    until: Option<Instant>,
+    /// Where it was made.
+    at: Option<Place>,
+    /// Over which its answer came: calls come over it, too.
+    connection: Option<ConnectionId>,
+    /// In a row.
+    failures: u32,
+    /// Why it is not there, or not refreshed, as it was told.
+    trouble: Option<String>,
+    actions: VecDeque<Action>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Nothing is under way until then.
+    Waiting(Instant),
+    /// A REGISTER has no answer yet.
+    Asking {
+        /// How many of this try there were before.
+        turn: u8,
+        /// What it says is not true any more: another one is to follow.
+        is_old: bool,
+    },
+    /// One that takes it back has no answer yet.
+    Leaving { turn: u8, until: Instant },
+    /// It was taken back, or there was nothing to take back.
+    Over,
+}
+
+/// What it may look at and draw from.
+pub(super) struct Around<'a> {
+    pub(super) config: &'a Config,
+    pub(super) tokens: &'a mut Tokens,
+}
+
+/// What may happen to it.
+pub(super) enum Turn<'a> {
+    Answer(u32, Hop, &'a Message),
+    Failed(u32, Failure),
+    Full(u32),
+    ConnectionClosed(ConnectionId),
+    /// It is to be made anew, as what it says is not true any more.
+    Again,
+    Stop,
+}
+
+impl Registration {
+    /// Will be made at once, or nearly so.
+    pub(super) fn new(now: Instant, around: &mut Around<'_>, trunk: TrunkId) -> Registration {
+        let expires = around.config.trunk(trunk).register.unwrap_or_default();
+        Registration {
+            trunk,
+            names: Names {
+                call_id: around.tokens.call_id(),
+                tag: around.tokens.tag(),
+            },
+            cseq: around.tokens.cseq(),
+            seconds: u32::try_from(expires.as_secs()).unwrap_or(LONGEST),
+            place: None,
+            challenges: Challenges::default(),
+            phase: Phase::Waiting(now + between(around.tokens, Duration::ZERO, SPREAD)),
+            contact: String::new(),
+            until: None,
+            at: None,
+            connection: None,
+            failures: 0,
+            trouble: None,
+            actions: VecDeque::new(),
+        }
+    }
+
+    /// Until when it lasts, if it does.
+    pub(super) fn until(&self, now: Instant) -> Option<Instant> {
+        self.until.filter(|until| *until > now)
+    }
+
+    /// Where it was made.
+    pub(super) fn at(&self) -> Option<Place> {
+        self.at
+    }
+
+    /// The connection that it was made over.
+    pub(super) fn connection(&self) -> Option<ConnectionId> {
+        self.connection
+    }
+
+    /// Why it is not there, or was not refreshed.
+    pub(super) fn trouble(&self) -> Option<&str> {
+        self.trouble.as_deref()
+    }
+
+    /// When the next REGISTER is due; none while one has no answer.
+    pub(super) fn next(&self) -> Option<Instant> {
+        match self.phase {
+            Phase::Waiting(at) => Some(at),
+            _ => None,
+        }
+    }
+
+    /// It is being taken back.
+    pub(super) fn is_leaving(&self) -> bool {
+        matches!(self.phase, Phase::Leaving { .. })
+    }
+
+    pub(super) fn handle_input(&mut self, now: Instant, around: &mut Around<'_>, turn: &Turn<'_>) {
+        match *turn {
+            Turn::Answer(cseq, hop, answer) if cseq == self.cseq => {
+                self.on_answer(now, around, hop, answer);
+            }
+            Turn::Failed(cseq, failure) if cseq == self.cseq => {
+                if failure == Failure::Timeout
+                    && let Some(connection) = self.connection.take()
+                {
+                    // A connection over which nothing comes back is none.
+                    self.actions.push_back(Action::Close(connection));
+                }
+                let server = self.place_in(around.config).map(|(address, _)| address);
+                let server = server.map_or(String::new(), |address| format!("{address}: "));
+                self.fail(
+                    now,
+                    around,
+                    format!("{server}{failure}"),
+                    Backoff::TROUBLE,
+                    None,
+                );
+            }
+            Turn::Full(cseq) if cseq == self.cseq => {
+                let why = "the transaction table is full".to_owned();
+                self.fail(now, around, why, Backoff::TROUBLE, None);
+            }
+            Turn::Answer(..) | Turn::Failed(..) | Turn::Full(..) => {}
+            Turn::ConnectionClosed(connection) => {
+                if self.connection == Some(connection) {
+                    self.on_connection_lost(now, around);
+                }
+            }
+            Turn::Again => match &mut self.phase {
+                Phase::Waiting(at) => *at = now + between(around.tokens, Duration::ZERO, SPREAD),
+                Phase::Asking { is_old, .. } => *is_old = true,
+                Phase::Leaving { .. } | Phase::Over => {}
+            },
+            Turn::Stop => self.leave(now, around),
+        }
+    }
+
+    pub(super) fn poll_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        match self.phase {
+            Phase::Waiting(at) | Phase::Leaving { until: at, .. } => Some(at),
+            Phase::Asking { .. } | Phase::Over => None,
+        }
+    }
+
+    pub(super) fn handle_timeout(&mut self, now: Instant, around: &mut Around<'_>) {
+        match self.phase {
+            Phase::Waiting(at) if at <= now => self.ask(now, around, 0),
+            Phase::Leaving { until, .. } if until <= now => self.phase = Phase::Over,
+            _ => {}
+        }
+    }
+
+    fn on_answer(&mut self, now: Instant, around: &mut Around<'_>, hop: Hop, answer: &Message) {
+        let code = answer.code().unwrap_or_default();
+        let (turn, is_leaving) = match self.phase {
+            Phase::Asking { turn, .. } => (turn, false),
+            Phase::Leaving { turn, .. } => (turn, true),
+            Phase::Waiting(_) | Phase::Over => return,
+        };
+        let again = turn + 1 < MAX_TURNS;
+        match code {
+            ..=199 => {}
+            200..=299 if is_leaving => self.is_gone(),
+            200..=299 => self.on_granted(now, around, hop, answer),
+            401 | 407 => match self.challenges.take(answer) {
+                Ok(()) if again => self.ask(now, around, turn + 1),
+                Ok(()) => {
+                    let why = format!(
+                        "{}: it does not stop asking for its password",
+                        words(answer)
+                    );
+                    self.fail(now, around, why, Backoff::REFUSED, None);
+                }
+                Err(why) => {
+                    let why = format!("{}: {why}", words(answer));
+                    self.fail(now, around, why, Backoff::REFUSED, Some(answer));
+                }
+            },
+            423 if again && self.takes_longer(answer) => self.ask(now, around, turn + 1),
+            300..=399 if again && self.goes_elsewhere(around.config, answer) => {
+                self.ask(now, around, turn + 1);
+            }
+            _ => {
+                let hint = match code {
+                    403 => ": wrong username or password?",
+                    404 => ": wrong username?",
+                    300..=399 => ": it leads to where this trunk is not (`accept_from`)",
+                    423 => ": it wants a registration to last longer than a day",
+                    _ => "",
+                };
+                let backoff = match code {
+                    408 | 423 | 429 | 480 | 486 | 491 | 500..=599 => Backoff::TROUBLE,
+                    _ => Backoff::REFUSED,
+                };
+                let why = format!("{}{hint}", words(answer));
+                self.fail(now, around, why, backoff, Some(answer));
+            }
+        }
+    }
+
+    fn on_granted(&mut self, now: Instant, around: &mut Around<'_>, hop: Hop, answer: &Message) {
+        let seconds = granted(&self.contact, answer, self.seconds).min(LONGEST);
+        if seconds == 0 {
+            let why = format!("{}, but for no time at all", words(answer));
+            return self.fail(now, around, why, Backoff::TROUBLE, Some(answer));
+        }
+        self.challenges.passed();
+        let at = (hop.remote, hop.transport);
+        let is_new = self.until(now).is_none() || self.trouble.is_some() || self.at != Some(at);
+        let lasts = Duration::from_secs(u64::from(seconds));
+        let is_old = matches!(self.phase, Phase::Asking { is_old: true, .. });
+        self.until = Some(now + lasts);
+        self.at = Some(at);
+        self.connection = hop.connection;
+        self.failures = 0;
+        self.trouble = None;
+        if is_new {
+            self.tell(Event::TrunkRegistered {
+                trunk: self.trunk,
+                server: hop.remote,
+                expires: lasts,
+            });
+        }
+        match is_old {
+            true => self.ask(now, around, 0),
+            // Time is left for some tries more.
+            false => {
+                let next = now + between(around.tokens, lasts / 2, lasts * 3 / 4);
+                self.phase = Phase::Waiting(next);
+            }
+        }
+    }
+
+    /// 423: it is to last for at least so long (RFC 3261 10.2.8).
+    fn takes_longer(&mut self, answer: &Message) -> bool {
+        let least = answer.header(Name::MinExpires).and_then(seconds);
+        let Some(least) = least.filter(|least| (self.seconds + 1..=LONGEST).contains(least)) else {
+            return false;
+        };
+        self.seconds = least;
+        true
+    }
+
+    fn goes_elsewhere(&mut self, config: &Config, answer: &Message) -> bool {
+        let place = elsewhere(config.trunk(self.trunk), answer);
+        if place.is_none() || place == self.place_in(config) {
+            return false;
+        }
+        self.place = place;
+        true
+    }
+
+    fn on_connection_lost(&mut self, now: Instant, around: &mut Around<'_>) {
+        self.connection = None;
+        let Phase::Waiting(_) = self.phase else {
+            // What is under way fails, or finds another connection.
+            return;
+        };
+        // Calls came over it: they do not now.
+        let delay = between(around.tokens, Duration::ZERO, LOST);
+        self.phase = Phase::Waiting(now + delay);
+        if self.until.take().is_some() {
+            let why = "its connection was closed".to_owned();
+            self.trouble = Some(why.clone());
+            self.tell(Event::TrunkUnregistered {
+                trunk: self.trunk,
+                reason: why,
+                retry: Some(delay),
+            });
+        }
+    }
+
+    /// It has come to nothing, for now.
+    fn fail(
+        &mut self,
+        now: Instant,
+        around: &mut Around<'_>,
+        why: String,
+        backoff: Backoff,
+        answer: Option<&Message>,
+    ) {
+        if self.is_leaving() {
+            return self.is_gone();
+        }
+        let is_old = matches!(self.phase, Phase::Asking { is_old: true, .. });
+        // The next try begins at the beginning.
+        self.challenges = Challenges::default();
+        self.place = None;
+        self.failures = self.failures.saturating_add(1);
+        let delay = backoff.after(self.failures, around.tokens);
+        let wanted = answer
+            .and_then(|answer| answer.header(Name::RetryAfter))
+            .and_then(seconds)
+            .map(|wanted| {
+                let wanted = Duration::from_secs(u64::from(wanted)).clamp(RETRY.0, RETRY.1);
+                wanted + between(around.tokens, Duration::ZERO, wanted / 10)
+            });
+        let delay = match (is_old, wanted) {
+            // It was about what is not true any more.
+            (true, _) => delay.min(LOST),
+            // Nobody has a password guessed more often by asking for it.
+            (false, Some(wanted)) if backoff == Backoff::REFUSED => wanted.max(delay),
+            (false, Some(wanted)) => wanted,
+            (false, None) => delay,
+        };
+        self.phase = Phase::Waiting(now + delay);
+        // Whoever refuses it has it no more.
+        if backoff == Backoff::REFUSED {
+            self.until = None;
+        }
+        if self.trouble.as_ref() != Some(&why) {
+            self.tell(Event::TrunkUnregistered {
+                trunk: self.trunk,
+                reason: why.clone(),
+                retry: Some(delay),
+            });
+        }
+        self.trouble = Some(why);
+    }
+
+    fn leave(&mut self, now: Instant, around: &mut Around<'_>) {
+        let is_there = self.until(now).is_some() || matches!(self.phase, Phase::Asking { .. });
+        if matches!(self.phase, Phase::Leaving { .. } | Phase::Over) {
+            return;
+        }
+        if !is_there {
+            self.phase = Phase::Over;
+            return;
+        }
+        let until = now + FAREWELL;
+        self.phase = Phase::Leaving { turn: 0, until };
+        self.ask(now, around, 0);
+    }
+
+    /// It was taken back, or nobody knows whether it was.
+    fn is_gone(&mut self) {
+        self.phase = Phase::Over;
+        self.until = None;
+        self.tell(Event::TrunkUnregistered {
+            trunk: self.trunk,
+            reason: "taken back".to_owned(),
+            retry: None,
+        });
+    }
+
+    fn ask(&mut self, now: Instant, around: &mut Around<'_>, turn: u8) {
+        let trunk = around.config.trunk(self.trunk);
+        let hop = hop_to(around.config, self.trunk, self.place);
+        let Some((hop, account)) = hop.zip(trunk.credentials.as_ref()) else {
+            let why = "its network has no listener of its transport and address family";
+            return self.fail(now, around, why.to_owned(), Backoff::TROUBLE, None);
+        };
+        let seconds = match self.phase {
+            Phase::Leaving { .. } => 0,
+            _ => self.seconds,
+        };
+        self.cseq = self.cseq.wrapping_add(1) & 0x7fff_ffff;
+        let message = register(
+            around.tokens,
+            trunk,
+            account,
+            &hop,
+            &self.names,
+            self.cseq,
+            seconds,
+            &mut self.challenges,
+        );
+        let Some(message) = message else {
+            let why = "the request is too large".to_owned();
+            return self.fail(now, around, why, Backoff::REFUSED, None);
+        };
+        message
+            .header(Name::Contact)
+            .unwrap_or_default()
+            .clone_into(&mut self.contact);
+        self.phase = match self.phase {
+            Phase::Leaving { until, .. } => Phase::Leaving { turn, until },
+            Phase::Asking { is_old, .. } if turn > 0 => Phase::Asking { turn, is_old },
+            _ => Phase::Asking {
+                turn,
+                is_old: false,
+            },
+        };
+        self.actions.push_back(Action::Request {
+            asker: Asker::Registration(self.trunk, self.cseq),
+            hop,
+            message,
+        });
+    }
+
+    fn place_in(&self, config: &Config) -> Option<Place> {
+        let hop = hop_to(config, self.trunk, self.place)?;
+        Some((hop.remote, hop.transport))
+    }
+
+    fn tell(&mut self, event: Event) {
+        self.actions.push_back(Action::Event(event));
+    }
+}
