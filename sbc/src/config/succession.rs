@@ -219,6 +219,7 @@ impl Entry for Trunk {
     fn retire(&mut self) {
         self.is_gone = true;
         self.accept_from.clear();
+        self.probe = None;
     }
 }
 

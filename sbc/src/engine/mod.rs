@@ -348,7 +348,7 @@ impl Engine {
             registrations: self.registrar.count(),
             bans: self.sources.count(),
             trunk_up: self.trunks.up(now, &self.config),
-            trunk_registered: self.trunks.registered(now),
+            trunk_registered: self.trunks.registered(now, &self.config),
             trunk_refused: self.trunks.refused().clone(),
             transactions: self.layer.len() as u64,
             dialogs: (self.dialogs.len() + self.outside.dialogs()) as u64,

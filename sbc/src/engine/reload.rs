@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::{Engine, Event, Party};
 use crate::config::{Changes, Config, InUse, NeedsRestart};
+use crate::trunks::Surroundings;
 
 impl Engine {
     /// Puts a new config in force, bound to this host as the one before: calls and registrations that it says nothing new of go on as they are. A phone that is
@@ -14,7 +15,7 @@ impl Engine {
     /// [`NeedsRestart`]: nothing is changed then.
     pub fn reload(&mut self, now: Instant, config: Config) -> Result<Changes, NeedsRestart> {
         let (config, changes) = config.succeed(&self.config, &self.in_use())?;
-        self.config = Arc::new(config);
+        let before = std::mem::replace(&mut self.config, Arc::new(config));
         self.sources.reload(&self.config);
         for &trunk in changes.given_away.iter().chain(&changes.changed_trunks) {
             self.remembered.forget(Some(trunk));
@@ -28,6 +29,11 @@ impl Engine {
         for &phone in &changes.new_passwords {
             self.registrar.forget(phone, "password changed");
         }
+        let around = Surroundings {
+            config: &self.config,
+            registrar: &self.registrar,
+        };
+        self.trunks.reload(now, around, &before, &changes);
         self.tell(Event::Reloaded(changes.clone()));
         self.pump(now, None);
         Ok(changes)

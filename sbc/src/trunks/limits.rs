@@ -105,6 +105,12 @@ impl Limits {
         held.0 = legs;
     }
 
+    /// The trunk is another one from now on.
+    pub(super) fn forget(&mut self, trunk: TrunkId) {
+        self.trunks.remove(&trunk);
+        self.refused.retain(|(of, _), _| *of != trunk);
+    }
+
     /// Legs from and to it that ring or are up.
     pub(super) fn calls(&self, trunk: TrunkId) -> u32 {
         self.trunks.get(&trunk).map_or(0, |used| used.calls)

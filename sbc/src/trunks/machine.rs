@@ -16,13 +16,13 @@ use crate::transaction::{ClientId, Hop};
 /// What trunks and phones need besides calls.
 pub struct Trunks {
     pub(super) registrations: BTreeMap<TrunkId, Registration>,
-    timers: BTreeSet<(Instant, TrunkId)>,
+    pub(super) timers: BTreeSet<(Instant, TrunkId)>,
     actions: VecDeque<Action>,
     pub(super) probes: Probes,
     pub(super) limits: Limits,
     /// Whose requests these are.
     asked: BTreeMap<ClientId, Asker>,
-    tokens: Tokens,
+    pub(super) tokens: Tokens,
 }
 
 impl Trunks {
@@ -222,7 +222,13 @@ impl Trunks {
         to.and_then(|uri| uri.user()).unwrap_or(user)
     }
 
-    fn turn(&mut self, now: Instant, around: Surroundings<'_>, id: TrunkId, turn: &Turn<'_>) {
+    pub(super) fn turn(
+        &mut self,
+        now: Instant,
+        around: Surroundings<'_>,
+        id: TrunkId,
+        turn: &Turn<'_>,
+    ) {
         self.run(around, id, |registration, inner| {
             registration.handle_input(now, inner, turn);
         });

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::io::Probed;
 use super::machine::Trunks;
-use crate::config::{Config, TrunkId};
+use crate::config::{Config, Trunk, TrunkId};
 
 /// A trunk.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,8 +62,7 @@ impl Trunks {
             refused: ["max-calls", "max-calls-per-second"]
                 .map(|label| refused.get(&(id, label)).copied().unwrap_or_default()),
         };
-        let ids = (0..).map(TrunkId).take(config.trunks.len());
-        ids.map(view).collect()
+        config.trunks().map(|(id, _)| view(id)).collect()
     }
 
     /// Why a phone's contact is taken not to be there.
@@ -75,20 +74,25 @@ impl Trunks {
     /// Whether trunks answer: those that are asked, as they answer that; of others those with a registration, as that came about.
     #[must_use]
     pub fn up(&self, now: Instant, config: &Config) -> BTreeMap<TrunkId, bool> {
-        let ids = (0..).map(TrunkId).zip(&config.trunks);
-        ids.filter_map(|(id, trunk)| match trunk.probe {
+        let up = |(id, trunk): (TrunkId, &Trunk)| match trunk.probe {
             Some(_) => Some((id, self.is_there(&Probed::Trunk(id)))),
-            None => Some((id, self.registrations.get(&id)?.until(now).is_some())),
-        })
-        .collect()
+            None => Some((id, self.until(now, id, trunk)?)),
+        };
+        config.trunks().filter_map(up).collect()
     }
 
     /// Whether those that the config has `register` for are registered.
     #[must_use]
-    pub fn registered(&self, now: Instant) -> BTreeMap<TrunkId, bool> {
-        let all = self.registrations.iter();
-        all.map(|(id, known)| (*id, known.until(now).is_some()))
+    pub fn registered(&self, now: Instant, config: &Config) -> BTreeMap<TrunkId, bool> {
+        let all = config.trunks();
+        all.filter_map(|(id, trunk)| Some((id, self.until(now, id, trunk)?)))
             .collect()
+    }
+
+    /// Whether it is registered with; none if it is not to be.
+    fn until(&self, now: Instant, id: TrunkId, trunk: &Trunk) -> Option<bool> {
+        trunk.register?;
+        Some(self.registrations.get(&id)?.until(now).is_some())
     }
 
     /// Calls that trunks did not get, by [`super::Busy::label`].

@@ -143,3 +143,63 @@ fn what_needs_a_restart_changes_nothing() {
     assert_eq!(bench.engine.config().trunks.len(), 3);
     set_up(&mut bench);
 }
+
+/// With a trunk more, to be registered with.
+fn with_carrier(keys: &str) -> String {
+    let carrier = "[trunk.carrier]\nnetwork = \"right\"\nserver = \"sip:10.71.2.4:5060\"\nusername = \"555\"\n";
+    CONFIG.replace("[phone.6001]", &format!("{carrier}{keys}\n[phone.6001]"))
+}
+
+/// The REGISTERs that go out within a second: where to, for how long.
+fn registers(bench: &mut Bench) -> Vec<(String, Option<String>)> {
+    bench.pass(Duration::from_secs(1));
+    let sent = bench.sent().into_iter();
+    let registers = sent.filter(|(_, message)| message.method().name() == "REGISTER");
+    registers
+        .map(|(to, message)| {
+            let expires = message.header(Name::Expires).map(str::to_owned);
+            (to.to_string(), expires)
+        })
+        .collect()
+}
+
+/// A carrier's 200 to the REGISTER that is on its way.
+fn registered(bench: &mut Bench) {
+    bench.pass(Duration::from_secs(1));
+    let (to, register) = bench.sent().remove(0);
+    let contact = register.header(Name::Contact).unwrap().to_owned();
+    let ok = answer(&register, &to.to_string(), 200, "r", "");
+    let ok = ok.replace(
+        &format!("Contact: <sip:bob@{to}>"),
+        &format!("Contact: {contact};expires=600"),
+    );
+    bench.message(RIGHT, &to.to_string(), &ok);
+    assert_eq!(bench.actions(), []);
+}
+
+#[test]
+fn trunks_are_registered_with_and_left_as_the_files_say() {
+    let register = "password = \"p\"\nregister = true";
+    let mut bench = bench();
+    assert_eq!(registers(&mut bench), []);
+    reload(&mut bench, &with_carrier(register));
+    registered(&mut bench);
+    // What says nothing new of it leaves it alone.
+    let more = with_carrier(register).replace("Living", "Dining");
+    reload(&mut bench, &more);
+    assert_eq!(registers(&mut bench), []);
+    let stats = bench.engine.stats(bench.now);
+    assert_eq!(stats.trunk_registered[&TrunkId(3)], true);
+    // Another password is tried at once.
+    reload(
+        &mut bench,
+        &with_carrier("password = \"q\"\nregister = true"),
+    );
+    registered(&mut bench);
+    reload(&mut bench, CONFIG);
+    let mut left = registers(&mut bench);
+    // Once, and again as no answer comes.
+    left.dedup();
+    assert_eq!(left, [("10.71.2.4:5060".to_owned(), Some("0".to_owned()))]);
+    assert!(bench.engine.stats(bench.now).trunk_registered.is_empty());
+}
