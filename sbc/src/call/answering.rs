@@ -49,7 +49,7 @@ impl Call {
         index: usize,
         answer: &Message,
     ) {
-        let ringing = matches!(self.state, State::Ringing { .. });
+        let ringing = matches!(self.state, State::Ringing(_));
         let Some(branch) = self.branches.get_mut(index) else {
             return;
         };
@@ -63,7 +63,12 @@ impl Call {
         }
         if !ringing || !branch.is_ringing() {
             branch.attempt = Attempt::Done;
-            return self.dismiss(cx, index, answer, "Call is over", 487);
+            return match self.state {
+                State::Up { .. } => {
+                    self.dismiss(cx, index, answer, "Call completed elsewhere", 200);
+                }
+                _ => self.dismiss(cx, index, answer, "Call is over", 487),
+            };
         }
         if self.waits_for_prack(now, cx, index, answer) {
             return;
@@ -213,7 +218,9 @@ impl Call {
         if let Some(branch) = self.branches.get_mut(index) {
             branch.settle_down();
         }
-        let branch = self.branches.get(index);
+        let leg = self.branches.get(index).map(|branch| branch.leg);
+        self.forget_failed();
+        let branch = self.branches.iter().find(|branch| Some(branch.leg) == leg);
         self.actions.push_back(Action::Event(Event::CallAnswered {
             call: self.id,
             sip_call_id: branch.map_or_else(String::new, |b| b.invite.call_id().to_owned()),
@@ -323,6 +330,7 @@ impl Call {
         let Some(branch) = self.branches.get_mut(index) else {
             return;
         };
+        branch.has_answered = true;
         let Ok(mut dialog) = Dialog::uac(&branch.invite, answer) else {
             return;
         };
@@ -371,14 +379,17 @@ impl Call {
         self.media.end_leg(now, cx.ports, leg);
         self.order_flows();
         if self.is_target(leg) {
-            return self.on_target_failed(now, cx, leg, failure);
+            self.on_target_failed(now, cx, leg, failure);
+            return self.forget_failed();
         }
-        if !was_ringing || !matches!(self.state, State::Ringing { .. }) || self.is_taken() {
+        self.forget_failed();
+        if !was_ringing || !matches!(self.state, State::Ringing(_)) || self.is_taken() {
             return;
         }
         self.forget_early(leg);
-        // 6xx: nobody anywhere will take it (RFC 3261 21.6).
-        if failure.code >= 600 {
+        if let State::Ringing(plan) = &self.state
+            && plan.is_final(&failure)
+        {
             return self.give_up(now, cx, failure);
         }
         self.note(failure);

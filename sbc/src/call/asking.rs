@@ -1,7 +1,8 @@
-//! Opening B legs: one destination after the other, all contacts of a phone at once.
+//! Opening B legs: one round after the other, all contacts of all phones of a round at once.
 
 use std::net::SocketAddr;
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::Bytes;
 use smallvec::SmallVec;
@@ -13,6 +14,7 @@ use super::hiding::Hidden;
 use super::io::{Action, Purpose};
 use super::legs::{Attempt, Branch};
 use super::machine::{Call, LEG_A, State};
+use super::plan::{Round, Terms, Then};
 use super::reachable::reachable;
 use super::relay::cancel_of;
 use super::session::Session;
@@ -25,11 +27,8 @@ use crate::routing::{Caller, Destination};
 use crate::sip::{Message, Method, Name, Transport, Uri, Writer};
 use crate::transaction::Hop;
 
-/// How long a destination may ring.
-pub(super) const RING: Duration = Duration::from_secs(180);
-
-/// How many B legs a call may open in all.
-const MAX_BRANCHES: u32 = 16;
+/// How many legs a call may have in all: those who ring together, those who ring after them, and those of its transfers.
+const MAX_LEGS: u32 = 128;
 
 /// Whom to ask next.
 #[derive(Clone, Debug)]
@@ -81,42 +80,30 @@ impl Target<'_> {
 impl Call {
     /// Asks the next destination that can be asked; gives up when there is none.
     pub(super) fn ask_next(&mut self, now: Instant, cx: &mut Context<'_>) {
-        loop {
-            let State::Ringing {
-                destinations,
-                failure,
-                deadline,
-            } = &mut self.state
-            else {
-                return;
-            };
-            let Some(next) = destinations.pop_front() else {
-                let failure = failure.take().map(|failure| *failure);
-                let failure = failure.unwrap_or_else(|| Failure::unreachable("nobody to ask"));
-                return self.give_up(now, cx, failure);
-            };
-            *deadline = now + RING;
-            if self.ask_one(now, cx, &next) {
-                return;
+        while let State::Ringing(plan) = &mut self.state {
+            match plan.next(now) {
+                Then::Ask(round) if self.ask_all(now, cx, &round) => return,
+                Then::Ask(_) => {}
+                Then::GiveUp(failure) => return self.give_up(now, cx, failure),
             }
         }
     }
 
-    /// Asks this one, whoever rings already; `false` if it cannot be asked.
-    pub(super) fn ask_one(&mut self, now: Instant, cx: &mut Context<'_>, next: &Next) -> bool {
-        let found = targets(cx.registrar, cx.config, next, &self.number);
-        let found = found.and_then(|all| reachable(now, cx, self.is_emergency, all));
-        let targets = match found {
-            Ok(targets) => targets,
-            Err(why) => {
-                self.note(why);
-                return false;
+    /// Asks these at once, whoever rings already; `false` if none of them can be asked.
+    pub(super) fn ask_all(&mut self, now: Instant, cx: &mut Context<'_>, round: &Round) -> bool {
+        let config = cx.config;
+        let mut all: SmallVec<[Target<'_>; 4]> = SmallVec::new();
+        for next in &round.who {
+            let found = targets(cx.registrar, config, next, &self.number);
+            match found.and_then(|found| reachable(now, cx, round.terms.emergency, found)) {
+                Ok(targets) => all.extend(targets),
+                Err(why) => self.note(why),
             }
-        };
+        }
         let mut asked = false;
-        let alone = targets.len() == 1 && !self.branches.iter().any(Branch::is_ringing);
-        for target in targets {
-            match self.ask(now, cx, target, alone) {
+        let alone = all.len() == 1 && !self.branches.iter().any(Branch::is_ringing);
+        for target in all {
+            match self.ask(now, cx, target, &round.terms, alone) {
                 Ok(()) => asked = true,
                 Err(why) => self.note(why),
             }
@@ -160,8 +147,8 @@ impl Call {
     }
 
     pub(super) fn note(&mut self, why: Failure) {
-        if let State::Ringing { failure, .. } = &mut self.state {
-            why.note(failure);
+        if let State::Ringing(plan) = &mut self.state {
+            plan.note(why);
         }
     }
 
@@ -178,11 +165,10 @@ impl Call {
         now: Instant,
         cx: &mut Context<'_>,
         target: Target<'_>,
+        terms: &Arc<Terms>,
         alone: bool,
     ) -> Result<(), Failure> {
-        let Some(leg) = self.next_leg() else {
-            return Err(Failure::own(503, Outcome::Failed, "too many B legs"));
-        };
+        let leg = self.next_asked(cx)?;
         let trunk = target.trunk.map(|id| cx.config.trunk(id));
         let end = cx.host.end(cx.config, &target.hop, trunk, target.codecs);
         let offer = match self.a.invite.body() {
@@ -212,6 +198,7 @@ impl Call {
         self.branches.push(Branch {
             phone: target.phone,
             destination: Some(target.destination),
+            terms: Some(terms.clone()),
             ..Branch::new(leg, side, invite.clone(), attempt, end)
         });
         self.actions.push_back(Action::Open(tag));
@@ -278,12 +265,22 @@ impl Call {
 
     /// A name for another leg; `None` if there have been enough of them.
     pub(super) fn next_leg(&mut self) -> Option<LegId> {
-        if self.legs == MAX_BRANCHES {
+        if self.legs == MAX_LEGS {
             self.actions.push_back(Action::Full("legs"));
             return None;
         }
         self.legs += 1;
         Some(LegId(self.legs))
+    }
+
+    /// As [`Call::next_leg`], for someone who is asked: each has a dialog of his own.
+    pub(super) fn next_asked(&mut self, cx: &Context<'_>) -> Result<LegId, Failure> {
+        if cx.dialogs == 0 && !self.is_emergency {
+            self.actions.push_back(Action::Full("dialogs"));
+            return Err(Failure::own(503, Outcome::Failed, "too many dialogs"));
+        }
+        let too_many = Failure::own(503, Outcome::Failed, "too many B legs");
+        self.next_leg().ok_or(too_many)
     }
 
     /// Who called, at our address, without a tag.
@@ -295,8 +292,15 @@ impl Call {
     pub(super) fn on_ring_limit(&mut self, now: Instant, cx: &mut Context<'_>) {
         self.note(Failure::rang_out());
         for index in 0..self.branches.len() {
-            self.cancel(index, &Why::default());
+            let rings = self.branches.get(index).filter(|b| b.is_ringing());
+            if let Some(leg) = rings.map(|branch| branch.leg) {
+                self.cancel(index, &Why::default());
+                self.media.end_leg(now, cx.ports, leg);
+                // Who comes next may be heard.
+                self.forget_early(leg);
+            }
         }
+        self.order_flows();
         self.ask_next(now, cx);
     }
 

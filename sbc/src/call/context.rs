@@ -40,6 +40,8 @@ pub struct Context<'a> {
     pub remembered: &'a mut Remembered,
     /// Who is there, and how busy trunks are.
     pub trunks: &'a mut Trunks,
+    /// How many more dialogs there may be.
+    pub dialogs: usize,
 }
 
 /// What the shells found out about this machine.

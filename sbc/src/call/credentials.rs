@@ -303,7 +303,7 @@ impl Call {
         let Some(leg) = self.branches.get(index).map(|branch| branch.leg) else {
             return;
         };
-        let is_ringing = matches!(self.state, State::Ringing { .. }) && !self.is_taken();
+        let is_ringing = matches!(self.state, State::Ringing(_)) && !self.is_taken();
         let is_open = is_ringing || self.is_target(leg);
         let Some(branch) = self.branches.get_mut(index) else {
             return;

@@ -77,7 +77,7 @@ impl Call {
         }
         let leg = branch.leg;
         let code = answer.code().unwrap_or_default();
-        let is_ringing = matches!(self.state, State::Ringing { .. });
+        let is_ringing = matches!(self.state, State::Ringing(_));
         if code == 100 || !is_ringing || self.is_taken() {
             return;
         }

@@ -27,7 +27,7 @@ impl Call {
         if self.cancel_relay(id) || self.on_guest_gone(now, cx, id) {
             return;
         }
-        if id == self.a.id && matches!(self.state, State::Ringing { .. }) {
+        if id == self.a.id && matches!(self.state, State::Ringing(_)) {
             let failure = Failure::own(487, Outcome::Cancelled, "cancelled by the caller");
             self.give_up_because(now, cx, failure, &Why::said_in(LEG_A, message));
         }
@@ -38,7 +38,7 @@ impl Call {
         if self.on_guest_gone(now, cx, id) {
             return;
         }
-        if id == self.a.id && matches!(self.state, State::Ringing { .. }) {
+        if id == self.a.id && matches!(self.state, State::Ringing(_)) {
             self.close(
                 now,
                 cx,
@@ -174,7 +174,7 @@ impl Call {
 
     fn stop(&mut self, now: Instant, cx: &mut Context<'_>, reason: &str, text: &str) {
         match self.state {
-            State::Ringing { .. } => {
+            State::Ringing(_) => {
                 self.give_up(now, cx, Failure::own(503, Outcome::Failed, reason));
             }
             State::Up { .. } => self.close(

@@ -18,6 +18,8 @@ pub(crate) struct Failure {
     pub(super) answer: Option<(LegId, Message)>,
     /// How it counts.
     pub(super) outcome: Outcome,
+    /// What the far side said, if that may end the search; `None`: nobody there could be asked, or nobody answered.
+    pub(super) said: Option<u16>,
 }
 
 impl Failure {
@@ -28,7 +30,17 @@ impl Failure {
             reason: reason.into(),
             answer: None,
             outcome,
+            said: None,
         }
+    }
+
+    /// The route says that the caller is told this.
+    pub(super) fn rejected(code: u16, before: Option<&Failure>) -> Failure {
+        let reason = match before {
+            Some(before) => format!("the route rejects it, after {}", before.reason),
+            None => "the route rejects it".to_owned(),
+        };
+        Failure::own(code, outcome(code), reason)
     }
 
     /// No phone is registered, or the address is not one that we can reach.
@@ -80,6 +92,8 @@ impl Failure {
             reason: format!("{code} {phrase}"),
             answer: Some((leg, answer.clone())),
             outcome: outcome(code),
+            // One that leads nowhere says no more than that nobody is there.
+            said: (code >= 400).then_some(code),
         }
     }
 

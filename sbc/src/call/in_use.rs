@@ -1,6 +1,7 @@
 //! Which trunks and phones a call still needs: a new config may not give their ids away.
 
 use super::machine::{Call, State};
+use super::plan::Plan;
 use super::transfer::How;
 use crate::config::{InUse, PhoneId, TrunkId};
 use crate::routing::Destination;
@@ -13,16 +14,16 @@ impl Call {
         for (trunk, phone) in std::iter::once(a).chain(b) {
             note(in_use, trunk, phone);
         }
-        let next = match &self.state {
-            State::Ringing { destinations, .. } => Some(destinations),
+        let ringing = match &self.state {
+            State::Ringing(plan) => Some(&**plan),
             State::Up { .. } | State::Over => None,
         };
-        let next = next.into_iter().flatten().map(|next| next.destination);
         let transfer = match self.transfer.as_ref().map(|transfer| &transfer.how) {
-            Some(How::Blind(blind)) => Some(blind.next()),
+            Some(How::Blind(blind)) => Some(blind.plan()),
             _ => None,
         };
-        for destination in next.chain(transfer.into_iter().flatten()) {
+        let plans = ringing.into_iter().chain(transfer);
+        for destination in plans.flat_map(Plan::destinations) {
             match destination {
                 Destination::Trunk(id) => note(in_use, Some(id), None),
                 Destination::Phone(id) => note(in_use, None, Some(id)),

@@ -142,6 +142,8 @@ pub enum Action {
     },
     /// Requests with this To tag are this call's.
     Open(String),
+    /// They are no more.
+    Shut(String),
     /// Find the dialog of another call that a REFER names; [`super::Call::on_borrowed`] follows.
     Borrow {
         /// Which.

@@ -1,8 +1,13 @@
 //! The legs of a call: the one that came in, and those that were asked.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use super::early::Early;
+use super::io::Action;
+use super::machine::{Call, State};
+use super::plan::Terms;
 use super::reliable::Provisionals;
 use super::side::{Side, Why};
 use crate::config::PhoneId;
@@ -41,6 +46,8 @@ pub(super) struct Branch {
     pub(super) early: Vec<Early>,
     /// Where it was asked: a 3xx of it may lead to what this one may call.
     pub(super) destination: Option<Destination>,
+    /// By what it was asked, until somebody took the call.
+    pub(super) terms: Option<Arc<Terms>>,
     pub(super) end: End,
     /// What its SDP was for the caller.
     pub(super) answer: Option<Bytes>,
@@ -48,8 +55,31 @@ pub(super) struct Branch {
     pub(super) speaker: Option<String>,
     /// Its 2xx made an offer; its ACK waits for the caller's answer.
     pub(super) owes_ack: bool,
+    /// A 2xx of it came too late, or was one too many: where it forks, more may come.
+    pub(super) has_answered: bool,
     /// What its CANCEL is to say, once it may be sent.
     pub(super) why: Option<Box<Why>>,
+}
+
+impl Call {
+    /// The call is up: what came to nothing is forgotten, and takes no memory as long as it lasts.
+    pub(super) fn forget_failed(&mut self) {
+        if !matches!(self.state, State::Up { .. }) {
+            return;
+        }
+        let actions = &mut self.actions;
+        self.branches.retain(|branch| {
+            let is_needed = branch.attempt != Attempt::Done
+                || branch.has_answered
+                || branch.side.dialog.is_some()
+                || branch.side.unacked.is_some();
+            if !is_needed {
+                let tag = branch.invite.from().tag().unwrap_or_default();
+                actions.push_back(Action::Shut(tag.to_owned()));
+            }
+            is_needed
+        });
+    }
 }
 
 /// How far the INVITE of a B leg is.
@@ -87,6 +117,7 @@ impl Branch {
             side,
             phone: None,
             destination: None,
+            terms: None,
             home: None,
             invite,
             id: None,
@@ -96,6 +127,7 @@ impl Branch {
             answer: None,
             speaker: None,
             owes_ack: false,
+            has_answered: false,
             why: None,
         }
     }
@@ -106,6 +138,7 @@ impl Branch {
         self.early
             .retain(|early| early.dialog.is_some() || early.near.is_some());
         self.early.shrink_to_fit();
+        self.terms = None;
         let uri = self.invite.uri().unwrap_or_default();
         let mut writer = Writer::request(self.invite.method().name(), uri);
         for field in self.invite.fields() {

@@ -5,7 +5,6 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::asking::Next;
 use super::context::Context;
 use super::failure::Failure;
 use super::filter::allowed;
@@ -13,6 +12,7 @@ use super::io::{Action, Input, Purpose};
 use super::late::{Again, Late};
 use super::legs::{Branch, Incoming};
 use super::passing::Passing;
+use super::plan::Plan;
 use super::referral::Referral;
 use super::referring::Referred;
 use super::rejoin::Own;
@@ -82,14 +82,7 @@ pub struct Call {
 /// How far it is.
 pub(super) enum State {
     /// Someone is being asked, or will be.
-    Ringing {
-        /// Whom to ask next.
-        destinations: VecDeque<Next>,
-        /// When those who are being asked now have had their time.
-        deadline: Instant,
-        /// The best failure so far.
-        failure: Option<Box<Failure>>,
-    },
+    Ringing(Box<Plan>),
     /// Two legs talk.
     Up {
         /// Who called, or who stayed when another party was replaced.
@@ -178,11 +171,7 @@ impl Call {
             again: None,
             ends: None,
             watch: None,
-            state: State::Ringing {
-                destinations: decision.destinations().map(Next::of).collect(),
-                deadline: now,
-                failure: None,
-            },
+            state: State::Ringing(Box::new(Plan::new(now, cx.config, &decision))),
             redirects: 0,
             started: now,
             passing: Vec::new(),
@@ -369,8 +358,8 @@ impl Call {
     /// When [`Call::handle_timeout`] is due.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let ringing = match self.state {
-            State::Ringing { deadline, .. } => Some(deadline),
+        let ringing = match &self.state {
+            State::Ringing(plan) => Some(plan.deadline),
             State::Up { .. } | State::Over => None,
         };
         let branches = self.branches.iter().map(|b| b.side.poll_timeout());
@@ -392,8 +381,8 @@ impl Call {
     pub fn handle_timeout(&mut self, now: Instant, cx: &mut Context<'_>) {
         self.repeat_answers(now, cx);
         self.repeat_provisional(now, cx);
-        if let State::Ringing { deadline, .. } = self.state
-            && deadline <= now
+        if let State::Ringing(plan) = &self.state
+            && plan.deadline <= now
         {
             self.on_ring_limit(now, cx);
         }
@@ -451,7 +440,7 @@ impl Call {
         let state = std::mem::replace(&mut self.state, State::Over);
         let duration = match state {
             State::Up { since, .. } => now.saturating_duration_since(since),
-            State::Ringing { .. } => std::time::Duration::ZERO,
+            State::Ringing(_) => std::time::Duration::ZERO,
             State::Over => return,
         };
         self.drop_relay(cx);

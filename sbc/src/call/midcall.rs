@@ -145,7 +145,7 @@ impl Call {
                 && Some(tag) == branch.invite.from().tag()
                 && branch.early.iter().any(|early| early.theirs == theirs)
         };
-        matches!(self.state, State::Ringing { .. })
+        matches!(self.state, State::Ringing(_))
             && (is_of_a || self.branches.iter().any(is_of_b))
     }
 

@@ -1,7 +1,7 @@
 //! The B2BUA: a call is one A leg and many B legs, each a SIP user agent of its own (RFC 3261 6): nothing of one side's
 //! addresses shows on the other. `machine` has the call and its verbs, `legs` its legs, `parties` who is in it; `asking` opens B legs, `reachable` says whose, `answering` takes what they
 //! say, `early` what they say before anybody takes the call, `reliable` provisional answers that want A's PRACK, `prack` ours, `update` offers before anybody takes the call,
-//! `credentials` what a trunk is told that asks for a password, `redirect` where a 3xx may lead, `midcall` what comes inside dialogs,
+//! `plan` whom to ask and when to stop, `credentials` what a trunk is told that asks for a password, `redirect` where a 3xx may lead, `midcall` what comes inside dialogs,
 //! `relay` what of it changes media, `late` what comes in an ACK or an answer, `session` and `refresh` the session timers;
 //! `passing` what goes to the other party, `transfer` and `replacing` exchange a party for another, `target` calls one, `pickup` lets one in while it rings, `guest` makes an offer to who calls without one, `rejoin` offers what that takes,
 //! `referral` tells who asked for it, `referring` passes a REFER on; `way` which dialog something goes on in, `effects` what a refusal is the end of; `ending` the ends, `silence` that of media; `hiding` decides what of a header tells too much, `filter` which pass by the config, `content` what else of a
@@ -33,6 +33,7 @@ mod mirror;
 mod parties;
 mod passing;
 mod pickup;
+mod plan;
 mod prack;
 mod reachable;
 mod redirect;

@@ -14,7 +14,7 @@ impl Call {
     pub fn parties(&self) -> Option<(Party, Party)> {
         match self.state {
             State::Over => None,
-            State::Ringing { .. } | State::Up { .. } => Some((self.from(), self.to())),
+            State::Ringing(_) | State::Up { .. } => Some((self.from(), self.to())),
         }
     }
 
@@ -22,6 +22,12 @@ impl Call {
     #[must_use]
     pub fn id(&self) -> CallId {
         self.id
+    }
+
+    /// No limit and no failed probe stops it.
+    #[must_use]
+    pub fn is_emergency(&self) -> bool {
+        self.is_emergency
     }
 
     /// The transactions of the INVITEs that made it what it is.
@@ -65,7 +71,7 @@ impl Call {
     pub(super) fn from(&self) -> Party {
         match self.state {
             State::Up { near, .. } => self.party_of(near),
-            State::Ringing { .. } | State::Over => self.a.side.party,
+            State::Ringing(_) | State::Over => self.a.side.party,
         }
     }
 
@@ -112,7 +118,7 @@ impl Call {
     pub(super) fn to(&self) -> Party {
         match self.state {
             State::Up { leg, .. } => self.branches.iter().find(|b| b.leg == leg),
-            State::Ringing { .. } | State::Over => self.branches.last(),
+            State::Ringing(_) | State::Over => self.branches.last(),
         }
         .map_or(Party::Nobody, |branch| branch.side.party)
     }

@@ -22,7 +22,7 @@ use crate::sip::{Message, Name, reason_phrase, response_to};
 impl Call {
     /// The leg that rings in the dialog named: one that our INVITE began. What is named of an INVITE that came in is no such dialog (RFC 3891 3).
     pub(super) fn ringing_named(&self, replaces: &Replaces) -> Option<LegId> {
-        if !matches!(self.state, State::Ringing { .. }) {
+        if !matches!(self.state, State::Ringing(_)) {
             return None;
         }
         let rings = self.branches.iter().find(|branch| {
@@ -165,7 +165,7 @@ impl Call {
     #[must_use]
     pub fn rings_for(&self, by: Caller, replaces: &Replaces) -> Option<String> {
         let invite = &self.a.invite;
-        let is_it = matches!(self.state, State::Ringing { .. })
+        let is_it = matches!(self.state, State::Ringing(_))
             && replaces.is_of_call(invite.call_id())
             && invite.from().tag() == Some(replaces.from_tag.as_str())
             && self.a.tags.contains(&replaces.to_tag)

@@ -13,6 +13,7 @@ use super::context::Context;
 use super::failure::Failure;
 use super::legs::{Attempt, Branch};
 use super::machine::{Call, State};
+use super::plan::{Round, Turn, turns};
 use crate::routing::{Caller, Destination, route};
 use crate::sip::{Message, Name, NameAddr, Transport, Uri};
 
@@ -40,18 +41,18 @@ impl Call {
         let leg = branch.leg;
         let mut failure = Failure::answer(leg, answer);
         let is_open =
-            branch.is_ringing() && matches!(self.state, State::Ringing { .. }) && !self.is_taken();
-        let mut nexts = match is_open {
+            branch.is_ringing() && matches!(self.state, State::Ringing(_)) && !self.is_taken();
+        let mut rounds = match is_open {
             true => permitted(cx, branch, answer),
             false => SmallVec::new(),
         };
-        if nexts.is_empty() {
+        if rounds.is_empty() {
             failure.reason += ": to nowhere that the config permits";
         } else if self.redirects == MAX_REDIRECTS {
             failure.reason += ": redirected too often";
-            nexts.clear();
+            rounds.clear();
         }
-        if nexts.is_empty() {
+        if rounds.is_empty() {
             return self.on_branch_failed(now, cx, leg, failure);
         }
         self.redirects += 1;
@@ -63,18 +64,12 @@ impl Call {
         self.forget_early(leg);
         self.note(failure);
         // The first at once, the others when it came to nothing.
-        let mut nexts = nexts.into_iter();
-        let asked = nexts.find(|next| self.ask_one(now, cx, next)).is_some();
-        if let State::Ringing {
-            destinations,
-            deadline,
-            ..
-        } = &mut self.state
-        {
-            *deadline = now + super::asking::RING;
-            for next in nexts.rev() {
-                destinations.push_front(next);
-            }
+        let mut rounds = rounds.into_iter();
+        let asked = rounds
+            .find(|round| self.ask_all(now, cx, round))
+            .is_some();
+        if let State::Ringing(plan) = &mut self.state {
+            plan.redirect(now, rounds);
         }
         if self.branches.iter().any(Branch::is_ringing) {
             self.hear_another(now, cx);
@@ -85,13 +80,13 @@ impl Call {
 }
 
 /// What of a 3xx may be asked, the most wanted first.
-fn permitted(cx: &Context<'_>, branch: &Branch, answer: &Message) -> SmallVec<[Next; 2]> {
+fn permitted(cx: &Context<'_>, branch: &Branch, answer: &Message) -> SmallVec<[Round; 2]> {
     let contacts = answer.values(Name::Contact).take(MAX_CONTACTS);
     let mut contacts: SmallVec<[(u16, &str); 2]> = contacts
         .filter_map(|contact| Some((wanted(contact), NameAddr::parse(contact).ok()?.uri())))
         .collect();
     contacts.sort_by_key(|(wanted, _)| std::cmp::Reverse(*wanted));
-    let mut nexts: SmallVec<[Next; 2]> = SmallVec::new();
+    let mut rounds: SmallVec<[Round; 2]> = SmallVec::new();
     for (_, uri) in contacts {
         let Ok(uri) = Uri::parse(uri) else {
             continue;
@@ -104,19 +99,19 @@ fn permitted(cx: &Context<'_>, branch: &Branch, answer: &Message) -> SmallVec<[N
         }
         let network = branch.side.hop.network;
         if cx.config.network(network).addresses.contains(&ip) {
-            nexts.extend(dialled(cx, branch, number));
+            rounds.extend(dialled(cx, branch, number));
         } else {
-            nexts.extend(elsewhere(cx, branch, &uri, number, ip));
+            rounds.extend(elsewhere(cx, branch, &uri, number, ip));
         }
-        if nexts.len() >= MAX_CONTACTS {
+        if rounds.len() >= MAX_CONTACTS {
             break;
         }
     }
-    nexts
+    rounds
 }
 
-/// A number of our own: as if whoever names it had dialled it.
-fn dialled(cx: &Context<'_>, branch: &Branch, number: &str) -> SmallVec<[Next; 2]> {
+/// A number of our own: as if whoever names it had dialled it. A rejection at the end of that is no reason to end the whole call.
+fn dialled(cx: &Context<'_>, branch: &Branch, number: &str) -> SmallVec<[Round; 2]> {
     let caller = match branch.destination {
         Some(Destination::Trunk(id)) => Caller::Trunk(id),
         Some(Destination::Phone(id)) => Caller::Phone(id),
@@ -125,11 +120,13 @@ fn dialled(cx: &Context<'_>, branch: &Branch, number: &str) -> SmallVec<[Next; 2
     let Ok(decision) = route(cx.config, caller, number) else {
         return SmallVec::new();
     };
-    let nexts = decision.destinations().map(|destination| Next {
-        number: Some(number.to_owned()),
-        ..Next::of(destination)
-    });
-    nexts.collect()
+    let turns = turns(cx.config, &decision, Some(number)).into_iter();
+    turns
+        .map_while(|turn| match turn {
+            Turn::Ring(round) => Some(round),
+            Turn::Reject(_) => None,
+        })
+        .collect()
 }
 
 /// Another place of the same trunk.
@@ -139,7 +136,7 @@ fn elsewhere(
     uri: &Uri<'_>,
     number: &str,
     ip: IpAddr,
-) -> Option<Next> {
+) -> Option<Round> {
     let Some(destination @ Destination::Trunk(id)) = branch.destination else {
         return None;
     };
@@ -152,10 +149,15 @@ fn elsewhere(
         Some(name) if name.eq_ignore_ascii_case("tcp") => Transport::Tcp,
         Some(_) => return None,
     };
-    is_its.then(|| Next {
+    let next = Next {
         destination,
         number: Some(number.to_owned()),
         place: Some(((ip, uri.port().unwrap_or(SIP_PORT)).into(), transport)),
+    };
+    is_its.then(|| Round {
+        who: SmallVec::from_iter([next]),
+        ring_for: None,
+        terms: branch.terms.clone().unwrap_or_default(),
     })
 }
 

@@ -177,7 +177,7 @@ impl Call {
 
     /// Sends the next one, if none is open.
     fn send_provisional(&mut self, now: Instant, cx: &mut Context<'_>) {
-        if !matches!(self.state, State::Ringing { .. })
+        if !matches!(self.state, State::Ringing(_))
             || self.is_answering_early()
             || self.is_taken()
         {
@@ -372,8 +372,8 @@ impl Call {
         }
         self.a.provisionals.held = Some((leg, answer.clone()));
         self.a.provisionals.waiting.clear();
-        if let State::Ringing { deadline, .. } = &mut self.state {
-            *deadline = now + super::asking::RING;
+        if let State::Ringing(plan) = &mut self.state {
+            plan.is_taken(now);
         }
         true
     }

@@ -1,18 +1,19 @@
-//! The target of a transfer, called for the party that stays (RFC 5589 6): one destination after the other, all contacts of a phone at once.
+//! The target of a transfer, called for the party that stays (RFC 5589 6): one round after the other, all of a round at once.
 
-use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
 
 use super::answering::sdp_of;
-use super::asking::{Next, RING, Target, targets};
+use super::asking::{Target, targets};
 use super::context::{AGENT, Context, SUPPORTED_UNRELIABLE};
 use super::failure::Failure;
 use super::filter::allowed;
 use super::io::{Action, Purpose};
 use super::legs::{Attempt, Branch};
 use super::machine::{Call, LEG_A};
+use super::plan::{Plan, Round, Terms, Then};
 use super::reachable::reachable;
 use super::rejoin::without_direction;
 use super::session::Session;
@@ -21,34 +22,31 @@ use super::transfer::How;
 use crate::dialog::Dialog;
 use crate::engine::Outcome;
 use crate::media::LegId;
-use crate::routing::Destination;
+use crate::config::Config;
+use crate::routing::Decision;
 use crate::sip::{Message, Method, Name, Writer};
 use crate::transaction::Hop;
 
 /// A target that is called.
 pub(super) struct Blind {
     number: String,
-    destinations: VecDeque<Destination>,
+    plan: Plan,
     /// Those who ring.
     asked: Vec<LegId>,
-    deadline: Instant,
-    failure: Option<Box<Failure>>,
 }
 
 impl Blind {
-    pub(super) fn new(now: Instant, number: String, destinations: VecDeque<Destination>) -> Blind {
+    pub(super) fn new(now: Instant, config: &Config, number: String, decision: &Decision) -> Blind {
         Blind {
             number,
-            destinations,
+            plan: Plan::new(now, config, decision),
             asked: Vec::new(),
-            deadline: now + RING,
-            failure: None,
         }
     }
 
     /// Whom it may yet ask.
-    pub(super) fn next(&self) -> impl Iterator<Item = Destination> {
-        self.destinations.iter().copied()
+    pub(super) fn plan(&self) -> &Plan {
+        &self.plan
     }
 }
 
@@ -68,7 +66,7 @@ impl Call {
     /// When those who ring for a transfer have had their time.
     pub(super) fn transfer_deadline(&self) -> Option<Instant> {
         match &self.transfer.as_ref()?.how {
-            How::Blind(blind) if !blind.asked.is_empty() => Some(blind.deadline),
+            How::Blind(blind) if !blind.asked.is_empty() => Some(blind.plan.deadline),
             _ => None,
         }
     }
@@ -78,27 +76,36 @@ impl Call {
         let Some(blind) = self.blind() else {
             return;
         };
-        Failure::rang_out().note(&mut blind.failure);
+        blind.plan.note(Failure::rang_out());
         self.call_off_targets(now, cx, None, &Why::default());
         self.ask_next_target(now, cx);
     }
 
     pub(super) fn ask_next_target(&mut self, now: Instant, cx: &mut Context<'_>) {
-        let config = cx.config;
         while let Some(blind) = self.blind() {
-            let Some(destination) = blind.destinations.pop_front() else {
-                let failure = blind.failure.take().map(|failure| *failure);
-                let failure = failure.unwrap_or_else(|| Failure::unreachable("nobody to ask"));
-                return self.fail_transfer(now, cx, failure.code, Some(&failure.phrase));
-            };
-            blind.deadline = now + RING;
-            let number = blind.number.clone();
-            let mut asked = false;
-            let found = targets(cx.registrar, config, &Next::of(destination), &number);
-            match found.and_then(|all| reachable(now, cx, self.is_emergency, all)) {
+            match blind.plan.next(now) {
+                Then::Ask(round) if self.ask_targets(now, cx, &round) => return,
+                Then::Ask(_) => {}
+                Then::GiveUp(failure) => {
+                    return self.fail_transfer(now, cx, failure.code, Some(&failure.phrase));
+                }
+            }
+        }
+    }
+
+    /// Asks these at once; `false` if none of them can be asked.
+    fn ask_targets(&mut self, now: Instant, cx: &mut Context<'_>, round: &Round) -> bool {
+        let config = cx.config;
+        let Some(number) = self.blind().map(|blind| blind.number.clone()) else {
+            return false;
+        };
+        let mut asked = false;
+        for next in &round.who {
+            let found = targets(cx.registrar, config, next, &number);
+            match found.and_then(|found| reachable(now, cx, round.terms.emergency, found)) {
                 Ok(targets) => {
                     for target in targets {
-                        match self.ask_target(now, cx, target) {
+                        match self.ask_target(now, cx, target, &round.terms) {
                             Ok(()) => asked = true,
                             Err(failure) => self.note_target(failure),
                         }
@@ -106,15 +113,13 @@ impl Call {
                 }
                 Err(failure) => self.note_target(failure),
             }
-            if asked {
-                return;
-            }
         }
+        asked
     }
 
     fn note_target(&mut self, failure: Failure) {
         if let Some(blind) = self.blind() {
-            failure.note(&mut blind.failure);
+            blind.plan.note(failure);
         }
     }
 
@@ -124,11 +129,10 @@ impl Call {
         now: Instant,
         cx: &mut Context<'_>,
         target: Target<'_>,
+        terms: &Arc<Terms>,
     ) -> Result<(), Failure> {
         let broken = |reason: &str| Failure::own(500, Outcome::Failed, reason);
-        let Some(leg) = self.next_leg() else {
-            return Err(Failure::own(503, Outcome::Failed, "too many B legs"));
-        };
+        let leg = self.next_asked(cx)?;
         let (stays, leaves) = match &self.transfer {
             Some(transfer) => (transfer.stays, transfer.leaves),
             None => return Err(broken("no transfer")),
@@ -275,9 +279,9 @@ impl Call {
         let is_last = blind.asked.is_empty();
         let code = failure.code;
         let phrase = failure.phrase.clone();
-        failure.note(&mut blind.failure);
-        // 6xx: nobody anywhere will take it (RFC 3261 21.6).
-        if code >= 600 {
+        let is_final = blind.plan.is_final(&failure);
+        blind.plan.note(failure);
+        if is_final {
             self.fail_transfer(now, cx, code, Some(&phrase));
         } else if is_last {
             self.ask_next_target(now, cx);

@@ -112,13 +112,13 @@ impl Call {
             self.refuse(id, hop, request, code);
             return false;
         };
-        let destinations = decision.destinations().collect();
+        let blind = Blind::new(now, cx.config, number, decision);
         self.accept_refer(cx, leg, id, hop, request);
         self.transfer = Some(Box::new(Transfer {
             leaves: leg,
             stays,
             comes: None,
-            how: How::Blind(Blind::new(now, number, destinations)),
+            how: How::Blind(blind),
         }));
         self.ask_next_target(now, cx);
         true

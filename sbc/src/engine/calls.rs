@@ -8,6 +8,7 @@ use super::{Ack, Action, CallId, Engine, Event, Flow, FlowFailure, Slot, Subject
 use crate::call::{self, Call, Context, Invitation};
 use crate::media::{FlowCommand, FlowReport, PairId, Path};
 use crate::sip::{Message, TextKey};
+use crate::transaction::Room;
 use crate::trunks::Held;
 
 impl Engine {
@@ -81,6 +82,7 @@ impl Engine {
             registrar: &self.registrar,
             host: &self.host,
             remembered: &mut self.remembered,
+            dialogs: self.limits.dialogs.saturating_sub(self.dialogs.len()),
             trunks: &mut self.trunks,
         }
     }
@@ -92,7 +94,11 @@ impl Engine {
                 hop,
                 message,
             } => {
-                let input = match self.layer.request(now, hop, message) {
+                let room = match call.is_emergency() {
+                    true => Room::Reserve,
+                    false => Room::Usual,
+                };
+                let input = match self.layer.request_in(now, hop, message, room) {
                     Ok(id) => {
                         self.clients.insert(id, (call.id(), purpose));
                         call::Input::Sent { purpose, id }
@@ -116,6 +122,12 @@ impl Engine {
             }
             call::Action::Open(tag) => {
                 self.dialogs.insert(TextKey::of(&tag), call.id());
+            }
+            call::Action::Shut(tag) => {
+                let tag = TextKey::of(&tag);
+                if self.dialogs.get(&tag) == Some(&call.id()) {
+                    self.dialogs.remove(&tag);
+                }
             }
             call::Action::Event(event) => self.on_call_event(event),
             call::Action::Flow(command) => self.order(now, call.id(), command),

@@ -10,6 +10,7 @@
 mod action;
 mod calls;
 mod counters;
+mod emergency;
 mod event;
 mod forks;
 mod handover;
@@ -126,6 +127,7 @@ pub struct Engine {
     reports: Reports,
     handover: Handover,
     draining: bool,
+    stopping: bool,
     counters: Counters,
     actions: VecDeque<Action>,
     /// Lent to the call that runs: none keeps one for itself.
@@ -199,6 +201,7 @@ impl Engine {
             reports: Reports::default(),
             handover: Handover::default(),
             draining: false,
+            stopping: false,
             counters: Counters::default(),
             actions: VecDeque::new(),
             wishes: VecDeque::new(),
@@ -260,6 +263,7 @@ impl Engine {
             }
             Input::Stop => {
                 self.draining = true;
+                self.stopping = true;
                 let all: Vec<CallId> = self.calls.keys().copied().collect();
                 for id in all {
                     self.tell_call(now, id, call::Input::Stop);

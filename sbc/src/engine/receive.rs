@@ -66,8 +66,9 @@ impl Engine {
             },
             false => None,
         };
+        let room = self.room_for(origin, &message);
         self.layer
-            .handle_input(now, transaction::Input::Message { hop, message });
+            .handle_input_in(now, transaction::Input::Message { hop, message }, room);
         self.pump(now, origin);
     }
 

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use super::calls::identity;
+use super::emergency::{MORE_CALLS, MORE_DIALOGS};
 use super::receive::{Origin, signed};
 use super::{Engine, Event, Outcome, Party};
 use crate::call::{self, ALLOW, Invitation, MIN_SE, SUPPORTED, unescaped};
@@ -258,18 +259,25 @@ impl Engine {
         if number.is_empty() {
             return Err(Refusal::new(404, "the Request-URI has no user part"));
         }
-        if self.draining {
+        let decision = route(&self.config, caller, &unescaped(number));
+        let is_emergency = decision.as_ref().is_ok_and(|d| self.is_emergency(d));
+        // A box that drains may do so for hours; one that stops has nobody left to serve a call.
+        if self.stopping || self.draining && !is_emergency {
             return Err(Refusal::full("no new calls are taken"));
         }
-        if self.calls.len() >= self.limits.calls {
+        let [more_calls, more_dialogs] = match is_emergency {
+            true => [MORE_CALLS, MORE_DIALOGS],
+            false => [0, 0],
+        };
+        if self.calls.len() >= self.limits.calls + more_calls {
             self.counters.full("calls");
             return Err(Refusal::full("too many calls"));
         }
-        if self.dialogs.len() + DIALOGS_A_CALL > self.limits.dialogs {
+        if self.dialogs.len() + DIALOGS_A_CALL > self.limits.dialogs + more_dialogs {
             self.counters.full("dialogs");
             return Err(Refusal::full("too many dialogs"));
         }
-        route(&self.config, caller, &unescaped(number)).map_err(|no_route| {
+        decision.map_err(|no_route| {
             let code = match no_route {
                 NoRoute::Caller => 403,
                 NoRoute::Number | NoRoute::Phone(_) => 404,

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use smallvec::SmallVec;
 
-use crate::config::{Config, From, NetworkId, PhoneId, Route, RouteId, Target, TrunkId};
+use crate::config::{
+    Config, From, MemberTarget, NetworkId, PhoneId, Route, RouteId, Strategy, Target, TrunkId,
+};
 
 /// Who is calling, once that is proven: a trunk by its source address, a phone by its digest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -146,7 +148,25 @@ pub fn route(config: &Config, caller: Caller, number: &str) -> Result<Decision, 
                 Target::Trunk(trunk) => Some(Destination::Trunk(trunk)),
                 Target::Phone(phone) => Some(Destination::Phone(phone)),
                 Target::DialledPhone => config.phone_named(number).map(Destination::Phone),
-                Target::Group(_) => None,
+                Target::Group(group) => {
+                    let group = config.group(group);
+                    let members = group.members.iter().map(|member| match member.target {
+                        MemberTarget::Trunk(trunk) => Destination::Trunk(trunk),
+                        MemberTarget::Phone(phone) => Destination::Phone(phone),
+                    });
+                    let who: SmallVec<[Destination; 4]> =
+                        members.filter(|member| !asked.contains(member)).collect();
+                    asked.extend(who.iter().copied());
+                    let at_once = match group.strategy {
+                        Strategy::All => who.len().max(1),
+                        Strategy::InOrder | Strategy::RoundRobin | Strategy::Weighted => 1,
+                    };
+                    steps.extend(who.chunks(at_once).map(|who| Step::Ring {
+                        who: SmallVec::from_slice(who),
+                        ring_for: group.ring_for,
+                    }));
+                    None
+                }
                 Target::Reject(code) => {
                     steps.push(Step::Reject(code));
                     None

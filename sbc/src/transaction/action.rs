@@ -32,6 +32,28 @@ impl Default for Limits {
     }
 }
 
+/// How much of the table a request may use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Room {
+    /// What [`Limits`] say.
+    #[default]
+    Usual,
+    /// [`RESERVE`] more: of emergency calls.
+    Reserve,
+}
+
+/// Transactions of each kind that emergency calls may have when [`Limits`] are reached.
+pub const RESERVE: usize = 1024;
+
+impl Room {
+    pub(super) fn of(self, limit: usize) -> usize {
+        match self {
+            Room::Usual => limit,
+            Room::Reserve => limit.saturating_add(RESERVE),
+        }
+    }
+}
+
 /// There is no room for another client transaction; those that are there end by themselves within half a minute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("no room for another client transaction")]

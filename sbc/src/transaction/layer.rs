@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::key::{ClientKey, ServerKey};
 use super::machine::{ClientEffect, ClientMachine, ServerEffect, ServerMachine};
 use super::timers::{Owner, Queue};
-use super::{Action, ClientId, Full, Hop, Input, Limits, ServerId};
+use super::{Action, ClientId, Full, Hop, Input, Limits, Room, ServerId};
 use crate::sip::{self, Message, Method, reason_phrase, response_to};
 
 /// All transactions of the box, client and server. In trees: with so much coming and going a hash table fills up with the places
@@ -60,6 +60,11 @@ impl Layer {
 
     /// Takes what came from the wire, or did not reach it.
     pub fn handle_input(&mut self, now: Instant, input: Input) {
+        self.handle_input_in(now, input, Room::Usual);
+    }
+
+    /// As [`Layer::handle_input`], for a request that may use so much of the table.
+    pub fn handle_input_in(&mut self, now: Instant, input: Input, room: Room) {
         match input {
             Input::Message { hop, message } if !message.is_request() => {
                 self.handle_response(now, hop, message);
@@ -67,7 +72,7 @@ impl Layer {
             Input::Message { hop, message } => match message.method() {
                 Method::Ack => self.handle_ack(now, hop, message),
                 Method::Cancel => self.handle_cancel(hop, message),
-                _ => self.handle_request(now, hop, message),
+                _ => self.handle_request(now, hop, message, room),
             },
             Input::SendFailed { hop, bytes } => self.handle_send_failure(hop, bytes),
         }
@@ -79,7 +84,21 @@ impl Layer {
     /// # Errors
     /// [`Full`]: nothing was sent.
     pub fn request(&mut self, now: Instant, hop: Hop, message: Message) -> Result<ClientId, Full> {
-        if self.clients.len() >= self.limits.client {
+        self.request_in(now, hop, message, Room::Usual)
+    }
+
+    /// As [`Layer::request`], for one that may use so much of the table.
+    ///
+    /// # Errors
+    /// [`Full`]: nothing was sent.
+    pub fn request_in(
+        &mut self,
+        now: Instant,
+        hop: Hop,
+        message: Message,
+        room: Room,
+    ) -> Result<ClientId, Full> {
+        if self.clients.len() >= room.of(self.limits.client) {
             return Err(Full);
         }
         if message.method() == Method::Cancel {
@@ -155,6 +174,12 @@ impl Layer {
         }
     }
 
+    /// Whether the next request that comes in is one too many, unless it is of an emergency call.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.servers.len() >= self.limits.server
+    }
+
     /// How many transactions there are.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -189,7 +214,7 @@ impl Layer {
         self.perform_client(id, effect, Some((hop, message)));
     }
 
-    fn handle_request(&mut self, now: Instant, hop: Hop, message: Message) {
+    fn handle_request(&mut self, now: Instant, hop: Hop, message: Message, room: Room) {
         let method = message.method();
         let key = ServerKey::of(hop.network, &message, method);
         if let Some(&id) = self.server_ids.get(&key) {
@@ -201,7 +226,7 @@ impl Layer {
             return;
         }
         let reply = hop.reply_to(&message);
-        if self.servers.len() >= self.limits.server {
+        if self.servers.len() >= room.of(self.limits.server) {
             let refusal = refuse(&message, hop, 503);
             self.send(reply, refusal);
             self.actions.push_back(Action::Full { hop, message });

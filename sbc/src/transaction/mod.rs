@@ -19,6 +19,6 @@ mod server;
 mod tests;
 mod timers;
 
-pub use action::{Action, ClientId, Failure, Full, Input, Limits, ServerId};
+pub use action::{Action, ClientId, Failure, Full, Input, Limits, RESERVE, Room, ServerId};
 pub use hop::{ConnectionId, Hop};
 pub use layer::Layer;

@@ -1,0 +1,179 @@
+//! Whom to ask, one round after the other, and which failure ends the search: what the decision of a route comes to. The caller's call has one while
+//! it rings, the target of a transfer another.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use smallvec::SmallVec;
+
+use super::asking::Next;
+use super::failure::Failure;
+use crate::config::{Answers, Config};
+use crate::routing::{CallerId, Decision, Destination, Step};
+
+/// How long a round may last where the config says nothing.
+const RING: Duration = Duration::from_secs(180);
+
+/// What a decision says of all who are asked by it.
+#[derive(Debug, Default)]
+pub(crate) struct Terms {
+    /// Who calls, as they see it.
+    pub(crate) caller_id: Option<CallerId>,
+    /// No limit and no failed probe stops it.
+    pub(crate) emergency: bool,
+}
+
+impl Terms {
+    pub(super) fn of(config: &Config, decision: &Decision) -> Arc<Terms> {
+        let route = config.route(decision.route);
+        Arc::new(Terms {
+            caller_id: decision.caller_id.clone(),
+            emergency: route.emergency,
+        })
+    }
+}
+
+/// These are asked at once; who answers first has the call.
+#[derive(Clone, Debug)]
+pub(super) struct Round {
+    /// Never empty.
+    pub(super) who: SmallVec<[Next; 1]>,
+    /// How long, where the config says so.
+    pub(super) ring_for: Option<Duration>,
+    pub(super) terms: Arc<Terms>,
+}
+
+/// One of the things to try.
+#[derive(Clone, Debug)]
+pub(super) enum Turn {
+    Ring(Round),
+    /// The caller is told this, and nobody is asked any more.
+    Reject(u16),
+}
+
+/// What is to be done now.
+pub(super) enum Then {
+    /// Ask these.
+    Ask(Round),
+    /// That was all: this is why.
+    GiveUp(Failure),
+}
+
+/// How far the search is.
+pub(super) struct Plan {
+    turns: VecDeque<Turn>,
+    /// With which answers it goes on; without it, with any but 6xx.
+    on_failure: Option<Vec<Answers>>,
+    /// When those who are being asked have had their time.
+    pub(super) deadline: Instant,
+    /// The config says how long this round lasts.
+    is_timed: bool,
+    /// The best failure of this round.
+    round: Option<Box<Failure>>,
+    /// The best one of those before.
+    best: Option<Box<Failure>>,
+}
+
+impl Plan {
+    /// Nobody has been asked yet.
+    pub(super) fn new(now: Instant, config: &Config, decision: &Decision) -> Plan {
+        Plan {
+            turns: turns(config, decision, None).into(),
+            on_failure: config.route(decision.route).on_failure.clone(),
+            deadline: now + RING,
+            is_timed: false,
+            round: None,
+            best: None,
+        }
+    }
+
+    /// Those who were asked came to nothing, or nobody has been asked yet.
+    pub(super) fn next(&mut self, now: Instant) -> Then {
+        if let Some(failure) = self.round.take() {
+            let goes_on = self.goes_on(&failure);
+            failure.note(&mut self.best);
+            if !goes_on {
+                return self.give_up();
+            }
+        }
+        match self.turns.pop_front() {
+            Some(Turn::Ring(round)) => {
+                self.is_timed = round.ring_for.is_some();
+                self.deadline = now + round.ring_for.unwrap_or(RING);
+                Then::Ask(round)
+            }
+            Some(Turn::Reject(code)) => {
+                Then::GiveUp(Failure::rejected(code, self.best.as_deref()))
+            }
+            None => self.give_up(),
+        }
+    }
+
+    /// Whom it may yet ask.
+    pub(super) fn destinations(&self) -> impl Iterator<Item = Destination> {
+        let rounds = self.turns.iter().filter_map(|turn| match turn {
+            Turn::Ring(round) => Some(round),
+            Turn::Reject(_) => None,
+        });
+        rounds.flat_map(|round| round.who.iter().map(|next| next.destination))
+    }
+
+    /// One of those who are asked came to nothing.
+    pub(super) fn note(&mut self, failure: Failure) {
+        failure.note(&mut self.round);
+    }
+
+    /// Whether nobody else is to be asked, though others may still ring: 6xx, everywhere (RFC 3261 16.7, item 5), unless `on_failure` has it.
+    pub(super) fn is_final(&self, failure: &Failure) -> bool {
+        failure.said.is_some_and(|code| code >= 600) && !self.goes_on(failure)
+    }
+
+    /// Someone who was asked says where to ask instead: these come next. The round lasts no longer than the config says.
+    pub(super) fn redirect(&mut self, now: Instant, rounds: impl DoubleEndedIterator<Item = Round>) {
+        if !self.is_timed {
+            self.deadline = now + RING;
+        }
+        for round in rounds.rev() {
+            self.turns.push_front(Turn::Ring(round));
+        }
+    }
+
+    /// Someone has taken it, and waits: the time of those who ring is no matter any more.
+    pub(super) fn is_taken(&mut self, now: Instant) {
+        self.deadline = now + RING;
+    }
+
+    fn goes_on(&self, failure: &Failure) -> bool {
+        failure.said.is_none_or(|code| match &self.on_failure {
+            Some(answers) => answers.iter().any(|answer| answer.include(code)),
+            None => code < 600,
+        })
+    }
+
+    fn give_up(&mut self) -> Then {
+        let best = self.best.take().map(|failure| *failure);
+        Then::GiveUp(best.unwrap_or_else(|| Failure::unreachable("nobody to ask")))
+    }
+}
+
+/// The steps of a decision; `redirected`: somebody else named this number, which trunks are asked for.
+pub(super) fn turns(config: &Config, decision: &Decision, redirected: Option<&str>) -> Vec<Turn> {
+    let terms = Terms::of(config, decision);
+    let number = decision.dial.as_deref().or(redirected);
+    let turn = |step: &Step| match step {
+        Step::Reject(code) => Turn::Reject(*code),
+        Step::Ring { who, ring_for } => Turn::Ring(Round {
+            who: who
+                .iter()
+                .map(|destination| Next {
+                    number: number.map(str::to_owned),
+                    ..Next::of(*destination)
+                })
+                .collect(),
+            ring_for: *ring_for,
+            terms: terms.clone(),
+        }),
+    };
+    decision.steps.iter().map(turn).collect()
+}
