@@ -11,6 +11,7 @@ use super::context::{AGENT, Context, SUPPORTED, SUPPORTED_UNRELIABLE, local_addr
 use super::failure::Failure;
 use super::filter::{Filter, allowed};
 use super::hiding::Hidden;
+use super::identity;
 use super::io::{Action, Purpose};
 use super::legs::{Attempt, Branch};
 use super::machine::{Call, LEG_A, State};
@@ -95,7 +96,7 @@ impl Call {
         let mut all: SmallVec<[Target<'_>; 4]> = SmallVec::new();
         for next in &round.who {
             let found = targets(cx.registrar, config, next, &self.number);
-            match found.and_then(|found| reachable(now, cx, round.terms.emergency, found)) {
+            match found.and_then(|found| reachable(now, cx, round.terms.is_emergency, found)) {
                 Ok(targets) => all.extend(targets),
                 Err(why) => self.note(why),
             }
@@ -184,7 +185,8 @@ impl Call {
         let mut side = Side::new(target.party, target.trunk, target.media_timeout, target.hop);
         side.allow = allowed(cx.config, target.peer());
         side.challenges = cx.remembered.of(target.trunk);
-        let invite = self.write_invite(cx, &target, &mut side, &tag, offer.as_deref(), alone);
+        let with = (tag.as_str(), offer.as_deref(), alone);
+        let invite = self.write_invite(cx, &target, &mut side, terms, with);
         let Ok(invite) = Message::parse(invite, &Default::default()) else {
             self.media.end_leg(now, cx.ports, leg);
             self.order_flows();
@@ -216,10 +218,10 @@ impl Call {
         cx: &mut Context<'_>,
         target: &Target<'_>,
         side: &mut Side,
-        tag: &str,
-        offer: Option<&[u8]>,
-        alone: bool,
+        terms: &Terms,
+        (tag, offer, alone): (&str, Option<&[u8]>, bool),
     ) -> Bytes {
+        let trunk = target.trunk.map(|id| cx.config.trunk(id));
         let a = &self.a.invite;
         let hidden = Hidden::of(a);
         let hop = &target.hop;
@@ -231,16 +233,16 @@ impl Call {
                 .branch_because(&target.uri, &caller.asking_for(&self.number)),
             None => cx.tokens.branch(&target.uri),
         };
+        let told = identity::Caller::beside(cx.config, self.caller(), a, &hidden)
+            .given(terms.caller_id.as_ref())
+            .told(trunk, hop, self.is_emergency);
         let writer = Writer::request("INVITE", &target.uri)
             .header(Name::Via, via(hop, &branch))
             .header(
                 Name::MaxForwards,
                 a.max_forwards().map_or(70, |hops| hops.saturating_sub(1)),
             )
-            .header(
-                Name::From,
-                format_args!("{};tag={tag}", self.caller_shown(cx, hop)),
-            )
+            .header(Name::From, format_args!("{};tag={tag}", told.from))
             .header(Name::To, format_args!("<{}>", target.to))
             .header(Name::CallId, cx.tokens.call_id())
             .header(Name::CSeq, format_args!("{} INVITE", cx.tokens.cseq()))
@@ -256,7 +258,10 @@ impl Call {
             false => writer.header(Name::Supported, SUPPORTED_UNRELIABLE),
         };
         let filter = Filter::new(cx.config, self.caller(), target.peer(), hop.local.ip());
+        let filter = filter.of_invite(told.withholds, &terms.add_headers);
+        let writer = told.write(a, writer);
         let writer = hidden.pass(a, &filter, writer);
+        let writer = terms.add_to(writer);
         match offer {
             Some(sdp) => writer.body("application/sdp", sdp),
             None => writer.finish(),
@@ -281,11 +286,6 @@ impl Call {
         }
         let too_many = Failure::own(503, Outcome::Failed, "too many B legs");
         self.next_leg().ok_or(too_many)
-    }
-
-    /// Who called, at our address, without a tag.
-    pub(super) fn caller_shown(&self, cx: &Context<'_>, hop: &Hop) -> String {
-        shown(cx.config, self.a.phone, &self.a.invite, hop)
     }
 
     /// Nobody answered in time: those who were asked are told, the next are asked.
@@ -358,6 +358,7 @@ pub(crate) fn targets<'c>(
                 Transport::Udp => "",
                 Transport::Tcp => ";transport=tcp",
             };
+            let [uri, to] = identity::called(trunk, number, remote, parameter);
             targets.push(Target {
                 party: Party::Trunk(id),
                 trunk: Some(id),
@@ -370,8 +371,8 @@ pub(crate) fn targets<'c>(
                     remote,
                     connection: None,
                 },
-                uri: format!("sip:{number}@{remote}{parameter}"),
-                to: format!("sip:{number}@{remote}"),
+                uri,
+                to,
                 codecs: &trunk.codecs,
                 destination,
             });
@@ -399,39 +400,4 @@ pub(crate) fn targets<'c>(
         }
     }
     Ok(targets)
-}
-
-/// Who sent a request, as the other side may see him: at our address, without a tag.
-pub(crate) fn shown(
-    config: &Config,
-    phone: Option<PhoneId>,
-    request: &Message,
-    hop: &Hop,
-) -> String {
-    let hidden = Hidden::of(request);
-    let from = request.from();
-    let (user, display) = match phone.map(|id| config.phone(id)) {
-        // A phone is who its digest says, whatever its From does.
-        Some(phone) => (phone.name.as_str(), phone.display_name.clone()),
-        None => {
-            let user = Uri::parse(from.uri()).ok().and_then(|uri| uri.user());
-            (
-                user.filter(|user| hidden.allows(user))
-                    .unwrap_or("anonymous"),
-                None,
-            )
-        }
-    };
-    let display = display.or_else(|| {
-        let theirs = from.display()?.into_owned();
-        Some(theirs).filter(|d| hidden.allows(d))
-    });
-    match display {
-        Some(display) => format!(
-            "\"{}\" <sip:{user}@{}>",
-            display.replace('\\', "\\\\").replace('"', "\\\""),
-            hop.local
-        ),
-        None => format!("<sip:{user}@{}>", hop.local),
-    }
 }

@@ -4,8 +4,9 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 
 use super::context::ALLOW;
+use super::identity::Withholds;
 use super::machine::{Call, LEG_A};
-use crate::config::{Config, Headers, Passes, Peer};
+use crate::config::{AddedHeader, Config, Headers, Passes, Peer};
 use crate::media::LegId;
 use crate::sip::{Field, Name};
 use crate::transaction::Hop;
@@ -15,6 +16,12 @@ use crate::transaction::Hop;
 pub struct Filter<'c> {
     /// `None`: all that the wire layer does not know.
     sides: [Option<&'c Headers>; 2],
+    /// Both are trunks that are trusted.
+    is_trusted: bool,
+    /// Of what names the caller.
+    withholds: Withholds,
+    /// Set by the route: the caller's own do not pass.
+    added: &'c [AddedHeader],
     /// Our address on the side that it goes to.
     pub(super) home: IpAddr,
 }
@@ -36,18 +43,68 @@ impl<'c> Filter<'c> {
     /// For a message of `from` that goes on to `to`, where we are at `home`.
     #[must_use]
     pub fn new(config: &'c Config, from: Peer, to: Peer, home: IpAddr) -> Filter<'c> {
-        let sides = [from, to].map(|peer| config.passes(peer).headers);
-        Filter { sides, home }
+        let trusts = |peer: &Peer| {
+            peer.trunk
+                .is_some_and(|id| config.trunk(id).identity.trusted)
+        };
+        Filter {
+            is_trusted: [from, to].iter().all(trusts),
+            ..Filter::between([from, to].map(|peer| config.passes(peer).headers), home)
+        }
+    }
+
+    fn between(sides: [Option<&'c Headers>; 2], home: IpAddr) -> Filter<'c> {
+        Filter {
+            sides,
+            is_trusted: false,
+            withholds: Withholds::Nothing,
+            added: &[],
+            home,
+        }
+    }
+
+    /// For an INVITE that opens a leg.
+    pub(crate) fn of_invite(self, withholds: Withholds, added: &'c [AddedHeader]) -> Filter<'c> {
+        Filter {
+            withholds,
+            added,
+            ..self
+        }
     }
 
     /// The one where the config says nothing.
     #[cfg(test)]
     pub(super) fn usual(home: IpAddr) -> Filter<'static> {
-        let sides = [None, None];
-        Filter { sides, home }
+        Filter::between([None, None], home)
     }
 
     pub(super) fn judge(&self, field: &Field<'_>) -> Verdict {
+        if self
+            .added
+            .iter()
+            .any(|added| added.is(field.name, field.spelled))
+        {
+            return Verdict::Stays;
+        }
+        let [names_caller, names_others] = [
+            matches!(
+                field.name,
+                Name::PAssertedIdentity | Name::PPreferredIdentity | Name::RemotePartyId
+            ),
+            matches!(field.name, Name::Diversion | Name::HistoryInfo),
+        ];
+        match self.withholds {
+            Withholds::All if names_caller || names_others => return Verdict::Stays,
+            Withholds::Own if names_caller => return Verdict::Stays,
+            _ => {}
+        }
+        // What is preferred is for whoever asserts it, and goes no further (RFC 3325 5).
+        if self.is_trusted
+            && (names_caller || names_others)
+            && field.name != Name::PPreferredIdentity
+        {
+            return Verdict::Named;
+        }
         if always_passes(field.name) {
             return Verdict::Passes;
         }
@@ -83,10 +140,7 @@ impl Call {
         match (self.peer(from), self.peer(to)) {
             (Some(from), Some(to)) => Filter::new(config, from, to, home),
             // Nobody knows any more who said it.
-            _ => Filter {
-                sides: [Some(&NONE); 2],
-                home,
-            },
+            _ => Filter::between([Some(&NONE); 2], home),
         }
     }
 

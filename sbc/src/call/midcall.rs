@@ -145,8 +145,7 @@ impl Call {
                 && Some(tag) == branch.invite.from().tag()
                 && branch.early.iter().any(|early| early.theirs == theirs)
         };
-        matches!(self.state, State::Ringing(_))
-            && (is_of_a || self.branches.iter().any(is_of_b))
+        matches!(self.state, State::Ringing(_)) && (is_of_a || self.branches.iter().any(is_of_b))
     }
 
     /// A may end an early dialog with BYE (RFC 3261 15); the rest waits for the 200.

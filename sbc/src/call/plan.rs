@@ -9,8 +9,10 @@ use smallvec::SmallVec;
 
 use super::asking::Next;
 use super::failure::Failure;
-use crate::config::{Answers, Config};
+use super::identity::escaped;
+use crate::config::{AddedHeader, Answers, Config};
 use crate::routing::{CallerId, Decision, Destination, Step};
+use crate::sip::Writer;
 
 /// How long a round may last where the config says nothing.
 const RING: Duration = Duration::from_secs(180);
@@ -21,7 +23,9 @@ pub(crate) struct Terms {
     /// Who calls, as they see it.
     pub(crate) caller_id: Option<CallerId>,
     /// No limit and no failed probe stops it.
-    pub(crate) emergency: bool,
+    pub(crate) is_emergency: bool,
+    /// What they get beside what the caller says.
+    pub(super) add_headers: Vec<AddedHeader>,
 }
 
 impl Terms {
@@ -29,7 +33,18 @@ impl Terms {
         let route = config.route(decision.route);
         Arc::new(Terms {
             caller_id: decision.caller_id.clone(),
-            emergency: route.emergency,
+            is_emergency: route.emergency,
+            add_headers: route.add_headers.clone(),
+        })
+    }
+}
+
+impl Terms {
+    /// Writes the headers that the route adds.
+    pub(super) fn add_to(&self, writer: Writer) -> Writer {
+        let added = self.add_headers.iter();
+        added.fold(writer, |writer, header| {
+            writer.header_named(&header.name, &header.value)
         })
     }
 }
@@ -103,9 +118,7 @@ impl Plan {
                 self.deadline = now + round.ring_for.unwrap_or(RING);
                 Then::Ask(round)
             }
-            Some(Turn::Reject(code)) => {
-                Then::GiveUp(Failure::rejected(code, self.best.as_deref()))
-            }
+            Some(Turn::Reject(code)) => Then::GiveUp(Failure::rejected(code, self.best.as_deref())),
             None => self.give_up(),
         }
     }
@@ -130,7 +143,11 @@ impl Plan {
     }
 
     /// Someone who was asked says where to ask instead: these come next. The round lasts no longer than the config says.
-    pub(super) fn redirect(&mut self, now: Instant, rounds: impl DoubleEndedIterator<Item = Round>) {
+    pub(super) fn redirect(
+        &mut self,
+        now: Instant,
+        rounds: impl DoubleEndedIterator<Item = Round>,
+    ) {
         if !self.is_timed {
             self.deadline = now + RING;
         }
@@ -160,7 +177,9 @@ impl Plan {
 /// The steps of a decision; `redirected`: somebody else named this number, which trunks are asked for.
 pub(super) fn turns(config: &Config, decision: &Decision, redirected: Option<&str>) -> Vec<Turn> {
     let terms = Terms::of(config, decision);
-    let number = decision.dial.as_deref().or(redirected);
+    // What was dialled is a user part already.
+    let dial = decision.dial.as_deref().map(escaped);
+    let number = dial.as_deref().or(redirected);
     let turn = |step: &Step| match step {
         Step::Reject(code) => Turn::Reject(*code),
         Step::Ring { who, ring_for } => Turn::Ring(Round {

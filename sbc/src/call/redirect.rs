@@ -65,9 +65,7 @@ impl Call {
         self.note(failure);
         // The first at once, the others when it came to nothing.
         let mut rounds = rounds.into_iter();
-        let asked = rounds
-            .find(|round| self.ask_all(now, cx, round))
-            .is_some();
+        let asked = rounds.find(|round| self.ask_all(now, cx, round)).is_some();
         if let State::Ringing(plan) = &mut self.state {
             plan.redirect(now, rounds);
         }

@@ -177,9 +177,7 @@ impl Call {
 
     /// Sends the next one, if none is open.
     fn send_provisional(&mut self, now: Instant, cx: &mut Context<'_>) {
-        if !matches!(self.state, State::Ringing(_))
-            || self.is_answering_early()
-            || self.is_taken()
+        if !matches!(self.state, State::Ringing(_)) || self.is_answering_early() || self.is_taken()
         {
             return;
         }

@@ -10,6 +10,7 @@ use super::asking::{Target, targets};
 use super::context::{AGENT, Context, SUPPORTED_UNRELIABLE};
 use super::failure::Failure;
 use super::filter::allowed;
+use super::identity::Caller;
 use super::io::{Action, Purpose};
 use super::legs::{Attempt, Branch};
 use super::machine::{Call, LEG_A};
@@ -19,10 +20,10 @@ use super::rejoin::without_direction;
 use super::session::Session;
 use super::side::{Side, Why, contact, via};
 use super::transfer::How;
+use crate::config::Config;
 use crate::dialog::Dialog;
 use crate::engine::Outcome;
 use crate::media::LegId;
-use crate::config::Config;
 use crate::routing::Decision;
 use crate::sip::{Message, Method, Name, Writer};
 use crate::transaction::Hop;
@@ -102,7 +103,7 @@ impl Call {
         let mut asked = false;
         for next in &round.who {
             let found = targets(cx.registrar, config, next, &number);
-            match found.and_then(|found| reachable(now, cx, round.terms.emergency, found)) {
+            match found.and_then(|found| reachable(now, cx, round.terms.is_emergency, found)) {
                 Ok(targets) => {
                     for target in targets {
                         match self.ask_target(now, cx, target, &round.terms) {
@@ -154,7 +155,8 @@ impl Call {
         side.allow = allowed(cx.config, target.peer());
         side.challenges = cx.remembered.of(target.trunk);
         let parties = [stays, leaves];
-        let invite = self.write_target_invite(cx, &target, &mut side, parties, &tag, &offer);
+        let with = (tag.as_str(), offer.as_ref());
+        let invite = self.write_target_invite(cx, &target, &mut side, parties, terms, with);
         let Ok(invite) = Message::parse(invite, &Default::default()) else {
             self.media.end_leg(now, cx.ports, leg);
             self.order_flows();
@@ -185,18 +187,22 @@ impl Call {
         target: &Target<'_>,
         side: &mut Side,
         [stays, leaves]: [LegId; 2],
-        tag: &str,
-        offer: &[u8],
+        terms: &Terms,
+        (tag, offer): (&str, &[u8]),
     ) -> Bytes {
         let hop = &target.hop;
+        let trunk = target.trunk.map(|id| cx.config.trunk(id));
+        let is_emergency = terms.is_emergency;
+        let told = self
+            .identity_of(cx, stays)
+            .given(terms.caller_id.as_ref())
+            .told(trunk, hop, is_emergency);
+        let by = self.identity_of(cx, leaves).told(None, hop, false).from;
         let branch = cx.tokens.branch(&target.uri);
         let writer = Writer::request("INVITE", &target.uri)
             .header(Name::Via, via(hop, &branch))
             .header(Name::MaxForwards, 70)
-            .header(
-                Name::From,
-                format_args!("{};tag={tag}", self.shown(cx, stays, hop)),
-            )
+            .header(Name::From, format_args!("{};tag={tag}", told.from))
             .header(Name::To, format_args!("<{}>", target.to))
             .header(Name::CallId, cx.tokens.call_id())
             .header(Name::CSeq, format_args!("{} INVITE", cx.tokens.cseq()))
@@ -205,21 +211,25 @@ impl Call {
             // Nobody waits here for what rings there.
             .header(Name::Supported, SUPPORTED_UNRELIABLE)
             // Who he is we know; what he says of himself may name his side (RFC 3892).
-            .header(Name::ReferredBy, self.shown(cx, leaves, hop))
+            .header(Name::ReferredBy, by)
             .header(Name::UserAgent, AGENT);
         let writer = Session::new().ask(writer);
+        let writer = terms.add_to(told.write_all(writer));
         side.authorize(cx, Method::Invite, &target.uri, writer)
             .body("application/sdp", offer)
     }
 
-    /// A party as another one may see it.
+    /// A party as a phone may see it.
     pub(super) fn shown(&mut self, cx: &Context<'_>, leg: LegId, hop: &Hop) -> String {
+        self.identity_of(cx, leg).told(None, hop, false).from
+    }
+
+    fn identity_of(&mut self, cx: &Context<'_>, leg: LegId) -> Caller {
         if leg == LEG_A {
-            return self.caller_shown(cx, hop);
+            return Caller::of(cx.config, self.caller(), &self.a.invite);
         }
         let phone = self.branch(leg).and_then(|branch| branch.phone);
-        let user = phone.map_or(self.number.as_str(), |id| cx.config.phone(id).name.as_str());
-        format!("<sip:{user}@{}>", hop.local)
+        Caller::called(cx.config, phone, &self.number)
     }
 
     /// What a target says to our INVITE.

@@ -2,9 +2,11 @@
 
 use ipnet::IpNet;
 
+use super::added_headers;
 use super::check::range;
 use super::dscp::shown_mark;
 use super::duration::shown_duration;
+use super::identity;
 use super::model::{
     Bind, Codec, Config, Dscp, FastPath, From, Network, PhoneId, Route, Server, Target, TrunkId,
 };
@@ -61,6 +63,9 @@ pub fn describe(config: &Config) -> String {
                 out.push_str(&wrapped(&text, 2));
             }
         }
+    }
+    for line in identity::told(config) {
+        out.push_str(&wrapped(&format!("  {line}"), 2));
     }
     for trunk in &config.trunks {
         if let Some(longest) = trunk.max_duration {
@@ -280,11 +285,13 @@ fn sentence(config: &Config, route: &Route) -> String {
             Target::Reject(code) => format!("the answer {code}"),
         })
         .collect();
+    let with = added_headers::told(&route.add_headers);
     format!(
-        "{}: calls from {} to {numbers} go to {}",
+        "{}: calls from {} to {numbers} go to {}{}",
         route.name,
         joined(&from, " or "),
-        to.join(", then ")
+        to.join(", then "),
+        with.map_or_else(String::new, |with| format!(", {with}"))
     )
 }
 

@@ -5,6 +5,7 @@
 //! [`Secrets`] reads what `{ env = … }` and `{ file = … }` name.
 //! Imports nothing of ours but names of [`crate::sip`]: transports, methods, headers.
 
+mod added_headers;
 mod bind;
 mod check;
 mod describe;
@@ -12,6 +13,7 @@ mod dscp;
 mod duration;
 mod embedded;
 mod error;
+mod identity;
 mod limits;
 mod model;
 mod parse;
@@ -30,11 +32,13 @@ mod tests;
 mod upkeep;
 mod values;
 
+pub use added_headers::AddedHeader;
 pub use bind::{BindError, BindErrors, HostInterface, usable};
 pub use describe::{describe, open_admin};
 pub use duration::{NoDuration, duration, shown_duration};
 pub use embedded::embedded;
 pub use error::{Conflict, Errors, Fault, Problem};
+pub use identity::{FromUser, Identity, Style};
 pub use model::*;
 pub use passing::{Headers, METHODS, Passes, Passing, Peer, Transfers};
 pub use pattern::PatternFault;

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::added_headers::AddedHeader;
+use super::identity::Identity;
 use super::passing::Passing;
 use super::silence::MediaTimeout;
 use super::upkeep::TrunkLimits;
@@ -222,6 +224,8 @@ pub struct Trunk {
     pub probe: Option<Duration>,
     /// How busy it may be.
     pub limits: TrunkLimits,
+    /// What it is told of who calls, and whether it is believed.
+    pub identity: Identity,
 }
 
 /// `username` and `password` of a trunk: for digest.
@@ -347,6 +351,8 @@ pub struct Route {
     pub on_failure: Option<Vec<Answers>>,
     /// No limit and no failed probe ever stops it.
     pub emergency: bool,
+    /// What those who are called get beside what the caller says.
+    pub add_headers: Vec<AddedHeader>,
 }
 
 /// Who a route is for.

@@ -9,6 +9,7 @@ use toml::de::DeTable;
 use super::check;
 use super::dscp;
 use super::error::{Errors, Fault, Report};
+use super::identity;
 use super::limits;
 use super::model::{
     Bind, Codec, Config, Credentials, FastPath, Listener, Network, NetworkId, Phone, Sbc, Trunk,
@@ -32,9 +33,9 @@ const MAX_TRUNKS: usize = 4096;
 const MAX_IDS: usize = u16::MAX as usize;
 
 // The keys of each section.
-const ROOT: [&str; 5] = ["sbc", "network", "trunk", "phone", "route"];
-const SBC: [&str; 3] = ["name", "state_dir", "admin"];
-const NETWORK: [&str; 11] = [
+const ROOT: &[&str] = &["sbc", "network", "trunk", "phone", "route"];
+const SBC: &[&str] = &["name", "state_dir", "admin"];
+const NETWORK: &[&str] = &[
     "interface",
     "address",
     "sip",
@@ -47,7 +48,7 @@ const NETWORK: [&str; 11] = [
     "limits",
     "dscp",
 ];
-const TRUNK: [&str; 17] = [
+const TRUNK: &[&str] = &[
     "network",
     "server",
     "accept_from",
@@ -65,8 +66,13 @@ const TRUNK: [&str; 17] = [
     "probe",
     "max_calls",
     "max_calls_per_second",
+    "trusted",
+    "style",
+    "from_user",
+    "domain",
+    "user_phone",
 ];
-const PHONE: [&str; 8] = [
+const PHONE: &[&str] = &[
     "password",
     "name",
     "codecs",
@@ -76,7 +82,7 @@ const PHONE: [&str; 8] = [
     "headers",
     "probe",
 ];
-const ROUTE: [&str; 4] = ["name", "from", "number", "to"];
+const ROUTE: &[&str] = &["name", "from", "number", "to", "add_headers"];
 
 impl Config {
     /// Reads a config. `file` is how messages call it; `secrets` reads the passwords that are elsewhere.
@@ -126,13 +132,13 @@ fn read(text: &str, secrets: &dyn Secrets, report: &mut Report) -> Option<Config
             return None;
         }
     };
-    let root = Section::new("the file".to_owned(), 0..0, document.get_ref(), &ROOT);
+    let root = Section::new("the file".to_owned(), 0..0, document.get_ref(), ROOT);
     root.unknown(report);
     let sbc = root.optional("sbc");
-    let networks = named(&root, "network", &NETWORK, report);
-    let trunks = named(&root, "trunk", &TRUNK, report);
-    let phones = named(&root, "phone", &PHONE, report);
-    let routes = listed(&root, "route", &ROUTE, report);
+    let networks = named(&root, "network", NETWORK, report);
+    let trunks = named(&root, "trunk", TRUNK, report);
+    let phones = named(&root, "phone", PHONE, report);
+    let routes = listed(&root, "route", ROUTE, report);
 
     let mut bounded = true;
     for (kind, found, limit) in [
@@ -212,7 +218,7 @@ fn read_sbc(value: Option<Value<'_, '_>>, places: &mut Places, report: &mut Repo
         return None;
     };
     places.admin = value.at.clone();
-    let section = Section::new("[sbc]".to_owned(), value.at.clone(), table, &SBC);
+    let section = Section::new("[sbc]".to_owned(), value.at.clone(), table, SBC);
     section.unknown(report);
     if let Some(text) = section.text("name", report) {
         values::name("sbc", text.text, text.at, report);
@@ -352,6 +358,7 @@ fn read_trunk(
     let credentials = read_credentials(section, needs_account, secrets, report);
     let probe = upkeep::probe(section, report);
     let limits = upkeep::limits(section, report);
+    let identity = identity::read(section, report);
     let server = server?;
     Some(Trunk {
         name: name.to_owned(),
@@ -368,6 +375,7 @@ fn read_trunk(
         register: register?,
         probe: probe?,
         limits: limits?,
+        identity: identity?,
     })
 }
 

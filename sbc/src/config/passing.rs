@@ -350,7 +350,7 @@ fn header(text: &str) -> Result<String, Expected> {
 }
 
 /// Why a header cannot be let through by name.
-fn owner(spelled: &str) -> Option<&'static str> {
+pub(super) fn owner(spelled: &str) -> Option<&'static str> {
     const LEG: &str = "it belongs to one leg: each side gets one of the box's own";
     const CONTENT: &str = "it passes with the body that it describes";
     const PROOF: &str = "passwords are asked for and given on each side alone";
@@ -431,7 +431,7 @@ fn refuse<T>(expected: &str, help: impl Into<Option<String>>) -> Result<T, Expec
 }
 
 /// A token (RFC 3261 25.1).
-fn is_token(text: &str) -> bool {
+pub(super) fn is_token(text: &str) -> bool {
     !text.is_empty()
         && text.len() <= MAX_NAME
         && text

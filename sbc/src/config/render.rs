@@ -12,17 +12,20 @@ const MASK: &str = "***";
 const WIDTH: usize = 100;
 
 /// Keys whose values may be shown. Any other key's value may be a password, perhaps under a misspelt key.
-const PUBLIC_KEYS: [&str; 32] = [
+const PUBLIC_KEYS: &[&str] = &[
     "accept_from",
+    "add_headers",
     "address",
     "admin",
     "ban",
     "codecs",
+    "domain",
     "env",
     "expires",
     "fast_path",
     "file",
     "from",
+    "from_user",
     "headers",
     "interface",
     "media_from",
@@ -42,8 +45,11 @@ const PUBLIC_KEYS: [&str; 32] = [
     "server",
     "sip",
     "state_dir",
+    "style",
     "to",
     "transfers",
+    "trusted",
+    "user_phone",
     "username",
 ];
 
@@ -254,5 +260,5 @@ fn is_public(key: &str) -> bool {
     let last = last.trim().trim_matches(['"', '\'']);
     // Short words are near to too much.
     PUBLIC_KEYS.contains(&last)
-        || nearest(last, PUBLIC_KEYS.into_iter().filter(|key| key.len() > 3)).is_some()
+        || nearest(last, PUBLIC_KEYS.iter().copied().filter(|key| key.len() > 3)).is_some()
 }

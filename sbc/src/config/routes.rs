@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::added_headers;
 use super::error::{Fault, Report, nearest, shown};
 use super::model::{From, Pattern, PhoneId, Route, Target, TrunkId};
 use super::reader::{Named, Section, Text};
@@ -59,6 +60,7 @@ pub(super) fn read(
                 .collect(),
             on_failure: None,
             emergency: false,
+            add_headers: added_headers::read(&section, report),
         });
     }
     routes

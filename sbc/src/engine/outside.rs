@@ -9,8 +9,8 @@ use super::subscriptions::{End, Pending, Subscription};
 use super::transfers::peer;
 use super::{Engine, Hop};
 use crate::call::{
-    AGENT, Filter, Next, contact, describes_media, is_there, next_hop, pass_answer, pass_content,
-    shown, targets, unescaped, via,
+    AGENT, CallerIdentity, Filter, Next, contact, describes_media, escaped, is_there, next_hop,
+    pass_answer, pass_content, targets, unescaped, via,
 };
 use crate::config::Peer;
 use crate::dialog::{Dialog, DialogError};
@@ -83,13 +83,11 @@ impl Engine {
             NoRoute::Number | NoRoute::Phone(_) => 404,
         })?;
         let found = decision.destinations().find_map(|destination| {
-            let found = targets(
-                &self.registrar,
-                &self.config,
-                &Next::of(destination),
-                &number,
-            )
-            .ok()?;
+            let next = Next {
+                number: Some(escaped(decision.dial.as_deref().unwrap_or(&number))),
+                ..Next::of(destination)
+            };
+            let found = targets(&self.registrar, &self.config, &next, &number).ok()?;
             let mut found = found.into_iter();
             found.find(|target| is_there(&self.trunks, target))
         });
@@ -104,7 +102,10 @@ impl Engine {
             hop: target.hop,
             dialog: None,
         };
-        let from = shown(&self.config, phone, request, &far.hop);
+        let peers = [peer(caller, &hop), far.peer()];
+        let told = CallerIdentity::of(&self.config, peers[0], request)
+            .given(decision.caller_id.as_ref())
+            .told(far.trunk.map(|id| self.config.trunk(id)), &far.hop, false);
         let branch = self.tokens.branch(&target.uri);
         let method = request.method().name();
         let mut writer = Writer::request(method, &target.uri)
@@ -113,7 +114,7 @@ impl Engine {
                 Name::MaxForwards,
                 request.max_forwards().unwrap_or(70).saturating_sub(1),
             )
-            .header(Name::From, format_args!("{from};tag={}", far.tag))
+            .header(Name::From, format_args!("{};tag={}", told.from, far.tag))
             .header(Name::To, format_args!("<{}>", target.to))
             .header(Name::CallId, &far.call_id)
             .header(Name::CSeq, format_args!("{} {method}", self.tokens.cseq()))
@@ -121,8 +122,9 @@ impl Engine {
         if request.method() != Method::Message {
             writer = writer.header(Name::Contact, contact(&far.hop));
         }
-        let peers = [peer(caller, &hop), far.peer()];
-        let filter = Filter::new(&self.config, peers[0], peers[1], far.hop.local.ip());
+        let writer = told.write(request, writer);
+        let filter = Filter::new(&self.config, peers[0], peers[1], far.hop.local.ip())
+            .of_invite(told.withholds, &[]);
         let sent = Message::parse(pass_content(request, writer, &filter), &Default::default());
         let sent = sent.map_err(|_| 513_u16)?;
         let to = far.hop;
