@@ -9,7 +9,7 @@ use bytes::Bytes;
 use rand_chacha::ChaCha12Rng;
 use rand_core::{RngCore as _, SeedableRng as _};
 use sbc::config::{Config, NetworkId, NoSecrets};
-use sbc::engine::{Action, Engine, Event, Input, Outcome, Stats};
+use sbc::engine::{Action, Engine, Event, Input, Limits, Outcome, Stats};
 use sbc::media::FlowCommand;
 use sbc::sip::Transport;
 use sbc::transaction::Hop;
@@ -69,11 +69,17 @@ impl Stage {
     #[must_use]
     pub fn new(config: &str, seed: u64, weather: Weather) -> Stage {
         let config = Config::parse(config, "stage.toml", &NoSecrets).expect("a config");
+        Stage::with(config, seed, weather, Limits::default())
+    }
+
+    /// With a config that is there, and limits of its own.
+    #[must_use]
+    pub fn with(config: Config, seed: u64, weather: Weather, limits: Limits) -> Stage {
         let mut random = ChaCha12Rng::seed_from_u64(seed);
         let mut key = [0; 32];
         random.fill_bytes(&mut key);
         let now = Instant::now();
-        let engine = Engine::new(Arc::new(config), key, now);
+        let engine = Engine::with_limits(Arc::new(config), key, now, limits);
         let free = engine.stats(now).media_ports_free.into_values().collect();
         Stage {
             agents: Vec::new(),
@@ -120,6 +126,12 @@ impl Stage {
     /// Nobody sends any packets while time goes by.
     pub fn fall_silent(&mut self) {
         self.talks = false;
+    }
+
+    /// No new calls.
+    pub fn drain(&mut self) {
+        self.engine.handle_input(self.now, Input::Drain);
+        self.perform();
     }
 
     /// Stops the box.
