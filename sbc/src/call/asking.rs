@@ -235,7 +235,7 @@ impl Call {
         };
         let told = identity::Caller::beside(cx.config, self.caller(), a, &hidden)
             .given(terms.caller_id.as_ref())
-            .told(trunk, hop, self.is_emergency);
+            .told(trunk, hop.local, self.is_emergency);
         let writer = Writer::request("INVITE", &target.uri)
             .header(Name::Via, via(hop, &branch))
             .header(

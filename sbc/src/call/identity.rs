@@ -11,7 +11,6 @@ use super::hiding::Hidden;
 use crate::config::{Config, FromUser, Peer, PhoneId, Style, Trunk};
 use crate::routing::CallerId;
 use crate::sip::{Message, Name, NameAddr, Uri, Writer};
-use crate::transaction::Hop;
 
 /// RFC 3323 4.1.1.3.
 const ANONYMOUS: &str = "\"Anonymous\" <sip:anonymous@anonymous.invalid>";
@@ -141,14 +140,14 @@ impl Caller {
         }
     }
 
-    /// What is told at `hop` to this trunk, or to a phone.
-    pub(crate) fn told(&self, trunk: Option<&Trunk>, hop: &Hop, is_emergency: bool) -> Told {
+    /// What this trunk is told, or a phone, that sees us at `home`.
+    pub(crate) fn told(&self, trunk: Option<&Trunk>, home: SocketAddr, is_emergency: bool) -> Told {
         match trunk {
-            Some(trunk) => self.told_trunk(trunk, hop, is_emergency),
+            Some(trunk) => self.told_trunk(trunk, home, is_emergency),
             None => Told {
                 from: match self.hides {
                     true => ANONYMOUS.to_owned(),
-                    false => self.named(self.user(), &hop.local.to_string(), ""),
+                    false => self.named(self.user(), &home.to_string(), ""),
                 },
                 lines: SmallVec::new(),
                 hides: self.hides,
@@ -161,9 +160,9 @@ impl Caller {
         }
     }
 
-    fn told_trunk(&self, trunk: &Trunk, hop: &Hop, is_emergency: bool) -> Told {
+    fn told_trunk(&self, trunk: &Trunk, home: SocketAddr, is_emergency: bool) -> Told {
         let identity = &trunk.identity;
-        let host = host_of(trunk, hop.local);
+        let host = host_of(trunk, home);
         let hides = self.hides && !is_emergency;
         let account = match identity.from_user {
             FromUser::Account => trunk.credentials.as_ref(),

@@ -196,3 +196,156 @@ pub(super) fn turns(config: &Config, decision: &Decision, redirected: Option<&st
     };
     decision.steps.iter().map(turn).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{NoSecrets, RouteId, TrunkId};
+    use crate::engine::Outcome;
+    use crate::media::LegId;
+    use crate::routing::Destination;
+    use crate::sip::{Message, Writer};
+
+    fn config(on_failure: Option<Vec<Answers>>) -> Config {
+        let text = "[network.a]\naddress = [\"192.0.2.1\"]\n[trunk.t]\nnetwork = \"a\"\n\
+                    server = \"sip:192.0.2.9\"\n[[route]]\nfrom = [\"trunk:t\"]\nto = [\"trunk:t\"]";
+        let mut config = Config::parse(text, "plan.toml", &NoSecrets).unwrap();
+        config.routes[0].on_failure = on_failure;
+        config
+    }
+
+    fn ring(ring_for: Option<u64>) -> Step {
+        Step::Ring {
+            who: SmallVec::from_slice(&[Destination::Trunk(TrunkId(0))]),
+            ring_for: ring_for.map(Duration::from_secs),
+        }
+    }
+
+    fn plan(now: Instant, steps: &[Step], on_failure: Option<Vec<Answers>>) -> Plan {
+        let decision = Decision {
+            route: RouteId(0),
+            steps: steps.iter().cloned().collect(),
+            dial: Some("+1#".to_owned()),
+            caller_id: None,
+        };
+        Plan::new(now, &config(on_failure), &decision)
+    }
+
+    /// What the far side says.
+    fn said(code: u16) -> Failure {
+        let answer = Writer::response(code, "Whatever")
+            .header(
+                crate::sip::Name::Via,
+                "SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1",
+            )
+            .header(crate::sip::Name::From, "<sip:a@192.0.2.1>;tag=1")
+            .header(crate::sip::Name::To, "<sip:a@192.0.2.9>;tag=2")
+            .header(crate::sip::Name::CallId, "c")
+            .header(crate::sip::Name::CSeq, "1 INVITE");
+        let answer = Message::parse(answer.finish(), &Default::default()).unwrap();
+        Failure::answer(LegId(1), &answer)
+    }
+
+    fn gives_up(plan: &mut Plan, now: Instant) -> Option<u16> {
+        match plan.next(now) {
+            Then::Ask(_) => None,
+            Then::GiveUp(failure) => Some(failure.code),
+        }
+    }
+
+    #[test]
+    fn each_round_has_its_time_and_the_number_that_the_route_wants() {
+        let now = Instant::now();
+        let mut plan = plan(now, &[ring(Some(25)), ring(None)], None);
+        for lasts in [Duration::from_secs(25), RING] {
+            let Then::Ask(round) = plan.next(now) else {
+                panic!("nobody to ask");
+            };
+            assert_eq!(plan.deadline, now + lasts);
+            // As a user part has it.
+            assert_eq!(round.who[0].number.as_deref(), Some("+1%23"));
+        }
+        assert_eq!(gives_up(&mut plan, now), Some(480));
+    }
+
+    #[test]
+    fn the_best_failure_of_a_round_decides_and_the_best_of_all_is_told() {
+        let now = Instant::now();
+        let listed = Some(vec![Answers::Class(5), Answers::Code(603)]);
+        for (rounds, on_failure, told, asked) in [
+            (vec![vec![486], vec![503]], None, 486, 2),
+            (vec![vec![503, 486], vec![404]], None, 486, 2),
+            (vec![vec![603, 486], vec![404]], None, 603, 1),
+            (vec![vec![503], vec![486]], listed.clone(), 486, 2),
+            // Busy is not on the list: the 503 beside it is no reason to go on.
+            (vec![vec![503, 486], vec![404]], listed.clone(), 486, 1),
+            (vec![vec![603], vec![503]], listed.clone(), 603, 2),
+            (vec![vec![600], vec![503]], listed, 600, 1),
+            (vec![vec![404], vec![486]], Some(Vec::new()), 404, 1),
+            // One that leads nowhere is as good as nobody there.
+            (vec![vec![302], vec![486]], Some(Vec::new()), 486, 2),
+        ] {
+            let mut plan = plan(now, &[ring(None), ring(None)], on_failure);
+            let mut found = None;
+            let mut count = 0;
+            for round in &rounds {
+                assert_eq!(gives_up(&mut plan, now), None);
+                count += 1;
+                round.iter().for_each(|code| plan.note(said(*code)));
+                if count == asked {
+                    found = gives_up(&mut plan, now);
+                    break;
+                }
+            }
+            assert_eq!(found, Some(told), "{rounds:?}");
+        }
+    }
+
+    #[test]
+    fn whoever_could_not_be_asked_ends_nothing() {
+        let now = Instant::now();
+        let mut plan = plan(
+            now,
+            &[ring(None), Step::Reject(486), ring(None)],
+            Some(Vec::new()),
+        );
+        assert_eq!(gives_up(&mut plan, now), None);
+        plan.note(Failure::own(503, Outcome::Failed, "no way there"));
+        assert_eq!(gives_up(&mut plan, now), Some(486));
+    }
+
+    #[test]
+    fn six_hundred_is_final_unless_it_is_listed() {
+        let now = Instant::now();
+        for (on_failure, code, is_final) in [
+            (None, 603, true),
+            (None, 486, false),
+            (Some(vec![Answers::Class(6)]), 603, false),
+            (Some(vec![Answers::Code(486)]), 603, true),
+            // Others of the round may still take it.
+            (Some(Vec::new()), 486, false),
+        ] {
+            let plan = plan(now, &[ring(None)], on_failure);
+            assert_eq!(plan.is_final(&said(code)), is_final, "{code}");
+        }
+    }
+
+    #[test]
+    fn who_is_sent_on_rings_within_the_time_of_his_round() {
+        let now = Instant::now();
+        let later = now + Duration::from_secs(20);
+        for (ring_for, lasts) in [
+            (Some(25), now + Duration::from_secs(25)),
+            (None, later + RING),
+        ] {
+            let mut plan = plan(now, &[ring(ring_for), Step::Reject(480)], None);
+            let Then::Ask(round) = plan.next(now) else {
+                panic!("nobody to ask");
+            };
+            plan.redirect(later, [round].into_iter());
+            assert_eq!(plan.deadline, lasts);
+            assert_eq!(gives_up(&mut plan, later), None);
+            assert_eq!(gives_up(&mut plan, later), Some(480));
+        }
+    }
+}

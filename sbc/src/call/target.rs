@@ -196,8 +196,11 @@ impl Call {
         let told = self
             .identity_of(cx, stays)
             .given(terms.caller_id.as_ref())
-            .told(trunk, hop, is_emergency);
-        let by = self.identity_of(cx, leaves).told(None, hop, false).from;
+            .told(trunk, hop.local, is_emergency);
+        let by = self
+            .identity_of(cx, leaves)
+            .told(None, hop.local, false)
+            .from;
         let branch = cx.tokens.branch(&target.uri);
         let writer = Writer::request("INVITE", &target.uri)
             .header(Name::Via, via(hop, &branch))
@@ -221,7 +224,7 @@ impl Call {
 
     /// A party as a phone may see it.
     pub(super) fn shown(&mut self, cx: &Context<'_>, leg: LegId, hop: &Hop) -> String {
-        self.identity_of(cx, leg).told(None, hop, false).from
+        self.identity_of(cx, leg).told(None, hop.local, false).from
     }
 
     fn identity_of(&mut self, cx: &Context<'_>, leg: LegId) -> Caller {

