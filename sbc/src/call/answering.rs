@@ -280,7 +280,7 @@ impl Call {
         };
         let hop = &self.a.side.hop;
         let mut writer = response_to(&self.a.invite, hop.remote, code, phrase, Some(tag))
-            .header(Name::Contact, contact(hop))
+            .header(Name::Contact, contact(cx.config, hop))
             .header(Name::Server, AGENT);
         if code >= 200 {
             writer = writer
@@ -343,7 +343,7 @@ impl Call {
         self.actions
             .extend(ack_of(cx, branch, &dialog, hop, branch.id, None));
         let bye = {
-            let via = via(&hop, &cx.tokens.branch(dialog.request_uri()));
+            let via = via(cx.config, &hop, &cx.tokens.branch(dialog.request_uri()));
             dialog
                 .request(Method::Bye, &via)
                 .header(Name::UserAgent, AGENT)
@@ -452,7 +452,7 @@ fn ack_of(
     invite: Option<crate::transaction::ClientId>,
     sdp: Option<&[u8]>,
 ) -> Option<Action> {
-    let via = via(&hop, &cx.tokens.branch(dialog.request_uri()));
+    let via = via(cx.config, &hop, &cx.tokens.branch(dialog.request_uri()));
     let writer = dialog
         .ack(&via, branch.invite.cseq().number)
         .header(Name::UserAgent, AGENT);

@@ -19,7 +19,7 @@ use super::plan::{Round, Terms, Then};
 use super::reachable::reachable;
 use super::relay::cancel_of;
 use super::session::Session;
-use super::side::{Side, Why, contact, via};
+use super::side::{Side, Why, contact, face, via};
 use crate::config::{Codec, Config, MediaTimeout, Peer, PhoneId, TrunkId};
 use crate::engine::{Outcome, Party};
 use crate::media::LegId;
@@ -235,9 +235,9 @@ impl Call {
         };
         let told = identity::Caller::beside(cx.config, self.caller(), a, &hidden)
             .given(terms.caller_id.as_ref())
-            .told(trunk, hop.local, self.is_emergency);
+            .told(trunk, face(cx.config, hop), self.is_emergency);
         let writer = Writer::request("INVITE", &target.uri)
-            .header(Name::Via, via(hop, &branch))
+            .header(Name::Via, via(cx.config, hop, &branch))
             .header(
                 Name::MaxForwards,
                 a.max_forwards().map_or(70, |hops| hops.saturating_sub(1)),
@@ -246,7 +246,7 @@ impl Call {
             .header(Name::To, format_args!("<{}>", target.to))
             .header(Name::CallId, cx.tokens.call_id())
             .header(Name::CSeq, format_args!("{} INVITE", cx.tokens.cseq()))
-            .header(Name::Contact, contact(hop))
+            .header(Name::Contact, contact(cx.config, hop))
             .header(Name::Allow, allowed(cx.config, target.peer()))
             .header(Name::UserAgent, AGENT);
         let writer = Session::new().ask(writer);
@@ -257,7 +257,7 @@ impl Call {
             true => writer.header(Name::Supported, SUPPORTED),
             false => writer.header(Name::Supported, SUPPORTED_UNRELIABLE),
         };
-        let filter = Filter::new(cx.config, self.caller(), target.peer(), hop.local.ip());
+        let filter = Filter::new(cx.config, self.caller(), target.peer(), face(cx.config, hop).ip());
         let filter = filter.of_invite(told.withholds, &terms.add_headers);
         let writer = told.write(a, writer);
         let writer = hidden.pass(a, &filter, writer);
@@ -389,7 +389,7 @@ pub(crate) fn targets<'c>(
                     uri: Uri::parse(&binding.contact)
                         .map_or(binding.contact.as_str(), |uri| uri.without_headers())
                         .to_owned(),
-                    to: format!("sip:{}@{}", phone.name, binding.hop.local),
+                    to: format!("sip:{}@{}", phone.name, face(config, &binding.hop)),
                     codecs: &phone.codecs,
                     destination,
                 });

@@ -60,6 +60,9 @@ impl Host {
         End {
             network: hop.network,
             address: hop.local.ip(),
+            shown: config
+                .network(hop.network)
+                .shows(hop.local.ip(), hop.remote.ip()),
             signalling: hop.remote.ip(),
             media_from: trunk.map_or_else(Vec::new, |trunk| trunk.media_from.clone()),
             rebinds: trunk.is_none(),

@@ -327,7 +327,7 @@ impl Call {
             return self.on_branch_failed(now, cx, leg, failure);
         }
         let uri = branch.invite.uri().unwrap_or_default().to_owned();
-        let via = via(&branch.side.hop, &cx.tokens.branch(&uri));
+        let via = via(cx.config, &branch.side.hop, &cx.tokens.branch(&uri));
         let invite = branch.invite.clone();
         let Ok(invite) = again(cx, &mut branch.side, &invite, &uri, &via) else {
             let reason = "the INVITE is too large with its credentials";

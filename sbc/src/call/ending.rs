@@ -264,7 +264,7 @@ impl Call {
             return;
         };
         let hop = side.next_hop(cx, &dialog);
-        let via = via(&hop, &cx.tokens.branch(dialog.request_uri()));
+        let via = via(cx.config, &hop, &cx.tokens.branch(dialog.request_uri()));
         let mut writer = dialog
             .request(Method::Bye, &via)
             .header(Name::UserAgent, AGENT);

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use super::context::ALLOW;
 use super::identity::Withholds;
 use super::machine::{Call, LEG_A};
+use super::side::face;
 use crate::config::{AddedHeader, Config, Headers, Passes, Peer};
 use crate::media::LegId;
 use crate::sip::{Field, Name};
@@ -136,7 +137,7 @@ impl Call {
         [from, to]: [LegId; 2],
         hop: &Hop,
     ) -> Filter<'c> {
-        let home = hop.local.ip();
+        let home = face(config, hop).ip();
         match (self.peer(from), self.peer(to)) {
             (Some(from), Some(to)) => Filter::new(config, from, to, home),
             // Nobody knows any more who said it.

@@ -22,7 +22,7 @@ impl Call {
         let offer = self.said_by(now, cx, transfer.stays, leg);
         if let (Ok(offer), How::Replaces(guest)) = (&offer, &mut transfer.how) {
             guest.is_answered = true;
-            self.welcome(now, leg, guest, offer.clone());
+            self.welcome(now, cx, leg, guest, offer.clone());
         }
         self.transfer = Some(transfer);
         if let Err(code) = offer {

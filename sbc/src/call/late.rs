@@ -68,7 +68,7 @@ impl Call {
             answer: answer.clone(),
             before: self.side(from).and_then(|side| side.sent.clone()),
         }));
-        self.accept(now, from, origin, Some(offer.clone()), Some(to));
+        self.accept(now, cx, from, origin, Some(offer.clone()), Some(to));
     }
 
     /// The other leg makes no offer of its own: its last description is one.
@@ -82,7 +82,7 @@ impl Call {
             return;
         };
         match offer {
-            Ok(offer) => self.accept(now, relay.from, origin, Some(offer), Some(relay.to)),
+            Ok(offer) => self.accept(now, cx, relay.from, origin, Some(offer), Some(relay.to)),
             Err(code) => self.refuse(origin.id, origin.hop, &origin.request, code),
         }
     }

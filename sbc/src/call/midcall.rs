@@ -62,7 +62,7 @@ impl Call {
         }
         match request.method() {
             Method::Bye => {
-                self.reply(id, hop, request, 200, None);
+                self.reply(cx, id, hop, request, 200, None);
                 self.on_bye(now, cx, leg, request);
             }
             Method::Invite | Method::Update => {
@@ -70,7 +70,7 @@ impl Call {
                 self.on_offer(now, cx, leg, Origin { id, hop, request });
             }
             Method::Options => {
-                self.reply(id, hop, request, 200, None);
+                self.reply(cx, id, hop, request, 200, None);
             }
             Method::Refer => self.on_refer(now, cx, leg, id, hop, request),
             _ => self.pass_request(cx, leg, Asked { id, hop, request }),
@@ -88,6 +88,10 @@ impl Call {
             && end.signalling.is_ipv4() == signalling.is_ipv4()
         {
             end.signalling = signalling;
+            end.shown = cx
+                .config
+                .network(end.network)
+                .shows(end.address, signalling);
             end.local = cx.host.is_local(signalling);
             self.media.moved(leg, signalling);
             self.order_flows();
@@ -160,13 +164,13 @@ impl Call {
         let is_of_a = request.call_id() == self.a.invite.call_id();
         match request.method() {
             Method::Bye if is_of_a => {
-                self.reply(id, hop, request, 200, None);
+                self.reply(cx, id, hop, request, 200, None);
                 let failure = Failure::own(487, Outcome::Cancelled, "hung up while it rang");
                 let why = Why::said_in(LEG_A, request.clone());
                 self.give_up_because(now, cx, failure, &why);
             }
             Method::Options => {
-                self.reply(id, hop, request, 200, None);
+                self.reply(cx, id, hop, request, 200, None);
             }
             Method::Update => {
                 let request = request.clone();
@@ -213,7 +217,7 @@ impl Call {
             }
             _ => return self.relay(now, cx, leg, origin),
         };
-        self.accept(now, leg, &origin, sdp, None);
+        self.accept(now, cx, leg, &origin, sdp, None);
     }
 
     /// The code for who offers while another offer is open (RFC 3261 14.2, RFC 3311 5.2): 500 if it is his own, 491 if it is ours.
@@ -246,6 +250,7 @@ impl Call {
     pub(super) fn accept(
         &mut self,
         now: Instant,
+        cx: &Context<'_>,
         leg: LegId,
         origin: &Origin,
         sdp: Option<Bytes>,
@@ -253,7 +258,7 @@ impl Call {
     ) {
         let request = &origin.request;
         let writer = self.answer(origin.hop, request, 200);
-        let writer = writer.header(Name::Contact, contact(&origin.hop));
+        let writer = writer.header(Name::Contact, contact(cx.config, &origin.hop));
         let Some(side) = self.side(leg) else {
             return;
         };
@@ -289,6 +294,7 @@ impl Call {
     /// An answer inside a dialog.
     pub(super) fn reply(
         &mut self,
+        cx: &Context<'_>,
         id: ServerId,
         hop: Hop,
         request: &Message,
@@ -297,7 +303,9 @@ impl Call {
     ) -> Option<Message> {
         let writer = self.answer(hop, request, code);
         let writer = match request.method() {
-            Method::Invite | Method::Update => writer.header(Name::Contact, contact(&hop)),
+            Method::Invite | Method::Update => {
+                writer.header(Name::Contact, contact(cx.config, &hop))
+            }
             _ => writer,
         };
         let bytes = match sdp {

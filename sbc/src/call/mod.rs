@@ -69,4 +69,4 @@ pub use referring::Named;
 pub use replaces::{Replaces, unescaped};
 pub use replacing::{Guest, Lent};
 pub use session::{MIN_SE, is_too_short};
-pub(crate) use side::{contact, next_hop, via};
+pub(crate) use side::{contact, face, next_hop, via};

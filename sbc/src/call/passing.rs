@@ -14,6 +14,7 @@ use super::io::{Action, Purpose};
 use super::machine::{Call, State};
 use super::side::{Why, contact, via};
 use super::way::Way;
+use crate::config::Config;
 use crate::engine::Outcome;
 use crate::media::LegId;
 use crate::sip::{Message, Method, Name, Start, Writer, reason_phrase, response_to};
@@ -162,7 +163,14 @@ impl Call {
         }
         self.note_referred(&passing, passing.to, answer);
         let filter = self.filter(cx.config, [passing.to, passing.from], &passing.hop);
-        let bytes = pass_answer(&passing.request, &passing.hop, answer, None, &filter);
+        let bytes = pass_answer(
+            cx.config,
+            &passing.request,
+            &passing.hop,
+            answer,
+            None,
+            &filter,
+        );
         self.respond(passing.id, bytes);
         if ends_call(passing.request.method(), code) && matches!(self.state, State::Up { .. }) {
             self.close(
@@ -241,7 +249,7 @@ impl Call {
         let mut dialog = self.take_dialog(cx, way)?;
         let side = self.side(way.leg())?;
         let hop = side.next_hop(cx, &dialog);
-        let via = via(&hop, &cx.tokens.branch(dialog.request_uri()));
+        let via = via(cx.config, &hop, &cx.tokens.branch(dialog.request_uri()));
         let mut writer = dialog
             .request_named(name, &via)
             .header(Name::UserAgent, AGENT);
@@ -249,7 +257,7 @@ impl Call {
         self.put_dialog(way, dialog);
         // Where its subscription or ours goes on (RFC 6665 4.1.2.1).
         if makes_subscription(request.method()) {
-            writer = writer.header(Name::Contact, contact(&hop));
+            writer = writer.header(Name::Contact, contact(cx.config, &hop));
         }
         let filter = self.filter(cx.config, legs, &hop);
         let bytes = finish(writer, &hop, &filter);
@@ -297,6 +305,7 @@ fn makes_subscription(method: Method) -> bool {
 
 /// The answer to a request that was passed on; `to_tag` if it belongs to no dialog.
 pub(crate) fn pass_answer(
+    config: &Config,
     request: &Message,
     hop: &Hop,
     answer: &Message,
@@ -318,7 +327,7 @@ pub(crate) fn pass_answer(
     let mut writer =
         response_to(request, hop.remote, code, phrase, to_tag).header(Name::Server, AGENT);
     if makes_subscription(request.method()) {
-        writer = writer.header(Name::Contact, contact(hop));
+        writer = writer.header(Name::Contact, contact(config, hop));
     }
     // RFC 4488: whether there is a subscription at all.
     if request.method() == Method::Refer

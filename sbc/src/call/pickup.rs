@@ -82,7 +82,7 @@ impl Call {
         self.actions.push_back(Action::Open(tag_of_guest));
         self.guests.push(guest.id);
         self.take_for_guest(now, cx, leg, a, (tag, for_a));
-        self.welcome(now, leg, &guest, for_guest);
+        self.welcome(now, cx, leg, &guest, for_guest);
         let branch = self.branches.iter().find(|branch| branch.leg == leg);
         self.actions.push_back(Action::Event(Event::CallAnswered {
             call: self.id,
@@ -144,7 +144,7 @@ impl Call {
         let hop = self.a.side.hop;
         let phrase = reason_phrase(200);
         let mut writer = response_to(&self.a.invite, hop.remote, 200, phrase, Some(&tag))
-            .header(Name::Contact, contact(&hop))
+            .header(Name::Contact, contact(cx.config, &hop))
             .header(Name::Allow, &self.a.side.allow)
             .header(Name::Supported, SUPPORTED)
             .header(Name::Server, AGENT);

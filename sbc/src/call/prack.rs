@@ -100,7 +100,7 @@ impl Call {
             return;
         };
         let hop = branch.side.next_hop(cx, dialog);
-        let via = via(&hop, &cx.tokens.branch(dialog.request_uri()));
+        let via = via(cx.config, &hop, &cx.tokens.branch(dialog.request_uri()));
         let writer = dialog
             .request(Method::Prack, &via)
             .header(Name::RAck, format_args!("{} {number} INVITE", debt.rseq))
@@ -158,7 +158,7 @@ impl Call {
         } = &*exchange;
         match sdp {
             Some((body, sdp)) => {
-                self.reply(*id, *hop, request, 200, Some(&sdp));
+                self.reply(cx, *id, *hop, request, 200, Some(&sdp));
                 self.a.side.received = Some(request.body_bytes());
                 self.a.side.sent = Some(sdp.clone());
                 if let Some(early) = self.early(leg, &exchange.theirs) {

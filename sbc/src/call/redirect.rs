@@ -96,7 +96,7 @@ fn permitted(cx: &Context<'_>, branch: &Branch, answer: &Message) -> SmallVec<[R
             continue;
         }
         let network = branch.side.hop.network;
-        if cx.config.network(network).addresses.contains(&ip) {
+        if cx.config.network(network).is_ours(ip) {
             rounds.extend(dialled(cx, branch, number));
         } else {
             rounds.extend(elsewhere(cx, branch, &uri, number, ip));

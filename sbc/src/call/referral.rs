@@ -126,10 +126,10 @@ impl Call {
             return;
         };
         let hop = side.next_hop(cx, &dialog);
-        let via = via(&hop, &cx.tokens.branch(dialog.request_uri()));
+        let via = via(cx.config, &hop, &cx.tokens.branch(dialog.request_uri()));
         let bytes = dialog
             .request(Method::Notify, &via)
-            .header(Name::Contact, contact(&hop))
+            .header(Name::Contact, contact(cx.config, &hop))
             .header(Name::Event, event)
             .header(Name::SubscriptionState, state)
             .header(Name::UserAgent, AGENT)

@@ -9,8 +9,10 @@ use super::io::Action;
 use super::machine::Call;
 use super::passing::{Asked, Passing};
 use super::replaces::Replaces;
+use super::side::face;
 use super::transfer::Wish;
 use super::way::Way;
+use crate::config::Config;
 use crate::media::LegId;
 use crate::routing::{Caller, NoRoute, route};
 use crate::sip::{Message, Method, Name, NameAddr, Transport, Uri};
@@ -160,9 +162,10 @@ impl Call {
         let Some(by) = by.map(|hop| self.shown(cx, leg, &hop)) else {
             return self.refuse(id, hop, request, 481);
         };
+        let config = cx.config;
         let said = |mut writer: crate::sip::Writer, hop: &Hop| {
             writer = writer
-                .header(Name::ReferTo, refer_to(&user, named, hop))
+                .header(Name::ReferTo, refer_to(config, &user, named, hop))
                 // Who he is we know; what he says of himself may name his side (RFC 3892).
                 .header(Name::ReferredBy, &by);
             for name in [Name::Supported, Name::Require] {
@@ -276,13 +279,13 @@ fn target_user(request: &Message) -> Option<String> {
 }
 
 /// The target, at our address on the side that it goes to.
-fn refer_to(user: &str, named: Option<&Named>, hop: &Hop) -> String {
+fn refer_to(config: &Config, user: &str, named: Option<&Named>, hop: &Hop) -> String {
     let at = if user.is_empty() { "" } else { "@" };
     let transport = match hop.transport {
         Transport::Udp => "",
         Transport::Tcp => ";transport=tcp",
     };
-    let here = format!("sip:{user}{at}{}{transport}", hop.local);
+    let here = format!("sip:{user}{at}{}{transport}", face(config, hop));
     match named {
         None => format!("<{here}>"),
         Some(Named::Introduced(replaces)) => {

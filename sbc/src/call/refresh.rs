@@ -232,8 +232,8 @@ impl Call {
         let invite = &branch.invite;
         let uri = invite.uri().unwrap_or_default();
         let hop = branch.side.hop;
-        let mut writer =
-            Writer::request("INVITE", uri).header(Name::Via, via(&hop, &cx.tokens.branch(uri)));
+        let mut writer = Writer::request("INVITE", uri)
+            .header(Name::Via, via(cx.config, &hop, &cx.tokens.branch(uri)));
         for field in invite.fields() {
             writer = match field.name {
                 Name::Via | Name::MinSe | Name::ContentType => writer,

@@ -318,7 +318,7 @@ impl Call {
             if let Some(side) = self.side(relay.from) {
                 side.received = Some(Bytes::copy_from_slice(origin.request.body()));
             }
-            self.accept(now, relay.from, &origin, Some(sdp), None);
+            self.accept(now, cx, relay.from, &origin, Some(sdp), None);
         } else {
             // What it answers to news may be news too.
             self.tell_other(now, cx, relay.to, relay.tries + 1);
@@ -337,10 +337,10 @@ impl Call {
         let side = self.side(to)?;
         let mut dialog = side.dialog.take()?;
         let hop = side.next_hop(cx, &dialog);
-        let via = via(&hop, &cx.tokens.branch(dialog.request_uri()));
+        let via = via(cx.config, &hop, &cx.tokens.branch(dialog.request_uri()));
         let writer = dialog
             .request(method, &via)
-            .header(Name::Contact, contact(&hop))
+            .header(Name::Contact, contact(cx.config, &hop))
             .header(Name::Allow, &side.allow)
             .header(Name::Supported, SUPPORTED_UNRELIABLE);
         let writer = side.session.ask(writer).header(Name::UserAgent, AGENT);
@@ -377,7 +377,7 @@ impl Call {
             return;
         }
         let hop = side.next_hop(cx, &dialog);
-        let via = via(&hop, &cx.tokens.branch(dialog.request_uri()));
+        let via = via(cx.config, &hop, &cx.tokens.branch(dialog.request_uri()));
         let writer = dialog
             .ack(&via, answer.cseq().number)
             .header(Name::UserAgent, AGENT);

@@ -275,7 +275,7 @@ impl Call {
         };
         match code {
             200 => {
-                self.reply(id, hop, request, 200, None);
+                self.reply(cx, id, hop, request, 200, None);
             }
             code => self.refuse(id, hop, request, code),
         }
@@ -299,7 +299,7 @@ impl Call {
                 return self.refuse(id, hop, request, 400);
             }
             (None, debt) => {
-                self.reply(id, hop, request, 200, None);
+                self.reply(cx, id, hop, request, 200, None);
                 self.acknowledge_early(cx, debt, None);
             }
             (Some(body), Some(debt)) if made_offer => {
@@ -312,7 +312,7 @@ impl Call {
                         return self.give_up(now, cx, Failure::media(&refused));
                     }
                 };
-                self.reply(id, hop, request, 200, None);
+                self.reply(cx, id, hop, request, 200, None);
                 self.a.side.received = Some(Bytes::copy_from_slice(body));
                 if let Some(early) = self.early(debt.leg, &debt.theirs) {
                     early.settled = true;
@@ -327,7 +327,7 @@ impl Call {
             }
             // Who made the offer is gone by now.
             (Some(_), None) if made_offer => {
-                self.reply(id, hop, request, 200, None);
+                self.reply(cx, id, hop, request, 200, None);
             }
             // No PRACK of ours waits for it: an UPDATE takes it there, or it is answered here.
             (Some(_), None) => {

@@ -372,7 +372,14 @@ impl Call {
     }
 
     /// He is in: his INVITE is answered.
-    pub(super) fn welcome(&mut self, now: Instant, leg: LegId, guest: &Guest, sdp: Bytes) {
+    pub(super) fn welcome(
+        &mut self,
+        now: Instant,
+        cx: &Context<'_>,
+        leg: LegId,
+        guest: &Guest,
+        sdp: Bytes,
+    ) {
         let Some(side) = self.side(leg) else {
             return;
         };
@@ -385,7 +392,7 @@ impl Call {
             reason_phrase(200),
             tag.as_deref(),
         )
-        .header(Name::Contact, contact(&hop))
+        .header(Name::Contact, contact(cx.config, &hop))
         .header(Name::Allow, &side.allow)
         .header(Name::Supported, SUPPORTED)
         .header(Name::Server, AGENT);

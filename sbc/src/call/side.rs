@@ -1,6 +1,7 @@
 //! What the A leg and a B leg have in common: a hop, a dialog, what was said in SDP, an answer that waits for its ACK.
 
 use std::borrow::Cow;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -149,20 +150,31 @@ impl Side {
     }
 }
 
+/// What the far end of a hop is shown as our address: our own, or `external` if he is outside. All that we write into SIP and SDP for
+/// him has this one; what leaves, leaves from `hop.local`.
+pub(crate) fn face(config: &Config, hop: &Hop) -> SocketAddr {
+    let network = config.network(hop.network);
+    SocketAddr::new(
+        network.shows(hop.local.ip(), hop.remote.ip()),
+        hop.local.port(),
+    )
+}
+
 /// A Via value of ours (RFC 3581: with rport).
-pub(crate) fn via(hop: &Hop, branch: &str) -> String {
+pub(crate) fn via(config: &Config, hop: &Hop, branch: &str) -> String {
     format!(
         "SIP/2.0/{} {};branch={branch};rport",
         hop.transport.via(),
-        hop.local
+        face(config, hop)
     )
 }
 
 /// A Contact value of ours.
-pub(crate) fn contact(hop: &Hop) -> String {
+pub(crate) fn contact(config: &Config, hop: &Hop) -> String {
+    let face = face(config, hop);
     match hop.transport {
-        Transport::Udp => format!("<sip:{}>", hop.local),
-        Transport::Tcp => format!("<sip:{};transport=tcp>", hop.local),
+        Transport::Udp => format!("<sip:{face}>"),
+        Transport::Tcp => format!("<sip:{face};transport=tcp>"),
     }
 }
 

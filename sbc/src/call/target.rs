@@ -18,7 +18,7 @@ use super::plan::{Plan, Round, Terms, Then};
 use super::reachable::reachable;
 use super::rejoin::without_direction;
 use super::session::Session;
-use super::side::{Side, Why, contact, via};
+use super::side::{Side, Why, contact, face, via};
 use super::transfer::How;
 use crate::config::Config;
 use crate::dialog::Dialog;
@@ -196,20 +196,20 @@ impl Call {
         let told = self
             .identity_of(cx, stays)
             .given(terms.caller_id.as_ref())
-            .told(trunk, hop.local, is_emergency);
+            .told(trunk, face(cx.config, hop), is_emergency);
         let by = self
             .identity_of(cx, leaves)
-            .told(None, hop.local, false)
+            .told(None, face(cx.config, hop), false)
             .from;
         let branch = cx.tokens.branch(&target.uri);
         let writer = Writer::request("INVITE", &target.uri)
-            .header(Name::Via, via(hop, &branch))
+            .header(Name::Via, via(cx.config, hop, &branch))
             .header(Name::MaxForwards, 70)
             .header(Name::From, format_args!("{};tag={tag}", told.from))
             .header(Name::To, format_args!("<{}>", target.to))
             .header(Name::CallId, cx.tokens.call_id())
             .header(Name::CSeq, format_args!("{} INVITE", cx.tokens.cseq()))
-            .header(Name::Contact, contact(hop))
+            .header(Name::Contact, contact(cx.config, hop))
             .header(Name::Allow, allowed(cx.config, target.peer()))
             // Nobody waits here for what rings there.
             .header(Name::Supported, SUPPORTED_UNRELIABLE)
@@ -224,7 +224,7 @@ impl Call {
 
     /// A party as a phone may see it.
     pub(super) fn shown(&mut self, cx: &Context<'_>, leg: LegId, hop: &Hop) -> String {
-        self.identity_of(cx, leg).told(None, hop.local, false).from
+        self.identity_of(cx, leg).told(None, face(cx.config, hop), false).from
     }
 
     fn identity_of(&mut self, cx: &Context<'_>, leg: LegId) -> Caller {

@@ -135,7 +135,7 @@ impl Call {
     ) {
         let mut writer = response_to(request, hop.remote, 202, reason_phrase(202), None)
             .header(Name::Server, AGENT)
-            .header(Name::Contact, contact(&hop));
+            .header(Name::Contact, contact(cx.config, &hop));
         if wants_silence(request) {
             writer = writer.header(Name::ReferSub, "false");
         }
@@ -180,7 +180,7 @@ impl Call {
             How::Attended(call) => self.actions.push_back(Action::Release(call)),
             // He has had an offer: what has been said since may be another thing.
             How::Replaces(guest) if guest.is_answered => self.tell_other(now, cx, stays, 0),
-            How::Replaces(guest) => self.welcome(now, comes, &guest, sdp),
+            How::Replaces(guest) => self.welcome(now, cx, comes, &guest, sdp),
         }
         self.watch(now, comes);
         self.report(cx, leaves, 200, "OK");

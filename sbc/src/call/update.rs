@@ -59,7 +59,7 @@ impl Call {
         }
         if origin.request.body().is_empty() {
             // It offers nothing (RFC 3311 5.1).
-            self.reply(origin.id, origin.hop, &origin.request, 200, None);
+            self.reply(cx, origin.id, origin.hop, &origin.request, 200, None);
             return;
         }
         match self.early_collision(from, &pair) {
@@ -149,10 +149,10 @@ impl Call {
         };
         let side = self.side(update.to)?;
         let hop = side.next_hop(cx, &dialog);
-        let via = via(&hop, &cx.tokens.branch(dialog.request_uri()));
+        let via = via(cx.config, &hop, &cx.tokens.branch(dialog.request_uri()));
         let writer = dialog
             .request(Method::Update, &via)
-            .header(Name::Contact, contact(&hop))
+            .header(Name::Contact, contact(cx.config, &hop))
             .header(Name::Allow, &side.allow)
             .header(Name::Supported, SUPPORTED_UNRELIABLE)
             .header(Name::UserAgent, AGENT);
@@ -244,7 +244,7 @@ impl Call {
             self.unsay_offer(now, cx, update);
             return self.refuse(*id, *hop, request, 488);
         };
-        self.reply(*id, *hop, request, 200, Some(&sdp));
+        self.reply(cx, *id, *hop, request, 200, Some(&sdp));
         let said = Bytes::copy_from_slice(request.body());
         if let Some(early) = self.early_of(pair) {
             early.updated = true;
@@ -301,7 +301,7 @@ impl Call {
             Ok(sdp) => sdp,
             Err(code) => return self.refuse(origin.id, origin.hop, &origin.request, code),
         };
-        self.reply(origin.id, origin.hop, &origin.request, 200, Some(&sdp));
+        self.reply(cx, origin.id, origin.hop, &origin.request, 200, Some(&sdp));
         if turns(&known, &said) {
             self.a.provisionals.untold = Some(from);
         }

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 
 use super::error::{Conflict, Fault, Report};
+use super::external;
 use super::model::{Bind, Config, Network};
 use super::parse::Places;
 use crate::sip::Transport;
@@ -15,6 +16,7 @@ pub(super) enum At {
     Sip(usize),
     MediaPorts(usize),
     Server(usize),
+    External(usize),
 }
 
 /// Reports what cannot be together.
@@ -25,6 +27,7 @@ pub(super) fn parts(config: &Config, places: &Places, report: &mut Report) {
             At::Admin => Some(places.admin.clone()),
             At::Sip(index) => network(index).map(|place| place.sip.clone()),
             At::MediaPorts(index) => network(index).map(|place| place.media_ports.clone()),
+            At::External(index) => network(index).map(|place| place.external.clone()),
             At::Server(index) => places.servers.get(index).cloned(),
         };
         let help = conflict.remedy();
@@ -38,7 +41,7 @@ pub(super) fn parts(config: &Config, places: &Places, report: &mut Report) {
 
 /// What cannot be together, as far as the addresses are known.
 pub(super) fn conflicts(config: &Config) -> Vec<(At, Conflict)> {
-    let mut found = Vec::new();
+    let mut found = external::conflicts(config);
     for (index, network) in config.networks.iter().enumerate() {
         for other in &config.networks[..index] {
             if let Some(place) = shared(network, other) {
@@ -183,6 +186,11 @@ impl Conflict {
             Conflict::Family { .. } => "add an address of that family to the network",
             Conflict::Transport { .. } => {
                 "add a listener of that transport to `sip` of the network"
+            }
+            Conflict::ExternalFamily { .. } => "add an address of that family to the network",
+            Conflict::StunOverUdp { .. } => "add `udp:5060` to `sip` of the network",
+            Conflict::NobodyTells { .. } => {
+                "name a STUN server in `stun`, such as `stun.example:3478`"
             }
             Conflict::Ourselves { .. } => "`server` is the other side's address",
         }

@@ -6,6 +6,7 @@ use super::added_headers;
 use super::check::range;
 use super::dscp::shown_mark;
 use super::duration::shown_duration;
+use super::external;
 use super::identity;
 use super::model::{
     Bind, Codec, Config, Dscp, FastPath, From, Network, PhoneId, Route, Server, Target, TrunkId,
@@ -43,6 +44,9 @@ pub fn describe(config: &Config) -> String {
             network.name
         );
         out.push_str(&wrapped(&text, 2));
+    }
+    for line in external::told(config) {
+        out.push_str(&wrapped(&line, 2));
     }
     part(&mut out, &limits(config).render());
     if !config.trunks.is_empty() {

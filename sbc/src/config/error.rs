@@ -268,6 +268,28 @@ pub enum Conflict {
         /// The trunk's network.
         network: String,
     },
+    /// An address that none of ours stands behind.
+    #[error("external: found an {family} address, but network `{network}` has no {family} address")]
+    ExternalFamily {
+        /// `IPv4` or `IPv6`.
+        family: &'static str,
+        /// Its name.
+        network: String,
+    },
+    /// STUN leaves from where SIP does.
+    #[error("external: STUN goes over UDP, which network `{network}` does not listen on")]
+    StunOverUdp {
+        /// Its name.
+        network: String,
+    },
+    /// `auto`, and nobody to learn it from.
+    #[error(
+        "external: network `{network}` has neither `stun` nor a trunk that could tell its address"
+    )]
+    NobodyTells {
+        /// Its name.
+        network: String,
+    },
     /// A trunk that is ourselves.
     #[error("server: {server} is the box itself, in network `{network}`")]
     Ourselves {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::added_headers::AddedHeader;
+use super::external::{External, Outside};
 use super::identity::Identity;
 use super::passing::Passing;
 use super::silence::MediaTimeout;
@@ -93,6 +94,10 @@ pub struct Network {
     pub sip: Vec<Listener>,
     /// `local`: peers here see our own address, and phones that may not be elsewhere are here. Empty: everyone is.
     pub local: Vec<IpNet>,
+    /// `external`: all others see another address. Without it everyone sees our own.
+    pub external: Option<External>,
+    /// The addresses that all others see now: those that the file names, or that were found.
+    pub outside: Outside,
     /// UDP ports for media, both ends included; starts even, ends odd.
     pub media_ports: RangeInclusive<u16>,
     /// Whether the kernel may forward media here.

@@ -9,6 +9,7 @@ use toml::de::DeTable;
 use super::check;
 use super::dscp;
 use super::error::{Errors, Fault, Report};
+use super::external;
 use super::identity;
 use super::limits;
 use super::model::{
@@ -38,6 +39,9 @@ const SBC: &[&str] = &["name", "state_dir", "admin"];
 const NETWORK: &[&str] = &[
     "interface",
     "address",
+    "local",
+    "external",
+    "stun",
     "sip",
     "media_ports",
     "fast_path",
@@ -112,6 +116,7 @@ pub(super) struct Places {
 /// Where a network's keys stand; that of the network itself for those that the file leaves out.
 pub(super) struct NetworkPlace {
     pub(super) sip: Range<usize>,
+    pub(super) external: Range<usize>,
     pub(super) media_ports: Range<usize>,
 }
 
@@ -273,6 +278,7 @@ fn read_network(
     };
     places.networks.push(NetworkPlace {
         sip: at(&sip_value),
+        external: at(&section.optional("external")),
         media_ports: at(&media_value),
     });
     let sip = match &sip_value {
@@ -301,7 +307,8 @@ fn read_network(
     let passing = passing::read(section, report);
     let limits = limits::read(section, report);
     let dscp = dscp::read(section, report);
-    let bind = bind?;
+    let faces = external::read(section, report);
+    let (bind, faces) = (bind?, faces?);
     Some(Network {
         name: name.to_owned(),
         addresses: match &bind {
@@ -310,7 +317,9 @@ fn read_network(
         },
         bind,
         sip,
-        local: Vec::new(),
+        local: faces.local,
+        external: faces.external,
+        outside: faces.outside,
         media_ports: media_ports?,
         fast_path: fast_path?,
         media_timeout: media_timeout?,

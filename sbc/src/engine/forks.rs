@@ -20,7 +20,11 @@ impl Engine {
         let Ok(mut dialog) = Dialog::uac(answer, answer) else {
             return;
         };
-        let via_of_ack = via(&hop, &self.tokens.branch(dialog.request_uri()));
+        let via_of_ack = via(
+            &self.config,
+            &hop,
+            &self.tokens.branch(dialog.request_uri()),
+        );
         let mut ack = dialog
             .ack(&via_of_ack, answer.cseq().number)
             .header(Name::UserAgent, AGENT);
@@ -31,7 +35,11 @@ impl Engine {
         let tag = answer.to().tag().unwrap_or_default().to_owned();
         self.send(hop, bytes.clone());
         self.keep_ack(invite, Ack { tag, hop, bytes });
-        let via_of_bye = via(&hop, &self.tokens.branch(dialog.request_uri()));
+        let via_of_bye = via(
+            &self.config,
+            &hop,
+            &self.tokens.branch(dialog.request_uri()),
+        );
         let bye = dialog
             .request(Method::Bye, &via_of_bye)
             .header(Name::UserAgent, AGENT)

@@ -9,7 +9,7 @@ use super::subscriptions::{End, Pending, Subscription};
 use super::transfers::peer;
 use super::{Engine, Hop};
 use crate::call::{
-    AGENT, CallerIdentity, Filter, Next, contact, describes_media, escaped, is_there, next_hop,
+    AGENT, CallerIdentity, Filter, Next, contact, describes_media, escaped, face, is_there, next_hop,
     pass_answer, pass_content, targets, unescaped, via,
 };
 use crate::config::Peer;
@@ -105,11 +105,11 @@ impl Engine {
         let peers = [peer(caller, &hop), far.peer()];
         let told = CallerIdentity::of(&self.config, peers[0], request)
             .given(decision.caller_id.as_ref())
-            .told(far.trunk.map(|id| self.config.trunk(id)), far.hop.local, false);
+            .told(far.trunk.map(|id| self.config.trunk(id)), face(&self.config, &far.hop), false);
         let branch = self.tokens.branch(&target.uri);
         let method = request.method().name();
         let mut writer = Writer::request(method, &target.uri)
-            .header(Name::Via, via(&far.hop, &branch))
+            .header(Name::Via, via(&self.config, &far.hop, &branch))
             .header(
                 Name::MaxForwards,
                 request.max_forwards().unwrap_or(70).saturating_sub(1),
@@ -120,10 +120,10 @@ impl Engine {
             .header(Name::CSeq, format_args!("{} {method}", self.tokens.cseq()))
             .header(Name::UserAgent, AGENT);
         if request.method() != Method::Message {
-            writer = writer.header(Name::Contact, contact(&far.hop));
+            writer = writer.header(Name::Contact, contact(&self.config, &far.hop));
         }
         let writer = told.write(request, writer);
-        let filter = Filter::new(&self.config, peers[0], peers[1], far.hop.local.ip())
+        let filter = Filter::new(&self.config, peers[0], peers[1], face(&self.config, &far.hop).ip())
             .of_invite(told.withholds, &[]);
         let sent = Message::parse(pass_content(request, writer, &filter), &Default::default());
         let sent = sent.map_err(|_| 513_u16)?;
@@ -273,13 +273,13 @@ impl Engine {
         }
         let dialog = other.dialog.as_mut().ok_or(481_u16)?;
         let to = next_hop(&config, other.trunk, other.hop, dialog);
-        let via = via(&to, &self.tokens.branch(dialog.request_uri()));
+        let via = via(&self.config, &to, &self.tokens.branch(dialog.request_uri()));
         let writer = dialog
             .request(expected, &via)
-            .header(Name::Contact, contact(&to))
+            .header(Name::Contact, contact(&self.config, &to))
             .header(Name::UserAgent, AGENT);
         let peers = [own.peer(), other.peer()];
-        let filter = Filter::new(&config, peers[0], peers[1], to.local.ip());
+        let filter = Filter::new(&config, peers[0], peers[1], face(&config, &to).ip());
         let sent = Message::parse(pass_content(request, writer, &filter), &Default::default());
         let sent = sent.map_err(|_| 513_u16)?;
         if !is_near {
@@ -314,8 +314,15 @@ impl Engine {
         }
         let to_tag = to_tag.unwrap_or_else(|| self.tokens.tag());
         let (hop, [from, to]) = (&pending.hop, pending.peers);
-        let filter = Filter::new(&self.config, to, from, hop.local.ip());
-        let bytes = pass_answer(&pending.request, hop, answer, Some(&to_tag), &filter);
+        let filter = Filter::new(&self.config, to, from, face(&self.config, hop).ip());
+        let bytes = pass_answer(
+            &self.config,
+            &pending.request,
+            hop,
+            answer,
+            Some(&to_tag),
+            &filter,
+        );
         if let Ok(answer) = Message::parse(bytes, &Default::default()) {
             self.layer.respond(now, pending.id, answer);
         }

@@ -253,8 +253,13 @@ fn carry(stream: &Stream<'_, '_>, end: &End, ports: &Ports) -> Result<Carried, U
     let host = stream.connection().ok_or(Unsupported::NoAddress)?.host;
     let place = |host, port: Option<u16>| {
         let place = address(host, end)?.zip(port).map(SocketAddr::from);
-        match place {
-            Some(place) if ports.is_ours(place) => Err(Unsupported::Ours),
+        // What the peer knows us by is not where our ports are.
+        let meant = place.map(|place| match place.ip() == end.shown {
+            true => SocketAddr::new(end.address, place.port()),
+            false => place,
+        });
+        match meant {
+            Some(meant) if ports.is_ours(meant) => Err(Unsupported::Ours),
             _ => Ok(place),
         }
     };

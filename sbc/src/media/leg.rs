@@ -19,8 +19,10 @@ pub struct LegId(pub u32);
 pub struct End {
     /// The side of the box. A leg keeps the network and the address that it began with.
     pub network: NetworkId,
-    /// Ours, for c= and for the ports of this leg: one of the network's addresses.
+    /// Ours, where the ports of this leg are: one of the network's addresses.
     pub address: IpAddr,
+    /// What the peer is told instead, in c=: as [`crate::config::Network::shows`] has it.
+    pub shown: IpAddr,
     /// Where the peer's signalling comes from: its media may come from there too (a NAT before it).
     pub signalling: IpAddr,
     /// Where else its media may come from, whatever its SDP says: at most [`crate::config::MAX_MEDIA_FROM`] of a family.
@@ -45,6 +47,8 @@ pub(super) struct Leg {
     pub(super) peer: u32,
     /// By stream.
     pub(super) ports: SmallVec<[Option<PortPair>; 1]>,
+    /// Stays in o=, whatever c= says later (RFC 3264 8).
+    origin: IpAddr,
     session: u64,
     version: u64,
     body: Bytes,
@@ -57,6 +61,7 @@ impl Leg {
             end: end.clone(),
             peer: 0,
             ports: SmallVec::new(),
+            origin: end.shown,
             session: ports.next_session(),
             version: 1,
             body: Bytes::new(),
@@ -90,7 +95,8 @@ impl Leg {
     pub(super) fn render(&mut self, sdp: &Sdp<'_>, plans: &[StreamPlan]) -> Bytes {
         let at = |version| {
             let o = Anchor {
-                address: self.end.address,
+                origin: self.origin,
+                address: self.end.shown,
                 session: self.session,
                 version,
             };

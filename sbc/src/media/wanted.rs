@@ -222,7 +222,10 @@ fn path(ends: [&End; 2], sides: &[Side; 2]) -> Path {
             return Path::User(reason);
         }
         let ours = side.named.is_some_and(|named| {
-            named.ip().is_loopback() || ends.iter().any(|end| end.address == named.ip())
+            named.ip().is_loopback()
+                || ends
+                    .iter()
+                    .any(|end| [end.address, end.shown].contains(&named.ip()))
         });
         if end.local || ours {
             return Path::User(Fallback::LocalPeer);

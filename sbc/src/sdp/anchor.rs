@@ -12,8 +12,10 @@ use super::{Editor, Host, Line, Sdp, Stream};
 /// What stands in o= and c=.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Anchor {
-    /// Ours, on the network that the body goes to.
+    /// Ours, as the one whom the body goes to knows it, in c=.
     pub address: IpAddr,
+    /// The one in o=: the same for a dialog's life.
+    pub origin: IpAddr,
     /// sess-id: the same for a dialog's life.
     pub session: u64,
     /// sess-version: rises by one when the body changes (RFC 3264 8).
@@ -69,15 +71,10 @@ pub enum RtcpPlan {
 /// Rewrites a body for the other side. A stream without a plan is refused.
 #[must_use]
 pub fn anchor(sdp: &Sdp<'_>, anchor: &Anchor, plans: &[StreamPlan]) -> Vec<u8> {
-    let family = if anchor.address.is_ipv4() {
-        "IP4"
-    } else {
-        "IP6"
-    };
     let mut rewrite = Rewrite {
         editor: Editor::new(sdp),
         hidden: names(sdp),
-        connection: format!("IN {family} {}", anchor.address),
+        connection: connection(anchor.address),
     };
     rewrite.session(sdp, anchor);
     for (number, stream) in sdp.streams().enumerate() {
@@ -108,7 +105,7 @@ struct Rewrite<'s, 'a> {
     editor: Editor<'s, 'a>,
     /// Host names that must not be shown.
     hidden: SmallVec<[&'a str; 4]>,
-    /// Behind every c=, and the end of o=.
+    /// Behind every c=.
     connection: String,
 }
 
@@ -120,9 +117,9 @@ impl Rewrite<'_, '_> {
                 b'o' if !seen.0 => {
                     seen.0 = true;
                     let (session, version) = (anchor.session, anchor.version);
-                    let connection = &self.connection;
+                    let origin = connection(anchor.origin);
                     self.editor
-                        .replace(index, format!("- {session} {version} {connection}"));
+                        .replace(index, format!("- {session} {version} {origin}"));
                 }
                 b'c' if !seen.1 => {
                     seen.1 = true;
@@ -224,6 +221,11 @@ impl Rewrite<'_, '_> {
             }
         }
     }
+}
+
+fn connection(address: IpAddr) -> String {
+    let family = if address.is_ipv4() { "IP4" } else { "IP6" };
+    format!("IN {family} {address}")
 }
 
 /// Host names that the writer goes by; literals are found by their form.

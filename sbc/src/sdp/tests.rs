@@ -40,6 +40,7 @@ fn parse(text: &str) -> Result<Sdp<'_>, SdpError> {
 fn anchored(text: &str, address: &str, plans: &[StreamPlan]) -> String {
     let to = Anchor {
         address: address.parse().unwrap(),
+        origin: address.parse().unwrap(),
         session: 7,
         version: 3,
     };

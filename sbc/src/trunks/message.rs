@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 
-use crate::call::{AGENT, ALLOW, Challenges, contact, local_address, unescaped, via};
+use crate::call::{AGENT, ALLOW, Challenges, contact, face, local_address, unescaped, via};
 use crate::config::{Config, Credentials, Server, Trunk, TrunkId};
 use crate::dialog::Tokens;
 use crate::sip::{Message, Name, NameAddr, Transport, Uri, Writer};
@@ -84,6 +84,7 @@ pub(super) struct Names {
 
 /// A REGISTER (RFC 3261 10.2), for so many seconds; 0 takes the registration back.
 pub(super) fn register(
+    config: &Config,
     tokens: &mut Tokens,
     trunk: &Trunk,
     account_of: &Credentials,
@@ -104,7 +105,7 @@ pub(super) fn register(
     };
     let domain = own_domain.map_or_else(|| domain(&trunk.server), str::to_owned);
     let writer = Writer::request("REGISTER", &uri)
-        .header(Name::Via, via(hop, &tokens.branch(&uri)))
+        .header(Name::Via, via(config, hop, &tokens.branch(&uri)))
         .header(Name::MaxForwards, 70)
         .header(
             Name::From,
@@ -113,7 +114,7 @@ pub(super) fn register(
         .header(Name::To, format_args!("<sip:{user}@{domain}>"))
         .header(Name::CallId, &names.call_id)
         .header(Name::CSeq, format_args!("{cseq} REGISTER"))
-        .header(Name::Contact, own_contact(&user, hop))
+        .header(Name::Contact, own_contact(config, &user, hop))
         .header(Name::Expires, seconds)
         .header(Name::Allow, ALLOW)
         .header(Name::UserAgent, AGENT);
@@ -123,23 +124,28 @@ pub(super) fn register(
 }
 
 /// Our Contact, with a name.
-fn own_contact(user: &str, hop: &Hop) -> String {
-    contact(hop).replacen("<sip:", &format!("<sip:{user}@"), 1)
+fn own_contact(config: &Config, user: &str, hop: &Hop) -> String {
+    contact(config, hop).replacen("<sip:", &format!("<sip:{user}@"), 1)
 }
 
 /// An OPTIONS outside of a dialog (RFC 3261 11.1).
-pub(super) fn options(tokens: &mut Tokens, uri: &str, hop: &Hop) -> Option<Message> {
+pub(super) fn options(
+    config: &Config,
+    tokens: &mut Tokens,
+    uri: &str,
+    hop: &Hop,
+) -> Option<Message> {
     let writer = Writer::request("OPTIONS", uri)
-        .header(Name::Via, via(hop, &tokens.branch(uri)))
+        .header(Name::Via, via(config, hop, &tokens.branch(uri)))
         .header(Name::MaxForwards, 70)
         .header(
             Name::From,
-            format_args!("<sip:{}>;tag={}", hop.local, tokens.tag()),
+            format_args!("<sip:{}>;tag={}", face(config, hop), tokens.tag()),
         )
         .header(Name::To, format_args!("<{uri}>"))
         .header(Name::CallId, tokens.call_id())
         .header(Name::CSeq, format_args!("{} OPTIONS", tokens.cseq()))
-        .header(Name::Contact, contact(hop))
+        .header(Name::Contact, contact(config, hop))
         .header(Name::Accept, "application/sdp")
         .header(Name::UserAgent, AGENT);
     parsed(writer.finish())

@@ -210,7 +210,7 @@ impl Probes {
             }
             return self.forget(&who);
         };
-        let Some(message) = options(tokens, &uri, &hop) else {
+        let Some(message) = options(around.config, tokens, &uri, &hop) else {
             return self.forget(&who);
         };
         if let Some(probe) = self.known.get_mut(&who) {

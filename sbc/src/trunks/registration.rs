@@ -411,6 +411,7 @@ impl Registration {
         };
         self.cseq = self.cseq.wrapping_add(1) & 0x7fff_ffff;
         let message = register(
+            around.config,
             around.tokens,
             trunk,
             account,

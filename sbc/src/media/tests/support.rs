@@ -38,6 +38,8 @@ pub(in crate::media) fn config() -> Config {
         addresses: addresses.iter().map(|a| ip(a)).collect(),
         sip: Vec::new(),
         local: Vec::new(),
+        external: None,
+        outside: Default::default(),
         media_ports: first..=first + 99,
         fast_path: FastPath::Auto,
         media_timeout: None,
@@ -67,6 +69,7 @@ pub(in crate::media) fn phone(signalling: &str) -> End {
     End {
         network: OUTSIDE,
         address: ip("10.71.1.1"),
+        shown: ip("10.71.1.1"),
         signalling: ip(signalling),
         media_from: Vec::new(),
         rebinds: true,
@@ -82,6 +85,7 @@ pub(in crate::media) fn carrier(signalling: &str) -> End {
     End {
         network: INSIDE,
         address: ip("10.71.2.1"),
+        shown: ip("10.71.2.1"),
         signalling: ip(signalling),
         media_from: Vec::new(),
         rebinds: false,
