@@ -5,7 +5,7 @@
 //! | layer | modules | may import |
 //! |---|---|---|
 //! | L0, bytes without state | [`sip`], [`sdp`], [`rtp`], [`config`] | nothing of ours (and the ABI crate) |
-//! | L1, state machines without I/O | [`transaction`], [`dialog`], [`call`], [`registrar`], [`routing`], [`media`], [`shed`], [`engine`] | L0, L1 |
+//! | L1, state machines without I/O | [`transaction`], [`dialog`], [`call`], [`registrar`], [`routing`], [`media`], [`shed`], [`external`], [`engine`] | L0, L1 |
 //! | L2, shells | [`io`] | all |
 //!
 //! `cargo xtask tidy` keeps it so.
@@ -15,6 +15,7 @@ pub mod call;
 pub mod config;
 pub mod dialog;
 pub mod engine;
+pub mod external;
 pub mod io;
 pub mod media;
 pub mod registrar;

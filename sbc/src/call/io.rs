@@ -106,6 +106,8 @@ pub enum Input {
         /// What it did.
         report: FlowReport,
     },
+    /// Peers outside see a network of ours at another address now (`external`): those of this call are told.
+    Readdressed,
     /// The box stops: end it.
     Stop,
 }

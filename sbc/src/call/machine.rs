@@ -11,6 +11,7 @@ use super::filter::allowed;
 use super::io::{Action, Input, Purpose};
 use super::late::{Again, Late};
 use super::legs::{Branch, Incoming};
+use super::moved::Moved;
 use super::passing::Passing;
 use super::plan::Plan;
 use super::referral::Referral;
@@ -50,6 +51,8 @@ pub struct Call {
     pub(super) again: Option<Again>,
     /// Once it is up: when it has lasted long enough.
     pub(super) ends: Option<Instant>,
+    /// While peers have still to be told at which address they see us now.
+    pub(super) moved: Option<Box<Moved>>,
     /// While it is up, if silence may end it.
     pub(super) watch: Option<Box<Watch>>,
     pub(super) state: State,
@@ -170,6 +173,7 @@ impl Call {
             late: None,
             again: None,
             ends: None,
+            moved: None,
             watch: None,
             state: State::Ringing(Box::new(Plan::new(now, cx.config, &decision))),
             redirects: 0,
@@ -334,6 +338,7 @@ impl Call {
             Input::Request { id, hop, message } => self.on_request(now, cx, id, hop, &message),
             Input::FlowFailed { pair, failure } => self.on_flow_failed(now, cx, pair, failure),
             Input::FlowRead { pair, report } => self.on_flow_read(now, cx, pair, &report),
+            Input::Readdressed => self.on_readdressed(now, cx),
             Input::Stop => self.on_stop(now, cx),
         }
     }
@@ -368,6 +373,7 @@ impl Call {
                 ringing,
                 self.a.side.poll_timeout(),
                 self.own.as_ref().and_then(|own| own.again),
+                self.moved.as_deref().map(|moved| moved.at),
                 self.transfer_deadline(),
                 self.watch.as_deref().map(Watch::poll_timeout),
                 self.poll_sessions(),
@@ -390,6 +396,7 @@ impl Call {
             self.on_transfer_limit(now, cx);
         }
         self.try_own(now, cx);
+        self.tell_where(now, cx);
         self.listen(now);
         self.keep_sessions(now, cx);
     }

@@ -31,6 +31,7 @@ mod legs;
 mod machine;
 mod midcall;
 mod mirror;
+mod moved;
 mod parties;
 mod passing;
 mod pickup;

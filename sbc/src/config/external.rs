@@ -6,7 +6,7 @@ use ipnet::IpNet;
 
 use super::check::At;
 use super::error::{Conflict, Fault, Report, nearest, shown};
-use super::model::{Config, Network, NetworkId};
+use super::model::{Config, Network};
 use super::reader::{Section, Text};
 use super::values::{self, Expected};
 use crate::sip::Transport;
@@ -81,11 +81,13 @@ impl Outside {
 }
 
 impl Network {
-    /// Whether a peer is elsewhere than in `local`: he is shown `external`. Peers on a link of ours (the /64 of an IPv6 address) never are.
+    /// Whether a peer is elsewhere than in `local`: he is shown `external`. Peers on this host, and on
+    /// a link of ours (the /64 of an IPv6 address), never are.
     #[must_use]
     pub fn is_outside(&self, peer: IpAddr) -> bool {
         let peer = peer.to_canonical();
         self.external.is_some()
+            && !peer.is_loopback()
             && !self.local.iter().any(|net| net.contains(&peer))
             && !self.addresses.iter().any(|own| is_on_link(*own, peer))
     }
@@ -363,49 +365,43 @@ pub(super) fn conflicts(config: &Config) -> Vec<(At, Conflict)> {
     found
 }
 
+/// Trunks on the internet that would be told an address which they cannot reach, and what to do about it; a sentence each.
+#[must_use]
+pub fn misled(config: &Config) -> Vec<String> {
+    let each = config.trunks.iter().filter_map(|trunk| {
+        let network = config.network(trunk.network);
+        let server = trunk.server.address.ip();
+        let mut owns = network.addresses.iter();
+        let own = owns.find(|own| own.is_ipv4() == server.is_ipv4())?;
+        let is_found = matches!(network.external, Some(External::Auto { .. }));
+        (!is_found && network.misleads(*own, server)).then(|| {
+            format!(
+                "trunk:{} is on the internet and sees {}, which it cannot reach: set `external` in [network.{}]",
+                trunk.name,
+                network.shows(*own, server),
+                network.name
+            )
+        })
+    });
+    each.collect()
+}
+
 /// Who sees what, in sentences; nothing where there is nothing to say.
 pub(super) fn told(config: &Config) -> Vec<String> {
-    let mut lines = Vec::new();
-    for (id, network) in (0..).map(NetworkId).zip(&config.networks) {
-        lines.extend(seen(network));
-        let hidden = config.trunks.iter().filter(|trunk| trunk.network == id);
-        for trunk in hidden {
-            let server = trunk.server.address.ip();
-            let own = network
-                .addresses
-                .iter()
-                .find(|own| own.is_ipv4() == server.is_ipv4());
-            if let Some(own) = own.filter(|own| network.misleads(**own, server)) {
-                lines.push(match network.external {
-                    Some(External::Auto { .. }) => continue,
-                    _ => format!(
-                        "  Note: trunk:{} is on the internet and sees {}, which it cannot reach: set `external` in [network.{}].",
-                        trunk.name,
-                        network.shows(*own, server),
-                        network.name
-                    ),
-                });
-            }
-        }
-        let is_private = |own: &&IpAddr| !is_public(**own) && !own.is_loopback();
-        if network.external.is_none()
-            && !config.phones.is_empty()
-            && let Some(own) = network.addresses.iter().find(is_private)
-        {
-            lines.push(format!(
-                "  Phones outside, should there be any, see {own} on network:{}: set `external` for them.",
-                network.name
-            ));
-        }
+    let mut lines: Vec<String> = config.networks.iter().flat_map(seen).collect();
+    if !config.phones.is_empty() {
+        lines.extend(config.networks.iter().filter_map(open_to_phones));
     }
+    let notes = misled(config).into_iter();
+    lines.extend(notes.map(|note| format!("  Note: {note}.")));
     lines
 }
 
 fn seen(network: &Network) -> Vec<String> {
+    let name = &network.name;
     let Some(external) = &network.external else {
         return Vec::new();
     };
-    let name = &network.name;
     let nets: Vec<String> = match is_usual(&network.local) {
         true => vec!["private and link-local addresses".to_owned()],
         false => network.local.iter().map(ToString::to_string).collect(),
@@ -440,6 +436,18 @@ fn seen(network: &Network) -> Vec<String> {
         ));
     }
     lines
+}
+
+/// What a phone on the internet would be told that it cannot reach.
+fn open_to_phones(network: &Network) -> Option<String> {
+    let is_private = |own: &&IpAddr| !is_public(**own) && !own.is_loopback();
+    let own = network.addresses.iter().find(is_private)?;
+    network.external.is_none().then(|| {
+        format!(
+            "  A phone of network:{} on the internet would see {own}, which it cannot reach: set `external`.",
+            network.name
+        )
+    })
 }
 
 fn is_usual(local: &[IpNet]) -> bool {

@@ -39,7 +39,7 @@ pub use describe::{describe, open_admin};
 pub use duration::{NoDuration, duration, shown_duration};
 pub use embedded::embedded;
 pub use error::{Conflict, Errors, Fault, Problem};
-pub use external::{External, Outside, StunServer, is_public};
+pub use external::{External, Outside, StunServer, is_public, misled};
 pub use identity::{FromUser, Identity, Style};
 pub use model::*;
 pub use passing::{Headers, METHODS, Passes, Passing, Peer, Transfers};

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use crate::config::NetworkId;
 use crate::media::FlowCommand;
 use crate::transaction::{ConnectionId, Hop};
 
@@ -17,6 +18,18 @@ pub enum Action {
     },
     /// Close a connection once what was sent has left.
     Close(ConnectionId),
+    /// Close the connections of a network to all who are outside (see [`crate::config::Network::is_outside`]): the router's address is another
+    /// one now, and nothing comes over them any more.
+    CloseOutside(NetworkId),
+    /// Find the addresses of a host, for [`super::Input::LookedUp`].
+    LookUp {
+        /// The side of the box that asks.
+        network: NetworkId,
+        /// A name, or an address.
+        host: String,
+        /// Theirs.
+        port: u16,
+    },
     /// Install, update or remove a flow pair.
     Flow(FlowCommand),
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use super::handover::{Passage, ports_of};
 use super::{Ack, Action, CallId, Engine, Event, Flow, FlowFailure, Slot, Subject};
-use crate::call::{self, Call, Context, Invitation};
+use crate::call::{self, Call, Context, Invitation, Purpose};
 use crate::media::{FlowCommand, FlowReport, PairId, Path};
 use crate::sip::{Message, TextKey};
 use crate::transaction::Room;
@@ -17,6 +17,7 @@ impl Engine {
         let id = CallId(self.next_call);
         self.next_call += 1;
         self.invites.insert(invitation.id, id);
+        self.note_face(&invitation.hop);
         let request = identity(&invitation.message);
         self.requests.insert(request.clone(), id);
         let call = Call::new(now, &mut self.context(), id, invitation);
@@ -94,6 +95,9 @@ impl Engine {
                 hop,
                 message,
             } => {
+                if matches!(purpose, Purpose::Invite(_)) {
+                    self.note_face(&hop);
+                }
                 let room = match call.is_emergency() {
                     true => Room::Reserve,
                     false => Room::Usual,

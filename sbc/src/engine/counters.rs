@@ -21,6 +21,8 @@ pub(super) struct Counters {
     malformed: BTreeMap<(NetworkId, &'static str), u64>,
     refused: BTreeMap<(NetworkId, &'static str), u64>,
     full: BTreeMap<&'static str, u64>,
+    misled: BTreeMap<NetworkId, u64>,
+    external_changes: BTreeMap<NetworkId, u64>,
 }
 
 impl Counters {
@@ -39,6 +41,14 @@ impl Counters {
 
     pub(super) fn refused(&mut self, network: NetworkId, reason: &'static str) {
         *self.refused.entry((network, reason)).or_default() += 1;
+    }
+
+    pub(super) fn misled(&mut self, network: NetworkId) {
+        *self.misled.entry(network).or_default() += 1;
+    }
+
+    pub(super) fn external_changed(&mut self, network: NetworkId) {
+        *self.external_changes.entry(network).or_default() += 1;
     }
 
     pub(super) fn full(&mut self, table: &'static str) {
@@ -75,6 +85,8 @@ impl Counters {
         stats.sip_malformed.clone_from(&self.malformed);
         stats.sip_refused.clone_from(&self.refused);
         stats.full.clone_from(&self.full);
+        stats.misled.clone_from(&self.misled);
+        stats.external_changes.clone_from(&self.external_changes);
     }
 
     fn message(&mut self, hop: &Hop, direction: &'static str, method: Method, class: &'static str) {

@@ -226,6 +226,33 @@ pub enum Event {
         /// All of them.
         addresses: Vec<IpAddr>,
     },
+    /// Peers outside see a network at another address now, and are told so: calls that are up with them go on there.
+    ExternalChanged {
+        /// The side of the box.
+        network: NetworkId,
+        /// Before; none if it was not known.
+        from: Option<IpAddr>,
+        /// Now.
+        to: IpAddr,
+        /// How many calls are up with peers outside.
+        calls: usize,
+    },
+    /// Nobody says at which address peers outside see a network.
+    ExternalUnknown {
+        /// The side of the box.
+        network: NetworkId,
+        /// What they go on to be told; without it our own address.
+        known: Option<IpAddr>,
+    },
+    /// A peer on the internet is told an address of ours that is none there: what he sends does not arrive.
+    Misled {
+        /// The side of the box.
+        network: NetworkId,
+        /// What he is told.
+        address: IpAddr,
+        /// Who.
+        peer: SocketAddr,
+    },
     /// No new calls from now on.
     Draining,
 }

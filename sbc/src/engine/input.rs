@@ -1,6 +1,6 @@
 //! What happens to the engine.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
 
@@ -47,6 +47,13 @@ pub enum Input {
         network: NetworkId,
         /// Never empty.
         addresses: Vec<IpAddr>,
+    },
+    /// What came of [`super::Action::LookUp`].
+    LookedUp {
+        /// The side of the box that asked.
+        network: NetworkId,
+        /// Empty if nothing did.
+        addresses: Vec<SocketAddr>,
     },
     /// All addresses of this host: a peer that has one of them is a local peer.
     HostAddresses(Vec<IpAddr>),

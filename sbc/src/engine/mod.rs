@@ -12,6 +12,7 @@ mod calls;
 mod counters;
 mod emergency;
 mod event;
+mod external;
 mod forks;
 mod handover;
 mod input;
@@ -49,6 +50,7 @@ pub use view::{FlowOwner, FlowView};
 use crate::call::{self, Call, Host, Purpose, Remembered};
 use crate::config::{Config, NetworkId};
 use crate::dialog::Tokens;
+use crate::external::Externals;
 use crate::media::{FlowReport, PairId, PortCommand, Ports};
 use crate::registrar::{Nonces, Registrar};
 use crate::shed::{self, Sources};
@@ -57,6 +59,7 @@ use crate::transaction::{self, ClientId, Hop, Layer, ServerId};
 use crate::trunks::{self as upkeep, Held, Trunks};
 
 use counters::Counters;
+use external::Moves;
 use handover::Handover;
 use introductions::Introductions;
 use reports::{Reports, Subject};
@@ -122,6 +125,10 @@ pub struct Engine {
     answered: BTreeSet<(Instant, ClientId)>,
     outside: Outside,
     introductions: Introductions,
+    externals: Externals,
+    moves: Moves,
+    /// Networks of which it has been said that they tell peers on the internet a private address.
+    misled: BTreeSet<NetworkId>,
     /// Boxed, as calls are: a tree has room for more than there are.
     flows: BTreeMap<PairId, Box<Flow>>,
     reports: Reports,
@@ -183,7 +190,6 @@ impl Engine {
             sources: Sources::new(&config),
             ports: Ports::new(&config, seed()),
             trunks: Trunks::new(&config, seed(), now),
-            config,
             host: Host::default(),
             remembered: Remembered::default(),
             calls: BTreeMap::new(),
@@ -197,9 +203,13 @@ impl Engine {
             answered: BTreeSet::new(),
             outside: Outside::default(),
             introductions: Introductions::default(),
+            externals: Externals::new(&config, seed(), now),
+            moves: Moves::default(),
+            misled: BTreeSet::new(),
             flows: BTreeMap::new(),
             reports: Reports::default(),
             handover: Handover::default(),
+            config,
             draining: false,
             stopping: false,
             counters: Counters::default(),
@@ -234,6 +244,10 @@ impl Engine {
                 let input = shed::Input::HostAddresses(addresses.clone());
                 self.sources.handle_input(now, input);
                 self.tell(Event::HostAddresses { addresses });
+            }
+            Input::LookedUp { network, addresses } => {
+                let input = crate::external::Input::LookedUp { network, addresses };
+                self.externals.handle_input(now, input);
             }
             Input::PortsFound { reserve, is_taken } => self.ports.found(now, reserve, is_taken),
             Input::FlowFailed { pair, failure } => {
@@ -303,6 +317,8 @@ impl Engine {
             self.outside.poll_timeout(),
             self.introductions.poll_timeout(),
             self.trunks.poll_timeout(),
+            self.externals.poll_timeout(),
+            self.moves.poll_timeout(),
         ]
         .into_iter()
         .flatten()
@@ -330,6 +346,8 @@ impl Engine {
         self.expire_subscriptions(now);
         self.introductions.handle_timeout(now);
         self.time_trunks(now);
+        self.externals.handle_timeout(now);
+        self.tell_moved(now);
         self.layer.handle_timeout(now);
         self.pump(now, None);
         // Each once: what is due again at once is due in the next turn.

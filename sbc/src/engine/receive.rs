@@ -7,10 +7,11 @@ use bytes::Bytes;
 use super::{Ack, Engine, Event};
 use crate::call::{self, AGENT};
 use crate::config::PhoneId;
+use crate::external;
 use crate::registrar::{Denied, authenticate, challenge};
 use crate::routing::{Caller, trunk_of};
 use crate::sip::{
-    Limits, Message, Method, Name, TextKey, is_keep_alive, reason_phrase, response_to,
+    Limits, Message, Method, Name, TextKey, Transport, is_keep_alive, reason_phrase, response_to,
 };
 use crate::transaction::{self, ClientId, Hop};
 
@@ -42,6 +43,9 @@ impl Engine {
     pub(super) fn on_message(&mut self, now: Instant, hop: Hop, bytes: Bytes) {
         if is_keep_alive(&bytes) {
             return;
+        }
+        if hop.transport == Transport::Udp && external::is_answer(&bytes) {
+            return self.on_stun(now, &hop, bytes);
         }
         let message = match Message::parse(bytes, &Limits::default()) {
             Ok(message) => message,
@@ -175,6 +179,7 @@ impl Engine {
 
     /// Acts on what the transaction layer has to say. `origin` is that of the message just handed in.
     pub(super) fn pump(&mut self, now: Instant, origin: Option<Origin>) {
+        self.pump_external(now);
         loop {
             self.pump_layer(now, origin);
             if !self.serve_trunks(now) {
@@ -212,6 +217,7 @@ impl Engine {
                     }
                 }
                 transaction::Action::Response { id, hop, message } => {
+                    self.on_seen(now, &hop, &message);
                     if !self.on_trunk_answer(now, id, hop, &message) {
                         self.on_response(now, id, message);
                     }

@@ -49,6 +49,11 @@ pub struct Stats {
     pub dialogs: u64,
     /// What was turned away because a table was full, by table.
     pub full: BTreeMap<&'static str, u64>,
+    /// Legs of calls whose far end, on the internet, was told an address of ours that is none there.
+    pub misled: BTreeMap<NetworkId, u64>,
+    /// How often the address was found to be another one, at which peers outside see a network with `external = "auto"`; the first time
+    /// included.
+    pub external_changes: BTreeMap<NetworkId, u64>,
 }
 
 /// Who is at one end of a call, as a label.

@@ -324,6 +324,43 @@ impl Journal {
                 );
             }
             Event::HostAddresses { addresses } => debug!(?addresses, "addresses of this host"),
+            Event::ExternalChanged {
+                network,
+                from,
+                to,
+                calls,
+            } => {
+                let network = self.network(network);
+                match from {
+                    Some(from) => info!(network, calls, "external address {from} -> {to}"),
+                    None => info!(network, calls, "external address {to}"),
+                }
+            }
+            Event::ExternalUnknown { network, known } => {
+                let network = self.network(network);
+                match known {
+                    Some(known) => {
+                        warn!(
+                            network,
+                            "nobody tells the external address: peers outside go on to see {known}"
+                        );
+                    }
+                    None => {
+                        warn!(
+                            network,
+                            "nobody tells the external address: peers outside see our own until the STUN server of `stun` answers"
+                        );
+                    }
+                }
+            }
+            Event::Misled {
+                network,
+                address,
+                peer,
+            } => {
+                let network = self.network(network);
+                warn!(network, %address, %peer, "a peer on the internet is told an address that is none there: what it sends does not arrive; set `external` in [network.{network}]");
+            }
             Event::Draining => info!("no new calls from now on"),
         }
     }

@@ -29,7 +29,7 @@ use super::metrics::{Metrics, Reading};
 use super::reload::Loader;
 use super::signalling::{self, Counters, Door, Event, Events, Limits, Local, Signalling, inbox};
 use super::{admin, host};
-use crate::config::{Config, NetworkId};
+use crate::config::{Config, NetworkId, misled};
 use crate::engine::{Action, Engine, Input};
 use crate::media::NetworkPath;
 
@@ -165,6 +165,9 @@ pub async fn start(config: Arc<Config>, options: Options) -> Result<Running, Sta
     let admin_listener = TcpListener::from_std(admin_listener).map_err(StartError::Runtime)?;
     let admin = admin_listener.local_addr().unwrap_or(config.sbc.admin);
 
+    for note in misled(&config) {
+        warn!("{note}");
+    }
     let (control, asked) = Control::new(options.loader);
     let locals = signalling.locals().to_vec();
     let mut shell = Shell {
@@ -421,6 +424,17 @@ impl Shell {
                     Action::Close(connection) => {
                         self.inputs.extend(self.signalling.close(connection))
                     }
+                    Action::CloseOutside(network) => {
+                        let facing = self.engine.config().network(network);
+                        let is_outside = |peer| facing.is_outside(peer);
+                        self.inputs
+                            .extend(self.signalling.close_peers(network, is_outside));
+                    }
+                    Action::LookUp {
+                        network,
+                        host,
+                        port,
+                    } => self.signalling.look_up(network, host, port),
                     Action::Flow(command) => self.inputs.extend(self.flows.perform(command)),
                 }
             }

@@ -232,7 +232,7 @@ impl World {
                         self.engine.handle_input(self.now, input);
                     }
                 }
-                Some(Action::Close(_)) => {}
+                Some(Action::Close(_) | Action::CloseOutside(_) | Action::LookUp { .. }) => {}
                 None => break,
             }
         }

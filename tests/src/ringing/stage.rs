@@ -332,7 +332,8 @@ impl Stage {
                     };
                     self.engine.handle_input(self.now, input);
                 }
-                Action::Close(_) => panic!("there is no connection"),
+                Action::Close(_) | Action::CloseOutside(_) => panic!("there is no connection"),
+                Action::LookUp { .. } => panic!("there is no name"),
             }
         }
         while let Some(event) = self.engine.poll_event() {

@@ -227,7 +227,8 @@ impl World {
                     );
                 }
                 Action::Flow(command) => self.forward(command),
-                Action::Close(_) => panic!("there is no connection"),
+                Action::Close(_) | Action::CloseOutside(_) => panic!("there is no connection"),
+                Action::LookUp { .. } => panic!("there is no name"),
             }
         }
         while let Some(event) = self.engine.poll_event() {

@@ -120,7 +120,7 @@ impl Bench {
             match action {
                 Action::Send { hop, bytes } => sent.push((hop, bytes)),
                 Action::Flow(command) => self.order(command),
-                Action::Close(_) => {}
+                Action::Close(_) | Action::CloseOutside(_) | Action::LookUp { .. } => {}
             }
         }
         sent

@@ -18,8 +18,8 @@ fn a_misspelt_trunk() {
 fn a_misspelt_key() {
     assert_eq!(
         errors("[network.a]\n  adress = [\"10.0.0.1\"]\n"),
-        "sbc.toml:2:3: error: unknown key `adress` in [network.a], expected `interface`, `address`, `sip`, \
-         `media_ports`, `fast_path`, `media_timeout`, `transfers`, `methods`, `headers`, `limits` or `dscp`\n\
+        "sbc.toml:2:3: error: unknown key `adress` in [network.a], expected `interface`, `address`, `local`, \
+         `external`, `stun`, `sip`, `media_ports`, `fast_path`, `media_timeout`, `transfers`, `methods`, `headers`, `limits` or `dscp`\n\
          2 |   adress = [\"10.0.0.1\"]\n  \
          |   ^^^^^^\n\
          help: did you mean `address`?"

@@ -4,6 +4,7 @@ use super::*;
 
 mod dscp;
 mod errors;
+mod external;
 mod fuzz;
 mod secrets;
 mod succession;
@@ -186,6 +187,8 @@ lan      127.0.0.1    udp:5060, tcp:5060  20000-29999  auto
          192.168.1.2
          ::1
          2001:db8::2
+  A phone of network:lan on the internet would see 192.168.1.2, which it cannot
+  reach: set `external`.
 
 SIP LIMITS  A STRANGER  ALL STRANGERS  A TRUNK OR PHONE  A BAN LASTS
 lan         50/s        2000/s         10000/s           10m

@@ -4,6 +4,7 @@ mod admission;
 mod bans;
 mod calls;
 mod dialogs;
+mod external;
 mod forks;
 mod holds;
 mod hops;

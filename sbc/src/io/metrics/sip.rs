@@ -21,6 +21,8 @@ pub(super) fn families(config: &Config, reading: &Reading) -> Vec<Family> {
         refused(config, reading),
         registrations(config, reading),
         bans(config, reading),
+        misled(config, reading),
+        external_changes(config, reading),
     ];
     families.extend(tables(reading));
     families.extend(sockets(config, reading));
@@ -111,6 +113,32 @@ fn refused(config: &Config, reading: &Reading) -> Family {
     }
     for (&(id, reason), &count) in &reading.engine.sip_refused {
         family.add([network_name(config, id), reason], count);
+    }
+    family
+}
+
+fn misled(config: &Config, reading: &Reading) -> Family {
+    let mut family = Family::counter(
+        "sbc_unreachable_address_total",
+        "Legs of calls whose far end, on the internet, was told a private address of ours: set `external` in that network.",
+        &["network"],
+    );
+    for (id, name) in networks(config) {
+        let count = reading.engine.misled.get(&id).copied();
+        family.add([name], count.unwrap_or_default());
+    }
+    family
+}
+
+fn external_changes(config: &Config, reading: &Reading) -> Family {
+    let mut family = Family::counter(
+        "sbc_external_changes_total",
+        "How often peers outside were found to see the network at another address, the first time included (external = \"auto\").",
+        &["network"],
+    );
+    for (id, name) in networks(config) {
+        let count = reading.engine.external_changes.get(&id).copied();
+        family.add([name], count.unwrap_or_default());
     }
     family
 }

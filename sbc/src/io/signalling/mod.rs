@@ -246,6 +246,35 @@ impl Signalling {
         self.connections.close(connection, Closed::Local)
     }
 
+    /// Closes a network's connections to all of whom that holds. What comes back is for the engine.
+    pub fn close_peers(
+        &mut self,
+        network: NetworkId,
+        is_meant: impl Fn(IpAddr) -> bool,
+    ) -> Vec<Input> {
+        let connections = self.connections.to(network, is_meant);
+        let closed = connections
+            .into_iter()
+            .filter_map(|id| self.connections.close(id, Closed::Local));
+        closed.collect()
+    }
+
+    /// Asks the system for the addresses of a host; [`Input::LookedUp`] comes in some time.
+    pub fn look_up(&mut self, network: NetworkId, host: String, port: u16) {
+        let inbox = self.inbox.clone();
+        self.tasks.spawn(async move {
+            let addresses = match tokio::net::lookup_host((host.as_str(), port)).await {
+                Ok(found) => found.collect(),
+                Err(error) => {
+                    debug!(host, %error, "cannot look it up");
+                    Vec::new()
+                }
+            };
+            let input = Input::LookedUp { network, addresses };
+            inbox.put(Event::Input(input)).await;
+        });
+    }
+
     /// Takes what a socket reported; what comes back is for the engine.
     pub fn handle(&mut self, event: Event) -> Option<Input> {
         // Ended tasks (readers of closed connections) are forgotten as others begin.

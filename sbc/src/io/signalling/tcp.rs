@@ -200,6 +200,18 @@ impl Connections {
             .collect()
     }
 
+    /// Those of a network whose far end is meant.
+    pub(super) fn to(
+        &self,
+        network: NetworkId,
+        is_meant: impl Fn(IpAddr) -> bool,
+    ) -> Vec<ConnectionId> {
+        let open = self.open.iter();
+        open.filter(|(_, one)| one.hop.network == network && is_meant(one.hop.remote.ip()))
+            .map(|(id, _)| *id)
+            .collect()
+    }
+
     /// Tells the door; whoever is banned is cut off.
     pub(super) fn apply(&mut self, action: &Action) -> Vec<Input> {
         self.inbox.door().apply(action);
