@@ -6,10 +6,12 @@
 
 mod baresip;
 mod config;
+mod conntrack;
 mod crowd;
 mod daemon;
 mod ear;
 mod family;
+pub mod home;
 mod kamailio;
 mod kernel;
 mod lab;

@@ -8,6 +8,7 @@ mod first_call;
 mod flows;
 mod forged;
 mod harness;
+mod home;
 mod linphone;
 mod load;
 mod lookups;

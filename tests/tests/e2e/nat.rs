@@ -5,12 +5,11 @@ use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use sbc_tests::e2e::{
     Account, Baresip, CARRIER, Daemon, EDGE_LEFT, EDGE_RIGHT, FastPath, Heard, Lab, Namespace,
     Need, PHONE, Phone, RunAs, lab_config, skipped,
 };
-use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use super::street::{RANGE_TEXT, Seen, Sprayer, Street, Tap};
 use super::support::{
@@ -221,30 +220,6 @@ impl Nat {
         self.outer.exec(&format!(
             "nft flush chain ip nat out ; add rule ip nat out oifname wan meta l4proto udp masquerade to :{first}-{last}"
         ))?;
-        self.outer.enter(forget_connections)?
+        self.outer.forget_connections()
     }
-}
-
-/// Empties the namespace's table of connections: `IPCTNL_MSG_CT_DELETE` without a filter.
-fn forget_connections() -> Result<()> {
-    const AF_NETLINK: i32 = 16;
-    const NETFILTER: i32 = 12;
-    let socket = Socket::new(
-        Domain::from(AF_NETLINK),
-        Type::RAW,
-        Some(Protocol::from(NETFILTER)),
-    )?;
-    socket.set_read_timeout(Some(SOON))?;
-    // nlmsghdr: length, type (conntrack, delete), flags (request, acknowledge), sequence, port; nfgenmsg: family, version, id.
-    let mut message = Vec::new();
-    message.extend(20_u32.to_ne_bytes());
-    message.extend((1_u16 << 8 | 2).to_ne_bytes());
-    message.extend((1_u16 | 4).to_ne_bytes());
-    message.extend([1, 0, 0, 0, 0, 0, 0, 0]);
-    message.extend([2, 0, 0, 0]);
-    socket.send(&message).context("netlink")?;
-    let mut answer = [std::mem::MaybeUninit::uninit(); 1024];
-    let (length, _): (usize, SockAddr) = socket.recv_from(&mut answer)?;
-    ensure!(length >= 20, "{length} bytes from netlink");
-    Ok(())
 }

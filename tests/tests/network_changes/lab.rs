@@ -91,6 +91,8 @@ pub(crate) fn network(name: &str, addresses: &[&str], ports: (u16, u16)) -> Netw
         addresses,
         sip: Vec::new(),
         local: Vec::new(),
+        external: None,
+        outside: Default::default(),
         media_ports: ports.0..=ports.1,
         fast_path: Wanted::Auto,
         media_timeout: None,
