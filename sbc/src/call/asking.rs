@@ -257,7 +257,12 @@ impl Call {
             true => writer.header(Name::Supported, SUPPORTED),
             false => writer.header(Name::Supported, SUPPORTED_UNRELIABLE),
         };
-        let filter = Filter::new(cx.config, self.caller(), target.peer(), face(cx.config, hop).ip());
+        let filter = Filter::new(
+            cx.config,
+            self.caller(),
+            target.peer(),
+            face(cx.config, hop).ip(),
+        );
         let filter = filter.of_invite(told.withholds, &terms.add_headers);
         let writer = told.write(a, writer);
         let writer = hidden.pass(a, &filter, writer);

@@ -224,7 +224,9 @@ impl Call {
 
     /// A party as a phone may see it.
     pub(super) fn shown(&mut self, cx: &Context<'_>, leg: LegId, hop: &Hop) -> String {
-        self.identity_of(cx, leg).told(None, face(cx.config, hop), false).from
+        self.identity_of(cx, leg)
+            .told(None, face(cx.config, hop), false)
+            .from
     }
 
     fn identity_of(&mut self, cx: &Context<'_>, leg: LegId) -> Caller {

@@ -263,5 +263,9 @@ fn is_public(key: &str) -> bool {
     let last = last.trim().trim_matches(['"', '\'']);
     // Short words are near to too much.
     PUBLIC_KEYS.contains(&last)
-        || nearest(last, PUBLIC_KEYS.iter().copied().filter(|key| key.len() > 3)).is_some()
+        || nearest(
+            last,
+            PUBLIC_KEYS.iter().copied().filter(|key| key.len() > 3),
+        )
+        .is_some()
 }

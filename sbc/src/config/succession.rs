@@ -7,6 +7,7 @@ use std::fmt;
 
 use thiserror::Error;
 
+use super::external::External;
 use super::model::{
     Bind, Config, From, GroupId, Member, MemberTarget, Network, NetworkId, Phone, PhoneId, Target,
     Trunk, TrunkId,
@@ -140,6 +141,12 @@ impl Config {
         new.phones = placed(self.phones, &phones, &old.phones);
         for (network, before) in new.networks.iter_mut().zip(&old.networks) {
             network.addresses.clone_from(&before.addresses);
+            // What was found goes on to hold.
+            if let (Some(External::Auto { .. }), Some(External::Auto { .. })) =
+                (&network.external, &before.external)
+            {
+                network.outside = before.outside;
+            }
         }
         changes.tell(&new, old);
         Ok((new, changes))

@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 
 use super::{Action, CallId, Engine, Event};
 use crate::call::{self, local_address};
-use crate::config::NetworkId;
+use crate::config::{Config, NetworkId};
 use crate::external;
 use crate::sip::{Message, Transport};
 use crate::transaction::Hop;
+use crate::trunks as upkeep;
 
 /// So long it takes at the most until all calls have been told where we are now: not all at once, as whoever gets it answers.
 const SPREAD: Duration = Duration::from_millis(1500);
@@ -108,6 +109,30 @@ impl Engine {
         if let Some(known) = config.networks.get_mut(network.index()) {
             known.outside.set(to);
         }
+        self.move_outside(now, network, from, to);
+    }
+
+    /// Peers outside are told another address by another config.
+    pub(super) fn reload_external(&mut self, now: Instant, before: &Config) {
+        self.externals.reload(now, &self.config);
+        let networks = self.config.networks.iter().zip(&before.networks);
+        let moved: Vec<(NetworkId, Option<IpAddr>, IpAddr)> = (0..)
+            .map(NetworkId)
+            .zip(networks)
+            .flat_map(|(id, (new, old))| {
+                let families = [true, false].into_iter();
+                families.filter_map(move |family| {
+                    let (from, to) = (old.outside.of(family), new.outside.of(family)?);
+                    (from != Some(to)).then_some((id, from, to))
+                })
+            })
+            .collect();
+        for (network, from, to) in moved {
+            self.move_outside(now, network, from, to);
+        }
+    }
+
+    fn move_outside(&mut self, now: Instant, network: NetworkId, from: Option<IpAddr>, to: IpAddr) {
         let concerned = self.calls.iter().filter(|(_, slot)| {
             let sides = slot.call.hops();
             sides.into_iter().any(|hop| {
@@ -136,6 +161,7 @@ impl Engine {
             calls: concerned.len(),
         });
         self.tell_moved(now);
+        self.tell_trunks(now, upkeep::Input::Readdressed(network));
     }
 
     /// Tells the calls whose turn it is.

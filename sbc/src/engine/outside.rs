@@ -9,8 +9,8 @@ use super::subscriptions::{End, Pending, Subscription};
 use super::transfers::peer;
 use super::{Engine, Hop};
 use crate::call::{
-    AGENT, CallerIdentity, Filter, Next, contact, describes_media, escaped, face, is_there, next_hop,
-    pass_answer, pass_content, targets, unescaped, via,
+    AGENT, CallerIdentity, Filter, Next, contact, describes_media, escaped, face, is_there,
+    next_hop, pass_answer, pass_content, targets, unescaped, via,
 };
 use crate::config::Peer;
 use crate::dialog::{Dialog, DialogError};
@@ -105,7 +105,11 @@ impl Engine {
         let peers = [peer(caller, &hop), far.peer()];
         let told = CallerIdentity::of(&self.config, peers[0], request)
             .given(decision.caller_id.as_ref())
-            .told(far.trunk.map(|id| self.config.trunk(id)), face(&self.config, &far.hop), false);
+            .told(
+                far.trunk.map(|id| self.config.trunk(id)),
+                face(&self.config, &far.hop),
+                false,
+            );
         let branch = self.tokens.branch(&target.uri);
         let method = request.method().name();
         let mut writer = Writer::request(method, &target.uri)
@@ -123,8 +127,13 @@ impl Engine {
             writer = writer.header(Name::Contact, contact(&self.config, &far.hop));
         }
         let writer = told.write(request, writer);
-        let filter = Filter::new(&self.config, peers[0], peers[1], face(&self.config, &far.hop).ip())
-            .of_invite(told.withholds, &[]);
+        let filter = Filter::new(
+            &self.config,
+            peers[0],
+            peers[1],
+            face(&self.config, &far.hop).ip(),
+        )
+        .of_invite(told.withholds, &[]);
         let sent = Message::parse(pass_content(request, writer, &filter), &Default::default());
         let sent = sent.map_err(|_| 513_u16)?;
         let to = far.hop;

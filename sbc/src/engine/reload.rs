@@ -34,6 +34,7 @@ impl Engine {
             registrar: &self.registrar,
         };
         self.trunks.reload(now, around, &before, &changes);
+        self.reload_external(now, &before);
         self.tell(Event::Reloaded(changes.clone()));
         self.pump(now, None);
         Ok(changes)

@@ -116,9 +116,24 @@ impl Externals {
     /// For the networks of a config that want it; `seed` makes what nobody may guess.
     #[must_use]
     pub fn new(config: &Config, seed: [u8; 32], now: Instant) -> Externals {
-        let mut networks = BTreeMap::new();
+        let mut externals = Externals {
+            networks: BTreeMap::new(),
+            random: ChaCha12Rng::from_seed(seed),
+            actions: VecDeque::new(),
+        };
+        externals.reload(now, config);
+        externals
+    }
+
+    /// Another config is in force: what it asks for otherwise than before is found anew, or not any more.
+    pub fn reload(&mut self, now: Instant, config: &Config) {
         for (id, network) in (0..).map(NetworkId).zip(&config.networks) {
-            if let Some(External::Auto { stun }) = &network.external {
+            let Some(External::Auto { stun }) = &network.external else {
+                self.networks.remove(&id);
+                continue;
+            };
+            let known = self.networks.get(&id);
+            if known.is_none_or(|known| known.stun != *stun) {
                 let following = Following {
                     look_up: stun.is_some().then_some(now),
                     stun: stun.clone(),
@@ -126,13 +141,8 @@ impl Externals {
                     finders: [Finder::default(), Finder::default()],
                     has_told: false,
                 };
-                networks.insert(id, following);
+                self.networks.insert(id, following);
             }
-        }
-        Externals {
-            networks,
-            random: ChaCha12Rng::from_seed(seed),
-            actions: VecDeque::new(),
         }
     }
 

@@ -12,7 +12,11 @@ const FIRST: &str = "203.0.113.8";
 const SECOND: &str = "203.0.113.9";
 
 fn home(keys: &str) -> Bench {
-    let text = format!(
+    bench_of(&file(keys), Limits::default())
+}
+
+fn file(keys: &str) -> String {
+    format!(
         "[network.home]\naddress = [\"{OWN}\"]\nmedia_ports = \"20000-20099\"\n{keys}\n\
          [trunk.pbx]\nnetwork = \"home\"\nserver = \"sip:192.168.1.20\"\ncodecs = [\"PCMU\"]\n\
          [trunk.carrier]\nnetwork = \"home\"\nserver = \"sip:198.51.100.9\"\ncodecs = [\"PCMU\"]\n\
@@ -20,8 +24,7 @@ fn home(keys: &str) -> Bench {
          [[route]]\nfrom = [\"trunk:pbx\"]\nto = [\"trunk:carrier\"]\n\
          [[route]]\nfrom = [\"trunk:carrier\"]\nnumber = \"6XXX\"\nto = [\"trunk:pbx\"]\n\
          [[route]]\nfrom = [\"trunk:carrier\"]\nto = [\"trunk:other\"]\n"
-    );
-    bench_of(&text, Limits::default())
+    )
 }
 
 fn hear(bench: &mut Bench, from: &str, text: &str) {
@@ -389,4 +392,25 @@ fn an_answer_that_nobody_asked_for_is_counted_and_dropped() {
     let stats = bench.engine.stats(bench.now);
     assert_eq!(stats.sip_refused[&(HOME, "stray-response")], 1);
     assert!(stats.sip_malformed.is_empty());
+}
+
+#[test]
+fn another_external_in_the_file_moves_the_calls_that_are_up() {
+    let mut bench = home(&format!("external = \"{FIRST}\""));
+    call(&mut bench, [INSIDE, CARRIER], "15551234567");
+    let new = file(&format!("external = \"{SECOND}\""));
+    let new = Config::parse(&new, "f", &NoSecrets).unwrap();
+    bench.engine.reload(bench.now, new).unwrap();
+    let again = asked(&mut bench, CARRIER, "INVITE");
+    assert!(again.contains(&format!("c=IN IP4 {SECOND}")), "{again}");
+    // The session is the one that it was (RFC 4566 5.2): its name stays.
+    assert_eq!(again.matches(FIRST).count(), 1, "{again}");
+    // What was found out goes on to hold in another file that wants it found out.
+    let mut bench = found();
+    let auto = "external = \"auto\"\nstun = \"stun.example\"\nmedia_timeout = \"50s\"";
+    let new = Config::parse(&file(auto), "f", &NoSecrets).unwrap();
+    bench.engine.reload(bench.now, new).unwrap();
+    let known = bench.engine.config().networks[0].outside.of(true);
+    assert_eq!(known, Some(FIRST.parse().unwrap()));
+    assert_eq!(bench.actions(), []);
 }
