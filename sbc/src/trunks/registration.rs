@@ -150,7 +150,7 @@ impl Registration {
             Turn::Answer(cseq, hop, answer) if cseq == self.cseq => {
                 self.on_answer(now, around, hop, answer);
             }
-            Turn::Failed(cseq, failure) if cseq == self.cseq => {
+            Turn::Failed(cseq, failure) if cseq == self.cseq && self.is_open() => {
                 if failure == Failure::Timeout
                     && let Some(connection) = self.connection.take()
                 {
@@ -167,7 +167,7 @@ impl Registration {
                     None,
                 );
             }
-            Turn::Full(cseq) if cseq == self.cseq => {
+            Turn::Full(cseq) if cseq == self.cseq && self.is_open() => {
                 let why = "the transaction table is full".to_owned();
                 self.fail(now, around, why, Backoff::TROUBLE, None);
             }
@@ -239,6 +239,7 @@ impl Registration {
                 let hint = match code {
                     403 => ": wrong username or password?",
                     404 => ": wrong username?",
+                    300..=399 if !again => ": it leads on and on",
                     300..=399 => ": it leads to where this trunk is not (`accept_from`)",
                     423 => ": it wants a registration to last longer than a day",
                     _ => "",
@@ -442,6 +443,11 @@ impl Registration {
             hop,
             message,
         });
+    }
+
+    /// A REGISTER has no answer yet.
+    fn is_open(&self) -> bool {
+        matches!(self.phase, Phase::Asking { .. } | Phase::Leaving { .. })
     }
 
     fn place_in(&self, config: &Config) -> Option<Place> {

@@ -24,6 +24,7 @@ mod sessions;
 mod silence;
 mod torture;
 mod transfers;
+mod trunks;
 mod updates;
 
 use std::net::SocketAddr;
