@@ -12,7 +12,7 @@ use sbc::config::{NoDuration, duration, shown_duration};
 use sbc::io::admin::types::{Ban, BanPage, BanRequest, Banned, UnbanRequest};
 
 use super::client::{Daemon, Whom};
-use super::columns::{Align, Columns};
+use super::columns::{Align, Columns, clock};
 use super::{EXIT_CODES, Failure};
 
 const PAGE: &str = "/api/bans";
@@ -160,15 +160,6 @@ fn table(bans: &[Ban]) -> String {
         ]);
     }
     columns.render()
-}
-
-/// `1:02:03`, days as hours.
-fn clock(seconds: u64) -> String {
-    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-    match hours {
-        0 => format!("{minutes}:{seconds:02}"),
-        hours => format!("{hours}:{minutes:02}:{seconds:02}"),
-    }
 }
 
 #[cfg(test)]

@@ -119,6 +119,15 @@ pub(super) fn terminal_width() -> usize {
         .unwrap_or(usize::MAX)
 }
 
+/// `1:02:03`, days as hours.
+pub(super) fn clock(seconds: u64) -> String {
+    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    match hours {
+        0 => format!("{minutes}:{seconds:02}"),
+        hours => format!("{hours}:{minutes:02}:{seconds:02}"),
+    }
+}
+
 /// `7 s`, `12 min`, `3 h`, `4 d`: whole ones.
 pub(super) fn ago(time: Duration) -> String {
     match time.as_secs() {

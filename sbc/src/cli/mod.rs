@@ -11,6 +11,7 @@ mod flows;
 mod reload;
 mod run;
 mod source;
+mod trunks;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -58,6 +59,10 @@ enum Command {
     Reload(reload::ReloadArgs),
     /// Show the media flows of a running daemon: who, which way, from where, how well
     Flows(flows::FlowsArgs),
+    /// Show each trunk of a running daemon: whether it answers, whether we are registered, its calls
+    Trunks(trunks::TrunksArgs),
+    /// Show where the phones of a running daemon are, and for how long
+    Registrations(trunks::RegistrationsArgs),
     /// Drop the SIP of an address or a prefix for a while; calls that are up keep their media
     Ban(bans::BanArgs),
     /// Serve a banned address or prefix again
@@ -150,6 +155,8 @@ pub(crate) fn main() -> ExitCode {
         Some(Command::Check(args)) => check::check(&args),
         Some(Command::Reload(args)) => reload::reload(&args),
         Some(Command::Flows(args)) => flows::flows(&args),
+        Some(Command::Trunks(args)) => trunks::trunks(&args),
+        Some(Command::Registrations(args)) => trunks::registrations(&args),
         Some(Command::Ban(args)) => bans::ban(&args),
         Some(Command::Unban(args)) => bans::unban(&args),
         Some(Command::Bans(args)) => bans::bans(&args),

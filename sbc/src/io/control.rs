@@ -11,9 +11,11 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 use super::flows::Part;
 use super::metrics::Reading;
 use super::reload::Loader;
-use crate::config::{Changes, Config, NeedsRestart};
+use super::upkeep::Contacts;
+use crate::config::{Changes, Config, NeedsRestart, PhoneId};
 use crate::media::PairId;
 use crate::shed::{Ban, BanError, Banned, UnbanError};
+use crate::trunks::TrunkView;
 
 /// Requests that may wait for the engine's task.
 const REQUESTS: usize = 64;
@@ -50,6 +52,13 @@ pub(super) enum Request {
         after: Option<PairId>,
         call: Option<String>,
         answer: oneshot::Sender<Part>,
+    },
+    /// All trunks.
+    Trunks(oneshot::Sender<Vec<TrunkView>>),
+    /// Some contacts of phones, from that account on.
+    Contacts {
+        from: PhoneId,
+        answer: oneshot::Sender<Contacts>,
     },
     /// All bans that hold.
     Bans(oneshot::Sender<Vec<Ban>>),

@@ -3,7 +3,7 @@
 //! [`run::start`] opens sockets and media paths and gives the engine to one task. `signalling` is SIP on the wire, `flows`
 //! passes flow commands to whoever forwards media (`media` in user space), `held` holds ports until calls have them, `metrics` and `admin` show what was counted, `log`
 //! what happened, `host` what this machine is,
-//! `changes` and `addresses` when that changes and what follows from it, `reload` takes another config, `current` is the one in force.
+//! `changes` and `addresses` when that changes and what follows from it, `reload` takes another config, `current` is the one in force, `upkeep` reads where phones are.
 
 mod addresses;
 pub mod admin;
@@ -21,3 +21,4 @@ pub mod metrics;
 pub mod reload;
 pub mod run;
 pub mod signalling;
+mod upkeep;

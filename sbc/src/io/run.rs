@@ -28,6 +28,7 @@ use super::media::WorkersError;
 use super::metrics::{Metrics, Reading};
 use super::reload::Loader;
 use super::signalling::{self, Counters, Door, Event, Events, Limits, Local, Signalling, inbox};
+use super::upkeep::contacts;
 use super::{admin, host};
 use crate::config::{Config, NetworkId, misled};
 use crate::engine::{Action, Engine, Input};
@@ -293,6 +294,10 @@ impl Shell {
             } => {
                 let part = self.flows.part(&self.engine, after, call.as_deref());
                 let _ = answer.send(part);
+            }
+            Request::Trunks(answer) => drop(answer.send(self.engine.trunks(now))),
+            Request::Contacts { from, answer } => {
+                let _ = answer.send(contacts(&self.engine, now, from));
             }
             Request::Bans(answer) => drop(answer.send(self.engine.bans().copied().collect())),
             Request::Ban {

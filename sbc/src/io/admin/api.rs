@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::guard::guard;
 use super::types::Refusal;
-use super::{Admin, JSON, bans, flows, reload};
+use super::{Admin, JSON, bans, flows, reload, trunks};
 use crate::io::control::Unanswered;
 
 /// Bytes of a request's body.
@@ -20,6 +20,8 @@ const BODY: usize = 64 << 10;
 pub(super) fn router(admin: &Admin) -> Router<Admin> {
     Router::new()
         .route("/flows", get(flows::page))
+        .route("/trunks", get(trunks::trunks))
+        .route("/registrations", get(trunks::registrations))
         .route("/bans", get(bans::page).post(bans::ban).delete(bans::unban))
         .route("/reload", post(reload::reload))
         .fallback(nothing)

@@ -8,6 +8,7 @@ mod flows;
 mod guard;
 mod listener;
 mod reload;
+mod trunks;
 pub mod types;
 
 use std::sync::Arc;
@@ -76,7 +77,7 @@ async fn index() -> &'static str {
         "sbc ",
         env!("CARGO_PKG_VERSION"),
         "\n\n/metrics  what was counted, for Prometheus\n/healthz  200 while the engine answers\n/readyz   200 while new calls are taken\n",
-        "/api      what `sbc flows` and `sbc bans` show and `sbc reload` does, as JSON, for this host only\n"
+        "/api      what `sbc flows`, `sbc trunks`, `sbc registrations` and `sbc bans` show and `sbc reload` does, as JSON, for this host only\n"
     )
 }
 
@@ -115,7 +116,7 @@ async fn readiness(State(admin): State<Admin>) -> Response {
 }
 
 async fn nothing() -> Response {
-    let body = "{\"error\":\"no such page\",\"pages\":[\"/metrics\",\"/healthz\",\"/readyz\",\"/api/flows\",\"/api/bans\",\"/api/reload\"]}\n";
+    let body = "{\"error\":\"no such page\",\"pages\":[\"/metrics\",\"/healthz\",\"/readyz\",\"/api/flows\",\"/api/trunks\",\"/api/registrations\",\"/api/bans\",\"/api/reload\"]}\n";
     (StatusCode::NOT_FOUND, [(header::CONTENT_TYPE, JSON)], body).into_response()
 }
 

@@ -153,3 +153,103 @@ pub struct UnbanRequest {
     /// With its length, also where it is one address.
     pub prefix: IpNet,
 }
+
+/// `GET /api/trunks`: all trunks, in the order of the config.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrunkPage {
+    /// One for each.
+    pub trunks: Vec<Trunk>,
+}
+
+/// A trunk.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trunk {
+    /// As in the config.
+    pub name: String,
+    /// The network's name.
+    pub network: String,
+    /// `udp:192.0.2.1:5060`.
+    pub server: String,
+    /// Where the config has `probe`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub probe: Option<Probe>,
+    /// Where the config has `register`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub registration: Option<Registration>,
+    /// Legs from and to it that ring or are up.
+    pub calls: u32,
+    /// As in the config.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub max_calls: Option<u32>,
+    /// As in the config.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub max_calls_per_second: Option<u32>,
+    /// Calls that it did not get, or were not taken from it, because it had its `max_calls`.
+    pub refused_max_calls: u64,
+    /// Because it had had its `max_calls_per_second`.
+    pub refused_max_calls_per_second: u64,
+}
+
+/// What comes of asking a trunk whether it is there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Probe {
+    /// How often it is asked.
+    pub interval_seconds: u64,
+    /// Nothing is known against it.
+    pub answers: bool,
+    /// Milliseconds since its last answer; absent where there was none.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub answered_ms: Option<u64>,
+    /// Why it is taken not to be there.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub silence: Option<String>,
+}
+
+/// A registration of ours with a trunk.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Registration {
+    /// There is one.
+    pub registered: bool,
+    /// Until it ends, rounded up.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub seconds_left: Option<u64>,
+    /// Where it was made last.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub server: Option<SocketAddr>,
+    /// Why there is none, or why it was not refreshed.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub trouble: Option<String>,
+    /// Until it is tried or refreshed next; absent while that is going on.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub next_try_seconds: Option<u64>,
+}
+
+/// `GET /api/registrations?after=N`: some contacts of phones.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RegistrationPage {
+    /// In the order of the accounts in the config; of an account the latest first.
+    pub registrations: Vec<Contact>,
+    /// `after` of the next page; absent where there is none.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub next: Option<u64>,
+}
+
+/// A contact of a phone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Contact {
+    /// The account.
+    pub phone: String,
+    /// The network's name.
+    pub network: String,
+    /// Where its REGISTER came from.
+    pub source: SocketAddr,
+    /// `udp` or `tcp`.
+    pub transport: String,
+    /// As the phone gave it.
+    pub contact: String,
+    /// Until it ends, rounded up.
+    pub seconds_left: u64,
+    /// Why it is taken not to be there, though it is registered.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub silence: Option<String>,
+}

@@ -7,6 +7,7 @@ mod family;
 mod media;
 mod process;
 mod sip;
+mod trunks;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -92,6 +93,7 @@ impl Page {
         let mut families = media::families(&config, &reading);
         families.extend(calls::families(&config, &reading.engine));
         families.extend(sip::families(&config, &reading));
+        families.extend(trunks::families(&config, &reading.engine));
         families.extend(process::families());
         families
     }

@@ -183,7 +183,14 @@ fn tables(reading: &Reading) -> Vec<Family> {
         "What was turned away because a table of the engine was full.",
         &["table"],
     );
-    for table in ["bans", "bindings", "calls", "dialogs", "transactions"] {
+    for table in [
+        "bans",
+        "bindings",
+        "calls",
+        "dialogs",
+        "probes",
+        "transactions",
+    ] {
         full.zero([table]);
     }
     for (table, &count) in &reading.engine.full {
