@@ -90,9 +90,17 @@ impl Trunks {
                 asker: Asker::Probe(who),
                 hop,
                 message,
-            } => self
-                .probes
-                .answered_with(now, around, &mut self.tokens, (who, hop), message),
+            } => {
+                let was_there = self.probes.is_there(&who);
+                self.probes
+                    .answered_with(now, around, &mut self.tokens, (who, hop), message);
+                if let Probed::Trunk(id) = who
+                    && !was_there
+                    && self.probes.is_there(&who)
+                {
+                    self.turn(now, around, id, &Turn::Back);
+                }
+            }
             Input::Failed {
                 asker: Asker::Probe(who),
                 failure,

@@ -23,6 +23,8 @@ const MAX_TURNS: u8 = 8;
 const LONGEST: u32 = 86_400;
 /// What Retry-After may ask for.
 const RETRY: (Duration, Duration) = (Duration::from_secs(4), Duration::from_secs(600));
+/// However briefly one lasts, it is not refreshed more often.
+const OFTEN: Duration = Duration::from_secs(5);
 /// How long taking it back may keep the box from ending.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -50,6 +52,8 @@ pub(super) struct Registration {
     failures: u32,
     /// Why it is not there, or not refreshed, as it was told.
     trouble: Option<String>,
+    /// It is not the carrier's trouble.
+    is_refused: bool,
     actions: VecDeque<Action>,
 }
 
@@ -84,6 +88,8 @@ pub(super) enum Turn<'a> {
     ConnectionClosed(ConnectionId),
     /// It is to be made anew, as what it says is not true any more.
     Again,
+    /// The trunk is there again after a silence: it may have forgotten us.
+    Back,
     Stop,
 }
 
@@ -108,6 +114,7 @@ impl Registration {
             connection: None,
             failures: 0,
             trouble: None,
+            is_refused: false,
             actions: VecDeque::new(),
         }
     }
@@ -182,6 +189,15 @@ impl Registration {
                 Phase::Asking { is_old, .. } => *is_old = true,
                 Phase::Leaving { .. } | Phase::Over => {}
             },
+            Turn::Back => {
+                // Who refuses us is not asked more often for it.
+                if let Phase::Waiting(at) = &mut self.phase
+                    && !self.is_refused
+                {
+                    let soon = now + between(around.tokens, Duration::ZERO, LOST);
+                    *at = soon.min(*at);
+                }
+            }
             Turn::Stop => self.leave(now, around),
         }
     }
@@ -213,10 +229,11 @@ impl Registration {
             Phase::Waiting(_) | Phase::Over => return,
         };
         let again = turn + 1 < MAX_TURNS;
+        self.connection = hop.connection;
         match code {
             ..=199 => {}
             200..=299 if is_leaving => self.is_gone(),
-            200..=299 => self.on_granted(now, around, hop, answer),
+            200..=299 => self.on_granted(now, around, answer),
             401 | 407 => match self.challenges.take(answer) {
                 Ok(()) if again => self.ask(now, around, turn + 1),
                 Ok(()) => {
@@ -254,26 +271,26 @@ impl Registration {
         }
     }
 
-    fn on_granted(&mut self, now: Instant, around: &mut Around<'_>, hop: Hop, answer: &Message) {
+    fn on_granted(&mut self, now: Instant, around: &mut Around<'_>, answer: &Message) {
         let seconds = granted(&self.contact, answer, self.seconds).min(LONGEST);
         if seconds == 0 {
             let why = format!("{}, but for no time at all", words(answer));
             return self.fail(now, around, why, Backoff::TROUBLE, Some(answer));
         }
         self.challenges.passed();
-        let at = (hop.remote, hop.transport);
-        let is_new = self.until(now).is_none() || self.trouble.is_some() || self.at != Some(at);
+        let at = self.place_in(around.config);
+        let is_new = self.until(now).is_none() || self.trouble.is_some() || self.at != at;
         let lasts = Duration::from_secs(u64::from(seconds));
         let is_old = matches!(self.phase, Phase::Asking { is_old: true, .. });
         self.until = Some(now + lasts);
-        self.at = Some(at);
-        self.connection = hop.connection;
+        self.at = at;
         self.failures = 0;
         self.trouble = None;
-        if is_new {
+        self.is_refused = false;
+        if let Some((server, _)) = at.filter(|_| is_new) {
             self.tell(Event::TrunkRegistered {
                 trunk: self.trunk,
-                server: hop.remote,
+                server,
                 expires: lasts,
             });
         }
@@ -282,7 +299,7 @@ impl Registration {
             // Time is left for some tries more.
             false => {
                 let next = now + between(around.tokens, lasts / 2, lasts * 3 / 4);
-                self.phase = Phase::Waiting(next);
+                self.phase = Phase::Waiting(next.max(now + OFTEN));
             }
         }
     }
@@ -308,15 +325,18 @@ impl Registration {
 
     fn on_connection_lost(&mut self, now: Instant, around: &mut Around<'_>) {
         self.connection = None;
-        let Phase::Waiting(_) = self.phase else {
-            // What is under way fails, or finds another connection.
-            return;
-        };
         // Calls came over it: they do not now.
+        let was_there = self.until.take().is_some();
+        let why = "its connection was closed".to_owned();
+        if self.is_open() {
+            return self.fail(now, around, why, Backoff::TROUBLE, None);
+        }
+        if self.phase == Phase::Over {
+            return;
+        }
         let delay = between(around.tokens, Duration::ZERO, LOST);
         self.phase = Phase::Waiting(now + delay);
-        if self.until.take().is_some() {
-            let why = "its connection was closed".to_owned();
+        if was_there {
             self.trouble = Some(why.clone());
             self.tell(Event::TrunkUnregistered {
                 trunk: self.trunk,
@@ -361,7 +381,8 @@ impl Registration {
         };
         self.phase = Phase::Waiting(now + delay);
         // Whoever refuses it has it no more.
-        if backoff == Backoff::REFUSED {
+        self.is_refused = backoff == Backoff::REFUSED;
+        if self.is_refused {
             self.until = None;
         }
         if self.trouble.as_ref() != Some(&why) {

@@ -507,6 +507,19 @@ fn a_lost_connection_is_made_again_at_once() {
     assert_eq!(again.message.call_id(), first.message.call_id());
     bench.answer_over(&again, 200, "", Some(ConnectionId(9)));
     assert!(matches!(bench.event(), Event::TrunkRegistered { .. }));
+    // While it is refreshed: what was asked over it is not answered any more.
+    bench.next();
+    let refresh = bench.one();
+    bench.answer_over(&refresh, 401, &challenge("n", ""), Some(ConnectionId(9)));
+    let refresh = bench.one();
+    bench.input(Input::ConnectionClosed(ConnectionId(9)));
+    assert_eq!(trouble(bench.event()).0, "its connection was closed");
+    bench.fail(&refresh, Failure::Timeout);
+    bench.nothing();
+    bench.next();
+    let again = bench.one();
+    bench.answer_over(&again, 200, "", Some(ConnectionId(9)));
+    assert!(matches!(bench.event(), Event::TrunkRegistered { .. }));
     // One over which nothing comes back is closed.
     bench.next();
     let refresh = bench.one();
@@ -628,6 +641,48 @@ fn a_trunk_that_does_not_answer_is_not_there_until_it_does() {
     let again = bench.one();
     bench.answer(&again, 200, "");
     assert_eq!(bench.event(), Event::Answers { who: TRUNK });
+}
+
+#[test]
+fn who_answers_again_is_registered_with_again() {
+    let mut bench = Bench::registered(&format!("{CARRIER}probe = \"5m\"\n"));
+    bench.next();
+    let first = bench.one();
+    assert_eq!(first.message.method().name(), "OPTIONS");
+    bench.next();
+    assert!(matches!(bench.event(), Event::Silent { .. }));
+    bench.now += Duration::from_secs(5);
+    bench.answer(&first, 200, "");
+    assert!(matches!(bench.event(), Event::Answers { .. }));
+    assert!(bench.next() <= Duration::from_secs(2));
+    let again = bench.one();
+    assert_eq!(again.message.method().name(), "REGISTER");
+    bench.answer(&again, 403, "");
+    trouble(bench.event());
+    // Whoever has refused us is not asked sooner.
+    let retry = bench.trunks.view(bench.now, &bench.config)[0]
+        .registration
+        .clone();
+    let retry = bench.now + retry.unwrap().next.unwrap();
+    while bench.trunks.poll_timeout().is_some_and(|at| at < retry) {
+        bench.next();
+        let probe = bench.one();
+        bench.answer(&probe, 503, "");
+        bench.actions();
+        bench.next();
+        if let (sent, ..) = bench.actions()
+            && let [probe] = sent.as_slice()
+        {
+            assert_eq!(probe.message.method().name(), "OPTIONS");
+            bench.answer(probe, 200, "");
+            bench.event();
+            break;
+        }
+    }
+    let view = bench.trunks.view(bench.now, &bench.config)[0]
+        .registration
+        .clone();
+    assert_eq!(bench.now + view.unwrap().next.unwrap(), retry);
 }
 
 #[test]

@@ -42,7 +42,20 @@ impl Kamailio {
         scratch: &Scratch,
         carrier: &Carrier<'_>,
     ) -> Result<Kamailio> {
-        let file = scratch.write("kamailio.cfg", &config(carrier))?;
+        Kamailio::run(namespace, scratch, carrier.at, &config(carrier))
+    }
+
+    /// The same with another config, which has to say that the carrier is up.
+    ///
+    /// # Errors
+    /// It does not start; the error holds what it printed.
+    pub fn run(
+        namespace: &Namespace,
+        scratch: &Scratch,
+        at: SocketAddrV4,
+        config: &str,
+    ) -> Result<Kamailio> {
+        let file = scratch.write("kamailio.cfg", config)?;
         // It forks its workers: in a process namespace they die with it.
         let mut command = namespace.command("unshare");
         command
@@ -52,7 +65,7 @@ impl Kamailio {
             .arg("-Y")
             .arg(scratch.path())
             .current_dir(scratch.path());
-        let mut process = Process::spawn(format!("kamailio at {}", carrier.at), command)?;
+        let mut process = Process::spawn(format!("kamailio at {at}"), command)?;
         process.wait_for("the carrier is up", START)?;
         Ok(Kamailio { process })
     }

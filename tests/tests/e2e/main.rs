@@ -1,5 +1,6 @@
 //! End to end: the box as a process among real clients in network namespaces, as root.
 
+mod account;
 mod bad_input;
 mod carrier;
 mod fallback;
