@@ -242,6 +242,8 @@ pub(super) fn is_own_name(trunk: &Trunk, user: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::config::Secret;
 
@@ -305,6 +307,31 @@ mod tests {
             ),
         ] {
             assert_eq!(granted(own, &ok(headers), 3600), expected, "{headers}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_an_answer_says_is_read(contact in "[ -~]{0,60}", expires in "[ -~]{0,20}") {
+            let text = format!("Contact: {contact}\r\nExpires: {expires}\r\n");
+            let answer = format!(
+                "SIP/2.0 302 {contact}\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\r\nFrom: <sip:a@h>;tag=1\r\nTo: <sip:a@h>;tag=2\r\n\
+                 Call-ID: c\r\nCSeq: 1 REGISTER\r\n{text}Content-Length: 0\r\n\r\n"
+            );
+            if let Ok(answer) = Message::parse(Bytes::from(answer), &Default::default()) {
+                granted(&contact, &answer, 60);
+                granted("<sip:me@10.0.0.1>", &answer, 60);
+                prop_assert!(words(&answer).len() <= 4 + 4 * PHRASE);
+            }
+        }
+
+        #[test]
+        fn any_username_makes_a_uri(username in "[^\"\\\\\\p{C}]{1,40}") {
+            let own = credentials(&username);
+            let (user, domain) = account(&own);
+            let uri = format!("sip:{}@{}", escaped(user), domain.unwrap_or("h"));
+            let read = Uri::parse(&uri).unwrap();
+            prop_assert_eq!(unescaped(read.user().unwrap()), user);
         }
     }
 
