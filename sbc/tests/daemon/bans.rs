@@ -6,7 +6,7 @@ use super::agent::Agent;
 use super::*;
 
 /// What the command line prints about that daemon, to standard output and to standard error, and its exit code.
-async fn told(sbc: &Sbc, arguments: &[&str]) -> (String, String, i32) {
+pub(crate) async fn told(sbc: &Sbc, arguments: &[&str]) -> (String, String, i32) {
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_sbc"));
     command
         .args(arguments)

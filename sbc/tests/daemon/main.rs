@@ -14,6 +14,7 @@ mod calls;
 mod flows;
 mod life;
 mod options;
+mod trunks;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
