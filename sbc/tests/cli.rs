@@ -74,7 +74,16 @@ fn help_names_what_there_is_and_nothing_else() {
     assert_eq!(
         commands,
         [
-            "run", "check", "reload", "flows", "ban", "unban", "bans", "help"
+            "run",
+            "check",
+            "reload",
+            "flows",
+            "trunks",
+            "registrations",
+            "ban",
+            "unban",
+            "bans",
+            "help"
         ],
         "{out}"
     );
@@ -84,6 +93,8 @@ fn help_names_what_there_is_and_nothing_else() {
         &[][..],
         &["reload"],
         &["flows"],
+        &["trunks"],
+        &["registrations"],
         &["ban"],
         &["unban"],
         &["bans"],

@@ -198,9 +198,12 @@ impl Engine {
         number: Option<&str>,
         message: &Message,
     ) -> Result<crate::routing::Decision, Refusal> {
-        let decision = self.admit(caller, number, message)?;
+        let mut decision = self.admit(caller, number, message)?;
+        let always = self.config.route(decision.route).emergency;
+        if always {
+            self.put_silent_last(&mut decision);
+        }
         if let Caller::Trunk(trunk) = caller {
-            let always = self.config.route(decision.route).emergency;
             let begun = self.trunks.begin(now, &self.config, trunk, always);
             // A call is all that there was no room for: it is not to be taken for a box that is down.
             begun.map_err(|busy| Refusal {

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::{Engine, Event};
 use crate::config::{NetworkId, PhoneId, TrunkId};
-use crate::routing::trunk_of;
+use crate::routing::{Decision, Destination, Step, trunk_of};
 use crate::sip::Message;
 use crate::transaction::{ClientId, Failure, Hop};
 use crate::trunks::{Action, Input, Probed, Surroundings, TrunkView, Trunks};
@@ -159,6 +159,25 @@ impl Engine {
     /// A phone has said that it is there.
     pub(super) fn note_phone_heard(&mut self, now: Instant, phone: PhoneId, hop: &Hop) {
         self.tell_trunks(now, Input::Heard(contact(phone, hop)));
+    }
+
+    /// Of an emergency's targets those that are not there come last: they are tried, but nobody waits for them first.
+    pub(super) fn put_silent_last(&self, decision: &mut Decision) {
+        let is_there = |who: &Destination| match *who {
+            Destination::Trunk(id) => self.trunks.is_there(&Probed::Trunk(id)),
+            Destination::Phone(_) => true,
+        };
+        let is_silent = |step: &Step| match step {
+            Step::Ring { who, .. } => !who.iter().any(is_there),
+            Step::Reject(_) => false,
+        };
+        let mut steps = decision
+            .steps
+            .split_mut(|step| matches!(step, Step::Reject(_)));
+        // What follows a rejection nobody comes to.
+        if let Some(tried) = steps.next() {
+            tried.sort_by_key(is_silent);
+        }
     }
 
     /// Which trunk a request comes from: by its source, and of several at one source by the name that we have registered.

@@ -33,6 +33,7 @@ media_timeout = "60s"
 max_duration = "1h"
 username = "555"
 password = "secret"
+register = true
 
 [trunk.c]
 network = "right"
@@ -41,6 +42,9 @@ codecs = ["PCMU", "G722"]
 media_timeout = "off"
 max_duration = "1h"
 transfers = true
+probe = "1h"
+max_calls = 3
+max_calls_per_second = 5
 
 [phone.100]
 password = "secret"

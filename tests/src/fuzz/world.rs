@@ -334,6 +334,9 @@ impl World {
         ensure!(self.shells.is_empty(), "the shells still have flows");
         ensure!(!self.engine.has_calls(), "calls are left");
         ensure!(self.engine.is_idle(), "it is not idle");
+        let trunks = self.engine.trunks(self.now);
+        let busy = trunks.iter().find(|trunk| trunk.calls != 0);
+        ensure!(busy.is_none(), "a trunk is still busy: {busy:?}");
         // Where there was no room for a BYE there is none.
         if stats.full.values().all(|&times| times == 0) {
             self.check.finished()?;

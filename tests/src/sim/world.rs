@@ -162,6 +162,9 @@ impl World {
             assert_eq!(*free, 16, "ports of {network:?} are not free");
         }
         assert!(self.engine.is_idle());
+        for trunk in self.engine.trunks(self.now) {
+            assert_eq!(trunk.calls, 0, "{trunk:?} is still busy");
+        }
         let [caller, callee] = self.agents;
         Report {
             caller: caller.facts,

@@ -245,6 +245,10 @@ impl Stage {
         if free != self.free {
             left.push(format!("ports: {free:?} of {:?} are free", self.free));
         }
+        let trunks = self.engine.trunks(self.now);
+        if let Some(busy) = trunks.iter().find(|trunk| trunk.calls != 0) {
+            left.push(format!("legs of {busy:?}"));
+        }
         if !self.engine.is_idle() {
             left.push("the engine is not idle".to_owned());
         }

@@ -181,6 +181,9 @@ impl Bench {
         assert_eq!(stats.media_ports_free[&LEFT], 100);
         assert_eq!(stats.media_ports_free[&RIGHT], 100);
         assert!(self.engine.is_idle());
+        for trunk in self.engine.trunks(self.now) {
+            assert_eq!(trunk.calls, 0, "{trunk:?} is still busy");
+        }
         assert!(self.engine.clients.is_empty());
         assert!(self.engine.acks.is_empty());
         assert!(self.engine.invites.is_empty());

@@ -90,6 +90,18 @@ fn a_trunk_that_does_not_answer_is_skipped_until_it_does() {
     assert_eq!(to, B.parse().unwrap());
     bench.message(RIGHT, B, &answer(&ring, B, 486, "b2", ""));
     bench.sent();
+    // Whoever is there is tried before.
+    bench.make_emergency(0);
+    let (to, ring) = bench.call("urgent", "200");
+    assert_eq!(to, C.parse().unwrap());
+    bench.message(RIGHT, C, &answer(&ring, C, 503, "c2", ""));
+    let asked = bench.requests("INVITE");
+    let [(to, ring)] = asked.as_slice() else {
+        panic!("{asked:?}")
+    };
+    assert_eq!(*to, B.parse().unwrap());
+    bench.message(RIGHT, B, &answer(ring, B, 486, "b3", ""));
+    bench.sent();
     // It answers a copy of its probe.
     let (_, probe) = probes.last().unwrap();
     bench.message(RIGHT, B, &answer(probe, B, 405, "o", ""));
