@@ -59,7 +59,7 @@ enum Command {
     Reload(reload::ReloadArgs),
     /// Show the media flows of a running daemon: who, which way, from where, how well
     Flows(flows::FlowsArgs),
-    /// Show each trunk of a running daemon: whether it answers, whether we are registered, its calls
+    /// Show each trunk of a running daemon: does it answer, are we registered, its calls
     Trunks(trunks::TrunksArgs),
     /// Show where the phones of a running daemon are, and for how long
     Registrations(trunks::RegistrationsArgs),
