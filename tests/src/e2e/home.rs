@@ -146,7 +146,7 @@ impl Home {
             nat.exec("nft add chain ip nat out { type nat hook postrouting priority 100 ; }")?;
             nat.exec("nft add rule ip nat out oifname wan masquerade")?;
         }
-        // SIP and media, whoever they come from.
+        // SIP and media, whoever they come from, if they are for the address that it has.
         self.router
             .exec("nft add chain ip nat in { type nat hook prerouting priority -100 ; }")?;
         let (first, last) = (MEDIA.start(), MEDIA.end());
@@ -156,7 +156,7 @@ impl Home {
             format!("udp dport {first}-{last}"),
         ] {
             self.router.exec(&format!(
-                "nft add rule ip nat in iifname wan {what} dnat to {SERVER}"
+                "nft add rule ip nat in iifname wan fib daddr type local {what} dnat to {SERVER}"
             ))?;
         }
         // An address of ours that somebody out there was told is answered for by nobody.
@@ -170,12 +170,11 @@ impl Home {
     /// # Errors
     /// `ip` refused it.
     pub fn readdress(&self, from: Ipv4Addr, to: Ipv4Addr) -> Result<()> {
-        self.router.ip(&format!("addr add {to}/24 dev wan"))?;
+        // With the last address of a network goes the way through it.
         self.router.ip(&format!("addr del {from}/24 dev wan"))?;
-        self.router.ip(&format!(
-            "route replace default via {} src {to}",
-            gateway(to)
-        ))?;
+        self.router.ip(&format!("addr add {to}/24 dev wan"))?;
+        self.router
+            .ip(&format!("route add default via {}", gateway(to)))?;
         self.router.forget_connections()
     }
 

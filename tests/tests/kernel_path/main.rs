@@ -42,6 +42,8 @@ fn network(name: &str, addresses: &[&str], fast_path: Wanted) -> Network {
         addresses,
         sip: Vec::new(),
         local: Vec::new(),
+        external: None,
+        outside: Default::default(),
         media_ports: 30000..=31999,
         fast_path,
         media_timeout: None,
