@@ -14,6 +14,7 @@ use crate::media_lab::{MediaLab, Routing};
 use crate::rtpengine::Rtpengine;
 
 const KAMAILIO: &str = include_str!("kamailio.cfg");
+const REGISTRAR: &str = include_str!("registrar.cfg");
 /// Media ports of each network: a pair rests for 30 s after its call, so that this is 900 calls a second for any time.
 pub(crate) const MEDIA_PORTS: &str = "6000-60999";
 /// What is left for everyone else at the edge.
@@ -53,23 +54,43 @@ impl Between {
     /// # Errors
     /// It is not installed, or does not begin to work.
     pub fn start(self, lab: &MediaLab) -> Result<AtWork<'_>> {
-        let mut at_work = AtWork {
-            to: SocketAddrV4::new(EDGE_LEFT, SIP),
-            daemon: None,
-            kamailio: None,
-            rtpengine: None,
-            _routing: None,
-        };
+        let mut at_work = AtWork::nobody();
         match self {
             Between::Nobody => {
                 at_work.to = SocketAddrV4::new(CARRIER, SIP);
                 at_work._routing = Some(lab.route()?);
             }
             Between::Daemon => at_work.daemon = Some(daemon(lab)?),
-            Between::Kamailio => at_work.kamailio = Some(Kamailio::start(lab, &["NOMEDIA"])?),
+            Between::Kamailio => {
+                at_work.kamailio = Some(Kamailio::start(lab, KAMAILIO, &["NOMEDIA"])?)
+            }
             Between::KamailioRtpengine => {
                 at_work.rtpengine = Some(Rtpengine::start(&lab.lab.edge)?);
-                at_work.kamailio = Some(Kamailio::start(lab, &[])?);
+                at_work.kamailio = Some(Kamailio::start(lab, KAMAILIO, &[])?);
+            }
+        }
+        Ok(at_work)
+    }
+}
+
+impl Between {
+    /// Starts it at the edge as the registrar of so many phones.
+    ///
+    /// # Errors
+    /// It is none, is not installed, or does not begin to work.
+    pub fn register_at(self, lab: &MediaLab, phones: usize) -> Result<AtWork<'_>> {
+        let mut at_work = AtWork::nobody();
+        match self {
+            Between::Daemon => {
+                let state = lab.lab.scratch.path().join("state").display().to_string();
+                let config = crate::registrar::config(phones, FastPath::Native, &state);
+                at_work.daemon = Some(daemon_with(lab, &config)?);
+            }
+            Between::Kamailio => {
+                at_work.kamailio = Some(Kamailio::start(lab, REGISTRAR, &[])?);
+            }
+            Between::Nobody | Between::KamailioRtpengine => {
+                bail!("{} is no registrar", self.name())
             }
         }
         Ok(at_work)
@@ -88,6 +109,16 @@ pub struct AtWork<'a> {
 }
 
 impl<'a> AtWork<'a> {
+    fn nobody() -> AtWork<'a> {
+        AtWork {
+            to: SocketAddrV4::new(EDGE_LEFT, SIP),
+            daemon: None,
+            kamailio: None,
+            rtpengine: None,
+            _routing: None,
+        }
+    }
+
     /// Ours.
     ///
     /// # Errors
@@ -131,10 +162,13 @@ fn daemon(lab: &MediaLab) -> Result<Daemon<'_>> {
     lab.lab
         .edge
         .set("net/ipv4/ip_local_port_range", EPHEMERAL)?;
+    let config = lab_config(FastPath::Native, &lab.lab.scratch.path().join("state"));
+    daemon_with(lab, &config.replace("20000-29999", MEDIA_PORTS))
+}
+
+fn daemon_with<'a>(lab: &'a MediaLab, config: &str) -> Result<Daemon<'a>> {
     let scratch = &lab.lab.scratch;
-    let config = lab_config(FastPath::Native, &scratch.path().join("state"));
-    let config = config.replace("20000-29999", MEDIA_PORTS);
-    let file = scratch.write("lab.toml", &config)?;
+    let file = scratch.write("lab.toml", config)?;
     let arguments = ["run".as_ref(), "--config".as_ref(), file.as_os_str()];
     Daemon::start(&lab.lab.edge, scratch, RunAs::Root, arguments)
 }
@@ -146,13 +180,13 @@ struct Kamailio {
 }
 
 impl Kamailio {
-    fn start(lab: &MediaLab, defined: &[&str]) -> Result<Kamailio> {
+    fn start(lab: &MediaLab, config: &str, defined: &[&str]) -> Result<Kamailio> {
         if Need::Program("kamailio").lacking().is_some() {
             bail!(
                 "kamailio is not installed: `cargo xtask bench` as root does that (Debian's package kamailio)"
             );
         }
-        let file = lab.lab.scratch.write("kamailio.cfg", KAMAILIO)?;
+        let file = lab.lab.scratch.write("kamailio.cfg", config)?;
         // It forks, and its children outlive it when it is killed: not so in a process namespace whose first process it is.
         let mut command = lab.lab.edge.command("unshare");
         command

@@ -12,6 +12,7 @@ pub mod latency;
 pub mod load;
 pub mod media_cpu;
 pub mod media_lab;
+pub mod registrar;
 pub mod relay;
 pub mod rtpengine;
 pub mod sip;

@@ -1,6 +1,7 @@
 //! What is measured, section by section: how much of it, and which figures have a goal.
 
 mod calls;
+mod registrar;
 
 use std::fmt::Display;
 use std::time::Duration;
@@ -35,7 +36,7 @@ pub(crate) enum Measure {
 }
 use Measure::{Always, Asked};
 
-pub(crate) const SECTIONS: [Section; 12] = [
+pub(crate) const SECTIONS: [Section; 13] = [
     Section {
         name: "sip",
         title: "one INVITE",
@@ -90,6 +91,11 @@ pub(crate) const SECTIONS: [Section; 12] = [
         name: "held",
         title: "new calls among 10 and among 10,000",
         measure: Always(calls::held),
+    },
+    Section {
+        name: "registrar",
+        title: "10,000 registrations with digest at 2,000/s, beside kamailio, and 50,000 phones",
+        measure: Always(registrar::registrations),
     },
     Section {
         name: "million",

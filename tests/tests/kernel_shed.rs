@@ -69,6 +69,7 @@ impl Edge {
             prefix: prefix.parse().unwrap(),
             until: Instant::now() + Duration::from_secs(60),
             by: By::Operator,
+            times: 1,
         }));
     }
 

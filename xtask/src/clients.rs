@@ -6,11 +6,12 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 
 /// Program and Debian package.
-const CLIENTS: [(&str, &str); 7] = [
+const CLIENTS: [(&str, &str); 8] = [
     ("baresip", "baresip-core"),
     ("linphonec", "linphone-cli"),
     ("kamailio", "kamailio"),
     ("sipp", "sip-tester"),
+    ("svcrack", "sipvicious"),
     ("ethtool", "ethtool"),
     ("ip", "iproute2"),
     ("nft", "nftables"),

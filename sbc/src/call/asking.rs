@@ -63,11 +63,21 @@ pub(crate) struct Target<'a> {
     pub(crate) uri: String,
     /// To, without angle brackets.
     pub(crate) to: String,
+    /// The proxies that a phone registered by (RFC 3327).
+    pub(crate) path: Option<Box<str>>,
     pub(crate) codecs: &'a [Codec],
     pub(crate) destination: Destination,
 }
 
 impl Target<'_> {
+    /// Adds the Route that leads there, if there is one.
+    pub(crate) fn routed(&self, writer: Writer) -> Writer {
+        match &self.path {
+            Some(path) => writer.header(Name::Route, path),
+            None => writer,
+        }
+    }
+
     /// Who it is.
     pub(crate) fn peer(&self) -> Peer {
         Peer {
@@ -236,8 +246,10 @@ impl Call {
         let told = identity::Caller::beside(cx.config, self.caller(), a, &hidden)
             .given(terms.caller_id.as_ref())
             .told(trunk, face(cx.config, hop), self.is_emergency);
-        let writer = Writer::request("INVITE", &target.uri)
-            .header(Name::Via, via(cx.config, hop, &branch))
+        let writer = target
+            .routed(
+                Writer::request("INVITE", &target.uri).header(Name::Via, via(cx.config, hop, &branch)),
+            )
             .header(
                 Name::MaxForwards,
                 a.max_forwards().map_or(70, |hops| hops.saturating_sub(1)),
@@ -378,13 +390,14 @@ pub(crate) fn targets<'c>(
                 },
                 uri,
                 to,
+                path: None,
                 codecs: &trunk.codecs,
                 destination,
             });
         }
         Destination::Phone(id) => {
             let phone = config.phone(id);
-            for binding in registrar.bindings(id) {
+            for binding in registrar.reachable(id) {
                 targets.push(Target {
                     party: Party::Phones(binding.hop.network),
                     trunk: None,
@@ -392,9 +405,10 @@ pub(crate) fn targets<'c>(
                     media_timeout: config.phone_media_timeout(id, binding.hop.network),
                     hop: binding.hop,
                     uri: Uri::parse(&binding.contact)
-                        .map_or(binding.contact.as_str(), |uri| uri.without_headers())
+                        .map_or(&*binding.contact, |uri| uri.without_headers())
                         .to_owned(),
                     to: format!("sip:{}@{}", phone.name, face(config, &binding.hop)),
+                    path: binding.path.clone(),
                     codecs: &phone.codecs,
                     destination,
                 });

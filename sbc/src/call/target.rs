@@ -202,8 +202,10 @@ impl Call {
             .told(None, face(cx.config, hop), false)
             .from;
         let branch = cx.tokens.branch(&target.uri);
-        let writer = Writer::request("INVITE", &target.uri)
-            .header(Name::Via, via(cx.config, hop, &branch))
+        let writer = target
+            .routed(
+                Writer::request("INVITE", &target.uri).header(Name::Via, via(cx.config, hop, &branch)),
+            )
             .header(Name::MaxForwards, 70)
             .header(Name::From, format_args!("{};tag={tag}", told.from))
             .header(Name::To, format_args!("<{}>", target.to))

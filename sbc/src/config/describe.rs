@@ -83,6 +83,9 @@ pub fn describe(config: &Config) -> String {
     }
     if !config.phones.is_empty() {
         part(&mut out, &phones(config).render());
+        for line in super::phones::told(config) {
+            out.push_str(&wrapped(&line, 2));
+        }
     }
     if !(config.trunks.is_empty() && config.phones.is_empty()) {
         part(&mut out, &silence(config).render());

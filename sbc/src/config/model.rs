@@ -11,9 +11,11 @@ use super::added_headers::AddedHeader;
 use super::external::{External, Outside};
 use super::identity::Identity;
 use super::passing::Passing;
+use super::phones::Phones;
 use super::silence::MediaTimeout;
 use super::upkeep::TrunkLimits;
 use crate::sip::Transport;
+use crate::sip::digest::Algorithm;
 
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident) => {
@@ -62,7 +64,7 @@ pub struct Config {
     /// `[trunk.NAME]`, in file order; after a reload in no order, with those that are gone ([`Config::trunks`] is without them).
     pub trunks: Vec<Trunk>,
     /// `[phone.NAME]`, in file order; after a reload in no order, with those that are gone ([`Config::phones`] is without them).
-    pub phones: Vec<Phone>,
+    pub phones: Phones,
     /// `[group.NAME]`, in file order.
     pub groups: Vec<Group>,
     /// `[[route]]`, in file order: the first match decides.
@@ -108,6 +110,8 @@ pub struct Network {
     pub passing: Passing,
     /// How much SIP is taken in from one source, and how long a ban lasts.
     pub limits: Limits,
+    /// `digest`: what its phones may hash their passwords with, in our order of preference; never empty, none twice.
+    pub digest: Vec<Algorithm>,
     /// How what leaves here is marked.
     pub dscp: Dscp,
 }
@@ -264,6 +268,10 @@ pub struct Phone {
     pub password: Secret,
     /// `name = "Living Room"`: shown to whom it calls.
     pub display_name: Option<String>,
+    /// Contacts that it may have at a time, 1 to [`MOST_CONTACTS`]: the oldest gives way.
+    pub max_contacts: u8,
+    /// It may register and call from anywhere; else from the `local` prefixes of a network that has any.
+    pub remote: bool,
     /// Offered to and accepted from it, in our order of preference; never empty.
     pub codecs: Vec<Codec>,
     /// What the file says here; [`Config::phone_media_timeout`] is what holds.
@@ -275,6 +283,11 @@ pub struct Phone {
     /// How often each of its contacts is asked whether it is there, 5 s to an hour; without it never.
     pub probe: Option<Duration>,
 }
+
+/// What `max_contacts` may be at most.
+pub const MOST_CONTACTS: u8 = 16;
+/// What it is where the file says nothing.
+pub const USUAL_CONTACTS: u8 = 4;
 
 /// `[group.NAME]`: phones that ring together, or trunks that share a load.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -510,8 +523,6 @@ impl Config {
     /// The account of this name.
     #[must_use]
     pub fn phone_named(&self, name: &str) -> Option<PhoneId> {
-        let is_it = |phone: &Phone| phone.name == name && !phone.is_gone;
-        let index = self.phones.iter().position(is_it)?;
-        u16::try_from(index).ok().map(PhoneId)
+        self.phones.named(name)
     }
 }

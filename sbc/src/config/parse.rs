@@ -16,6 +16,7 @@ use super::model::{
     Bind, Codec, Config, Credentials, FastPath, Listener, Network, NetworkId, Phone, Sbc, Trunk,
 };
 use super::passing;
+use super::phones;
 use super::reader::{Named, Section, Value, listed, named};
 use super::routes::{self, Names};
 use super::secrets::Secrets;
@@ -51,6 +52,7 @@ const NETWORK: &[&str] = &[
     "headers",
     "limits",
     "dscp",
+    "digest",
 ];
 const TRUNK: &[&str] = &[
     "network",
@@ -79,6 +81,8 @@ const TRUNK: &[&str] = &[
 const PHONE: &[&str] = &[
     "password",
     "name",
+    "max_contacts",
+    "remote",
     "codecs",
     "media_timeout",
     "transfers",
@@ -185,7 +189,7 @@ fn read(text: &str, secrets: &dyn Secrets, report: &mut Report) -> Option<Config
         sbc: sbc?,
         networks,
         trunks,
-        phones,
+        phones: phones.into(),
         groups: Vec::new(),
         routes,
     };
@@ -307,6 +311,7 @@ fn read_network(
     let passing = passing::read(section, report);
     let limits = limits::read(section, report);
     let dscp = dscp::read(section, report);
+    let digest = phones::digest(section, report);
     let faces = external::read(section, report);
     let (bind, faces) = (bind?, faces?);
     Some(Network {
@@ -326,6 +331,7 @@ fn read_network(
         passing: passing?,
         limits: limits?,
         dscp: dscp?,
+        digest: digest?,
     })
 }
 
@@ -424,6 +430,8 @@ fn read_phone(
     let display_name = section
         .text("name", report)
         .and_then(|text| values::one(&text, report, values::display_name));
+    let max_contacts = phones::max_contacts(section, report);
+    let remote = phones::remote(section, report);
     let codecs = read_codecs(section, report);
     let media_timeout = silence::read(section, report);
     let passing = passing::read(section, report);
@@ -432,6 +440,8 @@ fn read_phone(
         name: name.to_owned(),
         password: password?,
         display_name,
+        max_contacts: max_contacts?,
+        remote: remote?,
         codecs,
         media_timeout: media_timeout?,
         passing: passing?,

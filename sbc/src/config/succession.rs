@@ -8,6 +8,7 @@ use std::fmt;
 use thiserror::Error;
 
 use super::external::External;
+use super::phones::Phones;
 use super::model::{
     Bind, Config, From, GroupId, Member, MemberTarget, Network, NetworkId, Phone, PhoneId, Target,
     Trunk, TrunkId,
@@ -116,7 +117,7 @@ impl Config {
             sbc: self.sbc,
             networks: Vec::new(),
             trunks: Vec::new(),
-            phones: Vec::new(),
+            phones: Phones::default(),
             groups: self.groups,
             routes: self.routes,
         };
@@ -138,7 +139,7 @@ impl Config {
         });
         new.networks = placed(self.networks, &networks, &old.networks);
         new.trunks = placed(renumbered, &trunks, &old.trunks);
-        new.phones = placed(self.phones, &phones, &old.phones);
+        new.phones = placed(self.phones.into_all(), &phones, &old.phones).into();
         for (network, before) in new.networks.iter_mut().zip(&old.networks) {
             network.addresses.clone_from(&before.addresses);
             // What was found goes on to hold.

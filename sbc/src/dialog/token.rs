@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::hash::Hasher as _;
+use std::net::IpAddr;
 
 use rand_chacha::ChaCha12Rng;
 use rand_core::{RngCore as _, SeedableRng as _};
@@ -86,6 +87,17 @@ impl Tokens {
             "{:08x}{:08x}",
             self.mark(branch, call_id),
             self.mark(call_id, branch)
+        )
+    }
+
+    /// A tag for an answer to this source that leaves no state behind, whose ACK is to prove that it got there: whatever branch the ACK has.
+    #[must_use]
+    pub fn proving_tag(&self, source: IpAddr, call_id: &str) -> String {
+        let source = source.to_canonical().to_string();
+        format!(
+            "{:08x}{:08x}",
+            self.mark(&source, call_id),
+            self.mark(call_id, &source)
         )
     }
 

@@ -109,6 +109,15 @@ pub enum Event {
         /// As in [`super::Stats::sip_refused`].
         reason: &'static str,
     },
+    /// A phone had the right password and may not be where it was.
+    NotLocal {
+        /// The account.
+        phone: PhoneId,
+        /// The side of the box.
+        network: NetworkId,
+        /// Where it was.
+        source: SocketAddr,
+    },
     /// A source's SIP is dropped from now on.
     Banned(Ban),
     /// It is served again.

@@ -19,6 +19,7 @@ mod input;
 mod introductions;
 mod outside;
 mod receive;
+mod registrations;
 mod reload;
 mod reports;
 mod requests;
@@ -52,7 +53,7 @@ use crate::config::{Config, NetworkId};
 use crate::dialog::Tokens;
 use crate::external::Externals;
 use crate::media::{FlowReport, PairId, PortCommand, Ports};
-use crate::registrar::{Nonces, Registrar};
+use crate::registrar::{Attempts, Nonces, Registrar};
 use crate::shed::{self, Sources};
 use crate::sip::TextKey;
 use crate::transaction::{self, ClientId, Hop, Layer, ServerId};
@@ -101,6 +102,7 @@ pub struct Engine {
     limits: Limits,
     tokens: Tokens,
     nonces: Nonces,
+    attempts: Attempts,
     layer: Layer,
     registrar: Registrar,
     sources: Sources,
@@ -185,6 +187,7 @@ impl Engine {
             limits,
             tokens: Tokens::new(seed()),
             nonces: Nonces::new(seed(), now),
+            attempts: Attempts::default(),
             layer: Layer::new(limits.transactions),
             registrar: Registrar::new(limits.bindings),
             sources: Sources::new(&config),
@@ -394,11 +397,15 @@ impl Engine {
         if self.registrar.full() > 0 {
             stats.full.insert("bindings", self.registrar.full());
         }
-        if self.trunks.full() > 0 {
-            stats.full.insert("probes", self.trunks.full());
-        }
-        if self.sources.full() > 0 {
-            stats.full.insert("bans", self.sources.full());
+        for (table, full) in [
+            ("probes", self.trunks.full()),
+            ("bans", self.sources.full()),
+            ("nonces", self.nonces.full()),
+            ("attempts", self.attempts.full()),
+        ] {
+            if full > 0 {
+                stats.full.insert(table, full);
+            }
         }
         stats
     }

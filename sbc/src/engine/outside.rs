@@ -112,8 +112,8 @@ impl Engine {
             );
         let branch = self.tokens.branch(&target.uri);
         let method = request.method().name();
-        let mut writer = Writer::request(method, &target.uri)
-            .header(Name::Via, via(&self.config, &far.hop, &branch))
+        let mut writer = target
+            .routed(Writer::request(method, &target.uri).header(Name::Via, via(&self.config, &far.hop, &branch)))
             .header(
                 Name::MaxForwards,
                 request.max_forwards().unwrap_or(70).saturating_sub(1),

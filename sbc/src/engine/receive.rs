@@ -8,8 +8,9 @@ use super::{Ack, Engine, Event};
 use crate::call::{self, AGENT};
 use crate::config::PhoneId;
 use crate::external;
-use crate::registrar::{Denied, authenticate, challenge};
+use crate::registrar::{Accounts, Denied, challenge};
 use crate::routing::{Caller, trunk_of};
+use crate::shed::Offence;
 use crate::sip::{
     Limits, Message, Method, Name, TextKey, Transport, is_keep_alive, reason_phrase, response_to,
 };
@@ -99,43 +100,64 @@ impl Engine {
         let is_told = tag.is_some_and(|tag| {
             self.dialogs.contains_key(&TextKey::of(tag)) || self.outside.knows(tag)
         }) && (method != Method::Refer || self.is_known(hop));
-        if matches!(method, Method::Ack | Method::Cancel) || is_told {
+        if is_told {
+            return Some(Origin::Anyone);
+        }
+        if method == Method::Ack {
+            self.note_ack(now, hop, request);
+            return Some(Origin::Anyone);
+        }
+        if method == Method::Cancel && (self.is_known(hop) || self.layer.is_copy(hop, request)) {
             return Some(Origin::Anyone);
         }
         let trunk = self.trunk_at(hop, request);
         if let Some(trunk) = trunk.filter(|_| method != Method::Register) {
             return Some(Origin::Caller(Caller::Trunk(trunk)));
         }
-        let reason = match method {
+        let source = hop.remote.ip();
+        let has_phones = self.config.has_phones_at(hop.network, source);
+        let (reason, offence) = match method {
             Method::Invite
             | Method::Register
             | Method::Refer
             | Method::Message
             | Method::Subscribe
             | Method::Notify
-                if !self.config.phones.is_empty() =>
+                if has_phones =>
             {
-                let source = hop.remote.ip();
-                match authenticate(&self.config, &self.nonces, now, source, request) {
+                let accounts = Accounts {
+                    config: &self.config,
+                    nonces: &mut self.nonces,
+                    attempts: &mut self.attempts,
+                    registrar: &self.registrar,
+                };
+                match accounts.recognise(now, hop, request) {
                     Ok(phone) => {
                         self.note_phone(now, hop);
                         return Some(Origin::Caller(Caller::Phone(phone)));
                     }
-                    Err(denied) => {
-                        self.challenge(now, hop, request, denied);
-                        denied.label()
+                    // What was taken once is the transaction's to answer.
+                    Err(Denied::Replayed | Denied::Stale) if self.layer.is_copy(hop, request) => {
+                        return Some(Origin::Anyone);
                     }
+                    Err(denied) => (
+                        self.deny(now, hop, request, denied),
+                        offence(denied, method),
+                    ),
                 }
             }
             _ if self.registrar.knows(hop) => return Some(Origin::Registered),
             _ => {
-                let code = if tag.is_some() { 481 } else { 403 };
-                self.answer_once(hop, request, code, reason_phrase(code), |w| w);
-                "stranger"
+                self.turn_away(now, hop, request);
+                let is_phone = !has_phones && !self.config.phones.is_empty();
+                let reason = if is_phone { "not-local" } else { "stranger" };
+                (reason, Some(Offence::Stranger))
             }
         };
         self.counters.refused(hop.network, reason);
-        self.note_offence(now, hop, request, reason);
+        if let Some(offence) = offence {
+            self.note_offence(now, hop, request, offence);
+        }
         // The first request of every phone comes without credentials: that is nothing to tell.
         if reason != Denied::Missing.label() {
             self.tell(Event::Refused {
@@ -147,14 +169,75 @@ impl Engine {
         None
     }
 
+    /// Tells someone who is not recognised what he needs to know, if anything; gives the reason for the counter.
+    fn deny(&mut self, now: Instant, hop: &Hop, request: &Message, denied: Denied) -> &'static str {
+        // These are not proven to come from where they say: each answer may hit somebody else, and a scanner lives on them.
+        let is_unproven = matches!(
+            denied,
+            Denied::Missing | Denied::Stale | Denied::Unusable(_)
+        );
+        let source = hop.remote.ip();
+        if is_unproven
+            && hop.transport == Transport::Udp
+            && !self.sources.may_ask(now, hop.network, source)
+        {
+            return "unanswered";
+        }
+        match denied {
+            Denied::Unusable(why) => {
+                self.answer_once(hop, request, 400, &format!("Bad Request: {why}"), |w| w);
+            }
+            Denied::Throttled { wait } => {
+                let seconds = wait.as_secs() + 1;
+                let phrase = reason_phrase(503);
+                self.answer_once(hop, request, 503, phrase, |w| {
+                    w.header(Name::RetryAfter, seconds)
+                });
+            }
+            _ => self.challenge(now, hop, request, denied),
+        }
+        if let Denied::NotLocal(phone) = denied {
+            self.tell(Event::NotLocal {
+                phone,
+                network: hop.network,
+                source: hop.remote,
+            });
+        }
+        denied.label()
+    }
+
     fn challenge(&mut self, now: Instant, hop: &Hop, request: &Message, denied: Denied) {
-        let tag = self.stateless_tag(request);
+        let source = hop.remote.ip();
+        // The ACK of who never answers tells that he heard it.
+        let tag = match denied {
+            Denied::Missing => self.tokens.proving_tag(source, request.call_id()),
+            _ => self.stateless_tag(request),
+        };
         let phrase = reason_phrase(401);
         let writer = response_to(request, hop.remote, 401, phrase, Some(&tag));
-        let source = hop.remote.ip();
-        let writer = challenge(&self.config, &self.nonces, now, source, denied, writer);
+        let asker = (hop.network, source);
+        let writer = challenge(&self.config, &mut self.nonces, now, asker, denied, writer);
         let hop = hop.reply_to(request);
         self.send(hop, writer.finish());
+    }
+
+    /// What a stranger hears who asks for nothing that needs a password: over UDP nothing, so that who looks for SIP servers finds none here. A
+    /// request of a dialog that is gone may be a peer's who lost track.
+    fn turn_away(&mut self, now: Instant, hop: &Hop, request: &Message) {
+        let code = if request.to().tag().is_some() {
+            481
+        } else {
+            403
+        };
+        let is_heard = match hop.transport {
+            Transport::Udp => {
+                code == 481 && self.sources.may_ask(now, hop.network, hop.remote.ip())
+            }
+            Transport::Tcp => true,
+        };
+        if is_heard {
+            self.answer_once(hop, request, code, reason_phrase(code), |w| w);
+        }
     }
 
     /// Answers without a transaction: a copy of the request gets a copy of the answer.
@@ -298,6 +381,16 @@ impl Engine {
             acks.reserve_exact(1);
             acks.push(ack);
         }
+    }
+}
+
+/// What being denied counts as, where the source is proven.
+fn offence(denied: Denied, method: Method) -> Option<Offence> {
+    match denied {
+        _ if denied.is_guess() => Some(Offence::Credentials),
+        // The first REGISTER of a phone has none; a nonce was good for a while.
+        Denied::Missing if method == Method::Invite => Some(Offence::Stranger),
+        _ => None,
     }
 }
 

@@ -15,6 +15,9 @@ use crate::trunks::Trunks;
 /// Dialogs that a call may need: the caller's, and one or two of those who are called.
 const DIALOGS_A_CALL: usize = 3;
 
+/// Extensions that a REGISTER may require (RFC 5626, RFC 3327).
+const REGISTER_SUPPORTED: &str = "outbound, path";
+
 /// Why an INVITE goes nowhere.
 struct Refusal {
     code: u16,
@@ -124,7 +127,8 @@ impl Engine {
             return self.refuse(now, id, &hop, message, 403);
         }
         let tag = self.tokens.tag();
-        let bytes = self.registrar.register(now, phone, hop, message, &tag);
+        let account = (phone, self.config.phone(phone).max_contacts);
+        let bytes = self.registrar.register(now, account, hop, message, &tag);
         self.note_phone_heard(now, phone, &hop);
         if let Ok(answer) = Message::parse(bytes, &Default::default()) {
             self.layer.respond(now, id, answer);
@@ -321,7 +325,11 @@ impl Engine {
 
 /// The option tags that Require names and that we do not support.
 fn required(message: &Message) -> Option<String> {
-    let is_ours = |tag: &&str| SUPPORTED.split(", ").any(|o| o.eq_ignore_ascii_case(tag));
+    let supported = match message.method() {
+        Method::Register => REGISTER_SUPPORTED,
+        _ => SUPPORTED,
+    };
+    let is_ours = |tag: &&str| supported.split(", ").any(|o| o.eq_ignore_ascii_case(tag));
     let tags: Vec<&str> = message
         .values(Name::Require)
         .filter(|tag| !is_ours(tag))

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use ipnet::IpNet;
 
 use super::{Engine, Event};
-use crate::registrar::{Denied, answers_challenge};
+use crate::registrar::answers_challenge;
 use crate::shed::{self, Action, Ban, BanError, Banned, Offence, UnbanError};
-use crate::sip::{Message, Method, Transport};
+use crate::sip::{Message, Transport};
 use crate::transaction::Hop;
 
 impl Engine {
@@ -62,7 +62,7 @@ impl Engine {
         now: Instant,
         hop: &Hop,
         request: &Message,
-        reason: &'static str,
+        offence: Offence,
     ) {
         let source = hop.remote.ip();
         let is_proven = hop.transport != Transport::Udp
@@ -70,19 +70,25 @@ impl Engine {
         if !is_proven {
             return;
         }
-        let offence = if reason == Denied::Wrong.label() {
-            Offence::Credentials
-        } else if reason == "stranger"
-            || reason == Denied::Missing.label() && request.method() == Method::Invite
-        {
-            Offence::Stranger
-        } else {
-            // The first REGISTER of a phone; a nonce that was good for a while.
+        self.offend(now, hop, offence);
+    }
+
+    /// An ACK of a challenge proves its source, too: nobody else has seen our tag. Who calls over UDP and never answers is counted by it.
+    pub(super) fn note_ack(&mut self, now: Instant, hop: &Hop, ack: &Message) {
+        let source = hop.remote.ip();
+        if hop.transport != Transport::Udp || self.sources.knows(hop.network, source) {
             return;
-        };
+        }
+        let tag = self.tokens.proving_tag(source, ack.call_id());
+        if ack.to().tag() == Some(tag.as_str()) {
+            self.offend(now, hop, Offence::Stranger);
+        }
+    }
+
+    fn offend(&mut self, now: Instant, hop: &Hop, offence: Offence) {
         let input = shed::Input::Offence {
             network: hop.network,
-            source,
+            source: hop.remote.ip(),
             offence,
         };
         self.sources.handle_input(now, input);

@@ -38,7 +38,7 @@ impl Engine {
             .map(move |known| ContactView {
                 phone,
                 hop: known.hop,
-                contact: known.contact.clone(),
+                contact: known.contact.to_string(),
                 expires: known.expires,
                 silence: self
                     .trunks

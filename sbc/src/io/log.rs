@@ -208,7 +208,8 @@ impl Journal {
                 };
                 if let Some(left_out) = left_out {
                     let (network, by) = (self.network(ban.network), ban.by.label());
-                    info!(prefix = %ban.prefix, network, by, seconds, left_out, "banned");
+                    let (times, why) = (ban.times, ban.by.why());
+                    info!(prefix = %ban.prefix, network, by, why, times, seconds, left_out, "banned");
                 }
             }
             Event::Unbanned {
@@ -235,6 +236,16 @@ impl Journal {
                 }
             }
             Event::Reloaded(changes) => info!(%changes, "another config is in force"),
+            Event::NotLocal {
+                phone,
+                network,
+                source,
+            } => {
+                if let Some(left_out) = self.throttle.pass(now, "not-local") {
+                    let (phone, network) = (self.phone(phone), self.network(network));
+                    info!(phone, network, %source, left_out, "refused: the phone is neither `remote` nor in a `local` prefix of the network");
+                }
+            }
             Event::Malformed {
                 network,
                 source,

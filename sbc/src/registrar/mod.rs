@@ -2,12 +2,18 @@
 //!
 //! L1: imports [`crate::sip`], [`crate::config`], [`crate::transaction::Hop`] and the engine's events.
 
+mod asked;
+mod attempts;
 mod auth;
 mod bindings;
 mod nonce;
+mod saved;
 #[cfg(test)]
 mod tests;
 
-pub use auth::{Denied, answers_challenge, authenticate, challenge};
-pub use bindings::{Binding, EXPIRES_MAX, EXPIRES_MIN, MAX_CONTACTS, Registrar};
-pub use nonce::{NONCE_LIFETIME, NonceAge, Nonces};
+pub use asked::{Device, EXPIRES_MAX, EXPIRES_MIN};
+pub use attempts::{Attempt, Attempts};
+pub use auth::{Accounts, Denied, answers_challenge, challenge};
+pub use bindings::{Binding, Registrar};
+pub use nonce::{MAX_NONCES, NONCE_LIFETIME, NonceAge, Nonces};
+pub use saved::Saved;

@@ -19,6 +19,8 @@ pub struct Ban {
     pub until: Instant,
     /// Who gave it.
     pub by: By,
+    /// Which one in a row it is for this offender, from 1; each of the box's own lasts longer than the one before.
+    pub times: u32,
 }
 
 /// Who banned, and why.
@@ -38,6 +40,20 @@ impl By {
             By::Operator => "operator",
             By::Offence(Offence::Credentials) => "wrong-credentials",
             By::Offence(Offence::Stranger) => "stranger",
+        }
+    }
+
+    /// Why, for the log.
+    #[must_use]
+    pub fn why(self) -> &'static str {
+        match self {
+            By::Operator => "`sbc ban`",
+            By::Offence(Offence::Credentials) => {
+                "ten wrong passwords or names within a minute, from a proven source"
+            }
+            By::Offence(Offence::Stranger) => {
+                "ten requests within a minute that only trunks and phones may make, from a proven source"
+            }
         }
     }
 }

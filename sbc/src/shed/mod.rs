@@ -9,7 +9,9 @@
 //! L1: imports [`crate::config`] and the kernel program's crate.
 
 mod ban;
+mod challenges;
 mod gate;
+mod records;
 mod sources;
 #[cfg(test)]
 mod tests;

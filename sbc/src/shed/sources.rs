@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 use ipnet::IpNet;
 
 use super::ban::{self, Ban, BanError, Banned, By, Offence, UnbanError, Warning};
+use super::challenges::Challenges;
+use super::records::Records;
 use crate::config::{Config, Limits, NetworkId, TrunkId};
 
 /// As many as the kernel's table holds.
@@ -95,7 +97,7 @@ pub enum Action {
     },
 }
 
-type Place = (NetworkId, IpNet);
+pub(super) type Place = (NetworkId, IpNet);
 
 /// Who is known and who is banned. Drain [`Sources::poll_action`] after every call.
 #[derive(Debug)]
@@ -112,6 +114,8 @@ pub struct Sources {
     ends: BTreeSet<(Instant, Place)>,
     by_offence: usize,
     offenders: HashMap<Place, Strikes>,
+    records: Records,
+    challenges: Challenges,
     full: u64,
     actions: VecDeque<Action>,
 }
@@ -139,6 +143,8 @@ impl Sources {
             ends: BTreeSet::new(),
             by_offence: 0,
             offenders: HashMap::new(),
+            records: Records::default(),
+            challenges: Challenges::new(),
             full: 0,
             actions: VecDeque::new(),
         };
@@ -179,9 +185,11 @@ impl Sources {
                 offence,
             } => self.offend(now, network, source.to_canonical(), offence),
             Input::Authenticated { network, source } => {
-                if let Some(strikes) = self.offenders.get_mut(&(network, ban::host(source))) {
+                let place = (network, ban::host(source));
+                if let Some(strikes) = self.offenders.get_mut(&place) {
                     strikes.nobody = 0;
                 }
+                self.challenges.answered(place);
             }
             Input::Registered { network, source } => {
                 let place = (network, IpNet::from(source.to_canonical()));
@@ -199,6 +207,19 @@ impl Sources {
                 self.own = addresses.iter().map(IpAddr::to_canonical).collect();
             }
         }
+    }
+
+    /// Whether a source that is not proven is to be asked who it is: a trunk and an address of a registered phone always are, another only so often
+    /// without an answer.
+    pub fn may_ask(&mut self, now: Instant, network: NetworkId, source: IpAddr) -> bool {
+        let source = source.to_canonical();
+        self.knows(network, source) || self.challenges.ask(now, (network, ban::host(source)))
+    }
+
+    /// Whether a trunk, a registered phone or this host has this address.
+    #[must_use]
+    pub fn knows(&self, network: NetworkId, source: IpAddr) -> bool {
+        self.is_protected(network, &IpNet::from(source.to_canonical()))
     }
 
     /// Bans a prefix on every network, for as long as `lasting` or each network's limits say; again: from now on. A trunk or a phone is no
@@ -226,7 +247,7 @@ impl Sources {
         }
         let bans = places
             .into_iter()
-            .map(|(place, lasting)| self.put(place, now + lasting, By::Operator))
+            .map(|(place, lasting)| self.put(place, now + lasting, By::Operator, 1))
             .collect();
         Ok(Banned {
             bans,
@@ -254,6 +275,7 @@ impl Sources {
             return Err(UnbanError { prefix, within });
         }
         for ban in &lifted {
+            self.records.forget((ban.network, ban.prefix));
             self.lift((ban.network, ban.prefix), false);
         }
         Ok(lifted)
@@ -277,7 +299,7 @@ impl Sources {
     /// How often there was no room for a ban, or for counting an offence.
     #[must_use]
     pub fn full(&self) -> u64 {
-        self.full
+        self.full + self.challenges.full() + self.records.full()
     }
 
     /// What to enforce next, in order.
@@ -345,15 +367,15 @@ impl Sources {
         let Some(&lasting) = self.lasting.get(network.index()) else {
             return;
         };
-        let until = now + lasting;
         match self.bans.get(&place) {
             // What an operator said holds.
-            Some(ban) if ban.by == By::Operator || ban.until >= until => {}
+            Some(ban) if ban.by == By::Operator || ban.until >= now + lasting => {}
             None if self.by_offence >= MAX_OFFENCE_BANS || self.bans.len() >= MAX_BANS => {
                 self.full += 1
             }
             _ => {
-                self.put(place, until, By::Offence(offence));
+                let (times, until) = self.records.next(now, place, lasting);
+                self.put(place, until, By::Offence(offence), times);
             }
         }
     }
@@ -402,13 +424,14 @@ impl Sources {
         warnings.into_iter().collect()
     }
 
-    fn put(&mut self, place: Place, until: Instant, by: By) -> Ban {
+    fn put(&mut self, place: Place, until: Instant, by: By, times: u32) -> Ban {
         let (network, prefix) = place;
         let ban = Ban {
             network,
             prefix,
             until,
             by,
+            times,
         };
         if let Some(old) = self.bans.insert(place, ban) {
             self.removed(&old);

@@ -143,6 +143,38 @@ fn a_ban_lasts_as_each_network_says_and_then_is_over() {
 }
 
 #[test]
+fn each_ban_of_an_offender_lasts_longer_than_the_one_before() {
+    let mut both = both();
+    let stranger = "192.0.2.7";
+    let mut lengths = Vec::new();
+    for times in 1..=8 {
+        let actions = both.offend(LEFT, stranger, 10);
+        let [Action::Ban(ban)] = actions[..] else {
+            panic!("{actions:?}");
+        };
+        assert_eq!(ban.times, times);
+        let lasting = ban.until - both.now;
+        lengths.push(lasting.as_secs() / 60);
+        both.wait(lasting);
+        assert_eq!(both.fate(LEFT, stranger), Ok(()));
+    }
+    // Minutes, up to a day.
+    assert_eq!(lengths, [1, 4, 16, 64, 256, 1024, 1440, 1440]);
+    // Another begins at the beginning, and so does who was quiet for a day.
+    let first = |actions: Vec<Action>| match actions[..] {
+        [Action::Ban(ban)] => ban.times,
+        _ => panic!("{actions:?}"),
+    };
+    assert_eq!(first(both.offend(LEFT, "192.0.2.8", 10)), 1);
+    both.wait(Duration::from_secs(86_400));
+    assert_eq!(first(both.offend(LEFT, stranger, 10)), 1);
+    // And who was let off.
+    both.sources.unban(net(stranger)).unwrap();
+    both.drain();
+    assert_eq!(first(both.offend(LEFT, stranger, 10)), 1);
+}
+
+#[test]
 fn a_ban_with_its_own_duration_may_be_given_again() {
     let mut both = both();
     both.ban("2001:db8::/32", Some(Duration::from_secs(5)));
@@ -242,6 +274,7 @@ fn whoever_insists_is_banned_for_a_while() {
         prefix: net("192.0.2.1"),
         until: both.now + MINUTE,
         by: By::Offence(Offence::Credentials),
+        times: 1,
     };
     assert_eq!(both.offend(LEFT, "192.0.2.1", 1), [Action::Ban(ban)]);
     assert_eq!(both.fate(LEFT, "192.0.2.1"), Err(Shed::Banned));

@@ -29,7 +29,9 @@ impl Algorithm {
         }
     }
 
-    fn parse(name: &str) -> Option<Algorithm> {
+    /// That of this name, in any case.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Algorithm> {
         [Algorithm::Md5, Algorithm::Sha256]
             .into_iter()
             .find(|a| a.name().eq_ignore_ascii_case(name))
@@ -171,7 +173,7 @@ impl<'a> Credentials<'a> {
                         "nc" => nc = Some(text),
                         "algorithm" => {
                             credentials.algorithm =
-                                Algorithm::parse(text).ok_or(DigestError::Algorithm)?;
+                                Algorithm::named(text).ok_or(DigestError::Algorithm)?;
                         }
                         _ => {}
                     }
@@ -268,7 +270,7 @@ impl<'a> Asked<'a> {
                 "opaque" => opaque = Some(text),
                 "qop" => qop = Some(text),
                 "stale" => stale = text.eq_ignore_ascii_case("true"),
-                "algorithm" => algorithm = Algorithm::parse(text).ok_or(DigestError::Algorithm)?,
+                "algorithm" => algorithm = Algorithm::named(text).ok_or(DigestError::Algorithm)?,
                 _ => {}
             }
         }

@@ -128,6 +128,7 @@ pub fn reason_phrase(code: u16) -> &'static str {
         423 => "Interval Too Brief",
         430 => "Flow Failed",
         433 => "Anonymity Disallowed",
+        439 => "First Hop Lacks Outbound Support",
         480 => "Temporarily Unavailable",
         481 => "Call/Transaction Does Not Exist",
         482 => "Loop Detected",

@@ -214,6 +214,17 @@ impl Layer {
         self.perform_client(id, effect, Some((hop, message)));
     }
 
+    /// Whether this is a copy of a request that is served or was served a moment ago, or the CANCEL of one.
+    #[must_use]
+    pub fn is_copy(&self, hop: &Hop, request: &Message) -> bool {
+        let method = match request.method() {
+            Method::Cancel => Method::Invite,
+            method => method,
+        };
+        let key = ServerKey::of(hop.network, request, method);
+        self.server_ids.contains_key(&key)
+    }
+
     fn handle_request(&mut self, now: Instant, hop: Hop, message: Message, room: Room) {
         let method = message.method();
         let key = ServerKey::of(hop.network, &message, method);

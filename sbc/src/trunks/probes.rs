@@ -302,7 +302,7 @@ fn way(around: Surroundings<'_>, who: &Probed) -> Option<(String, Hop)> {
             let mut bindings = around.registrar.bindings(phone);
             let binding = bindings
                 .find(|known| known.hop.network == network && known.hop.remote == source)?;
-            let contact = binding.contact.as_str();
+            let contact = &*binding.contact;
             let uri = Uri::parse(contact).map_or(contact, |uri| uri.without_headers());
             Some((uri.to_owned(), binding.hop))
         }

@@ -212,8 +212,10 @@ async fn a_stop_ends_every_call_first() {
 async fn a_phone_that_falls_silent_is_hung_up() {
     let limit = Duration::from_secs(1);
     let sbc = Sbc::start_with(9, |config| {
-        config.phones[0].media_timeout = Some(MediaTimeout::Alone(limit));
-        config.phones[1].media_timeout = Some(MediaTimeout::Off);
+        let mut phones = config.phones.to_vec();
+        phones[0].media_timeout = Some(MediaTimeout::Alone(limit));
+        phones[1].media_timeout = Some(MediaTimeout::Off);
+        config.phones = phones.into();
     })
     .await;
     let mut up = call(&sbc).await;

@@ -19,6 +19,7 @@ mod nat;
 mod privileges;
 mod registered;
 mod reload;
+mod scanners;
 mod scenarios;
 mod shedding;
 mod silence;

@@ -216,7 +216,7 @@ fn flood(fast_path: FastPath) -> Result<()> {
     }
     // Another neighbour is a stranger too, and was not the flood.
     let mut other = Agent::open(&lab, OTHER)?;
-    assert_eq!(other.ask("OPTIONS", "")?.code(), Some(403));
+    assert_eq!(other.ask("REGISTER", "")?.code(), Some(401));
     // A forged source bans nobody.
     assert_eq!(daemon.scrape()?.sum("sbc_bans", &[]), 0.0);
     Ok(())
@@ -236,7 +236,7 @@ fn ban(fast_path: FastPath) -> Result<()> {
     let lab = Lab::new()?;
     let daemon = start(&lab, fast_path)?;
     let mut stranger = Agent::open(&lab, STRANGER)?;
-    assert_eq!(stranger.ask("OPTIONS", "")?.code(), Some(403));
+    assert_eq!(stranger.ask("REGISTER", "")?.code(), Some(401));
     let done = told(&lab, "ban 10.71.1.2/31 --for 1h")?;
     assert!(
         done.starts_with("10.71.1.2/31 is banned: its SIP is dropped."),
@@ -261,7 +261,7 @@ fn ban(fast_path: FastPath) -> Result<()> {
     let shell = lab.edge.enter(|| TcpListener::bind((EDGE_LEFT, 2222)))??;
     lab.phone.enter(|| connect(shell.local_addr()?))??;
     let mut other = Agent::open(&lab, OTHER)?;
-    assert_eq!(other.ask("OPTIONS", "")?.code(), Some(403));
+    assert_eq!(other.ask("REGISTER", "")?.code(), Some(401));
     let listed = told(&lab, "bans")?;
     assert_eq!(listed.matches("10.71.1.2/31  ").count(), 2, "{listed}");
 
@@ -270,6 +270,6 @@ fn ban(fast_path: FastPath) -> Result<()> {
         done,
         "10.71.1.2/31 is served again on left.\n10.71.1.2/31 is served again on right.\n"
     );
-    assert_eq!(stranger.ask("OPTIONS", "")?.code(), Some(403));
+    assert_eq!(stranger.ask("REGISTER", "")?.code(), Some(401));
     Ok(())
 }

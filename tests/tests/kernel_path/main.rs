@@ -49,6 +49,7 @@ fn network(name: &str, addresses: &[&str], fast_path: Wanted) -> Network {
         media_timeout: None,
         passing: Passing::default(),
         limits: Limits::default(),
+        digest: vec![Default::default()],
         dscp: Default::default(),
     }
 }
@@ -65,7 +66,7 @@ fn config(wanted: Wanted) -> Config {
             network("outside", &["10.71.2.1", "fd71:2::1"], wanted),
         ],
         trunks: Vec::new(),
-        phones: Vec::new(),
+        phones: Vec::new().into(),
         groups: Vec::new(),
         routes: Vec::new(),
     }

@@ -245,6 +245,7 @@ fn a_ban_leaves_the_media_of_a_call_alone() {
         prefix: ip(PHONE).into(),
         until: Instant::now() + Duration::from_secs(60),
         by: By::Operator,
+        times: 1,
     }));
     let options = udp(PHONE, "10.0.0.1:5060", b"OPTIONS sip:a SIP/2.0\r\n\r\n");
     let mut out = vec![0; 256];

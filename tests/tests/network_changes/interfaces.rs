@@ -160,6 +160,7 @@ fn what_is_shed_follows_addresses() {
         prefix: "10.71.2.2/32".parse().unwrap(),
         until: Instant::now() + Duration::from_secs(3600),
         by: By::Operator,
+        times: 1,
     }));
     let carrier = socket(&lab.carrier, "10.71.2.2:5060");
     let sockets = [1, 7, 8].map(|last| {

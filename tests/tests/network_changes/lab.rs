@@ -98,6 +98,7 @@ pub(crate) fn network(name: &str, addresses: &[&str], ports: (u16, u16)) -> Netw
         media_timeout: None,
         passing: Passing::default(),
         limits: Limits::default(),
+        digest: vec![Default::default()],
         dscp: Default::default(),
     }
 }
@@ -118,7 +119,7 @@ pub(crate) fn of(networks: Vec<Network>) -> Config {
         },
         networks,
         trunks: Vec::new(),
-        phones: Vec::new(),
+        phones: Vec::new().into(),
         groups: Vec::new(),
         routes: Vec::new(),
     }

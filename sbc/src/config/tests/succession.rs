@@ -130,7 +130,7 @@ fn the_same_file_changes_nothing() {
     assert_eq!(changes, Changes::default());
     assert_eq!(changes.to_string(), "nothing has changed");
     assert_eq!(new.trunks, old.trunks);
-    assert_eq!(new.phones, old.phones);
+    assert_eq!(new.phones[..], old.phones[..]);
     assert_eq!(new.routes, old.routes);
 }
 

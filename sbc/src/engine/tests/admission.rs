@@ -30,6 +30,15 @@ fn strangers_get_nothing_that_they_can_use() {
     // Options, unknown methods: nothing is told.
     let options = request("OPTIONS", "sip:10.71.1.1", "To: <sip:10.71.1.1>\r\n", "");
     bench.message(LEFT, stranger, &rport(options.clone()));
+    assert_eq!(bench.actions(), []);
+    let tcp = Hop {
+        transport: Transport::Tcp,
+        connection: Some(ConnectionId(1)),
+        ..hop(LEFT, stranger)
+    };
+    let bytes = Bytes::from(rport(options.clone()).replace("SIP/2.0/UDP", "SIP/2.0/TCP"));
+    let input = Input::Message { hop: tcp, bytes };
+    bench.engine.handle_input(bench.now, input);
     let (_, refused) = bench.one();
     assert_eq!(refused.code(), Some(403));
     assert_eq!(refused.header(Name::Server), None);
@@ -54,7 +63,7 @@ fn strangers_get_nothing_that_they_can_use() {
         [stranger, A].map(|source| (source.to_owned(), "bad-max-forwards"))
     );
     assert_eq!(stats.sip_refused[&(LEFT, "no-credentials")], 2);
-    assert_eq!(stats.sip_refused[&(LEFT, "stranger")], 1);
+    assert_eq!(stats.sip_refused[&(LEFT, "stranger")], 2);
     assert_eq!(stats.transactions, 0);
     bench.message(LEFT, A, &options);
     let (_, ok) = bench.one();

@@ -157,11 +157,14 @@ fn trunks_and_registered_phones_are_not_banned_for_what_they_do() {
     let ok = with_credentials(&mut bench, STRANGER, &text, "secret1");
     assert_eq!(ok.code(), Some(200));
     for source in [STRANGER, "10.71.1.66:9999", A, "10.71.1.2:9999"] {
-        for _ in 0..20 {
+        for number in 0..20 {
             tcp(&mut bench, source, &invite("100"));
             let text = text.replace("a-call", "b-call");
             let answer = with_credentials(&mut bench, source, &text, "guess");
-            assert_eq!(answer.code(), Some(401));
+            // The registered phone itself is heard each time; others there wait, and so does who tries its account from elsewhere.
+            let is_heard = source == STRANGER || source == A && number < 10;
+            let code = if is_heard { 401 } else { 503 };
+            assert_eq!(answer.code(), Some(code));
         }
     }
     assert_eq!(bans(&mut bench), []);

@@ -1,5 +1,6 @@
 //! Exact actions for exact inputs; whole calls under loss are in the package `sbc-tests`.
 
+mod accounts;
 mod admission;
 mod bans;
 mod calls;
@@ -22,6 +23,7 @@ mod reliable;
 mod reloads;
 mod sessions;
 mod silence;
+mod strangers;
 mod torture;
 mod transfers;
 mod trunks;

@@ -45,6 +45,7 @@ pub(in crate::media) fn config() -> Config {
         media_timeout: None,
         passing: Default::default(),
         limits: Limits::default(),
+        digest: vec![Default::default()],
         dscp: Default::default(),
     };
     Config {
@@ -58,7 +59,7 @@ pub(in crate::media) fn config() -> Config {
             network("inside", &["10.71.2.1"], 30_000),
         ],
         trunks: Vec::new(),
-        phones: Vec::new(),
+        phones: Vec::new().into(),
         groups: Vec::new(),
         routes: Vec::new(),
     }

@@ -178,7 +178,7 @@ impl Bench {
     }
 
     fn is_registered(&self) -> bool {
-        self.trunks.registered(self.now)[&TrunkId(0)]
+        self.trunks.registered(self.now, &self.config)[&TrunkId(0)]
     }
 }
 

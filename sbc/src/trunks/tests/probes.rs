@@ -163,7 +163,7 @@ fn a_phones_contact_is_asked_while_it_is_there() {
     let register = Message::parse(Bytes::from(register), &Default::default()).unwrap();
     bench
         .registrar
-        .register(bench.now, PhoneId(0), hop, &register, "t");
+        .register(bench.now, (PhoneId(0), 4), hop, &register, "t");
     for phone in [0, 1] {
         bench.input(Input::Registered(who(phone)));
     }
@@ -219,7 +219,7 @@ fn probes_that_wait_have_a_bound() {
         let message = Message::parse(Bytes::from(text), &Default::default()).unwrap();
         bench
             .registrar
-            .register(bench.now, PhoneId(n), hop, &message, "t");
+            .register(bench.now, (PhoneId(n), 4), hop, &message, "t");
         bench.input(Input::Registered(Probed::Contact {
             phone: PhoneId(n),
             network: NetworkId(0),
