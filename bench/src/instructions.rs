@@ -15,20 +15,28 @@ const MANY: u32 = 1_100;
 /// # Errors
 /// valgrind is not installed or says nothing.
 pub fn of(step: Step) -> Result<f64> {
-    Ok(per_turn(step)? - per_turn(Step::Nothing)?)
+    of_words(step.name(), Step::Nothing.name())
 }
 
-fn per_turn(step: Step) -> Result<f64> {
+/// Instructions of one turn of the work that a word names, those of another one subtracted.
+///
+/// # Errors
+/// valgrind is not installed or says nothing.
+pub fn of_words(step: &str, nothing: &str) -> Result<f64> {
+    Ok(per_turn(step)? - per_turn(nothing)?)
+}
+
+fn per_turn(step: &str) -> Result<f64> {
     let (few, many) = (collected(step, FEW)?, collected(step, MANY)?);
     Ok((many as f64 - few as f64) / f64::from(MANY - FEW))
 }
 
 /// This very program under callgrind, with the words by which it does the work and nothing else.
-fn collected(step: Step, times: u32) -> Result<u64> {
+fn collected(step: &str, times: u32) -> Result<u64> {
     let output = Command::new("valgrind")
         .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
         .arg(std::env::current_exe()?)
-        .args(["--work", step.name(), &times.to_string()])
+        .args(["--work", step, &times.to_string()])
         .output()
         .context("valgrind is not installed")?;
     let text = String::from_utf8_lossy(&output.stderr);

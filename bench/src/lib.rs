@@ -14,6 +14,7 @@ pub mod media_cpu;
 pub mod media_lab;
 pub mod registrar;
 pub mod relay;
+pub mod routes;
 pub mod rtpengine;
 pub mod sip;
 pub mod table;

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use sbc_bench::sip::{self, Step};
-use sbc_bench::{install, table};
+use sbc_bench::{install, routes, table};
 use sections::{Measure, SECTIONS};
 
 /// Of a section that takes as many as it is told, unless it is told.
@@ -39,6 +39,9 @@ fn main() -> ExitCode {
 
 /// What valgrind watches.
 fn work(step: &str, times: &str) -> Result<()> {
+    if step.starts_with("route-") {
+        return routes::work(step, times.parse()?);
+    }
     let step = Step::ALL
         .into_iter()
         .find(|known| known.name() == step)

@@ -2,6 +2,7 @@
 
 mod calls;
 mod registrar;
+mod routing;
 
 use std::fmt::Display;
 use std::time::Duration;
@@ -36,11 +37,16 @@ pub(crate) enum Measure {
 }
 use Measure::{Always, Asked};
 
-pub(crate) const SECTIONS: [Section; 13] = [
+pub(crate) const SECTIONS: [Section; 14] = [
     Section {
         name: "sip",
         title: "one INVITE",
         measure: Always(invite),
+    },
+    Section {
+        name: "route",
+        title: "where a call leads",
+        measure: Always(routing::decisions),
     },
     Section {
         name: "xdp",

@@ -140,6 +140,60 @@ fn check_says_where_a_bad_file_is_wrong() {
 }
 
 #[test]
+fn explain_says_where_a_number_goes() {
+    // Of another host too.
+    let file = File::new("explain", &config([192, 0, 2, 98].into()));
+    let explain = |arguments: &[&str]| {
+        let mut command = sbc();
+        command
+            .arg("explain")
+            .args(arguments)
+            .arg("--config")
+            .arg(&file.0);
+        told(command.output().unwrap())
+    };
+    let call = ["--from", "phone:6001", "--number"];
+    let (out, err, code) = explain(&[&call[..], &["6001"]].concat());
+    assert_eq!((err.as_str(), code), ("", 0));
+    let expected =
+        "phone:6001, on lan, calls 6001\n\n  1. all: decides\n\n  1. phone:6001, shown 6001\n";
+    assert_eq!(out, expected);
+    let (out, _, code) = explain(
+        &[
+            &call[..],
+            &["tel:6-001", "--json", "--at", "2026-12-24T09:00"],
+        ]
+        .concat(),
+    );
+    let json: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((&json["number"], code), (&"6001".into(), 0));
+    assert_eq!(
+        json["outcome"]["led"]["steps"][0]["ring"]["who"][0],
+        "phone:6001"
+    );
+    for (wrong, message) in [
+        (
+            ["--from", "6001", "--number", "1"],
+            "sbc: found `6001`, expected `trunk:NAME` or `phone:NAME`; did you mean `phone:6001`?\n",
+        ),
+        (
+            ["--from", "trunk:a", "--number", "1"],
+            "sbc: there is no trunk `a`; there is none\n",
+        ),
+    ] {
+        let (out, err, code) = explain(&wrong);
+        assert_eq!((out.as_str(), err.as_str(), code), ("", message, 1));
+    }
+    let (_, err, code) = explain(&[&call[..], &["1", "--network", "wan"]].concat());
+    assert_eq!(
+        (err.as_str(), code),
+        ("sbc: there is no network `wan`; did you mean `lan`?\n", 1)
+    );
+    let (_, _, code) = explain(&[&call[..], &["1", "--at", "noon"]].concat());
+    assert_eq!(code, 2);
+}
+
+#[test]
 fn a_file_that_is_not_there_is_one_line() {
     let (out, err, code) = told(sbc().args(["--config", "/no/such/file"]).output().unwrap());
     assert_eq!((out.as_str(), code), ("", 1));

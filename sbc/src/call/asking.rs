@@ -248,7 +248,8 @@ impl Call {
             .told(trunk, face(cx.config, hop), self.is_emergency);
         let writer = target
             .routed(
-                Writer::request("INVITE", &target.uri).header(Name::Via, via(cx.config, hop, &branch)),
+                Writer::request("INVITE", &target.uri)
+                    .header(Name::Via, via(cx.config, hop, &branch)),
             )
             .header(
                 Name::MaxForwards,

@@ -8,6 +8,7 @@ use crate::config::{Codec, Config, NetworkId, Trunk};
 use crate::dialog::Tokens;
 use crate::media::{End, Fallback, NetworkPath, Ports};
 use crate::registrar::Registrar;
+use crate::routing::Wall;
 use crate::sip::Transport;
 use crate::transaction::Hop;
 use crate::trunks::Trunks;
@@ -42,6 +43,8 @@ pub struct Context<'a> {
     pub trunks: &'a mut Trunks,
     /// How many more dialogs there may be.
     pub dialogs: usize,
+    /// The time of day, and whose turn it is in groups.
+    pub wall: &'a mut Wall,
 }
 
 /// What the shells found out about this machine.

@@ -67,7 +67,7 @@ pub use machine::{Call, Invitation, LEG_A};
 pub(crate) use passing::pass_answer;
 pub(crate) use reachable::is_there;
 pub use referring::Named;
-pub use replaces::{Replaces, unescaped};
+pub use replaces::{Replaces, unescaped, user_of};
 pub use replacing::{Guest, Lent};
 pub use session::{MIN_SE, is_too_short};
 pub(crate) use side::{contact, face, next_hop, via};

@@ -1,7 +1,8 @@
 //! Who is in a call, and by which names it is known.
 
 use super::machine::{Call, LEG_A, State};
-use crate::config::PhoneId;
+use super::replaces::{unescaped, user_of};
+use crate::config::{Config, NetworkId, PhoneId};
 use crate::dialog::Dialog;
 use crate::engine::{CallId, Party};
 use crate::media::{FlowPair, LegId};
@@ -94,6 +95,21 @@ impl Call {
         };
         let trunk = side.trunk.map(Caller::Trunk);
         trunk.or(phone.map(Caller::Phone))
+    }
+
+    /// Where a leg's party calls from, if it does: its network, and its number, unescaped.
+    pub(super) fn calls_from(&self, config: &Config, leg: LegId) -> (NetworkId, String) {
+        let branch = self.branches.iter().find(|b| b.leg == leg);
+        let (side, phone) = match branch {
+            Some(branch) => (&branch.side, branch.phone),
+            None => (&self.a.side, self.a.phone),
+        };
+        let number = match (phone, branch) {
+            (Some(phone), _) => config.phone(phone).name.clone(),
+            (None, Some(_)) => unescaped(&self.number),
+            (None, None) => user_of(self.a.invite.from().uri()),
+        };
+        (side.hop.network, number)
     }
 
     /// The dialog with a leg, once there is one.

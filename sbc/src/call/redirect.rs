@@ -14,6 +14,7 @@ use super::failure::Failure;
 use super::legs::{Attempt, Branch};
 use super::machine::{Call, State};
 use super::plan::{Round, Turn, turns};
+use super::replaces::unescaped;
 use crate::routing::{Caller, Destination, route};
 use crate::sip::{Message, Name, NameAddr, Transport, Uri};
 
@@ -78,7 +79,7 @@ impl Call {
 }
 
 /// What of a 3xx may be asked, the most wanted first.
-fn permitted(cx: &Context<'_>, branch: &Branch, answer: &Message) -> SmallVec<[Round; 2]> {
+fn permitted(cx: &mut Context<'_>, branch: &Branch, answer: &Message) -> SmallVec<[Round; 2]> {
     let contacts = answer.values(Name::Contact).take(MAX_CONTACTS);
     let mut contacts: SmallVec<[(u16, &str); 2]> = contacts
         .filter_map(|contact| Some((wanted(contact), NameAddr::parse(contact).ok()?.uri())))
@@ -109,13 +110,17 @@ fn permitted(cx: &Context<'_>, branch: &Branch, answer: &Message) -> SmallVec<[R
 }
 
 /// A number of our own: as if whoever names it had dialled it. A rejection at the end of that is no reason to end the whole call.
-fn dialled(cx: &Context<'_>, branch: &Branch, number: &str) -> SmallVec<[Round; 2]> {
+fn dialled(cx: &mut Context<'_>, branch: &Branch, number: &str) -> SmallVec<[Round; 2]> {
     let caller = match branch.destination {
         Some(Destination::Trunk(id)) => Caller::Trunk(id),
         Some(Destination::Phone(id)) => Caller::Phone(id),
         None => return SmallVec::new(),
     };
-    let Ok(decision) = route(cx.config, caller, number) else {
+    let from = branch
+        .phone
+        .map_or("", |id| cx.config.phone(id).name.as_str());
+    let circumstances = cx.wall.circumstances(branch.side.hop.network, from);
+    let Ok(decision) = route(cx.config, caller, &unescaped(number), circumstances) else {
         return SmallVec::new();
     };
     let turns = turns(cx.config, &decision, Some(number)).into_iter();

@@ -14,7 +14,7 @@ use super::transfer::Wish;
 use super::way::Way;
 use crate::config::Config;
 use crate::media::LegId;
-use crate::routing::{Caller, NoRoute, route};
+use crate::routing::{Caller, Circumstances, NoRoute, route};
 use crate::sip::{Message, Method, Name, NameAddr, Transport, Uri};
 use crate::transaction::{Hop, ServerId};
 
@@ -83,11 +83,19 @@ impl Call {
                 });
             }
             // He has to be able to call it.
-            Ok(Wish::Number(number)) => match route(cx.config, acts, &number) {
-                Ok(_) => return self.send_refer(now, cx, [leg, to], asked, None),
-                Err(NoRoute::Caller | NoRoute::Number) => 403,
-                Err(NoRoute::Phone(_)) => 404,
-            },
+            Ok(Wish::Number(number)) => {
+                let (network, from) = self.calls_from(cx.config, to);
+                // He takes no turn yet.
+                let circumstances = Circumstances {
+                    turns: None,
+                    ..cx.wall.circumstances(network, &from)
+                };
+                match route(cx.config, acts, &number, circumstances) {
+                    Ok(_) => return self.send_refer(now, cx, [leg, to], asked, None),
+                    Err(NoRoute::Caller | NoRoute::Number) => 403,
+                    Err(NoRoute::Phone(_)) => 404,
+                }
+            }
             Err(code) => code,
         };
         self.refuse(id, hop, request, code);

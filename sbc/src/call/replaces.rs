@@ -117,6 +117,13 @@ pub fn unescaped(text: &str) -> String {
     String::from_utf8(bytes).unwrap_or_else(|_| text.to_owned())
 }
 
+/// The user part of a URI, unescaped; empty where it has none.
+#[must_use]
+pub fn user_of(uri: &str) -> String {
+    let uri = Uri::parse(uri).ok();
+    unescaped(uri.and_then(|uri| uri.user()).unwrap_or_default())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -204,7 +204,8 @@ impl Call {
         let branch = cx.tokens.branch(&target.uri);
         let writer = target
             .routed(
-                Writer::request("INVITE", &target.uri).header(Name::Via, via(cx.config, hop, &branch)),
+                Writer::request("INVITE", &target.uri)
+                    .header(Name::Via, via(cx.config, hop, &branch)),
             )
             .header(Name::MaxForwards, 70)
             .header(Name::From, format_args!("{};tag={tag}", told.from))

@@ -102,7 +102,9 @@ impl Call {
         (leg, id, hop, request): (LegId, ServerId, Hop, &Message),
         number: String,
     ) -> bool {
-        let decision = route(cx.config, by, &number);
+        let (network, from) = self.calls_from(cx.config, leg);
+        let circumstances = cx.wall.circumstances(network, &from);
+        let decision = route(cx.config, by, &number, circumstances);
         let (Ok(decision), Some(stays)) = (&decision, self.opposite(leg)) else {
             let code = match decision {
                 Err(NoRoute::Caller | NoRoute::Number) => 403,

@@ -6,6 +6,7 @@ mod bans;
 mod check;
 mod client;
 mod columns;
+mod explain;
 mod firewall;
 mod flows;
 mod reload;
@@ -21,6 +22,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use thiserror::Error;
 
 use sbc::io::{log, run as daemon};
+use sbc::routing::NoCaller;
 
 /// Below `--help`.
 const EXIT_CODES: &str =
@@ -53,6 +55,8 @@ enum Command {
     Run(RunArgs),
     /// Check a config file and say what it means; exit code 1 and what to change if it is wrong
     Check(check::CheckArgs),
+    /// Say which route a number takes and why, whom it reaches and what they see
+    Explain(explain::ExplainArgs),
     /// Have a running daemon read its config file again; calls and registrations stay
     ///
     /// The file is taken whole, or refused whole with what is wrong with it, or what wants a restart.
@@ -131,6 +135,8 @@ enum Failure {
     Crashed(#[from] daemon::Crashed),
     #[error(transparent)]
     Daemon(#[from] client::DaemonError),
+    #[error("{0}")]
+    Caller(#[from] NoCaller),
     #[error("cannot start: {0}")]
     Host(io::Error),
 }
@@ -153,6 +159,7 @@ pub(crate) fn main() -> ExitCode {
         None => run::run(&cli.run),
         Some(Command::Run(args)) => run::run(&args),
         Some(Command::Check(args)) => check::check(&args),
+        Some(Command::Explain(args)) => explain::explain(&args),
         Some(Command::Reload(args)) => reload::reload(&args),
         Some(Command::Flows(args)) => flows::flows(&args),
         Some(Command::Trunks(args)) => trunks::trunks(&args),

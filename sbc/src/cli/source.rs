@@ -99,7 +99,11 @@ fn within(origin: &str, errors: &BindErrors) -> String {
     each.collect::<Vec<_>>().join("\n")
 }
 
-fn read(file: &Path) -> Result<Config, SourceError> {
+/// Reads a file, whatever this host has to say about it.
+///
+/// # Errors
+/// Everything that is wrong with it.
+pub(super) fn read(file: &Path) -> Result<Config, SourceError> {
     let text = std::fs::read_to_string(file).map_err(|source| SourceError::Unreadable {
         file: file.to_owned(),
         source,

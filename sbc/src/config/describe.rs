@@ -2,16 +2,14 @@
 
 use ipnet::IpNet;
 
-use super::added_headers;
 use super::check::range;
 use super::dscp::shown_mark;
 use super::duration::shown_duration;
 use super::external;
 use super::identity;
-use super::model::{
-    Bind, Codec, Config, Dscp, FastPath, From, Network, PhoneId, Route, Server, Target, TrunkId,
-};
+use super::model::{Bind, Codec, Config, Dscp, FastPath, Network, PhoneId, Server, TrunkId};
 use super::passing;
+use super::routes_told;
 use super::silence::MediaTimeout;
 use super::table::{Cell, Table, wrapped};
 use super::upkeep;
@@ -100,16 +98,11 @@ pub fn describe(config: &Config) -> String {
         let lines: String = passing.iter().map(|line| wrapped(line, 2)).collect();
         part(&mut out, &lines);
     }
-    let mut routes = String::from("ROUTES, the first that matches decides\n");
-    for (number, route) in (1..).zip(&config.routes) {
-        let lead = format!("{number:>2}. ");
-        routes.push_str(&wrapped(&format!("{lead}{}", sentence(config, route)), 4));
+    if !config.groups.is_empty() {
+        part(&mut out, &routes_told::groups(config).render());
     }
-    if config.routes.is_empty() {
-        routes.push_str("none: every call is refused\n");
-    }
-    part(&mut out, &routes);
-    let lost = without_route(config);
+    part(&mut out, &routes_told::routes(config));
+    let lost = routes_told::without_route(config);
     if !lost.is_empty() {
         let text = format!(
             "  No route is for calls from {}: they are refused.",
@@ -240,7 +233,7 @@ fn silence(config: &Config) -> Table {
         table.row(vec![vec![who], vec![timeout.shown()]]);
     };
     for id in (0..).map(TrunkId).take(config.trunks.len()) {
-        row(trunk(config, id), config.trunk_media_timeout(id));
+        row(config.trunk_shown(id), config.trunk_media_timeout(id));
     }
     if config
         .phones
@@ -254,7 +247,7 @@ fn silence(config: &Config) -> Table {
     }
     for (id, account) in (0..).map(PhoneId).zip(&config.phones) {
         if let Some(timeout) = account.media_timeout {
-            row(phone(config, id), timeout);
+            row(config.phone_shown(id), timeout);
         }
     }
     table
@@ -264,92 +257,8 @@ fn codecs(codecs: &[Codec]) -> Cell {
     codecs.iter().map(|codec| codec.name().to_owned()).collect()
 }
 
-/// `a-to-b: calls from trunk:a to any number go to trunk:b`.
-fn sentence(config: &Config, route: &Route) -> String {
-    let from: Vec<_> = route
-        .from
-        .iter()
-        .map(|from| match *from {
-            From::Trunk(id) => trunk(config, id),
-            From::Phone(id) => phone(config, id),
-            From::AnyPhone => "any phone".to_owned(),
-        })
-        .collect();
-    let numbers: Vec<_> = route.number.iter().map(ToString::to_string).collect();
-    let numbers = if numbers.is_empty() {
-        "any number".to_owned()
-    } else {
-        joined(&numbers, " or ")
-    };
-    let to: Vec<_> = route
-        .to
-        .iter()
-        .map(|target| match *target {
-            Target::Trunk(id) => trunk(config, id),
-            Target::Phone(id) => phone(config, id),
-            Target::DialledPhone => dialled(config, route),
-            Target::Group(id) => format!("group:{}", config.group(id).name),
-            Target::Reject(code) => format!("the answer {code}"),
-        })
-        .collect();
-    let with = added_headers::told(&route.add_headers);
-    format!(
-        "{}: calls from {} to {numbers} go to {}{}",
-        route.name,
-        joined(&from, " or "),
-        to.join(", then "),
-        with.map_or_else(String::new, |with| format!(", {with}"))
-    )
-}
-
-/// Which phones `phone:{number}` can be in this route.
-fn dialled(config: &Config, route: &Route) -> String {
-    let reached: Vec<_> = config
-        .phones
-        .iter()
-        .filter(|phone| {
-            route.number.is_empty() || route.number.iter().any(|p| p.matches(&phone.name))
-        })
-        .map(|phone| phone.name.clone())
-        .collect();
-    if reached.is_empty() {
-        "the phone that was dialled (there is none of such a number)".to_owned()
-    } else {
-        format!("the phone that was dialled ({})", some(&reached, " or "))
-    }
-}
-
-/// Callers whose every call is refused, as far as the file tells.
-fn without_route(config: &Config) -> Vec<String> {
-    let has = |wanted: &[From]| {
-        config
-            .routes
-            .iter()
-            .any(|route| route.from.iter().any(|from| wanted.contains(from)))
-    };
-    let trunks = (0..)
-        .map(TrunkId)
-        .take(config.trunks.len())
-        .filter(|id| !has(&[From::Trunk(*id)]))
-        .map(|id| trunk(config, id));
-    let phones = (0..)
-        .map(PhoneId)
-        .take(config.phones.len())
-        .filter(|id| !has(&[From::Phone(*id), From::AnyPhone]))
-        .map(|id| phone(config, id));
-    trunks.chain(phones).collect()
-}
-
-fn trunk(config: &Config, id: TrunkId) -> String {
-    format!("trunk:{}", config.trunk(id).name)
-}
-
-fn phone(config: &Config, id: PhoneId) -> String {
-    format!("phone:{}", config.phone(id).name)
-}
-
 /// `a, b or c`.
-fn joined(words: &[String], last: &str) -> String {
+pub(crate) fn joined(words: &[String], last: &str) -> String {
     match words.split_last() {
         None => String::new(),
         Some((only, [])) => only.clone(),
@@ -358,7 +267,7 @@ fn joined(words: &[String], last: &str) -> String {
 }
 
 /// `a, b and c`, `a, b and 7 more`.
-fn some(words: &[String], last: &str) -> String {
+pub(crate) fn some(words: &[String], last: &str) -> String {
     if words.len() <= SOME {
         return joined(words, last);
     }

@@ -99,7 +99,7 @@ fn quoted(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Bind, Config, FastPath, From, NoSecrets, Target};
+    use super::super::{Bind, Config, FastPath, From, NoSecrets, Target, Template};
     use super::*;
 
     fn phones() -> Vec<(String, String)> {
@@ -145,7 +145,10 @@ mod tests {
         assert_eq!(accounts, phones());
         assert_eq!(config.routes.len(), 1);
         assert_eq!(config.routes[0].from, [From::AnyPhone]);
-        assert_eq!(config.routes[0].to, [Target::DialledPhone]);
+        assert_eq!(
+            config.routes[0].to,
+            [Target::DialledPhone(Template::parse("{number}").unwrap())]
+        );
         assert!(config.routes[0].number.is_empty());
     }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::ops::Range;
 
+use super::prefixes::PrefixFault;
 use super::render;
 use super::secrets::NoSecret;
 
@@ -158,7 +159,7 @@ pub enum Fault {
     NoSuch {
         /// The key.
         key: &'static str,
-        /// `network`, `trunk` or `phone`.
+        /// `network`, `trunk`, `phone` or `group`.
         kind: &'static str,
         /// As written.
         name: String,
@@ -178,6 +179,22 @@ pub enum Fault {
         source_name: String,
         /// Why not.
         failure: NoSecret,
+    },
+    /// A table of prefixes could not be had.
+    #[error("number: file `{file}` {failure}")]
+    Table {
+        /// As written.
+        file: String,
+        /// Why not.
+        failure: NoSecret,
+    },
+    /// A table of prefixes is wrong.
+    #[error("number: file `{file}` {fault}")]
+    Prefixes {
+        /// As written.
+        file: String,
+        /// What is wrong.
+        fault: PrefixFault,
     },
     /// More of a kind than an id can count.
     #[error("found {found} {kind}, expected at most {limit}")]
@@ -330,6 +347,15 @@ impl Report {
         self.found.is_empty()
     }
 
+    /// The first problem in a line: for what is told elsewhere.
+    pub(super) fn first_words(self) -> String {
+        match self.found.into_iter().next() {
+            Some((_, fault, Some(help))) => format!("{fault}; {help}"),
+            Some((_, fault, None)) => fault.to_string(),
+            None => String::new(),
+        }
+    }
+
     /// In the order of the file.
     pub(super) fn into_errors(mut self, text: &str, file: &str) -> Errors {
         self.found.sort_by_key(|(at, ..)| at.start);
@@ -361,7 +387,7 @@ impl Report {
 }
 
 /// The name among `known` that `found` is probably meant to be.
-pub(super) fn nearest<'n>(
+pub(crate) fn nearest<'n>(
     found: &str,
     known: impl IntoIterator<Item = &'n str>,
 ) -> Option<&'n str> {

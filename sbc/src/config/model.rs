@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ipnet::IpNet;
@@ -10,10 +11,15 @@ use ipnet::IpNet;
 use super::added_headers::AddedHeader;
 use super::external::{External, Outside};
 use super::identity::Identity;
+use super::lookup::Lookup;
 use super::passing::Passing;
+use super::pattern::Pattern;
 use super::phones::Phones;
+use super::prefixes::Prefixes;
 use super::silence::MediaTimeout;
+use super::template::{CallerTemplate, Template};
 use super::upkeep::TrunkLimits;
+use super::when::When;
 use crate::sip::Transport;
 use crate::sip::digest::Algorithm;
 
@@ -69,6 +75,9 @@ pub struct Config {
     pub groups: Vec<Group>,
     /// `[[route]]`, in file order: the first match decides.
     pub routes: Vec<Route>,
+    /// Finds among [`Config::routes`] those that match, in their order.
+    /// Made of the routes: whoever changes them makes another.
+    pub lookup: Arc<Lookup>,
 }
 
 /// `[sbc]`.
@@ -363,8 +372,18 @@ pub struct Route {
     pub from: Vec<From>,
     /// User part of the Request-URI; empty matches all, else any of them.
     pub number: Vec<Pattern>,
-    /// In order, until one takes the call.
+    /// Where the numbers are many: a table of prefixes. There is no `number` then.
+    pub prefixes: Option<Arc<Prefixes>>,
+    /// When it holds; without it, always.
+    pub when: Option<When>,
+    /// In order, until one takes the call; after those that a line of `prefixes` names.
     pub to: Vec<Target>,
+    /// What trunks are asked for in place of the number.
+    pub dial: Option<Template>,
+    /// Who calls, as those see it who are called.
+    pub caller_id: Option<CallerTemplate>,
+    /// How long each time may last that somebody is asked of whom no group says it; a second to an hour.
+    pub ring_for: Option<Duration>,
     /// With which answers the next target is tried; without it, with any but 6xx. No answer and no health always do.
     pub on_failure: Option<Vec<Answers>>,
     /// No limit and no failed probe ever stops it.
@@ -374,7 +393,7 @@ pub struct Route {
 }
 
 /// Who a route is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum From {
     /// `trunk:NAME`.
     Trunk(TrunkId),
@@ -382,39 +401,25 @@ pub enum From {
     Phone(PhoneId),
     /// `phone:*`.
     AnyPhone,
+    /// `phones:NETWORK`: phones that call from there.
+    PhonesOn(NetworkId),
+    /// `network:NAME`: the trunks of a network, and phones that call from there.
+    Network(NetworkId),
 }
 
 /// Where a route leads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
-    /// `trunk:NAME`: the number stays as it was dialled.
+    /// `trunk:NAME`: asked for the number as it was dialled, or for `dial`.
     Trunk(TrunkId),
     /// `phone:NAME`.
     Phone(PhoneId),
-    /// `phone:{number}`: the phone whose name was dialled; no such phone is no target.
-    DialledPhone,
+    /// `phone:{number}`, `phone:{1}`: the phone of that name; no such phone is no target.
+    DialledPhone(Template),
     /// `group:NAME`.
     Group(GroupId),
     /// `reject:480`: the caller hears this, 400 to 699.
     Reject(u16),
-}
-
-/// A number pattern as in a dialplan: X 0-9, Z 1-9, N 2-9, `[15-7]`, `.` one or more, `!` none or more; anything else is itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Pattern {
-    pub(super) text: String,
-    pub(super) parts: Vec<PatternPart>,
-}
-
-/// One position of a [`Pattern`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum PatternPart {
-    /// One character out of these.
-    OneOf(Vec<RangeInclusive<char>>),
-    /// `.`: one or more of anything, to the end.
-    OneOrMore,
-    /// `!`: none or more of anything, to the end.
-    Any,
 }
 
 /// An audio codec that the box knows by name.

@@ -10,15 +10,18 @@ use super::check;
 use super::dscp;
 use super::error::{Errors, Fault, Report};
 use super::external;
+use super::groups;
 use super::identity;
 use super::limits;
+use super::lookup::Lookup;
 use super::model::{
     Bind, Codec, Config, Credentials, FastPath, Listener, Network, NetworkId, Phone, Sbc, Trunk,
 };
 use super::passing;
 use super::phones;
 use super::reader::{Named, Section, Value, listed, named};
-use super::routes::{self, Names};
+use super::references::Names;
+use super::routes;
 use super::secrets::Secrets;
 use super::silence;
 use super::upkeep;
@@ -33,9 +36,11 @@ const MAX_NETWORKS: usize = 64;
 const MAX_TRUNKS: usize = 4096;
 /// What an id can count.
 const MAX_IDS: usize = u16::MAX as usize;
+/// What routes are found by.
+const MAX_NUMBERS: usize = 1 << 20;
 
 // The keys of each section.
-const ROOT: &[&str] = &["sbc", "network", "trunk", "phone", "route"];
+const ROOT: &[&str] = &["sbc", "network", "trunk", "phone", "group", "route"];
 const SBC: &[&str] = &["name", "state_dir", "admin"];
 const NETWORK: &[&str] = &[
     "interface",
@@ -90,7 +95,6 @@ const PHONE: &[&str] = &[
     "headers",
     "probe",
 ];
-const ROUTE: &[&str] = &["name", "from", "number", "to", "add_headers"];
 
 impl Config {
     /// Reads a config. `file` is how messages call it; `secrets` reads the passwords that are elsewhere.
@@ -147,13 +151,15 @@ fn read(text: &str, secrets: &dyn Secrets, report: &mut Report) -> Option<Config
     let networks = named(&root, "network", NETWORK, report);
     let trunks = named(&root, "trunk", TRUNK, report);
     let phones = named(&root, "phone", PHONE, report);
-    let routes = listed(&root, "route", ROUTE, report);
+    let groups = named(&root, "group", groups::KEYS, report);
+    let routes = listed(&root, "route", routes::KEYS, report);
 
     let mut bounded = true;
     for (kind, found, limit) in [
         ("networks", networks.len(), MAX_NETWORKS),
         ("trunks", trunks.len(), MAX_TRUNKS),
         ("phones", phones.len(), MAX_IDS),
+        ("groups", groups.len(), MAX_IDS),
         ("routes", routes.len(), MAX_IDS),
     ] {
         if found > limit {
@@ -169,7 +175,7 @@ fn read(text: &str, secrets: &dyn Secrets, report: &mut Report) -> Option<Config
         report.add_with(0..0, Fault::NoNetwork, Some(help.to_owned()));
     }
 
-    let names = Names::new(&networks, &trunks, &phones);
+    let names = Names::new(&networks, &trunks, &phones, &groups);
     let mut places = Places::default();
     let sbc = read_sbc(sbc, &mut places, report);
     let networks = read_each("network", networks, report, |name, section, report| {
@@ -181,7 +187,19 @@ fn read(text: &str, secrets: &dyn Secrets, report: &mut Report) -> Option<Config
     let phones = read_each("phone", phones, report, |name, section, report| {
         read_phone(name, section, secrets, report)
     });
-    let routes = routes::read(routes, &names, report);
+    let groups = read_each("group", groups, report, |name, section, report| {
+        groups::read(name, section, &names, report)
+    });
+    let routes = routes::read(routes, &names, secrets, report);
+    let found = Lookup::size(&routes);
+    if found > MAX_NUMBERS {
+        let fault = Fault::TooMany {
+            kind: "numbers of routes, each counted for each entry of `from`",
+            found,
+            limit: MAX_NUMBERS,
+        };
+        report.add(0..0, fault);
+    }
     if !report.is_empty() {
         return None;
     }
@@ -190,7 +208,8 @@ fn read(text: &str, secrets: &dyn Secrets, report: &mut Report) -> Option<Config
         networks,
         trunks,
         phones: phones.into(),
-        groups: Vec::new(),
+        groups,
+        lookup: Lookup::new(&routes).into(),
         routes,
     };
     check::parts(&config, &places, report);

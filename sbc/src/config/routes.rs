@@ -1,204 +1,351 @@
-//! `[[route]]`, and what it refers to.
+//! `[[route]]`: who calls what number, where that leads, and what is shown there.
 
 use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+use toml::de::DeValue;
 
 use super::added_headers;
-use super::error::{Fault, Report, nearest, shown};
-use super::model::{From, Pattern, PhoneId, Route, Target, TrunkId};
-use super::reader::{Named, Section, Text};
+use super::error::{Fault, Report, shown};
+use super::model::{Answers, Route, Target};
+use super::pattern::Pattern;
+use super::prefixes::Prefixes;
+use super::reader::{Section, Text, Value};
+use super::references::{self, Names};
+use super::route_values;
+use super::secrets::Secrets;
+use super::template::CallerTemplate;
 use super::values::{self, Expected};
+use super::when;
+
+/// The keys of a route.
+pub(super) const KEYS: &[&str] = &[
+    "name",
+    "from",
+    "number",
+    "when",
+    "to",
+    "dial",
+    "caller_id",
+    "on_failure",
+    "ring_for",
+    "emergency",
+    "add_headers",
+];
+/// Regular expressions of a file: they are tried one after the other.
+const MAX_EXPRESSIONS: usize = 1000;
 
 /// Reads `[[route]]`, in the order of the file.
 pub(super) fn read(
     sections: Vec<Section<'_, '_>>,
     names: &Names<'_>,
+    secrets: &dyn Secrets,
     report: &mut Report,
 ) -> Vec<Route> {
     let mut seen = HashMap::new();
+    let mut expressions = 0;
     let mut routes = Vec::new();
     for (number, section) in (1..).zip(sections) {
         section.unknown(report);
-        let name = match section.text("name", report) {
-            Some(text) => {
-                values::name("route", text.text, text.at.clone(), report);
-                if let Some(other) = seen.insert(text.text.to_owned(), number) {
-                    let fault = Fault::Twice {
-                        key: "name",
-                        found: shown(text.text),
-                    };
-                    let help = format!("[[route]] number {other} has this name");
-                    report.add_with(text.at, fault, Some(help));
-                }
-                text.text.to_owned()
-            }
-            None => format!("route {number}"),
+        let name = name(&section, number, &mut seen, report);
+        // What is wrong has been reported: whatever is left of the route is not used.
+        let Some(route) = read_one(name, &section, names, secrets, report) else {
+            continue;
         };
-        let from = section
-            .required("from", "from = [\"phone:*\"]", report)
-            .and_then(|value| value.texts("caller such as `phone:*`", report));
-        let numbers = section.texts("number", "number pattern", report);
-        let to = section
-            .required("to", "to = [\"trunk:NAME\"]", report)
-            .and_then(|value| value.texts("target such as `trunk:NAME`", report));
-        routes.push(Route {
-            name,
-            from: from
-                .unwrap_or_default()
-                .iter()
-                .filter_map(|text| read_from(text, names, report))
-                .collect(),
-            number: values::each(&numbers.unwrap_or_default(), report, |text| {
-                Pattern::parse(text).map_err(|fault| Expected {
-                    expected: fault.to_string(),
-                    help: None,
-                })
-            }),
-            to: to
-                .unwrap_or_default()
-                .iter()
-                .filter_map(|text| read_target(text, names, report))
-                .collect(),
-            on_failure: None,
-            emergency: false,
-            add_headers: added_headers::read(&section, report),
-        });
+        expressions += route.number.iter().filter(|p| p.is_expression()).count();
+        routes.push(route);
+    }
+    if expressions > MAX_EXPRESSIONS {
+        let fault = Fault::TooMany {
+            kind: "regular expressions",
+            found: expressions,
+            limit: MAX_EXPRESSIONS,
+        };
+        report.add(0..0, fault);
     }
     routes
 }
 
-fn read_from(text: &Text<'_>, names: &Names<'_>, report: &mut Report) -> Option<From> {
-    match text.text.split_once(':') {
-        Some(("phone", "*")) => Some(From::AnyPhone),
-        Some(("trunk", name)) => trunk(text, name, names, report).map(From::Trunk),
-        Some(("phone", name)) if !name.starts_with('{') => {
-            phone(text, name, names, report).map(From::Phone)
+fn name(
+    section: &Section<'_, '_>,
+    number: usize,
+    seen: &mut HashMap<String, usize>,
+    report: &mut Report,
+) -> String {
+    let Some(text) = section.text("name", report) else {
+        return format!("route {number}");
+    };
+    values::name("route", text.text, text.at.clone(), report);
+    if let Some(other) = seen.insert(text.text.to_owned(), number) {
+        let fault = Fault::Twice {
+            key: "name",
+            found: shown(text.text),
+        };
+        let help = format!("[[route]] number {other} has this name");
+        report.add_with(text.at, fault, Some(help));
+    }
+    text.text.to_owned()
+}
+
+fn read_one(
+    name: String,
+    section: &Section<'_, '_>,
+    names: &Names<'_>,
+    secrets: &dyn Secrets,
+    report: &mut Report,
+) -> Option<Route> {
+    let from = section
+        .required("from", "from = [\"phone:*\"]", report)
+        .and_then(|value| value.texts("caller such as `phone:*`", report));
+    let from: Option<Vec<_>> = from.map(|texts| {
+        texts
+            .iter()
+            .filter_map(|text| references::from(text, names, report))
+            .collect()
+    });
+    let to_value = section.optional("to");
+    let to_texts = match (&to_value, section.optional("number").map(|v| v.value)) {
+        (Some(value), _) => value.texts("target such as `trunk:NAME`", report),
+        // Each line of the table may have its own.
+        (None, Some(DeValue::Table(_))) => None,
+        (None, _) => {
+            section.required("to", "to = [\"trunk:NAME\"]", report);
+            None
         }
-        _ => {
-            reference(text, names, "phone:*", report);
+    };
+    let to_texts = to_texts.unwrap_or_default();
+    let to: Vec<_> = to_texts
+        .iter()
+        .filter_map(|text| references::target(text, names, report))
+        .collect();
+    if let Some((text, _)) = to_texts
+        .iter()
+        .zip(&to)
+        .rev()
+        .skip(1)
+        .find(|(_, target)| matches!(target, Target::Reject(_)))
+    {
+        let fault = Fault::Value {
+            key: text.key,
+            found: shown(text.text),
+            expected: "`reject` as the last target: nobody is asked after it".to_owned(),
+        };
+        report.add(text.at.clone(), fault);
+    }
+    let mut prefixes = None;
+    let mut number = Vec::new();
+    if let Some(value) = section.optional("number") {
+        if let DeValue::Table(_) = value.value {
+            prefixes = table(&value, to_value.is_some(), names, secrets, report).map(Arc::new);
+        } else {
+            let texts = value.texts("number pattern", report).unwrap_or_default();
+            number = values::each(&texts, report, |text| {
+                Pattern::parse(text).map_err(|fault| Expected {
+                    expected: fault.to_string(),
+                    help: None,
+                })
+            });
+        }
+    }
+    let when = when::read(section, report);
+    let dial = section.text("dial", report).map(|text| {
+        (
+            text.clone(),
+            values::one(&text, report, route_values::template),
+        )
+    });
+    let caller_id = section
+        .text("caller_id", report)
+        .map(|text| (text.clone(), values::one(&text, report, caller)));
+    let ring_for = section
+        .text("ring_for", report)
+        .map(|text| values::one(&text, report, route_values::ring_for));
+    let on_failure = section
+        .optional("on_failure")
+        .map(|value| answers(&value, report));
+    let emergency = match section.optional("emergency") {
+        None => false,
+        Some(value) => match value.value {
+            DeValue::Boolean(emergency) => *emergency,
+            _ => {
+                report.add(value.at.clone(), value.mistyped("`true` or `false`"));
+                false
+            }
+        },
+    };
+    let has_groups = Groups {
+        patterns: &number,
+        is_table: prefixes.is_some(),
+    };
+    for (text, target) in to_texts.iter().zip(&to) {
+        if let Target::DialledPhone(template) = target {
+            has_groups.check(text, template.highest_group(), report);
+        }
+    }
+    if let Some((text, Some(dial))) = &dial {
+        has_groups.check(text, dial.highest_group(), report);
+    }
+    if let Some((text, Some(caller_id))) = &caller_id {
+        has_groups.check(text, caller_id.highest_group(), report);
+    }
+    Some(Route {
+        name,
+        from: from?,
+        number,
+        prefixes,
+        when: when.ok()?,
+        to,
+        dial: dial.and_then(|(_, dial)| dial),
+        caller_id: caller_id.and_then(|(_, caller_id)| caller_id),
+        ring_for: ring_for.flatten(),
+        on_failure,
+        emergency,
+        add_headers: added_headers::read(section, report),
+    })
+}
+
+fn caller(text: &str) -> Result<CallerTemplate, Expected> {
+    CallerTemplate::parse(text).map_err(route_values::template_fault)
+}
+
+/// The numbers of a route, to which the groups belong that its templates name.
+struct Groups<'r> {
+    patterns: &'r [Pattern],
+    is_table: bool,
+}
+
+impl Groups<'_> {
+    /// Reports a group that a number may match without.
+    fn check(&self, text: &Text<'_>, highest: u8, report: &mut Report) {
+        if highest == 0 {
+            return;
+        }
+        let lacks = |pattern: &&Pattern| pattern.group_count() < usize::from(highest);
+        let missing = match self.patterns.iter().find(lacks) {
+            Some(pattern) => match pattern.group_count() {
+                0 => format!("`{}` has no groups", shown(pattern.as_str())),
+                1 => format!("`{}` has one group", shown(pattern.as_str())),
+                count => format!("`{}` has {count} groups", shown(pattern.as_str())),
+            },
+            None if self.is_table => "a table of prefixes has no groups".to_owned(),
+            None if self.patterns.is_empty() => "the route has no `number`".to_owned(),
+            None => return,
+        };
+        let fault = Fault::Value {
+            key: text.key,
+            found: shown(text.text),
+            expected: format!("groups that each number of the route has: {missing}"),
+        };
+        let help = "such as `number = \"/^9(.*)$/\"` with `dial = \"{1}\"`".to_owned();
+        report.add_with(text.at.clone(), fault, Some(help));
+    }
+}
+
+/// `number = { file = "PATH" }`.
+fn table(
+    value: &Value<'_, '_>,
+    has_targets: bool,
+    names: &Names<'_>,
+    secrets: &dyn Secrets,
+    report: &mut Report,
+) -> Option<Prefixes> {
+    let DeValue::Table(table) = value.value else {
+        return None;
+    };
+    let place = "`number`".to_owned();
+    let section = Section::new(place, value.at.clone(), table, &["file"]);
+    section.unknown(report);
+    let path = section
+        .required("file", "file = \"/etc/sbc/prefixes.csv\"", report)?
+        .text(report)?;
+    let file = shown(path.text);
+    let text = match secrets.file(path.text.as_ref()) {
+        Ok(text) => text,
+        Err(failure) => {
+            report.add(path.at.clone(), Fault::Table { file, failure });
+            return None;
+        }
+    };
+    let target = |word: &str| {
+        let mut found = Report::new();
+        let word = Text {
+            key: "to",
+            at: Range::default(),
+            text: word,
+        };
+        let target = references::target(&word, names, &mut found);
+        target.ok_or_else(|| found.first_words())
+    };
+    match Prefixes::parse(&text, path.text, has_targets, target) {
+        Ok(prefixes) => Some(prefixes),
+        Err(fault) => {
+            report.add(path.at.clone(), Fault::Prefixes { file, fault });
             None
         }
     }
 }
 
-fn read_target(text: &Text<'_>, names: &Names<'_>, report: &mut Report) -> Option<Target> {
-    match text.text.split_once(':') {
-        Some(("phone", "{number}")) => Some(Target::DialledPhone),
-        Some(("trunk", name)) => trunk(text, name, names, report).map(Target::Trunk),
-        Some(("phone", name)) if !name.starts_with('{') => {
-            phone(text, name, names, report).map(Target::Phone)
-        }
+/// `on_failure = [408, "5xx"]`.
+fn answers(value: &Value<'_, '_>, report: &mut Report) -> Vec<Answers> {
+    const EXPECTED: &str = "codes such as 408, and classes such as `5xx`";
+    let one = [value.clone()];
+    let items: Vec<Value<'_, '_>> = match value.value {
+        DeValue::Array(items) => items
+            .iter()
+            .map(|item| Value {
+                key: value.key,
+                at: item.span(),
+                value: item.get_ref(),
+            })
+            .collect(),
+        DeValue::Integer(_) | DeValue::String(_) => one.to_vec(),
         _ => {
-            reference(text, names, "phone:{number}", report);
-            None
+            report.add(value.at.clone(), value.mistyped(EXPECTED));
+            return Vec::new();
         }
-    }
-}
-
-fn trunk(text: &Text<'_>, name: &str, names: &Names<'_>, report: &mut Report) -> Option<TrunkId> {
-    names
-        .trunks
-        .find(text, name, report, |near| format!("trunk:{near}"))
-        .map(TrunkId)
-}
-
-fn phone(text: &Text<'_>, name: &str, names: &Names<'_>, report: &mut Report) -> Option<PhoneId> {
-    names
-        .phones
-        .find(text, name, report, |near| format!("phone:{near}"))
-        .map(PhoneId)
-}
-
-/// Reports what is neither a trunk nor a phone; suggests the one that has its name, or a kind of nearly its spelling.
-fn reference(text: &Text<'_>, names: &Names<'_>, any: &str, report: &mut Report) {
-    let fault = Fault::Value {
-        key: text.key,
-        found: shown(text.text),
-        expected: format!("`trunk:NAME`, `phone:NAME` or `{any}`"),
     };
-    let (kind, name) = match text.text.split_once(':') {
-        Some((kind, name)) => (Some(kind), name),
-        None => (None, text.text),
-    };
-    let is = |as_kind: &str| kind.is_none_or(|kind| nearest(kind, [as_kind]).is_some());
-    let suggestion = if name.starts_with('{') {
-        Some(any.to_owned())
-    } else if is("trunk") && names.trunks.ids.contains_key(name) {
-        Some(format!("trunk:{name}"))
-    } else if is("phone") && names.phones.ids.contains_key(name) {
-        Some(format!("phone:{name}"))
-    } else {
-        None
-    };
-    let help = suggestion.map(|suggestion| format!("did you mean `{}`?", shown(&suggestion)));
-    report.add_with(text.at.clone(), fault, help);
-}
-
-/// What other sections may refer to, whether or not it could be read.
-pub(super) struct Names<'d> {
-    pub(super) networks: Index<'d>,
-    trunks: Index<'d>,
-    phones: Index<'d>,
-}
-
-impl<'d> Names<'d> {
-    pub(super) fn new(
-        networks: &[Named<'d, '_>],
-        trunks: &[Named<'d, '_>],
-        phones: &[Named<'d, '_>],
-    ) -> Self {
-        Names {
-            networks: Index::new("network", networks),
-            trunks: Index::new("trunk", trunks),
-            phones: Index::new("phone", phones),
-        }
-    }
-}
-
-/// Names of one kind of section.
-pub(super) struct Index<'d> {
-    kind: &'static str,
-    ids: HashMap<&'d str, u16>,
-}
-
-impl<'d> Index<'d> {
-    fn new(kind: &'static str, all: &[Named<'d, '_>]) -> Self {
-        let ids = (0..).zip(all).map(|(id, named)| (named.name, id)).collect();
-        Index { kind, ids }
-    }
-
-    /// The id of a name; a report with a suggestion, in the words that `write` makes, if there is none.
-    pub(super) fn find(
-        &self,
-        text: &Text<'_>,
-        name: &str,
-        report: &mut Report,
-        write: impl Fn(&str) -> String,
-    ) -> Option<u16> {
-        if let Some(id) = self.ids.get(name) {
-            return Some(*id);
-        }
-        let mut known: Vec<_> = self.ids.iter().map(|(name, id)| (*id, *name)).collect();
-        known.sort_unstable();
-        let help = match nearest(name, known.iter().map(|(_, name)| *name)) {
-            Some(near) => format!("did you mean `{}`?", write(near)),
-            None if known.is_empty() => format!("the file has no `[{}.NAME]`", self.kind),
-            None => {
-                const SOME: usize = 8;
-                let some: Vec<_> = known
-                    .iter()
-                    .take(SOME)
-                    .map(|(_, name)| format!("`{}`", write(name)))
-                    .collect();
-                let rest = if known.len() > SOME { ", …" } else { "" };
-                format!("there is {}{rest}", some.join(", "))
+    let mut answers = Vec::new();
+    for item in items {
+        let text = match item.value {
+            DeValue::Integer(number) => number.as_str(),
+            DeValue::String(text) => text.as_ref(),
+            _ => {
+                report.add(item.at.clone(), item.mistyped(EXPECTED));
+                continue;
             }
         };
-        let fault = Fault::NoSuch {
-            key: text.key,
-            kind: self.kind,
-            name: shown(name),
+        let text = Text {
+            key: item.key,
+            at: item.at.clone(),
+            text,
         };
-        report.add_with(text.at.clone(), fault, Some(help));
-        None
+        let Some(answer) = values::one(&text, report, answer) else {
+            continue;
+        };
+        if answers.contains(&answer) {
+            let fault = Fault::Twice {
+                key: text.key,
+                found: shown(text.text),
+            };
+            report.add(text.at, fault);
+        }
+        answers.push(answer);
     }
+    answers
+}
+
+fn answer(text: &str) -> Result<Answers, Expected> {
+    let class = text.strip_suffix("xx").or_else(|| text.strip_suffix("XX"));
+    let found = match class {
+        Some("4") => Some(Answers::Class(4)),
+        Some("5") => Some(Answers::Class(5)),
+        Some("6") => Some(Answers::Class(6)),
+        Some(_) => None,
+        None => route_values::failure_code(text).ok().map(Answers::Code),
+    };
+    found.ok_or_else(|| Expected {
+        expected: "a code from 400 to 699, or `4xx`, `5xx` or `6xx`".to_owned(),
+        help: None,
+    })
 }

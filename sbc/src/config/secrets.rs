@@ -1,4 +1,4 @@
-//! Passwords that are not in the file itself.
+//! What is not in the file itself: passwords, and tables of prefixes.
 
 /// Reads what `{ env = "NAME" }` and `{ file = "PATH" }` name. The shell has one that asks the system.
 pub trait Secrets {
@@ -8,7 +8,7 @@ pub trait Secrets {
     /// [`NoSecret`] says why it cannot be had.
     fn env(&self, name: &str) -> Result<String, NoSecret>;
 
-    /// The content of this file; one line break at its end is not part of the secret.
+    /// The content of this file; of a secret one line break at its end is not part.
     ///
     /// # Errors
     /// [`NoSecret`] says why it cannot be had.

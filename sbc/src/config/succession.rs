@@ -4,15 +4,17 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
+use std::sync::Arc;
 
 use thiserror::Error;
 
 use super::external::External;
-use super::phones::Phones;
+use super::lookup::Lookup;
 use super::model::{
     Bind, Config, From, GroupId, Member, MemberTarget, Network, NetworkId, Phone, PhoneId, Target,
     Trunk, TrunkId,
 };
+use super::phones::Phones;
 
 /// What calls that are up refer to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -120,6 +122,7 @@ impl Config {
             phones: Phones::default(),
             groups: self.groups,
             routes: self.routes,
+            lookup: Arc::default(),
         };
         for group in &mut new.groups {
             for member in &mut group.members {
@@ -132,7 +135,14 @@ impl Config {
                 .iter_mut()
                 .for_each(|from| ids.renumber_from(from));
             route.to.iter_mut().for_each(|to| ids.renumber_target(to));
+            if let Some(table) = &mut route.prefixes {
+                // Read a moment ago: nobody else has it.
+                let leads = Arc::make_mut(table).all_leads_mut();
+                let targets = leads.flat_map(|leads| &mut leads.to);
+                targets.for_each(|to| ids.renumber_target(to));
+            }
         }
+        new.lookup = Lookup::new(&new.routes).into();
         let renumbered = self.trunks.into_iter().map(|mut trunk| {
             trunk.network = NetworkId(ids.network(trunk.network));
             trunk
@@ -185,6 +195,7 @@ impl Ids<'_> {
         match from {
             From::Trunk(id) => self.trunk(id),
             From::Phone(id) => self.phone(id),
+            From::PhonesOn(id) | From::Network(id) => *id = NetworkId(self.network(*id)),
             From::AnyPhone => {}
         }
     }
@@ -193,7 +204,7 @@ impl Ids<'_> {
         match target {
             Target::Trunk(id) => self.trunk(id),
             Target::Phone(id) => self.phone(id),
-            Target::Group(GroupId(_)) | Target::DialledPhone | Target::Reject(_) => {}
+            Target::Group(GroupId(_)) | Target::DialledPhone(_) | Target::Reject(_) => {}
         }
     }
 }

@@ -85,6 +85,7 @@ impl Engine {
             remembered: &mut self.remembered,
             dialogs: self.limits.dialogs.saturating_sub(self.dialogs.len()),
             trunks: &mut self.trunks,
+            wall: &mut self.wall,
         }
     }
 

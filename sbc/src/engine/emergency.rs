@@ -2,8 +2,8 @@
 
 use super::Engine;
 use super::receive::Origin;
-use crate::call::unescaped;
-use crate::routing::{Decision, route};
+use crate::config::NetworkId;
+use crate::routing::{Decision, dialled, route};
 use crate::sip::{Message, Method, TextKey, Uri};
 use crate::transaction::Room;
 
@@ -20,7 +20,12 @@ impl Engine {
     }
 
     /// How much of the table of transactions a message may use. Looked into only when the table is full.
-    pub(super) fn room_for(&self, origin: Option<Origin>, message: &Message) -> Room {
+    pub(super) fn room_for(
+        &self,
+        network: NetworkId,
+        origin: Option<Origin>,
+        message: &Message,
+    ) -> Room {
         let is_urgent = self.layer.is_full()
             && match (message.to().tag(), origin) {
                 (Some(tag), Some(_)) => {
@@ -29,9 +34,12 @@ impl Engine {
                     slot.is_some_and(|slot| slot.call.is_emergency())
                 }
                 (None, Some(Origin::Caller(caller))) if message.method() == Method::Invite => {
-                    let uri = Uri::parse(message.uri().unwrap_or_default());
-                    let number = uri.ok().and_then(|uri| uri.user()).map(unescaped);
-                    let decision = number.map(|number| route(&self.config, caller, &number));
+                    let uri = Uri::parse(self.dialled_uri(caller, message));
+                    let number = uri.ok().and_then(|uri| dialled(&uri));
+                    let from = self.number_of(caller, message);
+                    let circumstances = self.wall.glance(network, &from);
+                    let decision =
+                        number.map(|number| route(&self.config, caller, &number, circumstances));
                     decision.is_some_and(|decision| {
                         decision.is_ok_and(|decision| self.is_emergency(&decision))
                     })

@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use crate::config::NetworkId;
 use crate::media::{Fallback, FlowReport, NetworkPath, PairId, Reserve};
+use crate::routing::Timestamp;
 use crate::transaction::{ConnectionId, Hop};
 
 /// What the shells report.
@@ -34,6 +35,8 @@ pub enum Input {
         /// The message that was to be sent.
         bytes: Bytes,
     },
+    /// The time of day is this now; routes that hold at times only need it. Told at start and from time to time.
+    Clock(Timestamp),
     /// How media is forwarded on a network from now on.
     NetworkPath {
         /// The side of the box.

@@ -54,6 +54,7 @@ use crate::dialog::Tokens;
 use crate::external::Externals;
 use crate::media::{FlowReport, PairId, PortCommand, Ports};
 use crate::registrar::{Attempts, Nonces, Registrar};
+use crate::routing::Wall;
 use crate::shed::{self, Sources};
 use crate::sip::TextKey;
 use crate::transaction::{self, ClientId, Hop, Layer, ServerId};
@@ -110,6 +111,7 @@ pub struct Engine {
     host: Host,
     remembered: Remembered,
     trunks: Trunks,
+    wall: Wall,
     calls: BTreeMap<CallId, Box<Slot>>,
     next_call: u64,
     timers: BTreeSet<(Instant, CallId)>,
@@ -195,6 +197,7 @@ impl Engine {
             trunks: Trunks::new(&config, seed(), now),
             host: Host::default(),
             remembered: Remembered::default(),
+            wall: Wall::new(now, seed()),
             calls: BTreeMap::new(),
             next_call: 1,
             timers: BTreeSet::new(),
@@ -224,7 +227,9 @@ impl Engine {
 
     /// Takes what happened. Afterwards drain [`Engine::poll_action`] and [`Engine::poll_event`].
     pub fn handle_input(&mut self, now: Instant, input: Input) {
+        self.wall.passes(now);
         match input {
+            Input::Clock(at) => self.wall.set(now, at),
             Input::Message { hop, bytes } => self.on_message(now, hop, bytes),
             Input::StreamBroken { hop, reason } => self.malformed(&hop, reason),
             Input::ConnectionClosed(connection) => {
@@ -330,6 +335,7 @@ impl Engine {
 
     /// Does what is due by now.
     pub fn handle_timeout(&mut self, now: Instant) {
+        self.wall.passes(now);
         while self.answered.first().is_some_and(|(at, _)| *at <= now) {
             if let Some((_, id)) = self.answered.pop_first() {
                 self.acks.remove(&id);

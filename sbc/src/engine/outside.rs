@@ -10,11 +10,11 @@ use super::transfers::peer;
 use super::{Engine, Hop};
 use crate::call::{
     AGENT, CallerIdentity, Filter, Next, contact, describes_media, escaped, face, is_there,
-    next_hop, pass_answer, pass_content, targets, unescaped, via,
+    next_hop, pass_answer, pass_content, targets, via,
 };
 use crate::config::Peer;
 use crate::dialog::{Dialog, DialogError};
-use crate::routing::{Caller, NoRoute, route};
+use crate::routing::{Caller, NoRoute, dialled, route};
 use crate::sip::{Message, Method, Name, Uri, Via, Writer};
 use crate::transaction::{ClientId, ServerId};
 
@@ -77,11 +77,14 @@ impl Engine {
             return Err(503);
         }
         let number = Uri::parse(uri).map_err(|_| 416_u16)?;
-        let number = unescaped(number.user().unwrap_or_default());
-        let decision = route(&self.config, caller, &number).map_err(|why| match why {
-            NoRoute::Caller => 403_u16,
-            NoRoute::Number | NoRoute::Phone(_) => 404,
-        })?;
+        let number = dialled(&number).ok_or(416_u16)?;
+        let from = self.number_of(caller, request);
+        let circumstances = self.wall.circumstances(hop.network, &from);
+        let decision =
+            route(&self.config, caller, &number, circumstances).map_err(|why| match why {
+                NoRoute::Caller => 403_u16,
+                NoRoute::Number | NoRoute::Phone(_) => 404,
+            })?;
         let found = decision.destinations().find_map(|destination| {
             let next = Next {
                 number: Some(escaped(decision.dial.as_deref().unwrap_or(&number))),
@@ -113,7 +116,10 @@ impl Engine {
         let branch = self.tokens.branch(&target.uri);
         let method = request.method().name();
         let mut writer = target
-            .routed(Writer::request(method, &target.uri).header(Name::Via, via(&self.config, &far.hop, &branch)))
+            .routed(
+                Writer::request(method, &target.uri)
+                    .header(Name::Via, via(&self.config, &far.hop, &branch)),
+            )
             .header(
                 Name::MaxForwards,
                 request.max_forwards().unwrap_or(70).saturating_sub(1),

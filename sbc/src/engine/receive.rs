@@ -71,7 +71,7 @@ impl Engine {
             },
             false => None,
         };
-        let room = self.room_for(origin, &message);
+        let room = self.room_for(hop.network, origin, &message);
         self.layer
             .handle_input_in(now, transaction::Input::Message { hop, message }, room);
         self.pump(now, origin);

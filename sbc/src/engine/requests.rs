@@ -6,8 +6,9 @@ use super::calls::identity;
 use super::emergency::{MORE_CALLS, MORE_DIALOGS};
 use super::receive::{Origin, signed};
 use super::{Engine, Event, Outcome, Party};
-use crate::call::{self, ALLOW, Invitation, MIN_SE, SUPPORTED, unescaped};
-use crate::routing::{Caller, NoRoute, route};
+use crate::call::{self, ALLOW, Invitation, MIN_SE, SUPPORTED};
+use crate::config::NetworkId;
+use crate::routing::{Caller, NoRoute, dialled, route};
 use crate::sip::{Message, Method, Name, TextKey, Uri, Via, Writer, reason_phrase, response_to};
 use crate::transaction::{Hop, ServerId};
 use crate::trunks::Trunks;
@@ -146,18 +147,13 @@ impl Engine {
         if message.header(Name::Replaces).is_some() {
             return self.on_replaces(now, caller, id, hop, message);
         }
-        let number = Uri::parse(message.uri().unwrap_or_default())
+        let number = Uri::parse(self.dialled_uri(caller, &message))
             .ok()
             .filter(|uri| {
                 uri.scheme().eq_ignore_ascii_case("sip") || uri.scheme().eq_ignore_ascii_case("tel")
             })
-            .map(|uri| uri.user().unwrap_or_default())
-            .map(|user| match caller {
-                Caller::Trunk(trunk) => Trunks::dialled(&self.config, trunk, user, &message),
-                Caller::Phone(_) => user,
-            })
-            .map(str::to_owned);
-        match self.admit_within(now, caller, number.as_deref(), &message) {
+            .map(|uri| uri.user().unwrap_or_default().to_owned());
+        match self.admit_within(now, (caller, hop.network), number.as_deref(), &message) {
             Ok(decision) => self.open_call(
                 now,
                 Invitation {
@@ -198,11 +194,11 @@ impl Engine {
     fn admit_within(
         &mut self,
         now: Instant,
-        caller: Caller,
+        (caller, network): (Caller, NetworkId),
         number: Option<&str>,
         message: &Message,
     ) -> Result<crate::routing::Decision, Refusal> {
-        let mut decision = self.admit(caller, number, message)?;
+        let mut decision = self.admit(caller, network, number, message)?;
         let always = self.config.route(decision.route).emergency;
         if always {
             self.put_silent_last(&mut decision);
@@ -222,6 +218,7 @@ impl Engine {
     fn admit(
         &mut self,
         caller: Caller,
+        network: NetworkId,
         number: Option<&str>,
         message: &Message,
     ) -> Result<crate::routing::Decision, Refusal> {
@@ -266,7 +263,11 @@ impl Engine {
         if number.is_empty() {
             return Err(Refusal::new(404, "the Request-URI has no user part"));
         }
-        let decision = route(&self.config, caller, &unescaped(number));
+        let asked = Uri::parse(self.dialled_uri(caller, message)).ok();
+        let asked = asked.and_then(|uri| dialled(&uri)).unwrap_or_default();
+        let from = self.number_of(caller, message);
+        let circumstances = self.wall.circumstances(network, &from);
+        let decision = route(&self.config, caller, &asked, circumstances);
         let is_emergency = decision.as_ref().is_ok_and(|d| self.is_emergency(d));
         // A box that drains may do so for hours; one that stops has nobody left to serve a call.
         if self.stopping || self.draining && !is_emergency {
@@ -291,6 +292,22 @@ impl Engine {
             };
             Refusal::new(code, no_route.to_string())
         })
+    }
+
+    /// What a caller dialled: the Request-URI, or To of a call to the name that we have registered with the trunk.
+    pub(super) fn dialled_uri<'m>(&self, caller: Caller, message: &'m Message) -> &'m str {
+        match caller {
+            Caller::Trunk(trunk) => Trunks::dialled(&self.config, trunk, message),
+            Caller::Phone(_) => message.uri().unwrap_or_default(),
+        }
+    }
+
+    /// The number that a caller calls from: of a phone its account's name, of a trunk what its From says, unescaped.
+    pub(super) fn number_of(&self, caller: Caller, request: &Message) -> String {
+        match caller {
+            Caller::Phone(phone) => self.config.phone(phone).name.clone(),
+            Caller::Trunk(_) => call::user_of(request.from().uri()),
+        }
     }
 
     pub(super) fn refuse(

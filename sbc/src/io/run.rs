@@ -33,6 +33,7 @@ use super::{admin, host};
 use crate::config::{Config, NetworkId, misled};
 use crate::engine::{Action, Engine, Input};
 use crate::media::NetworkPath;
+use crate::routing::Timestamp;
 
 /// Events taken before timers and requests get their turn.
 const BATCH: usize = 64;
@@ -40,6 +41,8 @@ const BATCH: usize = 64;
 const MAX_WORKERS: usize = 8;
 /// How long the last messages have to leave.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+/// How old what the engine knows of the time of day may be.
+const CLOCK: Duration = Duration::from_secs(1);
 
 /// How to run.
 #[derive(Clone, Debug)]
@@ -188,6 +191,7 @@ pub async fn start(config: Arc<Config>, options: Options) -> Result<Running, Sta
         stopping: None,
         inputs: VecDeque::new(),
     };
+    shell.input(Instant::now(), Input::Clock(Timestamp::now()));
     for &(network, path) in &paths {
         shell.input(Instant::now(), Input::NetworkPath { network, path });
     }
@@ -235,6 +239,7 @@ impl Shell {
         let mut batch: Vec<Event> = Vec::with_capacity(BATCH);
         let doubt = self.flows.doubt();
         let (mut tend, mut glance) = (every(TEND), every(GLANCE));
+        let mut told = Instant::now();
         while !self.is_over() {
             let due = [self.engine.poll_timeout(), self.stopping];
             let due = due.into_iter().flatten().min();
@@ -249,6 +254,10 @@ impl Shell {
                 () = sleep_until(due) => {}
             }
             let now = Instant::now();
+            if now.saturating_duration_since(told) >= CLOCK {
+                told = now;
+                self.input(now, Input::Clock(Timestamp::now()));
+            }
             for event in batch.drain(..) {
                 if let Some(input) = self.signalling.handle(event) {
                     if let Input::FlowFailed { pair, .. } = input {

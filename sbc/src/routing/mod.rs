@@ -1,14 +1,25 @@
-//! Who is calling, and where a call leads: the first route that matches decides. L1: imports [`crate::config`] only.
+//! Who is calling, and where a call leads: the first route that matches decides.
+//! L1: imports [`crate::config`], of [`crate::sip`] URIs, of [`crate::call`] how what is escaped in them is read.
 
 use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
+pub use jiff::Timestamp;
 use smallvec::SmallVec;
 
-use crate::config::{
-    Config, From, MemberTarget, NetworkId, PhoneId, Route, RouteId, Strategy, Target, TrunkId,
-};
+use crate::config::{Config, From, Groups, NetworkId, PhoneId, Route, RouteId, TrunkId, Values};
+
+mod dialled;
+mod explain;
+mod steps;
+mod turns;
+mod wall;
+
+pub use dialled::dialled;
+pub use explain::{Explanation, Led, NoCaller, Passed, Question, Told, Verdict, network_named};
+pub use turns::Turns;
+pub use wall::Wall;
 
 /// Who is calling, once that is proven: a trunk by its source address, a phone by its digest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -46,7 +57,7 @@ pub struct Decision {
     pub route: RouteId,
     /// To be tried in order, until one takes the call; nobody twice, never empty.
     pub steps: SmallVec<[Step; 2]>,
-    /// The number that trunks are asked for, where the route says so (`dial`).
+    /// The number that trunks are asked for, where the route says so (`dial`): as a user part, escaped. Never empty.
     pub dial: Option<String>,
     /// Who calls, as those who are called see it, where the route says so (`caller_id`).
     pub caller_id: Option<CallerId>,
@@ -69,9 +80,9 @@ pub enum Step {
 /// A caller's name and number as others see them: `John Doe <+15555555555>`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CallerId {
-    /// The display name, without quotes.
+    /// The display name, without quotes, backslashes and control characters. Never empty.
     pub display: Option<String>,
-    /// The user part of his URI.
+    /// The user part of his URI, escaped. Never empty.
     pub number: String,
 }
 
@@ -127,86 +138,100 @@ pub fn trunk_of(config: &Config, network: NetworkId, source: IpAddr) -> Option<T
     best.map(|(_, id)| id)
 }
 
+/// What a decision depends on besides the config, the caller and the number.
+#[derive(Default)]
+pub struct Circumstances<'a> {
+    /// The network that a phone calls from, where that is known; that of a trunk is.
+    pub network: Option<NetworkId>,
+    /// The number that the caller calls from, unescaped: `{from}`. Empty where it is not known.
+    pub from: &'a str,
+    /// The time of day.
+    pub at: Timestamp,
+    /// Whose turn it is in groups; without it that is nobody's, and no turn is taken.
+    pub turns: Option<&'a mut Turns>,
+}
+
 /// Where a call of `caller` to `number` leads; `number` is the user part of the Request-URI, unescaped.
 ///
 /// # Errors
 /// [`NoRoute`] says why it leads nowhere.
-pub fn route(config: &Config, caller: Caller, number: &str) -> Result<Decision, NoRoute> {
-    let mut known_caller = false;
-    for (id, route) in (0..).map(RouteId).zip(&config.routes) {
-        if !is_for(route, caller) {
-            continue;
+pub fn route(
+    config: &Config,
+    caller: Caller,
+    number: &str,
+    circumstances: Circumstances<'_>,
+) -> Result<Decision, NoRoute> {
+    let callers = caller.entries(config, circumstances.network);
+    let mut start = 0;
+    let (id, route) = loop {
+        let Some((id, route)) = config.next_route(&callers, number, start) else {
+            return Err(if config.is_for_some(&callers) {
+                NoRoute::Number
+            } else {
+                NoRoute::Caller
+            });
+        };
+        if route
+            .when
+            .as_ref()
+            .is_none_or(|when| when.holds(circumstances.at))
+        {
+            break (id, route);
         }
-        known_caller = true;
-        if !route.number.is_empty() && !route.number.iter().any(|pattern| pattern.matches(number)) {
-            continue;
-        }
-        let mut asked: SmallVec<[Destination; 4]> = SmallVec::new();
-        let mut steps = SmallVec::new();
-        for target in &route.to {
-            let destination = match *target {
-                Target::Trunk(trunk) => Some(Destination::Trunk(trunk)),
-                Target::Phone(phone) => Some(Destination::Phone(phone)),
-                Target::DialledPhone => config.phone_named(number).map(Destination::Phone),
-                Target::Group(group) => {
-                    let group = config.group(group);
-                    let members = group.members.iter().map(|member| match member.target {
-                        MemberTarget::Trunk(trunk) => Destination::Trunk(trunk),
-                        MemberTarget::Phone(phone) => Destination::Phone(phone),
-                    });
-                    let who: SmallVec<[Destination; 4]> =
-                        members.filter(|member| !asked.contains(member)).collect();
-                    asked.extend(who.iter().copied());
-                    let at_once = match group.strategy {
-                        Strategy::All => who.len().max(1),
-                        Strategy::InOrder | Strategy::RoundRobin | Strategy::Weighted => 1,
-                    };
-                    steps.extend(who.chunks(at_once).map(|who| Step::Ring {
-                        who: SmallVec::from_slice(who),
-                        ring_for: group.ring_for,
-                    }));
-                    None
-                }
-                Target::Reject(code) => {
-                    steps.push(Step::Reject(code));
-                    None
-                }
-            };
-            if let Some(destination) = destination
-                && !asked.contains(&destination)
-            {
-                asked.push(destination);
-                steps.push(Step::Ring {
-                    who: SmallVec::from_slice(&[destination]),
-                    ring_for: None,
-                });
-            }
-        }
-        if steps.is_empty() {
-            return Err(NoRoute::Phone(id));
-        }
-        return Ok(Decision {
-            route: id,
-            steps,
-            dial: None,
-            caller_id: None,
-        });
+        start = id.0.saturating_add(1);
+    };
+    let leads = route
+        .prefixes
+        .as_ref()
+        .and_then(|table| table.leads(number));
+    let values = Values {
+        number,
+        from: circumstances.from,
+        groups: groups(route, number),
+    };
+    let steps = steps::steps(config, route, leads, &values, circumstances.turns);
+    if steps.is_empty() {
+        return Err(NoRoute::Phone(id));
     }
-    Err(if known_caller {
-        NoRoute::Number
-    } else {
-        NoRoute::Caller
+    let dial = leads.and_then(|leads| leads.dial.as_ref());
+    let dial = dial.or(route.dial.as_ref());
+    Ok(Decision {
+        route: id,
+        steps,
+        dial: dial.and_then(|dial| steps::dialled(dial, &values)),
+        caller_id: route
+            .caller_id
+            .as_ref()
+            .and_then(|caller| steps::caller_id(caller, &values)),
     })
 }
 
-fn is_for(route: &Route, caller: Caller) -> bool {
-    route.from.iter().any(|from| match (*from, caller) {
-        (From::Trunk(allowed), Caller::Trunk(trunk)) => allowed == trunk,
-        (From::Phone(allowed), Caller::Phone(phone)) => allowed == phone,
-        (From::AnyPhone, Caller::Phone(_)) => true,
-        (From::Trunk(_), Caller::Phone(_))
-        | (From::Phone(_) | From::AnyPhone, Caller::Trunk(_)) => false,
-    })
+/// What the first of a route's expressions finds that matches, if anything asks for it.
+fn groups<'n>(route: &Route, number: &'n str) -> Groups<'n> {
+    if !route.uses_groups() {
+        return Groups::default();
+    }
+    let matching = route.number.iter().find(|pattern| pattern.matches(number));
+    matching.map_or_else(Groups::default, |pattern| pattern.groups(number))
+}
+
+impl Caller {
+    /// The entries of `from` that he is.
+    fn entries(self, config: &Config, network: Option<NetworkId>) -> SmallVec<[From; 4]> {
+        match self {
+            Caller::Trunk(trunk) => {
+                let network = config.trunk(trunk).network;
+                SmallVec::from_slice(&[From::Trunk(trunk), From::Network(network)])
+            }
+            Caller::Phone(phone) => {
+                let mut entries = SmallVec::from_slice(&[From::Phone(phone), From::AnyPhone]);
+                if let Some(network) = network {
+                    entries.extend([From::PhonesOn(network), From::Network(network)]);
+                }
+                entries
+            }
+        }
+    }
 }
 
 /// Names a caller or a destination as the file does: `trunk:b`, `phone:6001`.

@@ -215,19 +215,19 @@ impl Trunks {
         all.into_iter().find(is_it).unwrap_or(known)
     }
 
-    /// What was dialled by a call that came to the name that we have registered: what To says (RFC 3261 8.1.1.2), still escaped.
+    /// What was dialled: the Request-URI; of a call that came to the name that we have registered, what To says (RFC 3261 8.1.1.2).
     #[must_use]
-    pub fn dialled<'m>(
-        config: &Config,
-        trunk: TrunkId,
-        user: &'m str,
-        request: &'m Message,
-    ) -> &'m str {
-        if !is_own_name(config.trunk(trunk), user) {
-            return user;
+    pub fn dialled<'m>(config: &Config, trunk: TrunkId, request: &'m Message) -> &'m str {
+        let asked = request.uri().unwrap_or_default();
+        let user = Uri::parse(asked).ok().and_then(|uri| uri.user());
+        match user {
+            Some(user) if is_own_name(config.trunk(trunk), user) => {
+                let to = request.to().uri();
+                let has_user = Uri::parse(to).is_ok_and(|to| to.user().is_some());
+                if has_user { to } else { asked }
+            }
+            _ => asked,
         }
-        let to = Uri::parse(request.to().uri()).ok();
-        to.and_then(|uri| uri.user()).unwrap_or(user)
     }
 
     pub(super) fn turn(

@@ -68,6 +68,7 @@ fn config(wanted: Wanted) -> Config {
         trunks: Vec::new(),
         phones: Vec::new().into(),
         groups: Vec::new(),
+        lookup: Default::default(),
         routes: Vec::new(),
     }
 }

@@ -121,6 +121,7 @@ pub(crate) fn of(networks: Vec<Network>) -> Config {
         trunks: Vec::new(),
         phones: Vec::new().into(),
         groups: Vec::new(),
+        lookup: Default::default(),
         routes: Vec::new(),
     }
 }

@@ -257,7 +257,7 @@ fn one_thing_wrong_in_each() {
         ),
         (
             at("", "[phones.6001]\npassword = \"x\"\n"),
-            "f:3:2: error: unknown key `phones` in the file, expected `sbc`, `network`, `trunk`, `phone` or `route`",
+            "f:3:2: error: unknown key `phones` in the file, expected `sbc`, `network`, `trunk`, `phone`, `group` or `route`",
             "did you mean `phone`?",
         ),
         (
@@ -280,7 +280,7 @@ fn one_thing_wrong_in_each() {
                 "",
                 "[[route]]\nfrom = \"phone:*\"\nto = \"phone:{nmber}\"\n",
             ),
-            "f:5:6: error: to: found `phone:{nmber}`, expected `trunk:NAME`, `phone:NAME` or `phone:{number}`",
+            "f:5:6: error: to: found `phone:{nmber}`, expected `{number}`, `{digits}`, `{from}`, or a group of a regular expression, `{1}` to `{9}`",
             "did you mean `phone:{number}`?",
         ),
         (

@@ -25,6 +25,21 @@ password = { env = "GOOD" }
 name = "Living Room"
 [phone.6002]
 password = "SECRET"
+[group.g]
+members = [{ target = "phone:6001", weight = 3 }, "trunk:t"]
+strategy = "weighted"
+ring_for = "25s"
+[[route]]
+name = "q"
+from = ["phones:a", "network:a"]
+number = ["/^9(.*)$/"]
+when = { days = ["mon-fri", "12-25"], hours = ["08:00-18:00"], zone = "Europe/Zurich" }
+dial = "+1{1}"
+caller_id = "John <{from}>"
+to = ["group:g", "reject:480"]
+on_failure = [408, "5xx"]
+ring_for = "10s"
+emergency = true
 [[route]]
 name = "r"
 from = ["phone:*", "trunk:t", "phone:6001"]

@@ -6,6 +6,7 @@ mod dscp;
 mod errors;
 mod external;
 mod fuzz;
+mod routes;
 mod secrets;
 mod succession;
 

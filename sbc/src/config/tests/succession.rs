@@ -97,7 +97,7 @@ to = ["trunk:b", "phone:6002", "trunk:new", "phone:{number}"]
             Target::Trunk(TrunkId(1)),
             Target::Phone(PhoneId(1)),
             Target::Trunk(TrunkId(2)),
-            Target::DialledPhone
+            Target::DialledPhone(Template::parse("{number}").unwrap())
         ]
     );
     assert_eq!(new.phone_named("6001"), None);

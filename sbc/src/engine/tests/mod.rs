@@ -21,6 +21,7 @@ mod refreshes;
 mod relearn;
 mod reliable;
 mod reloads;
+mod routes;
 mod sessions;
 mod silence;
 mod strangers;

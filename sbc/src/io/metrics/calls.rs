@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::family::Family;
 use super::{network_name, networks};
-use crate::config::{Config, From, Member, MemberTarget, Route, Target};
+use crate::config::{Config, From, Member, MemberTarget, Route, Target, TrunkId};
 use crate::engine::{Outcome, Party, Stats};
 
 const OUTCOMES: [Outcome; 9] = [
@@ -82,7 +82,7 @@ fn expected(config: &Config) -> BTreeSet<(Party, Party)> {
         .routes
         .iter()
         .flat_map(|route| {
-            let callers = callers(route, &phones);
+            let callers = callers(config, route, &phones);
             let called = called(config, route, &phones);
             callers
                 .into_iter()
@@ -91,10 +91,17 @@ fn expected(config: &Config) -> BTreeSet<(Party, Party)> {
         .collect()
 }
 
-fn callers(route: &Route, phones: &[Party]) -> Vec<Party> {
+fn callers(config: &Config, route: &Route, phones: &[Party]) -> Vec<Party> {
     let of = |from: &From| match *from {
         From::Trunk(id) => vec![Party::Trunk(id)],
         From::Phone(_) | From::AnyPhone => phones.to_vec(),
+        From::PhonesOn(id) => vec![Party::Phones(id)],
+        From::Network(id) => {
+            let trunks = (0..).map(TrunkId).zip(&config.trunks);
+            let on = trunks.filter(|(_, trunk)| trunk.network == id);
+            let on = on.map(|(trunk, _)| Party::Trunk(trunk));
+            on.chain([Party::Phones(id)]).collect()
+        }
     };
     route.from.iter().flat_map(of).collect()
 }
@@ -104,15 +111,16 @@ fn called(config: &Config, route: &Route, phones: &[Party]) -> Vec<Party> {
         MemberTarget::Trunk(id) => vec![Party::Trunk(id)],
         MemberTarget::Phone(_) => phones.to_vec(),
     };
-    let of = |target: &Target| match *target {
-        Target::Trunk(id) => vec![Party::Trunk(id)],
-        Target::Phone(_) | Target::DialledPhone => phones.to_vec(),
-        Target::Group(id) => config.group(id).members.iter().flat_map(member).collect(),
+    let of = |target: &Target| match target {
+        Target::Trunk(id) => vec![Party::Trunk(*id)],
+        Target::Phone(_) | Target::DialledPhone(_) => phones.to_vec(),
+        Target::Group(id) => config.group(*id).members.iter().flat_map(member).collect(),
         Target::Reject(_) => Vec::new(),
     };
-    route
-        .to
-        .iter()
+    let leads = route.prefixes.iter().flat_map(|table| table.all_leads());
+    leads
+        .flat_map(|leads| &leads.to)
+        .chain(&route.to)
         .flat_map(of)
         .chain([Party::Nobody])
         .collect()

@@ -61,6 +61,7 @@ pub(in crate::media) fn config() -> Config {
         trunks: Vec::new(),
         phones: Vec::new().into(),
         groups: Vec::new(),
+        lookup: Default::default(),
         routes: Vec::new(),
     }
 }

@@ -35,8 +35,11 @@ fn of_several_accounts_at_one_carrier_the_name_says_which() {
         let named = Trunks::named(&bench.config, &hop(source), &invite(uri), known);
         assert_eq!(named, TrunkId(expected), "{uri} from {source}");
     }
-    let message = invite("sip:5555@10.0.0.1");
-    let dialled = |user| Trunks::dialled(&bench.config, known, user, &message);
-    assert_eq!(dialled("5555"), "15550100");
-    assert_eq!(dialled("15550199"), "15550199");
+    for (uri, expected) in [
+        ("sip:5555@10.0.0.1", "sip:15550100@h"),
+        ("sip:15550199@10.0.0.1", "sip:15550199@10.0.0.1"),
+    ] {
+        let message = invite(uri);
+        assert_eq!(Trunks::dialled(&bench.config, known, &message), expected);
+    }
 }

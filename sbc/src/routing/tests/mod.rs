@@ -3,6 +3,9 @@ use std::net::IpAddr;
 use super::*;
 use crate::config::NoSecrets;
 
+mod decisions;
+mod property;
+
 const PHONES_AND_CARRIERS: &str = r#"
 [network.outside]
 address = "203.0.113.1"
@@ -57,7 +60,8 @@ fn config() -> Config {
 
 /// The name of the route and of each destination, or why there is none.
 fn led(config: &Config, caller: Caller, number: &str) -> Result<Vec<String>, String> {
-    let decision = route(config, caller, number).map_err(|e| e.to_string())?;
+    let decision =
+        route(config, caller, number, Circumstances::default()).map_err(|e| e.to_string())?;
     let mut names = vec![config.route(decision.route).name.clone()];
     names.extend(decision.destinations().map(|d| d.named(config).to_string()));
     Ok(names)
@@ -111,7 +115,10 @@ fn targets_keep_their_order_and_come_once() {
 fn why_a_call_leads_nowhere() {
     let config = config();
     let number = "no route of this caller matches the number";
-    assert_eq!(route(&config, FIRST, "12"), Err(NoRoute::Number));
+    assert_eq!(
+        route(&config, FIRST, "12", Circumstances::default()),
+        Err(NoRoute::Number)
+    );
     assert_eq!(led(&config, PBX, ""), Err(number.to_owned()));
     assert_eq!(
         led(&config, TWIN, "6001"),
