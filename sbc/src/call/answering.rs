@@ -30,6 +30,9 @@ impl Call {
         let Some(index) = self.branches.iter().position(|b| b.leg == leg) else {
             return;
         };
+        if self.goes_elsewhere(now, cx, leg, answer) {
+            return;
+        }
         let is_target = self.is_target(leg);
         match answer.code().unwrap_or_default() {
             200..300 if is_target => self.on_target_answer(now, cx, index, answer),

@@ -7,7 +7,8 @@ use std::time::Instant;
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use super::context::{AGENT, Context, SUPPORTED, SUPPORTED_UNRELIABLE, local_address};
+use super::context::{AGENT, Context, SUPPORTED, SUPPORTED_UNRELIABLE, hop_to};
+use super::elsewhere::Onward;
 use super::failure::Failure;
 use super::filter::{Filter, allowed};
 use super::hiding::Hidden;
@@ -24,6 +25,7 @@ use crate::config::{Codec, Config, MediaTimeout, Peer, PhoneId, TrunkId};
 use crate::engine::{Outcome, Party};
 use crate::media::LegId;
 use crate::registrar::Registrar;
+use crate::routing::locate::{Place, Places, Way};
 use crate::routing::{Caller, Destination};
 use crate::sip::{Message, Method, Name, Transport, Uri, Writer};
 use crate::transaction::Hop;
@@ -39,6 +41,8 @@ pub(crate) struct Next {
     pub(crate) number: Option<String>,
     /// Elsewhere than at the trunk's server.
     pub(crate) place: Option<(SocketAddr, Transport)>,
+    /// At these of the trunk's servers, the others have been tried.
+    pub(crate) way: Option<Way>,
 }
 
 impl Next {
@@ -48,6 +52,7 @@ impl Next {
             destination,
             number: None,
             place: None,
+            way: None,
         }
     }
 }
@@ -67,6 +72,8 @@ pub(crate) struct Target<'a> {
     pub(crate) path: Option<Box<str>>,
     pub(crate) codecs: &'a [Codec],
     pub(crate) destination: Destination,
+    /// Where else it may be asked, if it cannot be there.
+    pub(crate) onward: Option<Box<Onward>>,
 }
 
 impl Target<'_> {
@@ -105,7 +112,7 @@ impl Call {
         let config = cx.config;
         let mut all: SmallVec<[Target<'_>; 4]> = SmallVec::new();
         for next in &round.who {
-            let found = targets(cx.registrar, config, next, &self.number);
+            let found = targets(now, cx.registrar, config, cx.places, next, &self.number);
             match found.and_then(|found| reachable(now, cx, round.terms.is_emergency, found)) {
                 Ok(targets) => all.extend(targets),
                 Err(why) => self.note(why),
@@ -211,6 +218,7 @@ impl Call {
             phone: target.phone,
             destination: Some(target.destination),
             terms: Some(terms.clone()),
+            onward: target.onward,
             ..Branch::new(leg, side, invite.clone(), attempt, end)
         });
         self.actions.push_back(Action::Open(tag));
@@ -351,8 +359,10 @@ impl Call {
 
 /// Where it is; a trunk is asked for `number` where nothing else is said.
 pub(crate) fn targets<'c>(
+    now: Instant,
     registrar: &Registrar,
     config: &'c Config,
+    places: &mut Places,
     next: &Next,
     number: &str,
 ) -> Result<SmallVec<[Target<'c>; 4]>, Failure> {
@@ -361,39 +371,43 @@ pub(crate) fn targets<'c>(
     match destination {
         Destination::Trunk(id) => {
             let trunk = config.trunk(id);
-            let server = (trunk.server.address, trunk.server.transport);
-            let (remote, transport) = next.place.unwrap_or(server);
             let number = next.number.as_deref().unwrap_or(number);
-            let local =
-                local_address(config, trunk.network, transport, remote.ip()).ok_or_else(|| {
-                    Failure::own(
-                        503,
-                        Outcome::Failed,
-                        "the trunk's network has no listener of its transport and address family",
-                    )
-                })?;
-            let parameter = match transport {
-                Transport::Udp => "",
-                Transport::Tcp => ";transport=tcp",
+            let mut way = match (next.place, &next.way) {
+                (Some((address, transport)), _) => Way::to(Place { address, transport }),
+                (None, Some(way)) => way.clone(),
+                (None, None) => places.way(now, config, id),
             };
-            let [uri, to] = identity::called(trunk, number, remote, parameter);
+            let (place, hop) = way
+                .find_map(|place| Some((place, hop_to(config, id, place)?)))
+                .ok_or_else(|| Failure::nowhere(places.knows(config, id)))?;
+            // The URI names the server as the file does, wherever it is (RFC 3263 4).
+            let named = trunk.server.name().filter(|_| next.place.is_none());
+            let host = match named {
+                Some(_) => trunk.server.host_port(),
+                None => place.address.to_string(),
+            };
+            let said = match named {
+                Some(_) => trunk.server.transport,
+                None => Some(place.transport),
+            };
+            let parameter = match said {
+                Some(Transport::Tcp) => ";transport=tcp",
+                Some(Transport::Udp) if named.is_some() => ";transport=udp",
+                _ => "",
+            };
+            let [uri, to] = identity::called(trunk, number, &host, parameter);
             targets.push(Target {
                 party: Party::Trunk(id),
                 trunk: Some(id),
                 phone: None,
                 media_timeout: config.trunk_media_timeout(id),
-                hop: Hop {
-                    network: trunk.network,
-                    transport,
-                    local,
-                    remote,
-                    connection: None,
-                },
+                hop,
                 uri,
                 to,
                 path: None,
                 codecs: &trunk.codecs,
                 destination,
+                onward: Onward::new(now, next.number.clone(), way),
             });
         }
         Destination::Phone(id) => {
@@ -412,6 +426,7 @@ pub(crate) fn targets<'c>(
                     path: binding.path.clone(),
                     codecs: &phone.codecs,
                     destination,
+                    onward: None,
                 });
             }
             if targets.is_empty() {

@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 
 use super::credentials::Remembered;
-use crate::config::{Codec, Config, NetworkId, Trunk};
+use crate::config::{Codec, Config, NetworkId, Trunk, TrunkId};
 use crate::dialog::Tokens;
 use crate::media::{End, Fallback, NetworkPath, Ports};
 use crate::registrar::Registrar;
 use crate::routing::Wall;
+use crate::routing::locate::{Place, Places};
 use crate::sip::Transport;
 use crate::transaction::Hop;
 use crate::trunks::Trunks;
@@ -45,6 +46,8 @@ pub struct Context<'a> {
     pub dialogs: usize,
     /// The time of day, and whose turn it is in groups.
     pub wall: &'a mut Wall,
+    /// Where trunks are.
+    pub places: &'a mut Places,
 }
 
 /// What the shells found out about this machine.
@@ -109,6 +112,20 @@ pub fn local_address(
         .find(|address| address.is_ipv4() == remote.is_ipv4())?;
     let listener = network.sip.iter().find(|l| l.transport == transport)?;
     Some(SocketAddr::new(*address, listener.port))
+}
+
+/// The way to one server of a trunk, for any request; `None` if its network has no address or listener for that.
+#[must_use]
+pub fn hop_to(config: &Config, trunk: TrunkId, place: Place) -> Option<Hop> {
+    let network = config.trunk(trunk).network;
+    let Place { address, transport } = place;
+    Some(Hop {
+        network,
+        transport,
+        local: local_address(config, network, transport, address.ip())?,
+        remote: address,
+        connection: None,
+    })
 }
 
 #[cfg(test)]

@@ -48,6 +48,15 @@ impl Failure {
         Failure::own(480, Outcome::Failed, reason)
     }
 
+    /// No server of a trunk can be asked; whether any is known.
+    pub(super) fn nowhere(is_known: bool) -> Failure {
+        let reason = match is_known {
+            true => "the trunk's network has no listener of its transport and address family",
+            false => "DNS has not said where the trunk's server is",
+        };
+        Failure::own(503, Outcome::Failed, reason)
+    }
+
     pub(super) fn full() -> Failure {
         Failure::own(503, Outcome::Failed, "the transaction table is full")
     }

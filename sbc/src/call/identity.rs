@@ -273,13 +273,8 @@ impl Said {
 }
 
 /// Request-URI and To of a trunk that is asked for a number.
-pub(super) fn called(
-    trunk: &Trunk,
-    number: &str,
-    remote: SocketAddr,
-    parameter: &str,
-) -> [String; 2] {
-    let host = host_of(trunk, remote);
+pub(super) fn called(trunk: &Trunk, number: &str, server: &str, parameter: &str) -> [String; 2] {
+    let host = trunk.identity.domain.as_deref().unwrap_or(server);
     let phone = phone_parameter(trunk, number);
     let to = format!("sip:{number}@{host}{phone}");
     [format!("{to}{parameter}"), to]

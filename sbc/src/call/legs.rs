@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::early::Early;
+use super::elsewhere::Onward;
 use super::io::Action;
 use super::machine::{Call, State};
 use super::plan::Terms;
@@ -57,6 +58,8 @@ pub(super) struct Branch {
     pub(super) owes_ack: bool,
     /// A 2xx of it came too late, or was one too many: where it forks, more may come.
     pub(super) has_answered: bool,
+    /// Where else it may be asked: another server of the same trunk.
+    pub(super) onward: Option<Box<Onward>>,
     /// What its CANCEL is to say, once it may be sent.
     pub(super) why: Option<Box<Why>>,
 }
@@ -128,6 +131,7 @@ impl Branch {
             speaker: None,
             owes_ack: false,
             has_answered: false,
+            onward: None,
             why: None,
         }
     }

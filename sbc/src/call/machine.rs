@@ -328,7 +328,7 @@ impl Call {
             Input::Failed {
                 purpose: Purpose::Invite(leg),
                 failure,
-            } => self.on_branch_failed(now, cx, leg, Failure::transaction(failure)),
+            } => self.on_invite_failed(now, cx, leg, failure),
             Input::Full {
                 purpose: Purpose::Invite(leg),
             } => self.on_branch_failed(now, cx, leg, Failure::full()),
@@ -368,7 +368,9 @@ impl Call {
             State::Up { .. } | State::Over => None,
         };
         let branches = self.branches.iter().map(|b| b.side.poll_timeout());
+        let silent = self.branches.iter().map(Branch::patience);
         branches
+            .chain(silent)
             .chain([
                 ringing,
                 self.a.side.poll_timeout(),
@@ -387,6 +389,7 @@ impl Call {
     pub fn handle_timeout(&mut self, now: Instant, cx: &mut Context<'_>) {
         self.repeat_answers(now, cx);
         self.repeat_provisional(now, cx);
+        self.leave_silent(now, cx);
         if let State::Ringing(plan) = &self.state
             && plan.deadline <= now
         {

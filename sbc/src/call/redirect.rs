@@ -143,11 +143,11 @@ fn elsewhere(
     let Some(destination @ Destination::Trunk(id)) = branch.destination else {
         return None;
     };
-    let trunk = cx.config.trunk(id);
-    let is_its =
-        ip == trunk.server.address.ip() || trunk.accept_from.iter().any(|net| net.contains(&ip));
+    let is_its = cx.places.is_of(cx.config, id, ip);
+    let server = &cx.config.trunk(id).server;
+    let usual = server.fixed().map(|(_, transport)| transport);
     let transport = match uri.param("transport").flatten() {
-        None => trunk.server.transport,
+        None => usual.or(server.transport).unwrap_or(Transport::Udp),
         Some(name) if name.eq_ignore_ascii_case("udp") => Transport::Udp,
         Some(name) if name.eq_ignore_ascii_case("tcp") => Transport::Tcp,
         Some(_) => return None,
@@ -156,6 +156,7 @@ fn elsewhere(
         destination,
         number: Some(number.to_owned()),
         place: Some(((ip, uri.port().unwrap_or(SIP_PORT)).into(), transport)),
+        way: None,
     };
     is_its.then(|| Round {
         who: SmallVec::from_iter([next]),

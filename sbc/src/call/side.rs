@@ -14,6 +14,7 @@ use crate::config::{Config, MediaTimeout, TrunkId};
 use crate::dialog::Dialog;
 use crate::engine::Party;
 use crate::media::LegId;
+use crate::routing::locate::Places;
 use crate::sip::{Message, Transport};
 use crate::transaction::{Hop, ServerId};
 
@@ -142,7 +143,7 @@ impl Side {
     /// Where a request in the dialog goes. A phone: where it was last heard, which is where its NAT lets us in. A trunk:
     /// what the first Route or the Contact names, else its server.
     pub(super) fn next_hop(&self, cx: &Context<'_>, dialog: &Dialog) -> Hop {
-        next_hop(cx.config, self.trunk, self.hop, dialog)
+        next_hop(cx.config, cx.places, self.trunk, self.hop, dialog)
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
@@ -181,6 +182,7 @@ pub(crate) fn contact(config: &Config, hop: &Hop) -> String {
 /// Where a request in a dialog goes: as [`Side::next_hop`].
 pub(crate) fn next_hop(
     config: &Config,
+    places: &Places,
     trunk: Option<TrunkId>,
     known: Hop,
     dialog: &Dialog,
@@ -188,10 +190,15 @@ pub(crate) fn next_hop(
     let Some(trunk) = trunk else {
         return known;
     };
-    let server = config.trunk(trunk).server;
-    let (remote, transport) = dialog
-        .address()
-        .unwrap_or((server.address, server.transport));
+    let named = || {
+        let (host, port, transport) = dialog.host()?;
+        let ip = places.host(&host, known.remote.ip())?;
+        Some((SocketAddr::new(ip, port), transport))
+    };
+    // A server with a name stays the one that took the call.
+    let usual = || config.trunk(trunk).server.fixed();
+    let found = dialog.address().or_else(named).or_else(usual);
+    let (remote, transport) = found.unwrap_or((known.remote, known.transport));
     if (remote, transport) == (known.remote, known.transport) {
         return known;
     }

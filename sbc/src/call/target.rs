@@ -6,7 +6,7 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::answering::sdp_of;
-use super::asking::{Target, targets};
+use super::asking::{Next, Target, targets};
 use super::context::{AGENT, Context, SUPPORTED_UNRELIABLE};
 use super::failure::Failure;
 use super::filter::allowed;
@@ -102,7 +102,7 @@ impl Call {
         };
         let mut asked = false;
         for next in &round.who {
-            let found = targets(cx.registrar, config, next, &number);
+            let found = targets(now, cx.registrar, config, cx.places, next, &number);
             match found.and_then(|found| reachable(now, cx, round.terms.is_emergency, found)) {
                 Ok(targets) => {
                     for target in targets {
@@ -122,6 +122,30 @@ impl Call {
         if let Some(blind) = self.blind() {
             blind.plan.note(failure);
         }
+    }
+
+    /// Asks another server in place of this leg's; `false` if none can be asked.
+    pub(super) fn ask_target_elsewhere(
+        &mut self,
+        now: Instant,
+        cx: &mut Context<'_>,
+        leg: LegId,
+        next: &Next,
+        terms: &Arc<Terms>,
+    ) -> bool {
+        let config = cx.config;
+        let Some(number) = self.blind().map(|blind| blind.number.clone()) else {
+            return false;
+        };
+        let found = targets(now, cx.registrar, config, cx.places, next, &number);
+        let mut asked = false;
+        for target in found.into_iter().flatten() {
+            asked |= self.ask_target(now, cx, target, terms).is_ok();
+        }
+        if let Some(blind) = self.blind().filter(|_| asked) {
+            blind.asked.retain(|known| *known != leg);
+        }
+        asked
     }
 
     /// INVITE to a target, with what the party that stays has said last.
@@ -167,6 +191,8 @@ impl Call {
         let attempt = Attempt::Calling { cancel: false };
         self.branches.push(Branch {
             phone: target.phone,
+            destination: Some(target.destination),
+            onward: target.onward,
             ..Branch::new(leg, side, invite.clone(), attempt, end)
         });
         if let Some(blind) = self.blind() {

@@ -7,6 +7,7 @@ use sbc::config;
 use sbc::io::host;
 
 use super::firewall::Firewall;
+use super::servers::Looked;
 use super::source;
 use super::{Failure, FileArgs};
 
@@ -24,9 +25,10 @@ pub(super) struct CheckArgs {
 /// Says what a config means, or what is wrong with it.
 pub(super) fn check(args: &CheckArgs) -> Result<(), Failure> {
     let source = source::load(args.file.config.as_deref())?;
+    let looked = Looked::up(&source.config);
     let text = match args.firewall {
-        false => config::describe(&source.config),
-        true => Firewall::of_host(&source.config, source.origin.to_string()).to_string(),
+        false => config::describe(&source.config) + &looked.shown(&source.config),
+        true => Firewall::of_host(&source.config, &looked, source.origin.to_string()).to_string(),
     };
     // A reader that has seen enough is no failure.
     let mut out = io::stdout().lock();

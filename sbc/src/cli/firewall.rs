@@ -7,10 +7,12 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use sbc::config::{Bind, Config, Network, NetworkId};
+use sbc::config::{Bind, Config, Network, NetworkId, Trunk};
 use sbc::io::fast_path::{Foreseen, foresee};
 use sbc::media::{NetworkPath, XdpMode};
 use sbc::sip::Transport;
+
+use super::servers::Looked;
 
 /// Where comments are broken, in characters.
 const WIDTH: usize = 100;
@@ -18,6 +20,8 @@ const WIDTH: usize = 100;
 /// What the rules are made from.
 pub(super) struct Firewall<'a> {
     config: &'a Config,
+    /// Where DNS says that trunks are.
+    looked: &'a Looked,
     /// The file, or that there is none.
     origin: String,
     foreseen: Foreseen,
@@ -25,9 +29,10 @@ pub(super) struct Firewall<'a> {
 
 impl<'a> Firewall<'a> {
     /// For this host.
-    pub(super) fn of_host(config: &'a Config, origin: String) -> Self {
+    pub(super) fn of_host(config: &'a Config, looked: &'a Looked, origin: String) -> Self {
         Firewall {
             config,
+            looked,
             origin,
             foreseen: foresee(config),
         }
@@ -93,6 +98,24 @@ impl Firewall<'_> {
             0,
             "Print them again when the config, the addresses of this host or the way of its media have changed.",
         )?;
+        let is_named = |trunk: &&Trunk| {
+            trunk.accepts_server && trunk.server.name().is_some() || !trunk.accept_names.is_empty()
+        };
+        let named: Vec<&str> = self
+            .config
+            .trunks
+            .iter()
+            .filter(is_named)
+            .map(|trunk| trunk.name.as_str())
+            .collect();
+        if !named.is_empty() {
+            let text = format!(
+                "Where {} may call from is what DNS said when this was printed: print it again when that has changed, or name prefixes \
+                 in `accept_from`.",
+                named.join(", ")
+            );
+            comment(f, 0, &text)?;
+        }
         f.write_str("#\n")?;
         let untried = &self.foreseen.untried;
         let how = match untried.is_empty() {
@@ -313,6 +336,7 @@ impl Firewall<'_> {
         let sources: Vec<IpNet> = trunks
             .filter(|trunk| trunk.network == network)
             .flat_map(|trunk| trunk.accept_from.iter().map(IpNet::trunc))
+            .chain(self.looked.sources(self.config, network).map(IpNet::from))
             .collect();
         IpNet::aggregate(&sources)
     }

@@ -11,6 +11,7 @@ mod firewall;
 mod flows;
 mod reload;
 mod run;
+mod servers;
 mod source;
 mod trunks;
 

@@ -64,10 +64,12 @@ pub(super) fn conflicts(config: &Config) -> Vec<(At, Conflict)> {
     for (index, trunk) in config.trunks.iter().enumerate() {
         let network = config.network(trunk.network);
         let family = |ip: IpAddr| if ip.is_ipv4() { "IPv4" } else { "IPv6" };
-        let wanted = family(trunk.server.address.ip());
-        let transport = trunk.server.transport;
         let at = At::Server(index);
-        if !network.addresses.is_empty()
+        // What a name leads to is known later; its transport, where the file says one, is known now.
+        let fixed = trunk.server.fixed();
+        let transport = fixed.map_or(trunk.server.transport, |(_, transport)| Some(transport));
+        if let Some(wanted) = fixed.map(|(address, _)| family(address.ip()))
+            && !network.addresses.is_empty()
             && !network.addresses.iter().any(|ip| family(*ip) == wanted)
         {
             let conflict = Conflict::Family {
@@ -76,14 +78,18 @@ pub(super) fn conflicts(config: &Config) -> Vec<(At, Conflict)> {
             };
             found.push((at, conflict));
         }
-        if !network.sip.iter().any(|l| l.transport == transport) {
+        if let Some(transport) = transport
+            && !network.sip.iter().any(|l| l.transport == transport)
+        {
             let conflict = Conflict::Transport {
                 transport: transport.name(),
                 network: network.name.clone(),
             };
             found.push((at, conflict));
         }
-        let server = trunk.server.address;
+        let Some((server, transport)) = fixed else {
+            continue;
+        };
         let ourselves = config.networks.iter().find(|network| {
             network.addresses.contains(&server.ip())
                 && network

@@ -7,7 +7,7 @@ use super::dscp::shown_mark;
 use super::duration::shown_duration;
 use super::external;
 use super::identity;
-use super::model::{Bind, Codec, Config, Dscp, FastPath, Network, PhoneId, Server, TrunkId};
+use super::model::{Bind, Codec, Config, Dscp, FastPath, Network, PhoneId, TrunkId};
 use super::passing;
 use super::routes_told;
 use super::silence::MediaTimeout;
@@ -185,11 +185,14 @@ fn fast_path(fast_path: FastPath) -> &'static str {
 fn trunks(config: &Config) -> Table {
     let mut table = Table::new(&["TRUNK", "NETWORK", "SERVER", "RECOGNISED BY", "OFFERED"]);
     for trunk in &config.trunks {
-        let sources = trunk.accept_from.iter().map(prefix);
+        let names = trunk.accept_names.iter().map(ToString::to_string);
+        let usual = trunk.accepts_server && trunk.server.fixed().is_none();
+        let sources = trunk.accept_from.iter().map(prefix).chain(names);
+        let sources = sources.chain(usual.then(|| "what DNS says".to_owned()));
         table.row(vec![
             vec![trunk.name.clone()],
             vec![config.network(trunk.network).name.clone()],
-            vec![server(trunk.server)],
+            vec![trunk.server.to_string()],
             sources.collect(),
             codecs(&trunk.codecs),
         ]);
@@ -204,10 +207,6 @@ fn prefix(net: &IpNet) -> String {
     } else {
         net.to_string()
     }
-}
-
-fn server(server: Server) -> String {
-    format!("{}:{}", server.transport, server.address)
 }
 
 fn phones(config: &Config) -> Table {

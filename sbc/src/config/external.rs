@@ -370,7 +370,7 @@ pub(super) fn conflicts(config: &Config) -> Vec<(At, Conflict)> {
 pub fn misled(config: &Config) -> Vec<String> {
     let each = config.trunks.iter().filter_map(|trunk| {
         let network = config.network(trunk.network);
-        let server = trunk.server.address.ip();
+        let server = trunk.server.fixed()?.0.ip();
         let mut owns = network.addresses.iter();
         let own = owns.find(|own| own.is_ipv4() == server.is_ipv4())?;
         let is_found = matches!(network.external, Some(External::Auto { .. }));

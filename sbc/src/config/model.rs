@@ -10,12 +10,14 @@ use ipnet::IpNet;
 
 use super::added_headers::AddedHeader;
 use super::external::{External, Outside};
+use super::host_name::HostName;
 use super::identity::Identity;
 use super::lookup::Lookup;
 use super::passing::Passing;
 use super::pattern::Pattern;
 use super::phones::Phones;
 use super::prefixes::Prefixes;
+use super::server::Server;
 use super::silence::MediaTimeout;
 use super::template::{CallerTemplate, Template};
 use super::upkeep::TrunkLimits;
@@ -89,6 +91,8 @@ pub struct Sbc {
     pub state_dir: std::path::PathBuf,
     /// The address of metrics, health and API.
     pub admin: SocketAddr,
+    /// The name servers that are asked; empty: those of the system.
+    pub resolver: Vec<SocketAddr>,
 }
 
 /// `[network.NAME]`: a side of the box.
@@ -220,8 +224,12 @@ pub struct Trunk {
     pub network: NetworkId,
     /// Where requests to it go.
     pub server: Server,
-    /// Which sources are this trunk; by default the address of `server`.
+    /// Which sources are this trunk; by default the address of `server`, if that is one.
     pub accept_from: Vec<IpNet>,
+    /// So are the addresses of these names.
+    pub accept_names: Vec<HostName>,
+    /// The file says nothing of that: the addresses of `server` are this trunk, also those that DNS tells.
+    pub accepts_server: bool,
     /// Where its media may come from whatever its SDP says; at most [`MAX_MEDIA_FROM`] of each address family.
     pub media_from: Vec<IpNet>,
     /// Offered to and accepted from that side, in our order of preference; never empty.
@@ -258,15 +266,6 @@ pub struct Credentials {
 /// How many prefixes of an address family `media_from` may have: a flow has room for three, and one is for where signalling
 /// comes from.
 pub const MAX_MEDIA_FROM: usize = 2;
-
-/// `server = "sip:10.0.0.10:5060;transport=tcp"`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Server {
-    /// Address and port (default 5060).
-    pub address: SocketAddr,
-    /// Default UDP.
-    pub transport: Transport,
-}
 
 /// `[phone.NAME]`: a local account.
 #[derive(Clone, Debug, PartialEq, Eq)]

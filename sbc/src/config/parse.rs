@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::ops::Range;
 
-use ipnet::IpNet;
 use toml::de::DeTable;
 
 use super::check;
@@ -23,6 +22,7 @@ use super::reader::{Named, Section, Value, listed, named};
 use super::references::Names;
 use super::routes;
 use super::secrets::Secrets;
+use super::server;
 use super::silence;
 use super::upkeep;
 use super::values;
@@ -41,7 +41,7 @@ const MAX_NUMBERS: usize = 1 << 20;
 
 // The keys of each section.
 const ROOT: &[&str] = &["sbc", "network", "trunk", "phone", "group", "route"];
-const SBC: &[&str] = &["name", "state_dir", "admin"];
+const SBC: &[&str] = &["name", "state_dir", "admin", "resolver"];
 const NETWORK: &[&str] = &[
     "interface",
     "address",
@@ -237,6 +237,7 @@ fn read_sbc(value: Option<Value<'_, '_>>, places: &mut Places, report: &mut Repo
         name: "sbc".to_owned(),
         state_dir: "/var/lib/sbc".into(),
         admin: SocketAddr::from(([127, 0, 0, 1], 9960)),
+        resolver: Vec::new(),
     };
     let Some(value) = value else {
         return Some(sbc);
@@ -259,6 +260,7 @@ fn read_sbc(value: Option<Value<'_, '_>>, places: &mut Places, report: &mut Repo
         sbc.admin = values::one(&text, report, values::socket_address).unwrap_or(sbc.admin);
         places.admin = text.at;
     }
+    sbc.resolver = server::resolvers(&section, report);
     Some(sbc)
 }
 
@@ -374,10 +376,8 @@ fn read_trunk(
     );
     let server = server
         .and_then(|value| value.text(report))
-        .and_then(|text| values::one(&text, report, values::server));
-    let accept_from = section
-        .texts("accept_from", "address or prefix", report)
-        .map(|texts| values::each(&texts, report, values::prefix));
+        .and_then(|text| values::one(&text, report, server::server));
+    let sources = server::sources(section, server.as_ref(), report);
     let media_from = section
         .texts("media_from", "address or prefix", report)
         .map(|texts| values::media_from(&texts, report));
@@ -393,12 +393,13 @@ fn read_trunk(
     let probe = upkeep::probe(section, report);
     let limits = upkeep::limits(section, report);
     let identity = identity::read(section, report);
-    let server = server?;
     Some(Trunk {
         name: name.to_owned(),
         network: NetworkId(network?),
-        server,
-        accept_from: accept_from.unwrap_or_else(|| vec![IpNet::from(server.address.ip())]),
+        server: server?,
+        accept_from: sources.prefixes,
+        accept_names: sources.names,
+        accepts_server: sources.are_usual,
         media_from: media_from.unwrap_or_default(),
         codecs,
         media_timeout: media_timeout?,

@@ -54,6 +54,7 @@ const PUBLIC_KEYS: &[&str] = &[
     "register",
     "remote",
     "requests_per_second",
+    "resolver",
     "ring_for",
     "server",
     "sip",

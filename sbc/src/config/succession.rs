@@ -238,6 +238,8 @@ impl Entry for Trunk {
     fn retire(&mut self) {
         self.is_gone = true;
         self.accept_from.clear();
+        self.accept_names.clear();
+        self.accepts_server = false;
         self.probe = None;
     }
 }

@@ -9,7 +9,7 @@ use toml::de::DeValue;
 
 use super::duration::duration;
 use super::error::{Fault, Report, nearest, shown};
-use super::model::{Codec, FastPath, Listener, MAX_MEDIA_FROM, Secret, Server};
+use super::model::{Codec, FastPath, Listener, MAX_MEDIA_FROM, Secret};
 use super::reader::{Section, Text, Value, alternatives};
 use super::secrets::{NoSecret, Secrets};
 use crate::sip::Transport;
@@ -62,14 +62,14 @@ pub(super) struct Expected {
     pub(super) help: Option<String>,
 }
 
-fn expected<T>(expected: impl Into<String>) -> Result<T, Expected> {
+pub(super) fn expected<T>(expected: impl Into<String>) -> Result<T, Expected> {
     Err(Expected {
         expected: expected.into(),
         help: None,
     })
 }
 
-fn expected_help<T>(
+pub(super) fn expected_help<T>(
     expected: impl Into<String>,
     help: impl Into<Option<String>>,
 ) -> Result<T, Expected> {
@@ -115,7 +115,7 @@ pub(super) fn listener(text: &str) -> Result<Listener, Expected> {
     }
 }
 
-fn transport(text: &str) -> Result<Transport, Expected> {
+pub(super) fn transport(text: &str) -> Result<Transport, Expected> {
     match text {
         "udp" => Ok(Transport::Udp),
         "tcp" => Ok(Transport::Tcp),
@@ -232,87 +232,7 @@ pub(super) fn socket_address(text: &str) -> Result<SocketAddr, Expected> {
     })
 }
 
-/// `sip:10.0.0.10:5060;transport=tcp`.
-pub(super) fn server(text: &str) -> Result<Server, Expected> {
-    const SHAPE: &str =
-        "`sip:ADDRESS`, perhaps with `:PORT` and `;transport=udp` or `;transport=tcp`";
-    let Some((scheme, rest)) = text.split_once(':') else {
-        let help = text
-            .parse::<IpAddr>()
-            .ok()
-            .map(|ip| format!("write `sip:{}`", bracketed(ip)));
-        return expected_help(SHAPE, help);
-    };
-    if scheme.eq_ignore_ascii_case("sips") {
-        return expected_help(SHAPE, "`sips` is not supported: write `sip:`".to_owned());
-    }
-    if !scheme.eq_ignore_ascii_case("sip") {
-        let help = text
-            .parse::<SocketAddr>()
-            .ok()
-            .map(|address| format!("write `sip:{address}`"));
-        return expected_help(SHAPE, help);
-    }
-    let (host_port, parameters) = rest.split_once(';').unwrap_or((rest, ""));
-    let mut chosen = Transport::Udp;
-    for parameter in parameters.split(';').filter(|p| !p.is_empty()) {
-        match parameter.split_once('=') {
-            Some(("transport", value)) => chosen = transport(&value.to_ascii_lowercase())?,
-            _ => return expected("no parameter but `transport`"),
-        }
-    }
-    if host_port.contains('@') {
-        return expected("no user part: the number that was dialled goes there");
-    }
-    let address = server_address(host_port)?;
-    let ip = address.ip();
-    if ip.is_unspecified() || ip.is_multicast() {
-        return expected("the address of one host");
-    }
-    Ok(Server {
-        address,
-        transport: chosen,
-    })
-}
-
-fn server_address(host_port: &str) -> Result<SocketAddr, Expected> {
-    const DEFAULT_PORT: u16 = 5060;
-    let (host, port) = match host_port.strip_prefix('[').and_then(|h| h.split_once(']')) {
-        Some((host, "")) => (host, None),
-        Some((host, port)) => (host, Some(port.strip_prefix(':').unwrap_or("none"))),
-        None if host_port.matches(':').count() > 1 => {
-            return expected_help(
-                "an IPv6 address in brackets",
-                format!("such as `sip:[{}]:5060`", shown(host_port)),
-            );
-        }
-        None => match host_port.split_once(':') {
-            Some((host, port)) => (host, Some(port)),
-            None => (host_port, None),
-        },
-    };
-    let port = match port.map(str::parse) {
-        None => DEFAULT_PORT,
-        Some(Ok(port)) if port > 0 => port,
-        Some(_) => return expected("a port from 1 to 65535 after the address"),
-    };
-    match host.parse::<IpAddr>() {
-        Ok(ip) if ip.to_canonical() != ip => expected_help(
-            "an IPv4 or IPv6 address",
-            format!("write `{}`", ip.to_canonical()),
-        ),
-        Ok(ip) if ip.is_ipv6() != host_port.starts_with('[') => {
-            expected("brackets around an IPv6 address and no other")
-        }
-        Ok(ip) => Ok(SocketAddr::new(ip, port)),
-        Err(_) => expected_help(
-            "an IPv4 or IPv6 address after `sip:`",
-            "names are not looked up: write the address of the server".to_owned(),
-        ),
-    }
-}
-
-fn bracketed(ip: IpAddr) -> String {
+pub(super) fn bracketed(ip: IpAddr) -> String {
     match ip {
         IpAddr::V4(ip) => ip.to_string(),
         IpAddr::V6(ip) => format!("[{ip}]"),

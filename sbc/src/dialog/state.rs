@@ -188,18 +188,23 @@ impl Dialog {
     /// would have to be looked up.
     #[must_use]
     pub fn address(&self) -> Option<(SocketAddr, Transport)> {
-        let uri = Uri::parse(
-            self.route_set
-                .first()
-                .map_or(&*self.remote_target, String::as_str),
-        )
-        .ok()?;
-        let transport = match uri.param("transport").flatten() {
-            Some(tcp) if tcp.eq_ignore_ascii_case("tcp") => Transport::Tcp,
-            _ => Transport::Udp,
-        };
+        let uri = self.next_uri()?;
         let address = SocketAddr::new(uri.host_ip()?, uri.port().unwrap_or(SIP_PORT));
-        Some((address, transport))
+        Some((address, transport_of(&uri)))
+    }
+
+    /// The same where it names no address: the name, the port and the transport.
+    #[must_use]
+    pub fn host(&self) -> Option<(String, u16, Transport)> {
+        let uri = self.next_uri()?;
+        let port = uri.port().unwrap_or(SIP_PORT);
+        let is_name = uri.host_ip().is_none();
+        is_name.then(|| (uri.host().to_owned(), port, transport_of(&uri)))
+    }
+
+    fn next_uri(&self) -> Option<Uri<'_>> {
+        let first = self.route_set.first();
+        Uri::parse(first.map_or(&*self.remote_target, String::as_str)).ok()
     }
 
     fn write(&self, method: &str, via: &str, cseq: u32) -> Writer {
@@ -232,6 +237,13 @@ impl Dialog {
         writer
             .header(Name::CallId, &self.call_id)
             .header(Name::CSeq, format_args!("{cseq} {method}"))
+    }
+}
+
+fn transport_of(uri: &Uri<'_>) -> Transport {
+    match uri.param("transport").flatten() {
+        Some(tcp) if tcp.eq_ignore_ascii_case("tcp") => Transport::Tcp,
+        _ => Transport::Udp,
     }
 }
 

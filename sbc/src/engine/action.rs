@@ -4,6 +4,7 @@ use bytes::Bytes;
 
 use crate::config::NetworkId;
 use crate::media::FlowCommand;
+use crate::routing::locate::Question;
 use crate::transaction::{ConnectionId, Hop};
 
 /// What the shells do, in order.
@@ -30,6 +31,8 @@ pub enum Action {
         /// Theirs.
         port: u16,
     },
+    /// Ask DNS; [`super::Input::Resolved`] follows in any case.
+    Resolve(Question),
     /// Install, update or remove a flow pair.
     Flow(FlowCommand),
 }

@@ -86,6 +86,7 @@ impl Engine {
             dialogs: self.limits.dialogs.saturating_sub(self.dialogs.len()),
             trunks: &mut self.trunks,
             wall: &mut self.wall,
+            places: &mut self.places,
         }
     }
 
@@ -103,7 +104,7 @@ impl Engine {
                     true => Room::Reserve,
                     false => Room::Usual,
                 };
-                let input = match self.layer.request_in(now, hop, message, room) {
+                let input = match self.request(now, hop, message, room) {
                     Ok(id) => {
                         self.clients.insert(id, (call.id(), purpose));
                         call::Input::Sent { purpose, id }

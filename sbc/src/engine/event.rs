@@ -9,6 +9,7 @@ use ipnet::IpNet;
 use super::{Outcome, Party};
 use crate::config::{Changes, NetworkId, PhoneId, TrunkId};
 use crate::media::{Fallback, FlowReport, LegMedia, PairId};
+use crate::routing::locate::News;
 use crate::shed::Ban;
 use crate::trunks::Probed;
 
@@ -262,6 +263,8 @@ pub enum Event {
         /// Who.
         peer: SocketAddr,
     },
+    /// What there is to tell of a trunk's servers.
+    Servers(News),
     /// No new calls from now on.
     Draining,
 }

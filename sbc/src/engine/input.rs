@@ -7,6 +7,7 @@ use bytes::Bytes;
 use crate::config::NetworkId;
 use crate::media::{Fallback, FlowReport, NetworkPath, PairId, Reserve};
 use crate::routing::Timestamp;
+use crate::routing::locate::{Answer, Question};
 use crate::transaction::{ConnectionId, Hop};
 
 /// What the shells report.
@@ -60,6 +61,13 @@ pub enum Input {
     },
     /// All addresses of this host: a peer that has one of them is a local peer.
     HostAddresses(Vec<IpAddr>),
+    /// What came of [`super::Action::Resolve`].
+    Resolved {
+        /// As it was asked.
+        question: Question,
+        /// What came back.
+        answer: Answer,
+    },
     /// What came of [`crate::media::PortCommand::Hold`].
     PortsFound {
         /// The pair.

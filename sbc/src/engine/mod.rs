@@ -18,6 +18,7 @@ mod handover;
 mod input;
 mod introductions;
 mod outside;
+mod places;
 mod receive;
 mod registrations;
 mod reload;
@@ -55,6 +56,7 @@ use crate::external::Externals;
 use crate::media::{FlowReport, PairId, PortCommand, Ports};
 use crate::registrar::{Attempts, Nonces, Registrar};
 use crate::routing::Wall;
+use crate::routing::locate::{self, Places};
 use crate::shed::{self, Sources};
 use crate::sip::TextKey;
 use crate::transaction::{self, ClientId, Hop, Layer, ServerId};
@@ -106,6 +108,7 @@ pub struct Engine {
     attempts: Attempts,
     layer: Layer,
     registrar: Registrar,
+    places: Places,
     sources: Sources,
     ports: Ports,
     host: Host,
@@ -185,7 +188,7 @@ impl Engine {
             seeds.fill_bytes(&mut seed);
             seed
         };
-        Engine {
+        let mut engine = Engine {
             limits,
             tokens: Tokens::new(seed()),
             nonces: Nonces::new(seed(), now),
@@ -194,6 +197,7 @@ impl Engine {
             registrar: Registrar::new(limits.bindings),
             sources: Sources::new(&config),
             ports: Ports::new(&config, seed()),
+            places: Places::new(&config, seed(), now),
             trunks: Trunks::new(&config, seed(), now),
             host: Host::default(),
             remembered: Remembered::default(),
@@ -222,7 +226,9 @@ impl Engine {
             actions: VecDeque::new(),
             wishes: VecDeque::new(),
             events: VecDeque::new(),
-        }
+        };
+        engine.pump_places(now);
+        engine
     }
 
     /// Takes what happened. Afterwards drain [`Engine::poll_action`] and [`Engine::poll_event`].
@@ -246,6 +252,8 @@ impl Engine {
             Input::NetworkAddresses { network, addresses } => {
                 self.readdress(network, addresses);
                 self.tell_trunks(now, upkeep::Input::Readdressed(network));
+                let input = locate::Input::Readdressed;
+                self.places.handle_input(now, &self.config, input);
             }
             Input::HostAddresses(addresses) => {
                 self.host.addresses = addresses.iter().copied().collect();
@@ -256,6 +264,10 @@ impl Engine {
             Input::LookedUp { network, addresses } => {
                 let input = crate::external::Input::LookedUp { network, addresses };
                 self.externals.handle_input(now, input);
+            }
+            Input::Resolved { question, answer } => {
+                let input = locate::Input::Resolved { question, answer };
+                self.places.handle_input(now, &self.config, input);
             }
             Input::PortsFound { reserve, is_taken } => self.ports.found(now, reserve, is_taken),
             Input::FlowFailed { pair, failure } => {
@@ -327,6 +339,7 @@ impl Engine {
             self.trunks.poll_timeout(),
             self.externals.poll_timeout(),
             self.moves.poll_timeout(),
+            self.places.poll_timeout(),
         ]
         .into_iter()
         .flatten()
@@ -352,6 +365,7 @@ impl Engine {
         self.ports.handle_timeout(now);
         self.registrar.handle_timeout(now);
         self.sources.handle_timeout(now);
+        self.places.handle_timeout(now, &self.config);
         self.expire_subscriptions(now);
         self.introductions.handle_timeout(now);
         self.time_trunks(now);
@@ -382,6 +396,8 @@ impl Engine {
             trunk_registered: self.trunks.registered(now, &self.config),
             trunk_refused: self.trunks.refused().clone(),
             transactions: self.layer.len() as u64,
+            lookups: self.places.lookups().clone(),
+            servers_resting: self.places.resting(now) as u64,
             dialogs: (self.dialogs.len() + self.outside.dialogs()) as u64,
             ..Stats::default()
         };
@@ -405,6 +421,7 @@ impl Engine {
         }
         for (table, full) in [
             ("probes", self.trunks.full()),
+            ("servers", self.places.full()),
             ("bans", self.sources.full()),
             ("nonces", self.nonces.full()),
             ("attempts", self.attempts.full()),

@@ -10,13 +10,14 @@ use super::transfers::peer;
 use super::{Engine, Hop};
 use crate::call::{
     AGENT, CallerIdentity, Filter, Next, contact, describes_media, escaped, face, is_there,
-    next_hop, pass_answer, pass_content, targets, via,
+    next_hop, pass_answer, pass_content, retry_after, targets, via,
 };
 use crate::config::Peer;
 use crate::dialog::{Dialog, DialogError};
+use crate::routing::locate::Unwell;
 use crate::routing::{Caller, NoRoute, dialled, route};
 use crate::sip::{Message, Method, Name, Uri, Via, Writer};
-use crate::transaction::{ClientId, ServerId};
+use crate::transaction::{ClientId, Room, ServerId};
 
 /// Requests that wait for the other side's answer.
 const MAX_PENDING: usize = 4096;
@@ -90,8 +91,9 @@ impl Engine {
                 number: Some(escaped(decision.dial.as_deref().unwrap_or(&number))),
                 ..Next::of(destination)
             };
-            let found = targets(&self.registrar, &self.config, &next, &number).ok()?;
-            let mut found = found.into_iter();
+            let places = &mut self.places;
+            let found = targets(now, &self.registrar, &self.config, places, &next, &number);
+            let mut found = found.ok()?.into_iter();
             found.find(|target| is_there(&self.trunks, target))
         });
         let target = found.ok_or(480_u16)?;
@@ -198,7 +200,7 @@ impl Engine {
         peers: [Peer; 2],
         subscription: Option<u64>,
     ) -> Result<(), u16> {
-        let Ok(client) = self.layer.request(now, to, sent.clone()) else {
+        let Ok(client) = self.request(now, to, sent.clone(), Room::Usual) else {
             self.counters.full("transactions");
             if request.to().tag().is_none()
                 && let Some(number) = subscription
@@ -217,6 +219,7 @@ impl Engine {
                 hop,
                 request,
                 sent,
+                to,
                 peers,
                 subscription,
             },
@@ -287,7 +290,7 @@ impl Engine {
             };
         }
         let dialog = other.dialog.as_mut().ok_or(481_u16)?;
-        let to = next_hop(&config, other.trunk, other.hop, dialog);
+        let to = next_hop(&config, &self.places, other.trunk, other.hop, dialog);
         let via = via(&self.config, &to, &self.tokens.branch(dialog.request_uri()));
         let writer = dialog
             .request(expected, &via)
@@ -311,6 +314,8 @@ impl Engine {
     /// What the other side says.
     pub(super) fn on_outside_answer(&mut self, now: Instant, client: ClientId, answer: &Message) {
         let code = answer.code().unwrap_or_default();
+        let unwell = (code == 503).then(|| Unwell::Unavailable(retry_after(answer)));
+        self.note_server(now, client, unwell);
         if code < 200 {
             return;
         }

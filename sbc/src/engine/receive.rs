@@ -9,7 +9,8 @@ use crate::call::{self, AGENT};
 use crate::config::PhoneId;
 use crate::external;
 use crate::registrar::{Accounts, Denied, challenge};
-use crate::routing::{Caller, trunk_of};
+use crate::routing::Caller;
+use crate::routing::locate::Unwell;
 use crate::shed::Offence;
 use crate::sip::{
     Limits, Message, Method, Name, TextKey, Transport, is_keep_alive, reason_phrase, response_to,
@@ -89,7 +90,10 @@ impl Engine {
 
     /// A trunk, or the source of a registered phone.
     fn is_known(&self, hop: &Hop) -> bool {
-        trunk_of(&self.config, hop.network, hop.remote.ip()).is_some() || self.registrar.knows(hop)
+        let trunk = self
+            .places
+            .trunk_of(&self.config, hop.network, hop.remote.ip());
+        trunk.is_some() || self.registrar.knows(hop)
     }
 
     /// Who sent this. `None`: nobody that we know; he has been told so, and nothing of it is left here (RFC 3261 26.3.2.4).
@@ -309,6 +313,11 @@ impl Engine {
                     if let Some((call, purpose)) = self.clients.remove(&id) {
                         self.tell_call(now, call, call::Input::Failed { purpose, failure });
                     } else if !self.on_trunk_failed(now, id, failure) {
+                        let how = match failure {
+                            transaction::Failure::Timeout => Unwell::Silent,
+                            transaction::Failure::Transport => Unwell::Unreachable,
+                        };
+                        self.note_server(now, id, Some(how));
                         self.on_outside_failed(now, id);
                     }
                 }
@@ -316,6 +325,9 @@ impl Engine {
                     if let Some(call) = self.invites.remove(&id) {
                         self.tell_call(now, call, call::Input::ServerFailed(id));
                     }
+                }
+                transaction::Action::FellBack { hop } => {
+                    self.places.refuses_tcp(now, hop.network, hop.remote);
                 }
                 transaction::Action::Stray { hop, .. } => {
                     self.counters.refused(hop.network, "stray-response");
@@ -328,6 +340,7 @@ impl Engine {
             self.note_contact(now, &event);
             self.tell(event);
         }
+        self.pump_places(now);
     }
 
     fn on_response(&mut self, now: Instant, id: ClientId, message: Message) {

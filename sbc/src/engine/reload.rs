@@ -17,6 +17,7 @@ impl Engine {
         let (config, changes) = config.succeed(&self.config, &self.in_use())?;
         let before = std::mem::replace(&mut self.config, Arc::new(config));
         self.sources.reload(&self.config);
+        self.places.reload(now, &self.config);
         for &trunk in changes.given_away.iter().chain(&changes.changed_trunks) {
             self.remembered.forget(Some(trunk));
         }
@@ -32,6 +33,7 @@ impl Engine {
         let around = Surroundings {
             config: &self.config,
             registrar: &self.registrar,
+            places: &self.places,
         };
         self.trunks.reload(now, around, &before, &changes);
         self.reload_external(now, &before);

@@ -45,6 +45,10 @@ pub struct Stats {
     pub media_jitter: JitterHistogram,
     /// Transactions that are alive.
     pub transactions: u64,
+    /// Servers of trunks that are asked last for a while.
+    pub servers_resting: u64,
+    /// Answers of DNS, by what came back: `found`, `nothing`, `timeout`, `refused`, `no-server`.
+    pub lookups: BTreeMap<&'static str, u64>,
     /// Dialogs that are alive.
     pub dialogs: u64,
     /// What was turned away because a table was full, by table.

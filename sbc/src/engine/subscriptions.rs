@@ -27,6 +27,8 @@ pub(super) struct Pending {
     pub(super) request: Message,
     /// Ours.
     pub(super) sent: Message,
+    /// Where it went.
+    pub(super) to: Hop,
     /// Who sent it, and who got it.
     pub(super) peers: [Peer; 2],
     pub(super) subscription: Option<u64>,

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::{Engine, Event};
 use crate::config::{NetworkId, PhoneId, TrunkId};
-use crate::routing::{Decision, Destination, Step, trunk_of};
+use crate::routing::{Decision, Destination, Step};
 use crate::sip::Message;
 use crate::transaction::{ClientId, Failure, Hop};
 use crate::trunks::{Action, Input, Probed, Surroundings, TrunkView, Trunks};
@@ -57,6 +57,7 @@ impl Engine {
         let around = Surroundings {
             config: &self.config,
             registrar: &self.registrar,
+            places: &self.places,
         };
         self.trunks.handle_input(now, around, input);
     }
@@ -65,6 +66,7 @@ impl Engine {
         let around = Surroundings {
             config: &self.config,
             registrar: &self.registrar,
+            places: &self.places,
         };
         self.trunks.handle_timeout(now, around);
     }
@@ -88,6 +90,14 @@ impl Engine {
                 },
                 Action::Close(connection) => {
                     self.actions.push_back(super::Action::Close(connection));
+                }
+                Action::Server {
+                    trunk,
+                    place,
+                    unwell: Some(how),
+                } => self.places.failed(now, &self.config, trunk, place, how),
+                Action::Server { trunk, place, .. } => {
+                    self.places.heard(&self.config, trunk, place);
                 }
                 Action::Event(event) => self.tell(event),
             }
@@ -182,8 +192,10 @@ impl Engine {
 
     /// Which trunk a request comes from: by its source, and of several at one source by the name that we have registered.
     pub(super) fn trunk_at(&self, hop: &Hop, request: &Message) -> Option<TrunkId> {
-        let known = trunk_of(&self.config, hop.network, hop.remote.ip())?;
-        Some(Trunks::named(&self.config, hop, request, known))
+        let source = hop.remote.ip();
+        let known = self.places.trunk_of(&self.config, hop.network, source)?;
+        let is_here = |id| self.places.is_of(&self.config, id, source.to_canonical());
+        Some(Trunks::named(&self.config, hop, request, known, is_here))
     }
 }
 

@@ -14,6 +14,7 @@ use tracing_subscriber::filter::ParseError;
 
 use super::current::Current;
 use super::metrics::party_label;
+use super::servers;
 use crate::config::{Config, NetworkId, PhoneId};
 use crate::engine::{Event, Party};
 use crate::media::LegMedia;
@@ -372,6 +373,7 @@ impl Journal {
                 let network = self.network(network);
                 warn!(network, %address, %peer, "a peer on the internet is told an address that is none there: what it sends does not arrive; set `external` in [network.{network}]");
             }
+            Event::Servers(news) => servers::write(&self.config, &news),
             Event::Draining => info!("no new calls from now on"),
         }
     }

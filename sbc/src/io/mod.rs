@@ -1,7 +1,7 @@
 //! The shells: they perform actions and decide nothing. L2: may import everything of ours; nothing imports it.
 //!
-//! [`run::start`] opens sockets and media paths and gives the engine to one task. `signalling` is SIP on the wire, `flows`
-//! passes flow commands to whoever forwards media (`media` in user space), `held` holds ports until calls have them, `metrics` and `admin` show what was counted, `log`
+//! [`run::start`] opens sockets and media paths and gives the engine to one task. `signalling` is SIP on the wire,
+//! `resolver` asks DNS, `flows` passes flow commands to whoever forwards media (`media` in user space), `held` holds ports until calls have them, `metrics` and `admin` show what was counted, `log`
 //! what happened, `host` what this machine is,
 //! `changes` and `addresses` when that changes and what follows from it, `reload` takes another config, `current` is the one in force, `upkeep` reads where phones are.
 
@@ -19,6 +19,8 @@ pub mod log;
 pub mod media;
 pub mod metrics;
 pub mod reload;
+pub mod resolver;
 pub mod run;
+mod servers;
 pub mod signalling;
 mod upkeep;

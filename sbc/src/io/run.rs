@@ -27,7 +27,10 @@ use super::log::Journal;
 use super::media::WorkersError;
 use super::metrics::{Metrics, Reading};
 use super::reload::Loader;
-use super::signalling::{self, Counters, Door, Event, Events, Limits, Local, Signalling, inbox};
+use super::resolver::Resolver;
+use super::signalling::{
+    self, Counters, Door, Event, Events, Inbox, Limits, Local, Signalling, inbox,
+};
 use super::upkeep::contacts;
 use super::{admin, host};
 use crate::config::{Config, NetworkId, misled};
@@ -177,6 +180,8 @@ pub async fn start(config: Arc<Config>, options: Options) -> Result<Running, Sta
     let mut shell = Shell {
         engine: Engine::new(Arc::clone(&config), options.seed, Instant::now()),
         signalling,
+        resolver: Resolver::new(&config.sbc.resolver),
+        inbox,
         flows,
         held: Held::default(),
         events,
@@ -217,6 +222,9 @@ pub async fn start(config: Arc<Config>, options: Options) -> Result<Running, Sta
 struct Shell {
     engine: Engine,
     signalling: Signalling,
+    resolver: Resolver,
+    /// For what the resolver finds.
+    inbox: Inbox,
     flows: Flows,
     held: Held,
     events: Events,
@@ -449,6 +457,9 @@ impl Shell {
                         host,
                         port,
                     } => self.signalling.look_up(network, host, port),
+                    Action::Resolve(question) => {
+                        self.resolver.resolve(question, self.inbox.clone());
+                    }
                     Action::Flow(command) => self.inputs.extend(self.flows.perform(command)),
                 }
             }

@@ -1,5 +1,7 @@
-//! Who is calling, and where a call leads: the first route that matches decides.
+//! Who is calling, and where a call leads: the first route that matches decides; and where trunks are ([`locate`]).
 //! L1: imports [`crate::config`], of [`crate::sip`] URIs, of [`crate::call`] how what is escaped in them is read.
+
+pub mod locate;
 
 use std::fmt;
 use std::net::IpAddr;
@@ -114,10 +116,14 @@ pub enum NoRoute {
 }
 
 /// The trunk that a source in a network is: the longest prefix of `accept_from` wins, then the order of the file.
-/// The source may be an IPv4-mapped IPv6 address.
+/// The source may be an IPv4-mapped IPv6 address. What DNS says of names is not in it: [`locate::Places::trunk_of`].
 #[must_use]
 pub fn trunk_of(config: &Config, network: NetworkId, source: IpAddr) -> Option<TrunkId> {
-    let source = source.to_canonical();
+    trunk_match(config, network, source.to_canonical()).map(|(_, id)| id)
+}
+
+/// As [`trunk_of`], with the length of the prefix.
+fn trunk_match(config: &Config, network: NetworkId, source: IpAddr) -> Option<(u8, TrunkId)> {
     let mut best: Option<(u8, TrunkId)> = None;
     for (id, trunk) in (0..).map(TrunkId).zip(&config.trunks) {
         if trunk.network != network {
@@ -135,7 +141,7 @@ pub fn trunk_of(config: &Config, network: NetworkId, source: IpAddr) -> Option<T
             best = Some((length, id));
         }
     }
-    best.map(|(_, id)| id)
+    best
 }
 
 /// What a decision depends on besides the config, the caller and the number.

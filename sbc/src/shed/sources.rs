@@ -11,6 +11,8 @@ use super::challenges::Challenges;
 use super::records::Records;
 use crate::config::{Config, Limits, NetworkId, TrunkId};
 
+mod trunks;
+
 /// As many as the kernel's table holds.
 const MAX_BANS: usize = sbc_ebpf::shed_abi::MAX_BANS;
 /// Bans that the box gives by itself: an operator always has room.
@@ -51,6 +53,24 @@ pub enum Input {
     },
     /// It is not any more: once for each [`Input::Registered`].
     Unregistered {
+        /// The side of the box.
+        network: NetworkId,
+        /// The source.
+        source: IpAddr,
+    },
+    /// A source is a trunk, as DNS says.
+    TrunkFound {
+        /// The trunk.
+        trunk: TrunkId,
+        /// The side of the box.
+        network: NetworkId,
+        /// The source.
+        source: IpAddr,
+    },
+    /// It is not any more: once for each [`Input::TrunkFound`].
+    TrunkGone {
+        /// The trunk.
+        trunk: TrunkId,
         /// The side of the box.
         network: NetworkId,
         /// The source.
@@ -203,6 +223,16 @@ impl Sources {
                     self.forget(place);
                 }
             }
+            Input::TrunkFound {
+                trunk,
+                network,
+                source,
+            } => self.trunk_found(trunk, network, source),
+            Input::TrunkGone {
+                trunk,
+                network,
+                source,
+            } => self.trunk_gone(trunk, network, source),
             Input::HostAddresses(addresses) => {
                 self.own = addresses.iter().map(IpAddr::to_canonical).collect();
             }

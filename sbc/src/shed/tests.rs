@@ -475,3 +475,38 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn who_turns_out_to_be_a_trunk_is_served_again_and_not_banned_by_itself() {
+    let mut both = both();
+    both.offend(RIGHT, "192.0.2.7", 10);
+    assert_eq!(both.served(RIGHT, "192.0.2.7", 1), 0);
+    let (trunk, network, source) = (TrunkId(1), RIGHT, ip("192.0.2.7"));
+    let found = Input::TrunkFound {
+        trunk,
+        network,
+        source,
+    };
+    let prefix = net("192.0.2.7/32");
+    let unban = Action::Unban {
+        network,
+        prefix,
+        has_expired: false,
+    };
+    let known = Action::Known { network, prefix };
+    assert_eq!(both.input(found), [known, unban]);
+    assert_eq!(both.served(RIGHT, "192.0.2.7", 1), 1);
+    assert_eq!(both.offend(RIGHT, "192.0.2.7", 20), []);
+    // What an operator says holds.
+    assert_eq!(both.ban("192.0.2.7", None), [Warning::Trunk(TrunkId(1))]);
+    let gone = Input::TrunkGone {
+        trunk,
+        network,
+        source,
+    };
+    assert_eq!(
+        both.input(gone.clone()),
+        [Action::Unknown { network, prefix }]
+    );
+    assert_eq!(both.input(gone), []);
+}

@@ -121,6 +121,11 @@ pub enum Action {
         /// The response.
         message: Message,
     },
+    /// What was tried over TCP first, as it is large, could not be sent there: it has gone out over UDP instead.
+    FellBack {
+        /// The way over TCP.
+        hop: Hop,
+    },
     /// A request of ours has got no final answer and gets none any more: timers B and F, five minutes of
     /// ringing without a word, 32 seconds after our CANCEL, or a broken transport. The transaction is gone.
     Failed {

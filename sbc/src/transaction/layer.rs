@@ -6,10 +6,11 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::key::{ClientKey, ServerKey};
+use super::large::over_tcp;
 use super::machine::{ClientEffect, ClientMachine, ServerEffect, ServerMachine};
 use super::timers::{Owner, Queue};
 use super::{Action, ClientId, Full, Hop, Input, Limits, Room, ServerId};
-use crate::sip::{self, Message, Method, reason_phrase, response_to};
+use crate::sip::{self, Message, Method, Transport, reason_phrase, response_to};
 
 /// All transactions of the box, client and server. In trees: with so much coming and going a hash table fills up with the places
 /// of what was deleted, and doubles. Boxed: names count up, and a tree whose last leaf is always the one that splits is half empty.
@@ -31,6 +32,8 @@ struct ClientEntry {
     hop: Hop,
     machine: ClientMachine,
     wake: Option<Instant>,
+    /// What goes out instead if this cannot be sent.
+    instead: Option<Box<(Hop, Message)>>,
 }
 
 #[derive(Debug)]
@@ -74,7 +77,7 @@ impl Layer {
                 Method::Cancel => self.handle_cancel(hop, message),
                 _ => self.handle_request(now, hop, message, room),
             },
-            Input::SendFailed { hop, bytes } => self.handle_send_failure(hop, bytes),
+            Input::SendFailed { hop, bytes } => self.handle_send_failure(now, hop, bytes),
         }
     }
 
@@ -98,11 +101,43 @@ impl Layer {
         message: Message,
         room: Room,
     ) -> Result<ClientId, Full> {
+        self.begin(now, (hop, message), None, room)
+    }
+
+    /// The same with a request that is too large for a datagram: `tcp` is tried first; if it cannot be sent there `udp` goes out, with
+    /// the same branch (RFC 3261 18.1.1), and [`Action::FellBack`] says so.
+    ///
+    /// # Errors
+    /// [`Full`]: nothing was sent.
+    pub fn request_large(
+        &mut self,
+        now: Instant,
+        tcp: (Hop, Message),
+        udp: (Hop, Message),
+        room: Room,
+    ) -> Result<ClientId, Full> {
+        self.begin(now, tcp, Some(Box::new(udp)), room)
+    }
+
+    fn begin(
+        &mut self,
+        now: Instant,
+        (mut hop, mut message): (Hop, Message),
+        instead: Option<Box<(Hop, Message)>>,
+        room: Room,
+    ) -> Result<ClientId, Full> {
         if self.clients.len() >= room.of(self.limits.client) {
             return Err(Full);
         }
         if message.method() == Method::Cancel {
-            self.cancel_client(now, hop, &message);
+            // It takes the way of what it cancels (RFC 3261 9.1), which may have been too large for its own.
+            if let Some(taken) = self.cancel_client(now, hop, &message)
+                && taken.transport == Transport::Tcp
+                && hop.transport == Transport::Udp
+                && let Some(same) = over_tcp(&message, hop.local, taken.local)
+            {
+                (hop, message) = (taken, same);
+            }
         }
         self.next += 1;
         let id = ClientId(self.next);
@@ -120,6 +155,7 @@ impl Layer {
                 hop,
                 machine,
                 wake,
+                instead,
             }),
         );
         self.send(hop, bytes);
@@ -210,6 +246,8 @@ impl Layer {
             return;
         };
         let reliable = entry.hop.transport.is_reliable();
+        // It has arrived.
+        entry.instead = None;
         let effect = entry.machine.handle_response(now, &message, reliable);
         self.perform_client(id, effect, Some((hop, message)));
     }
@@ -305,18 +343,19 @@ impl Layer {
     }
 
     /// A CANCEL of ours goes out: its INVITE does not wait for ever.
-    fn cancel_client(&mut self, now: Instant, hop: Hop, message: &Message) {
+    /// Gives the way that the INVITE took.
+    fn cancel_client(&mut self, now: Instant, hop: Hop, message: &Message) -> Option<Hop> {
         let key = ClientKey::with_method(hop.network, message, Method::Invite);
         let found = self.client_ids.get(&key).copied();
-        let Some((id, entry)) = found.and_then(|id| Some((id, self.clients.get_mut(&id)?))) else {
-            return;
-        };
+        let (id, entry) = found.and_then(|id| Some((id, self.clients.get_mut(&id)?)))?;
         entry.machine.handle_cancel(now);
+        let taken = entry.hop;
         self.perform_client(id, ClientEffect::Nothing, None);
+        Some(taken)
     }
 
     /// Finds by the message that was not sent whose it was (RFC 3261 18.4, 17.1.4, 17.2.4).
-    fn handle_send_failure(&mut self, hop: Hop, bytes: Bytes) {
+    fn handle_send_failure(&mut self, now: Instant, hop: Hop, bytes: Bytes) {
         let Ok(message) = Message::parse(bytes, &sip::Limits::default()) else {
             return;
         };
@@ -328,6 +367,15 @@ impl Layer {
             let key = ClientKey::with_method(hop.network, &message, method);
             let found = self.client_ids.get(&key).copied();
             if let Some((id, entry)) = found.and_then(|id| Some((id, self.clients.get_mut(&id)?))) {
+                if let Some(udp) = entry.instead.take() {
+                    let (hop, message) = *udp;
+                    let tcp = std::mem::replace(&mut entry.hop, hop);
+                    let bytes = message.bytes().clone();
+                    entry.machine = ClientMachine::begin(now, message, hop.transport.is_reliable());
+                    self.perform_client(id, ClientEffect::Send(bytes), None);
+                    self.actions.push_back(Action::FellBack { hop: tcp });
+                    return;
+                }
                 let effect = entry.machine.handle_send_failure();
                 self.perform_client(id, effect, None);
             }

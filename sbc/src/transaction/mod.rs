@@ -11,6 +11,7 @@ mod hop;
 mod invite_client;
 mod invite_server;
 mod key;
+pub mod large;
 mod layer;
 mod machine;
 mod routing;

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use crate::config::{Config, NetworkId, PhoneId, TrunkId};
 use crate::engine::Event;
 use crate::registrar::Registrar;
+use crate::routing::locate::{Place, Places, Unwell};
 use crate::sip::Message;
 use crate::transaction::{ConnectionId, Failure, Hop};
 
@@ -15,6 +16,8 @@ pub struct Surroundings<'a> {
     pub config: &'a Config,
     /// Where phones are.
     pub registrar: &'a Registrar,
+    /// Where trunks are.
+    pub places: &'a Places,
 }
 
 /// Who is asked whether he is there.
@@ -88,6 +91,15 @@ pub enum Action {
         hop: Hop,
         /// The request.
         message: Message,
+    },
+    /// A server of a trunk has failed, or has said something.
+    Server {
+        /// The trunk.
+        trunk: TrunkId,
+        /// Where.
+        place: Place,
+        /// How it has failed, if it has.
+        unwell: Option<Unwell>,
     },
     /// Nothing comes back over this connection.
     Close(ConnectionId),

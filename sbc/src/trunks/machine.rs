@@ -34,9 +34,7 @@ impl Trunks {
         let mut probes = Probes::default();
         for (id, trunk) in (0..).map(TrunkId).zip(&config.trunks) {
             if trunk.register.is_some() {
-                let tokens = &mut tokens;
-                let mut around = Around { config, tokens };
-                let registration = Registration::new(now, &mut around, id);
+                let registration = Registration::new(now, config, &mut tokens, id);
                 timers.extend(registration.poll_timeout().map(|at| (at, id)));
                 registrations.insert(id, registration);
             }
@@ -193,20 +191,23 @@ impl Trunks {
         self.limits.settle(held, legs);
     }
 
-    /// Which of the trunks at one source a request comes from: it names the account that we have registered with it. One of another source is
-    /// none of them, whatever it names.
+    /// Which of the trunks at one source a request comes from: it names the account that we have registered with it. One that is not
+    /// at its source (`is_here`) is not it, whatever it names.
     #[must_use]
-    pub fn named(config: &Config, hop: &Hop, request: &Message, known: TrunkId) -> TrunkId {
+    pub fn named(
+        config: &Config,
+        hop: &Hop,
+        request: &Message,
+        known: TrunkId,
+        is_here: impl Fn(TrunkId) -> bool,
+    ) -> TrunkId {
         let uri = request.uri().and_then(|uri| Uri::parse(uri).ok());
         let Some(user) = uri.and_then(|uri| uri.user()) else {
             return known;
         };
-        let source = hop.remote.ip().to_canonical();
         let is_it = |id: &TrunkId| {
             let trunk = config.trunk(*id);
-            trunk.network == hop.network
-                && is_own_name(trunk, user)
-                && trunk.accept_from.iter().any(|net| net.contains(&source))
+            trunk.network == hop.network && is_own_name(trunk, user) && is_here(*id)
         };
         if is_it(&known) {
             return known;
@@ -269,6 +270,7 @@ impl Trunks {
         };
         let mut inner = Around {
             config: around.config,
+            places: around.places,
             tokens: &mut self.tokens,
         };
         if let Some(old) = registration.poll_timeout() {

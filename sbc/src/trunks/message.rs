@@ -1,12 +1,14 @@
 //! What is sent to trunks and phones to keep them, and what their answers say.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::time::Instant;
 
 use bytes::Bytes;
 
-use crate::call::{AGENT, ALLOW, Challenges, contact, face, local_address, unescaped, via};
+use crate::call::{self, AGENT, ALLOW, Challenges, contact, face, unescaped, via};
 use crate::config::{Config, Credentials, Server, Trunk, TrunkId};
 use crate::dialog::Tokens;
+use crate::routing::locate::{Place, Places};
 use crate::sip::{Message, Name, NameAddr, Transport, Uri, Writer};
 use crate::transaction::Hop;
 
@@ -15,25 +17,29 @@ const SIP_PORT: u16 = 5060;
 /// Characters of a reason phrase that are told.
 const PHRASE: usize = 60;
 
-/// Where a server is.
-pub(super) type Place = (SocketAddr, Transport);
-
-/// The way to a trunk's server, or to another place of it; `None` where its network has no listener for that.
-pub(super) fn hop_to(config: &Config, id: TrunkId, place: Option<Place>) -> Option<Hop> {
-    let trunk = config.trunk(id);
-    let (remote, transport) = place.unwrap_or((trunk.server.address, trunk.server.transport));
-    Some(Hop {
-        network: trunk.network,
-        transport,
-        local: local_address(config, trunk.network, transport, remote.ip())?,
-        remote,
-        connection: None,
-    })
+/// The way to a trunk's server, or to another place of it.
+///
+/// # Errors
+/// Nobody knows where it is, or its network has no listener for that.
+pub(super) fn hop_to(
+    now: Instant,
+    config: &Config,
+    places: &Places,
+    id: TrunkId,
+    place: Option<Place>,
+) -> Result<Hop, &'static str> {
+    let place = place.or_else(|| places.first(now, config, id));
+    let place = place.ok_or("DNS knows no server of it yet")?;
+    call::hop_to(config, id, place)
+        .ok_or("its network has no listener of its transport and address family")
 }
 
 /// The domain that a trunk's accounts are in.
 pub(super) fn domain(server: &Server) -> String {
-    authority(server.address)
+    match server.fixed() {
+        Some((address, _)) => authority(address),
+        None => server.host_port(),
+    }
 }
 
 fn authority(address: SocketAddr) -> String {
@@ -89,6 +95,7 @@ pub(super) fn register(
     trunk: &Trunk,
     account_of: &Credentials,
     hop: &Hop,
+    is_elsewhere: bool,
     names: &Names,
     cseq: u32,
     seconds: u32,
@@ -96,7 +103,11 @@ pub(super) fn register(
 ) -> Option<Message> {
     let (user, own_domain) = account(account_of);
     let user = escaped(user);
-    let uri = match hop.remote == trunk.server.address {
+    let is_its = trunk
+        .server
+        .fixed()
+        .is_none_or(|(address, _)| address == hop.remote);
+    let uri = match is_its && !is_elsewhere {
         true => format!(
             "sip:{}",
             own_domain.map_or(domain(&trunk.server), str::to_owned)
@@ -216,21 +227,26 @@ pub(super) fn words(answer: &Message) -> String {
 }
 
 /// Where a 3xx leads that may lead there: the first address among the trunk's sources.
-pub(super) fn elsewhere(trunk: &Trunk, answer: &Message) -> Option<Place> {
+pub(super) fn elsewhere(
+    trunk: &Trunk,
+    is_its: impl Fn(IpAddr) -> bool,
+    answer: &Message,
+) -> Option<Place> {
     answer.values(Name::Contact).take(8).find_map(|value| {
         let contact = NameAddr::parse(value).ok()?;
         let uri = Uri::parse(contact.uri()).ok()?;
         let ip = uri.host_ip()?;
-        let is_its = ip == trunk.server.address.ip()
-            || trunk.accept_from.iter().any(|net| net.contains(&ip));
         let transport = match uri.param("transport").flatten() {
-            None => trunk.server.transport,
+            None => trunk.server.transport.unwrap_or(Transport::Udp),
             Some(name) if name.eq_ignore_ascii_case("udp") => Transport::Udp,
             Some(name) if name.eq_ignore_ascii_case("tcp") => Transport::Tcp,
             Some(_) => return None,
         };
         let is_sip = uri.scheme().eq_ignore_ascii_case("sip");
-        (is_its && is_sip).then(|| ((ip, uri.port().unwrap_or(SIP_PORT)).into(), transport))
+        (is_its(ip) && is_sip).then(|| Place {
+            address: (ip, uri.port().unwrap_or(SIP_PORT)).into(),
+            transport,
+        })
     })
 }
 

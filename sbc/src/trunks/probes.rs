@@ -7,8 +7,10 @@ use std::time::{Duration, Instant};
 use super::delay::between;
 use super::io::{Action, Asker, Probed, Surroundings};
 use super::message::{hop_to, options, server_uri, words};
+use crate::call::retry_after;
 use crate::dialog::Tokens;
 use crate::engine::Event;
+use crate::routing::locate::{Place, Unwell};
 use crate::sip::{Message, Uri};
 use crate::transaction::{ConnectionId, Failure, Hop};
 
@@ -41,6 +43,8 @@ struct Probe {
     failures: u32,
     /// Why it is not there; empty while nothing is known against it.
     silence: Option<String>,
+    /// Where the last one went.
+    asked: Option<Hop>,
     /// Over which its last answer came.
     connection: Option<ConnectionId>,
     answered: Option<Instant>,
@@ -74,6 +78,7 @@ impl Probes {
             is_open: false,
             failures: 0,
             silence: None,
+            asked: None,
             connection: None,
             answered: None,
         };
@@ -128,8 +133,10 @@ impl Probes {
             return;
         }
         if code == 503 && matches!(who, Probed::Trunk(_)) {
+            self.note_server(&who, Some(Unwell::Unavailable(retry_after(answer))));
             return self.fail(now, around, tokens, who, words(answer));
         }
+        self.note_server(&who, None);
         if let Some(probe) = self.known.get_mut(&who) {
             probe.connection = hop.connection;
         }
@@ -203,9 +210,9 @@ impl Probes {
     }
 
     fn ask(&mut self, now: Instant, around: Surroundings<'_>, tokens: &mut Tokens, who: Probed) {
-        let Some((uri, hop)) = way(around, &who) else {
+        let Some((uri, hop)) = way(now, around, &who) else {
             if let Probed::Trunk(_) = who {
-                let why = "its network has no listener of its transport and address family";
+                let why = "DNS knows no server of it yet, or its network has no listener of its transport and address family";
                 return self.fail(now, around, tokens, who, why.to_owned());
             }
             return self.forget(&who);
@@ -215,6 +222,7 @@ impl Probes {
         };
         if let Some(probe) = self.known.get_mut(&who) {
             probe.is_open = true;
+            probe.asked = Some(hop);
             self.open += 1;
             self.set(who, now + PATIENCE);
             self.actions.push_back(Action::Request {
@@ -233,6 +241,22 @@ impl Probes {
         probe.is_open = false;
         self.open -= 1;
         true
+    }
+
+    /// A trunk's server has failed, or has said something.
+    fn note_server(&mut self, who: &Probed, unwell: Option<Unwell>) {
+        let hop = self.known.get(who).and_then(|probe| probe.asked);
+        if let (Probed::Trunk(trunk), Some(hop)) = (*who, hop) {
+            let place = Place {
+                address: hop.remote,
+                transport: hop.transport,
+            };
+            self.actions.push_back(Action::Server {
+                trunk,
+                place,
+                unwell,
+            });
+        }
     }
 
     fn fail(
@@ -288,10 +312,10 @@ fn interval(around: Surroundings<'_>, who: &Probed) -> Duration {
 }
 
 /// Where to ask, and for whom. None: it is gone.
-fn way(around: Surroundings<'_>, who: &Probed) -> Option<(String, Hop)> {
+fn way(now: Instant, around: Surroundings<'_>, who: &Probed) -> Option<(String, Hop)> {
     match *who {
         Probed::Trunk(id) => {
-            let hop = hop_to(around.config, id, None)?;
+            let hop = hop_to(now, around.config, around.places, id, None).ok()?;
             Some((server_uri(around.config, id), hop))
         }
         Probed::Contact {

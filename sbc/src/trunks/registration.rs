@@ -5,11 +5,12 @@ use std::time::{Duration, Instant};
 
 use super::delay::{Backoff, between};
 use super::io::{Action, Asker};
-use super::message::{Names, Place, elsewhere, granted, hop_to, register, seconds, words};
-use crate::call::Challenges;
+use super::message::{Names, elsewhere, granted, hop_to, register, seconds, words};
+use crate::call::{self, Challenges};
 use crate::config::{Config, TrunkId};
 use crate::dialog::Tokens;
 use crate::engine::Event;
+use crate::routing::locate::{Place, Places, Unwell};
 use crate::sip::{Message, Name};
 use crate::transaction::{ConnectionId, Failure, Hop};
 
@@ -38,6 +39,8 @@ pub(super) struct Registration {
     seconds: u32,
     /// Where a 3xx has led.
     place: Option<Place>,
+    /// Where the last one went.
+    asked: Option<Place>,
     challenges: Challenges,
     phase: Phase,
     /// Of what was asked for last.
@@ -77,6 +80,7 @@ enum Phase {
 /// What it may look at and draw from.
 pub(super) struct Around<'a> {
     pub(super) config: &'a Config,
+    pub(super) places: &'a Places,
     pub(super) tokens: &'a mut Tokens,
 }
 
@@ -95,19 +99,25 @@ pub(super) enum Turn<'a> {
 
 impl Registration {
     /// Will be made at once, or nearly so.
-    pub(super) fn new(now: Instant, around: &mut Around<'_>, trunk: TrunkId) -> Registration {
-        let expires = around.config.trunk(trunk).register.unwrap_or_default();
+    pub(super) fn new(
+        now: Instant,
+        config: &Config,
+        tokens: &mut Tokens,
+        trunk: TrunkId,
+    ) -> Registration {
+        let expires = config.trunk(trunk).register.unwrap_or_default();
         Registration {
             trunk,
             names: Names {
-                call_id: around.tokens.call_id(),
-                tag: around.tokens.tag(),
+                call_id: tokens.call_id(),
+                tag: tokens.tag(),
             },
-            cseq: around.tokens.cseq(),
+            cseq: tokens.cseq(),
             seconds: u32::try_from(expires.as_secs()).unwrap_or(LONGEST),
             place: None,
+            asked: None,
             challenges: Challenges::default(),
-            phase: Phase::Waiting(now + between(around.tokens, Duration::ZERO, SPREAD)),
+            phase: Phase::Waiting(now + between(tokens, Duration::ZERO, SPREAD)),
             contact: String::new(),
             until: None,
             at: None,
@@ -164,8 +174,13 @@ impl Registration {
                     // A connection over which nothing comes back is none.
                     self.actions.push_back(Action::Close(connection));
                 }
-                let server = self.place_in(around.config).map(|(address, _)| address);
-                let server = server.map_or(String::new(), |address| format!("{address}: "));
+                let how = match failure {
+                    Failure::Timeout => Unwell::Silent,
+                    Failure::Transport => Unwell::Unreachable,
+                };
+                self.note_server(Some(how));
+                let server = self.asked.map(|place| format!("{}: ", place.address));
+                let server = server.unwrap_or_default();
                 self.fail(
                     now,
                     around,
@@ -230,6 +245,7 @@ impl Registration {
         };
         let again = turn + 1 < MAX_TURNS;
         self.connection = hop.connection;
+        self.note_server((code == 503).then(|| Unwell::Unavailable(call::retry_after(answer))));
         match code {
             ..=199 => {}
             200..=299 if is_leaving => self.is_gone(),
@@ -249,7 +265,7 @@ impl Registration {
                 }
             },
             423 if again && self.takes_longer(answer) => self.ask(now, around, turn + 1),
-            300..=399 if again && self.goes_elsewhere(around.config, answer) => {
+            300..=399 if again && self.goes_elsewhere(around, answer) => {
                 self.ask(now, around, turn + 1);
             }
             _ => {
@@ -278,7 +294,7 @@ impl Registration {
             return self.fail(now, around, why, Backoff::TROUBLE, Some(answer));
         }
         self.challenges.passed();
-        let at = self.place_in(around.config);
+        let at = self.asked;
         let is_new = self.until(now).is_none() || self.trouble.is_some() || self.at != at;
         let lasts = Duration::from_secs(u64::from(seconds));
         let is_old = matches!(self.phase, Phase::Asking { is_old: true, .. });
@@ -287,10 +303,10 @@ impl Registration {
         self.failures = 0;
         self.trouble = None;
         self.is_refused = false;
-        if let Some((server, _)) = at.filter(|_| is_new) {
+        if let Some(place) = at.filter(|_| is_new) {
             self.tell(Event::TrunkRegistered {
                 trunk: self.trunk,
-                server,
+                server: place.address,
                 expires: lasts,
             });
         }
@@ -314,9 +330,10 @@ impl Registration {
         true
     }
 
-    fn goes_elsewhere(&mut self, config: &Config, answer: &Message) -> bool {
-        let place = elsewhere(config.trunk(self.trunk), answer);
-        if place.is_none() || place == self.place_in(config) {
+    fn goes_elsewhere(&mut self, around: &Around<'_>, answer: &Message) -> bool {
+        let is_its = |ip| around.places.is_of(around.config, self.trunk, ip);
+        let place = elsewhere(around.config.trunk(self.trunk), is_its, answer);
+        if place.is_none() || place == self.asked {
             return false;
         }
         self.place = place;
@@ -422,11 +439,18 @@ impl Registration {
 
     fn ask(&mut self, now: Instant, around: &mut Around<'_>, turn: u8) {
         let trunk = around.config.trunk(self.trunk);
-        let hop = hop_to(around.config, self.trunk, self.place);
-        let Some((hop, account)) = hop.zip(trunk.credentials.as_ref()) else {
-            let why = "its network has no listener of its transport and address family";
-            return self.fail(now, around, why.to_owned(), Backoff::TROUBLE, None);
+        // Within one try the server stays the same.
+        let place = self.place.or(self.asked.filter(|_| turn > 0));
+        let hop = hop_to(now, around.config, around.places, self.trunk, place);
+        let account = trunk.credentials.as_ref().ok_or("it has no username");
+        let (hop, account) = match hop.and_then(|hop| Ok((hop, account?))) {
+            Ok(both) => both,
+            Err(why) => return self.fail(now, around, why.to_owned(), Backoff::TROUBLE, None),
         };
+        self.asked = Some(Place {
+            address: hop.remote,
+            transport: hop.transport,
+        });
         let seconds = match self.phase {
             Phase::Leaving { .. } => 0,
             _ => self.seconds,
@@ -438,6 +462,7 @@ impl Registration {
             trunk,
             account,
             &hop,
+            self.place.is_some(),
             &self.names,
             self.cseq,
             seconds,
@@ -471,9 +496,15 @@ impl Registration {
         matches!(self.phase, Phase::Asking { .. } | Phase::Leaving { .. })
     }
 
-    fn place_in(&self, config: &Config) -> Option<Place> {
-        let hop = hop_to(config, self.trunk, self.place)?;
-        Some((hop.remote, hop.transport))
+    /// Its server has failed, or has said something.
+    fn note_server(&mut self, unwell: Option<Unwell>) {
+        if let Some(place) = self.asked {
+            self.actions.push_back(Action::Server {
+                trunk: self.trunk,
+                place,
+                unwell,
+            });
+        }
     }
 
     fn tell(&mut self, event: Event) {

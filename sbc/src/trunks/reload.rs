@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::io::{Probed, Surroundings};
 use super::machine::Trunks;
-use super::registration::{Around, Registration, Turn};
+use super::registration::{Registration, Turn};
 use crate::config::{Changes, Config, PhoneId, Trunk, TrunkId};
 
 impl Trunks {
@@ -46,11 +46,7 @@ impl Trunks {
         let trunk = around.config.trunk(id);
         if trunk.register.is_some() {
             self.drop_registration(id);
-            let mut inner = Around {
-                config: around.config,
-                tokens: &mut self.tokens,
-            };
-            let registration = Registration::new(now, &mut inner, id);
+            let registration = Registration::new(now, around.config, &mut self.tokens, id);
             self.timers
                 .extend(registration.poll_timeout().map(|at| (at, id)));
             self.registrations.insert(id, registration);

@@ -54,7 +54,7 @@ impl Trunks {
                 left: known
                     .until(now)
                     .map(|until| until.saturating_duration_since(now)),
-                server: known.at().map(|(address, _)| address),
+                server: known.at().map(|place| place.address),
                 trouble: known.trouble().map(str::to_owned),
                 next: known.next().map(|at| at.saturating_duration_since(now)),
             }),

@@ -232,7 +232,12 @@ impl World {
                         self.engine.handle_input(self.now, input);
                     }
                 }
-                Some(Action::Close(_) | Action::CloseOutside(_) | Action::LookUp { .. }) => {}
+                Some(
+                    Action::Close(_)
+                    | Action::CloseOutside(_)
+                    | Action::LookUp { .. }
+                    | Action::Resolve(_),
+                ) => {}
                 None => break,
             }
         }

@@ -257,6 +257,7 @@ impl Stage {
                 }
                 Action::Close(_) | Action::CloseOutside(_) => panic!("there is no connection"),
                 Action::LookUp { .. } => panic!("there is no name"),
+                Action::Resolve(question) => panic!("{question}: nobody has a name"),
             }
         }
         while self.engine.poll_event().is_some() {}

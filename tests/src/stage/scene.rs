@@ -404,6 +404,7 @@ impl Stage {
                 }
                 Action::Close(_) | Action::CloseOutside(_) => panic!("there is no connection"),
                 Action::LookUp { .. } => panic!("there is no name"),
+                Action::Resolve(question) => panic!("{question}: nobody has a name"),
             }
         }
         while let Some(event) = self.engine.poll_event() {

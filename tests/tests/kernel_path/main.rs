@@ -60,6 +60,7 @@ fn config(wanted: Wanted) -> Config {
             name: "sbc".to_owned(),
             state_dir: PathBuf::new(),
             admin: SocketAddr::from(([127, 0, 0, 1], 0)),
+            resolver: Vec::new(),
         },
         networks: vec![
             network("inside", &["10.71.1.1", "fd71:1::1"], wanted),

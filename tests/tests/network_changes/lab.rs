@@ -116,6 +116,7 @@ pub(crate) fn of(networks: Vec<Network>) -> Config {
             name: "sbc".to_owned(),
             state_dir: PathBuf::new(),
             admin: SocketAddr::from(([127, 0, 0, 1], 0)),
+            resolver: Vec::new(),
         },
         networks,
         trunks: Vec::new(),

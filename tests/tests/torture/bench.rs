@@ -120,7 +120,10 @@ impl Bench {
             match action {
                 Action::Send { hop, bytes } => sent.push((hop, bytes)),
                 Action::Flow(command) => self.order(command),
-                Action::Close(_) | Action::CloseOutside(_) | Action::LookUp { .. } => {}
+                Action::Close(_)
+                | Action::CloseOutside(_)
+                | Action::LookUp { .. }
+                | Action::Resolve(_) => {}
             }
         }
         sent

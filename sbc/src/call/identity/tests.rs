@@ -242,7 +242,7 @@ fn the_route_says_who_calls() {
 
 #[test]
 fn a_trunk_is_asked_at_its_domain() {
-    let at = "192.0.2.11:5060".parse().unwrap();
+    let at = "192.0.2.11:5060";
     for (lines, number, uri, to) in [
         (
             "",

@@ -30,8 +30,10 @@ fn shown(text: &str, paths: &[NetworkPath], untried: &[&'static str]) -> String 
             Bind::Interface(_) => network.addresses = vec![[203, 0, 113, 7].into()],
         }
     }
+    let looked = Looked::default();
     let firewall = Firewall {
         config: &config,
+        looked: &looked,
         origin: "f".to_owned(),
         foreseen: Foreseen {
             paths: (0..).map(NetworkId).zip(paths.iter().copied()).collect(),

@@ -30,7 +30,7 @@ fn a_misspelt_key() {
 fn several_at_once_in_the_order_of_the_file() {
     assert_eq!(
         errors(
-            "[network.a]\nsip = [\"udp:5060\", \"tls:5061\"]\naddress = [\"10.0.0.1\"]\n[trunk.t]\nserver = \"sip:sip.example.com\"\n"
+            "[network.a]\nsip = [\"udp:5060\", \"tls:5061\"]\naddress = [\"10.0.0.1\"]\n[trunk.t]\nserver = \"sip:sip..example.com\"\n"
         ),
         "sbc.toml:2:20: error: sip: found `tls:5061`, expected `udp` or `tcp` as transport\n\
          2 | sip = [\"udp:5060\", \"tls:5061\"]\n  \
@@ -42,10 +42,10 @@ fn several_at_once_in_the_order_of_the_file() {
          |        ^\n\
          help: such as `network = \"NAME\"`\n\
          \n\
-         sbc.toml:5:10: error: server: found `sip:sip.example.com`, expected an IPv4 or IPv6 address after `sip:`\n\
-         5 | server = \"sip:sip.example.com\"\n  \
-         |          ^^^^^^^^^^^^^^^^^^^^^\n\
-         help: names are not looked up: write the address of the server"
+         sbc.toml:5:10: error: server: found `sip:sip..example.com`, expected an IPv4 or IPv6 address or a host name after `sip:`\n\
+         5 | server = \"sip:sip..example.com\"\n  \
+         |          ^^^^^^^^^^^^^^^^^^^^^^\n\
+         help: between two dots of a host name is at least one character"
     );
 }
 
@@ -163,7 +163,7 @@ fn one_thing_wrong_in_each() {
         ),
         (
             at("", "[trunk.t]\nnetwork = \"a\"\nserver = \"10.0.0.2\"\n"),
-            "f:5:10: error: server: found `10.0.0.2`, expected `sip:ADDRESS`, perhaps with `:PORT` and `;transport=udp` or `;transport=tcp`",
+            "f:5:10: error: server: found `10.0.0.2`, expected `sip:ADDRESS` or `sip:NAME`, perhaps with `:PORT` and `;transport=udp` or `;transport=tcp`",
             "write `sip:10.0.0.2`",
         ),
         (

@@ -52,7 +52,12 @@ fn sound(config: &Config) {
     assert!(!config.networks.is_empty());
     for trunk in &config.trunks {
         assert!(trunk.network.index() < config.networks.len());
-        assert!(!trunk.codecs.is_empty() && !trunk.accept_from.is_empty());
+        assert!(!trunk.codecs.is_empty());
+        assert!(
+            !trunk.accept_from.is_empty()
+                || !trunk.accept_names.is_empty()
+                || trunk.server.name().is_some()
+        );
     }
     for route in &config.routes {
         assert!(!route.from.is_empty() && !route.to.is_empty());

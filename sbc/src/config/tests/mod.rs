@@ -8,6 +8,7 @@ mod external;
 mod fuzz;
 mod routes;
 mod secrets;
+mod server;
 mod succession;
 
 const LAB: &str = include_str!("../../../../deploy/lab.toml");
@@ -22,7 +23,7 @@ fn the_lab_loads() {
     assert_eq!(names, ["left", "right"]);
     let a = &config.trunks[0];
     assert_eq!((a.name.as_str(), a.network), ("a", NetworkId(0)));
-    assert_eq!(a.server.address.to_string(), "10.71.1.2:5060");
+    assert_eq!(a.server.to_string(), "udp:10.71.1.2:5060");
     assert_eq!(a.codecs, [Codec::G722, Codec::Pcmu, Codec::Pcma]);
     let b = &config.trunks[1];
     assert_eq!(b.codecs, [Codec::Pcmu, Codec::G722, Codec::Pcma]);
@@ -87,8 +88,7 @@ fn who_is_silent_gets_the_usual() {
     assert_eq!(network.media_ports, 20000..=29999);
     assert_eq!(network.fast_path, FastPath::Auto);
     let trunk = &config.trunks[0];
-    assert_eq!(trunk.server.address.to_string(), "[2001:db8::1]:5060");
-    assert_eq!(trunk.server.transport, crate::sip::Transport::Udp);
+    assert_eq!(trunk.server.to_string(), "udp:[2001:db8::1]:5060");
     assert_eq!(trunk.accept_from[0].to_string(), "2001:db8::1/128");
     assert!(trunk.media_from.is_empty());
     assert_eq!(trunk.codecs, Codec::ALL);

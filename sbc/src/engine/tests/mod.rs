@@ -22,6 +22,7 @@ mod relearn;
 mod reliable;
 mod reloads;
 mod routes;
+mod servers;
 mod sessions;
 mod silence;
 mod strangers;

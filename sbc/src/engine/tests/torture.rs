@@ -131,7 +131,7 @@ proptest! {
                     Action::Flow(FlowCommand::Read(id)) => prop_assert!(up.contains(&id)),
                     Action::Flow(FlowCommand::Update(pair)) => prop_assert!(up.contains(&pair.id)),
                     Action::Flow(FlowCommand::Remove(id)) => prop_assert!(up.remove(&id)),
-                    Action::Close(_) | Action::CloseOutside(_) | Action::LookUp { .. } => {}
+                    Action::Close(_) | Action::CloseOutside(_) | Action::LookUp { .. } | Action::Resolve(_) => {}
                 }
             }
         }

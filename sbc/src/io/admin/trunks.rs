@@ -78,7 +78,7 @@ fn trunk(config: &Config, view: TrunkView) -> Option<Trunk> {
     Some(Trunk {
         name: known.name.clone(),
         network: network_name(config, known.network).to_owned(),
-        server: format!("{}:{}", known.server.transport, known.server.address),
+        server: known.server.to_string(),
         probe: known.probe.map(|interval| Probe {
             interval_seconds: interval.as_secs(),
             answers: view.silence.is_none(),

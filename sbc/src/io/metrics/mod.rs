@@ -6,6 +6,7 @@ mod calls;
 mod family;
 mod media;
 mod process;
+mod servers;
 mod sip;
 mod trunks;
 
@@ -94,6 +95,7 @@ impl Page {
         families.extend(calls::families(&config, &reading.engine));
         families.extend(sip::families(&config, &reading));
         families.extend(trunks::families(&config, &reading.engine));
+        families.extend(servers::families(&reading.engine));
         families.extend(process::families());
         families
     }

@@ -189,6 +189,7 @@ fn tables(reading: &Reading) -> Vec<Family> {
         "calls",
         "dialogs",
         "probes",
+        "servers",
         "transactions",
     ] {
         full.zero([table]);

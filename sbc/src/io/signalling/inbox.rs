@@ -109,7 +109,7 @@ impl Inbox {
     }
 
     /// What may not get lost: waits for room, so that a stream's sender is slowed down.
-    pub(super) async fn put(&self, event: Event) {
+    pub(in crate::io) async fn put(&self, event: Event) {
         self.bytes.fetch_add(length(&event), Ordering::Relaxed);
         // Without a receiver the daemon is ending: nobody misses the event.
         let _ = self.sender.send(event).await;

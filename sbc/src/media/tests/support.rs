@@ -53,6 +53,7 @@ pub(in crate::media) fn config() -> Config {
             name: "sbc".into(),
             state_dir: "/nowhere".into(),
             admin: at("127.0.0.1:8080"),
+            resolver: Vec::new(),
         },
         networks: vec![
             network("outside", &["10.71.1.1", "fd00::1"], 20_000),

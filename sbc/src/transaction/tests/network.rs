@@ -118,7 +118,10 @@ impl Network {
                     Action::Failed { .. } => self.heard.failures += 1,
                     Action::Cancel { .. } => self.heard.cancels += 1,
                     Action::ServerFailed { .. } | Action::Stray { .. } => {}
-                    other @ (Action::Ack { .. } | Action::Full { .. }) => panic!("{other:?}"),
+                    other
+                    @ (Action::Ack { .. } | Action::Full { .. } | Action::FellBack { .. }) => {
+                        panic!("{other:?}")
+                    }
                 }
             }
         }

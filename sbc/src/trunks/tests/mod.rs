@@ -12,6 +12,7 @@ use super::*;
 use crate::config::{Config, NetworkId, NoSecrets, PhoneId, TrunkId};
 use crate::engine::Event;
 use crate::registrar::Registrar;
+use crate::routing::locate::Places;
 use crate::sip::digest::Credentials;
 use crate::sip::{Message, Name, Transport};
 use crate::transaction::{ConnectionId, Failure, Hop};
@@ -29,6 +30,7 @@ register = true
 struct Bench {
     config: Config,
     registrar: Registrar,
+    places: Places,
     trunks: Trunks,
     now: Instant,
 }
@@ -46,6 +48,7 @@ fn bench(sections: &str) -> Bench {
     let now = Instant::now();
     Bench {
         trunks: Trunks::new(&config, [5; 32], now),
+        places: Places::new(&config, [5; 32], now),
         config,
         registrar: Registrar::new(10),
         now,
@@ -57,6 +60,7 @@ impl Bench {
         let around = Surroundings {
             config: &self.config,
             registrar: &self.registrar,
+            places: &self.places,
         };
         self.trunks.handle_input(self.now, around, input);
     }
@@ -77,6 +81,16 @@ impl Bench {
                 }),
                 Action::Event(event) => events.push(event),
                 Action::Close(connection) => closed.push(connection),
+                Action::Server {
+                    trunk,
+                    place,
+                    unwell,
+                } => match unwell {
+                    Some(how) => self
+                        .places
+                        .failed(self.now, &self.config, trunk, place, how),
+                    None => self.places.heard(&self.config, trunk, place),
+                },
             }
         }
         (sent, events, closed)
@@ -120,6 +134,7 @@ impl Bench {
         let around = Surroundings {
             config: &self.config,
             registrar: &self.registrar,
+            places: &self.places,
         };
         self.trunks.handle_timeout(self.now, around);
         waited

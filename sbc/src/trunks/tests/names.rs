@@ -32,7 +32,12 @@ fn of_several_accounts_at_one_carrier_the_name_says_which() {
         // A source that is not the second's, though what it names is.
         ("sip:+49%2030@10.0.0.1", "10.0.0.7:5060", 0),
     ] {
-        let named = Trunks::named(&bench.config, &hop(source), &invite(uri), known);
+        let at = hop(source);
+        let is_here = |id: TrunkId| {
+            let sources = &bench.config.trunk(id).accept_from;
+            sources.iter().any(|net| net.contains(&at.remote.ip()))
+        };
+        let named = Trunks::named(&bench.config, &at, &invite(uri), known, is_here);
         assert_eq!(named, TrunkId(expected), "{uri} from {source}");
     }
     for (uri, expected) in [
