@@ -10,6 +10,7 @@ use super::context::{AGENT, Context, SUPPORTED};
 use super::failure::Failure;
 use super::legs::Branch;
 use super::machine::{Call, LEG_A, State};
+use super::moved::Moved;
 use super::passing::Asked;
 use super::refresh::least;
 use super::relay::{Origin, is_same_session};
@@ -58,7 +59,7 @@ impl Call {
                 local: side.hop.local,
                 ..hop
             };
-            self.follow(cx, leg, hop.remote.ip());
+            self.follow(now, cx, leg, hop.remote.ip());
         }
         match request.method() {
             Method::Bye => {
@@ -78,7 +79,7 @@ impl Call {
     }
 
     /// Media of a leg may come from where its signalling now comes from.
-    fn follow(&mut self, cx: &Context<'_>, leg: LegId, signalling: IpAddr) {
+    fn follow(&mut self, now: Instant, cx: &Context<'_>, leg: LegId, signalling: IpAddr) {
         let end = match leg {
             LEG_A => Some(&mut self.a.end),
             _ => self.branch(leg).map(|branch| &mut branch.end),
@@ -88,13 +89,17 @@ impl Call {
             && end.signalling.is_ipv4() == signalling.is_ipv4()
         {
             end.signalling = signalling;
-            end.shown = cx
+            end.local = cx.host.is_local(signalling);
+            let shown = cx
                 .config
                 .network(end.network)
                 .shows(end.address, signalling);
-            end.local = cx.host.is_local(signalling);
+            let is_told_another = std::mem::replace(&mut end.shown, shown) != shown;
             self.media.moved(leg, signalling);
             self.order_flows();
+            if is_told_another {
+                self.moved = Some(Moved::soon(now));
+            }
         }
     }
 
@@ -201,6 +206,8 @@ impl Call {
         if let Some(code) = self.collision(leg, request) {
             return self.refuse_for_now(cx, &origin, code);
         }
+        // Who sees us elsewhere now has to have another answer to the same.
+        let is_misled = self.is_misled(leg);
         let Some(side) = self.side(leg) else {
             return;
         };
@@ -208,10 +215,11 @@ impl Call {
             // A refresh, or another Contact (RFC 3311 5.1).
             (Method::Update, None) if request.body().is_empty() => None,
             (_, Some(body))
-                if side
-                    .received
-                    .as_deref()
-                    .is_some_and(|r| is_same_session(r, body)) =>
+                if !is_misled
+                    && side
+                        .received
+                        .as_deref()
+                        .is_some_and(|r| is_same_session(r, body)) =>
             {
                 side.sent.clone()
             }

@@ -1,4 +1,5 @@
-//! Our router has another address than it had: who is outside is told where our media is now, with a re-INVITE that says nothing else new.
+//! A peer sees us at another address than he did, as our router has a new one or he has left the house: he is told where our media is now, with a
+//! re-INVITE that says nothing else new.
 
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
@@ -20,6 +21,14 @@ pub(super) struct Moved {
     /// When to look whether somebody has to be told.
     pub(super) at: Instant,
     tries: u8,
+}
+
+impl Moved {
+    /// After what is going on, which may say it.
+    pub(super) fn soon(now: Instant) -> Box<Moved> {
+        let at = now + SOON;
+        Box::new(Moved { at, tries: 0 })
+    }
 }
 
 impl Call {
@@ -74,7 +83,7 @@ impl Call {
     }
 
     /// Whether the last description that went to a leg has its media at another address than what he sees us at.
-    fn is_misled(&mut self, leg: LegId) -> bool {
+    pub(super) fn is_misled(&mut self, leg: LegId) -> bool {
         let end = match leg {
             LEG_A => Some(&self.a.end),
             _ => self.branches.iter().find(|b| b.leg == leg).map(|b| &b.end),

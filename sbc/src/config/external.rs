@@ -349,14 +349,13 @@ pub(super) fn conflicts(config: &Config) -> Vec<(At, Conflict)> {
                     }
                 }
             }
-            Some(External::Auto { stun: Some(_) }) => {
-                if !network.sip.iter().any(|l| l.transport == Transport::Udp) {
+            Some(External::Auto { stun }) => {
+                let has_udp = network.sip.iter().any(|l| l.transport == Transport::Udp);
+                let is_there = |trunk: &super::Trunk| usize::from(trunk.network.0) == index;
+                if stun.is_some() && !has_udp {
                     found.push((at, Conflict::StunOverUdp { network: name() }));
                 }
-            }
-            Some(External::Auto { stun: None }) => {
-                let is_there = |trunk: &super::Trunk| usize::from(trunk.network.0) == index;
-                if !config.trunks.iter().any(is_there) {
+                if stun.is_none() && !config.trunks.iter().any(is_there) {
                     found.push((at, Conflict::NobodyTells { network: name() }));
                 }
             }

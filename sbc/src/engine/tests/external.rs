@@ -414,3 +414,51 @@ fn another_external_in_the_file_moves_the_calls_that_are_up() {
     assert_eq!(known, Some(FIRST.parse().unwrap()));
     assert_eq!(bench.actions(), []);
 }
+
+#[test]
+fn a_phone_that_goes_out_in_a_call_is_shown_the_external_address_from_then_on() {
+    let keys = format!("external = \"{FIRST}\"\n[phone.6001]\npassword = \"secret1\"");
+    let text = "[[route]]\nfrom = [\"phone:*\"]\nto = [\"trunk:pbx\"]\n";
+    let mut bench = home(&format!("{keys}\n{text}"));
+    let (at_home, on_the_road) = ("192.168.1.50:5060", "192.0.2.77:40000");
+    let offer = body("192.168.1.50", 4000);
+    let request = |from: &str, to: &str, cseq: u32, extra: &str| {
+        format!(
+            "INVITE sip:20@{OWN} SIP/2.0\r\nVia: SIP/2.0/UDP 192.168.1.50;branch=z9hG4bK{from}{cseq};rport\r\nMax-Forwards: 70\r\n\
+             From: <sip:6001@{OWN}>;tag=p\r\nTo: <sip:20@{OWN}>{to}\r\nCall-ID: p\r\nCSeq: {cseq} INVITE\r\n{extra}\
+             Contact: <sip:6001@192.168.1.50>\r\nContent-Type: application/sdp\r\nContent-Length: {}\r\n\r\n{offer}",
+            offer.len()
+        )
+    };
+    hear(&mut bench, at_home, &request("a", "", 1, ""));
+    let challenge = asked(&mut bench, at_home, "SIP/2.0 401");
+    let offered = line(&challenge, "WWW-Authenticate").replace("WWW-Authenticate: ", "");
+    let uri = format!("sip:20@{OWN}");
+    let value = digest::answer(&offered, "6001", "secret1", "INVITE", &uri, "cn").unwrap();
+    let extra = format!("Authorization: {value}\r\n");
+    hear(&mut bench, at_home, &request("b", "", 2, &extra));
+    let invited = asked(&mut bench, INSIDE, "INVITE");
+    let ok = accepts(&invited, INSIDE, &body("192.168.1.20", 5000), None);
+    hear(&mut bench, INSIDE, &ok);
+    let answered = asked(&mut bench, at_home, "SIP/2.0 200");
+    assert!(
+        answered.contains(&format!("c=IN IP4 {OWN}\r\n")),
+        "{answered}"
+    );
+    let tag = line(&answered, "To");
+    let tag = &tag[tag.find(";tag=").unwrap()..];
+    let ack = request("ack", tag, 2, "").replace("INVITE", "ACK");
+    hear(&mut bench, at_home, &ack);
+    // He has left the house; his phone says so.
+    hear(&mut bench, on_the_road, &request("c", tag, 3, ""));
+    let relayed = asked(&mut bench, INSIDE, "INVITE");
+    assert!(relayed.contains(&format!("c=IN IP4 {OWN}\r\n")));
+    let ok = accepts(&relayed, INSIDE, &body("192.168.1.20", 5000), None);
+    hear(&mut bench, INSIDE, &ok);
+    let answered = asked(&mut bench, on_the_road, "SIP/2.0 200");
+    assert!(
+        answered.contains(&format!("c=IN IP4 {FIRST}\r\n")),
+        "{answered}"
+    );
+    assert!(answered.contains(&format!("Contact: <sip:{FIRST}:5060>")));
+}

@@ -3,6 +3,7 @@ mod crowd;
 mod door;
 mod fairness;
 mod order;
+mod outside;
 
 use std::sync::Arc;
 
