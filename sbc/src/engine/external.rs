@@ -10,7 +10,7 @@ use crate::call::{self, local_address};
 use crate::config::{Config, NetworkId};
 use crate::external;
 use crate::sip::{Message, Transport};
-use crate::transaction::Hop;
+use crate::transaction::{ClientId, Hop};
 use crate::trunks as upkeep;
 
 /// So long it takes at the most until all calls have been told where we are now: not all at once, as whoever gets it answers.
@@ -43,7 +43,7 @@ impl Engine {
     }
 
     /// What an answer to a request of ours says of where that came from.
-    pub(super) fn on_seen(&mut self, now: Instant, hop: &Hop, answer: &Message) {
+    pub(super) fn on_seen(&mut self, now: Instant, id: ClientId, hop: &Hop, answer: &Message) {
         let network = hop.network;
         if !self.externals.follows(network)
             || !self.config.network(network).is_outside(hop.remote.ip())
@@ -52,7 +52,11 @@ impl Engine {
         }
         let seen = answer.via().received().map(|at| at.to_canonical());
         if let Some(at) = seen.filter(|at| self.is_possible(network, *at)) {
-            let input = external::Input::Seen { network, at };
+            let input = external::Input::Seen {
+                network,
+                at,
+                request: id.0,
+            };
             self.externals.handle_input(now, input);
         }
     }

@@ -304,7 +304,7 @@ impl Engine {
                     }
                 }
                 transaction::Action::Response { id, hop, message } => {
-                    self.on_seen(now, &hop, &message);
+                    self.on_seen(now, id, &hop, &message);
                     if !self.on_trunk_answer(now, id, hop, &message) {
                         self.on_response(now, id, message);
                     }

@@ -53,6 +53,8 @@ pub enum Input {
         network: NetworkId,
         /// As he saw it.
         at: IpAddr,
+        /// Which request: they count up. A later answer to the same says nothing new, one to an earlier perhaps something old.
+        request: u64,
     },
 }
 
@@ -110,6 +112,8 @@ struct Following {
     /// By family: IPv4, IPv6.
     finders: [Finder; 2],
     has_told: bool,
+    /// The last request that a peer has said something of.
+    seen: Option<u64>,
 }
 
 impl Externals {
@@ -140,6 +144,7 @@ impl Externals {
                     pause: AGAIN[0],
                     finders: [Finder::default(), Finder::default()],
                     has_told: false,
+                    seen: None,
                 };
                 self.networks.insert(id, following);
             }
@@ -190,10 +195,18 @@ impl Externals {
                 let heard = finder.on_answer(now, random, from, &bytes);
                 Externals::note(&mut self.actions, following, network, heard);
             }
-            Input::Seen { network, at } => {
+            Input::Seen {
+                network,
+                at,
+                request,
+            } => {
                 let Some(following) = self.networks.get_mut(&network) else {
                     return;
                 };
+                if following.seen.is_some_and(|last| request <= last) {
+                    return;
+                }
+                following.seen = Some(request);
                 let [v4, v6] = &mut following.finders;
                 let finder = if at.is_ipv4() { v4 } else { v6 };
                 match following.stun {

@@ -16,6 +16,7 @@ const SERVER: &str = "198.51.100.1:3478";
 struct Home {
     now: Instant,
     externals: Externals,
+    request: u64,
 }
 
 fn ip(text: &str) -> IpAddr {
@@ -36,7 +37,11 @@ impl Home {
         let now = Instant::now();
         let mut externals = Externals::new(&config, [7; 32], now);
         externals.handle_timeout(now);
-        Home { now, externals }
+        Home {
+            now,
+            externals,
+            request: 0,
+        }
     }
 
     /// With a server at [`SERVER`], and its first question.
@@ -89,9 +94,16 @@ impl Home {
     }
 
     fn seen(&mut self, mapped: &str) -> Vec<Action> {
+        self.request += 1;
+        self.seen_in(mapped, self.request)
+    }
+
+    /// In an answer to that request.
+    fn seen_in(&mut self, mapped: &str, request: u64) -> Vec<Action> {
         let input = Input::Seen {
             network: HOME,
             at: ip(mapped),
+            request,
         };
         self.externals.handle_input(self.now, input);
         self.actions()
@@ -262,6 +274,11 @@ fn trunks_tell_where_there_is_no_stun() {
     let now = changed(Some("203.0.113.8"), "203.0.113.9");
     assert_eq!(one.seen("203.0.113.9"), [now]);
     assert!(!one.externals.follows(NetworkId(1)));
+    // One request is one witness, and an earlier one none any more.
+    assert_eq!(one.seen("203.0.113.8"), []);
+    for request in [one.request, one.request - 1, 1] {
+        assert_eq!(one.seen_in("203.0.113.8", request), []);
+    }
 }
 
 #[test]
@@ -275,13 +292,13 @@ fn what_a_trunk_sees_makes_stun_ask_at_once() {
     assert_eq!(one.seen("203.0.113.9"), []);
     one.now += Duration::from_secs(2);
     assert_eq!(one.seen("203.0.113.8"), []);
-    one.externals.handle_input(
-        one.now,
-        Input::Seen {
-            network: HOME,
-            at: ip("203.0.113.9"),
-        },
-    );
+    one.request += 1;
+    let input = Input::Seen {
+        network: HOME,
+        at: ip("203.0.113.9"),
+        request: one.request,
+    };
+    one.externals.handle_input(one.now, input);
     let id = one.question(SERVER);
     let now = changed(Some("203.0.113.8"), "203.0.113.9");
     assert_eq!(one.learns(id, "203.0.113.9"), [now]);

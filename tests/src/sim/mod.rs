@@ -16,4 +16,4 @@ mod world;
 
 pub use agent::{Agent, Answer, Fact, Plan};
 pub use link::{Datagram, Link, Weather};
-pub use world::{CALLEE, CALLER, Report, World};
+pub use world::{CALLEE, CALLER, ROUTER, Report, World};

@@ -56,6 +56,9 @@ from = ["trunk:b"]
 to = ["trunk:a"]
 "#;
 
+/// As a router's, the address that the callee sees the box at.
+pub const ROUTER: &str = "203.0.113.8";
+
 /// What is known once everything has come to rest.
 pub struct Report {
     /// What happened to the caller.
@@ -72,6 +75,8 @@ pub struct Report {
     pub commands: Vec<FlowCommand>,
     /// All that was counted, at rest.
     pub stats: Stats,
+    /// Where the callee was told to send its media, each time that this was another place.
+    pub told: Vec<String>,
 }
 
 /// Two agents, the engine, the link.
@@ -84,13 +89,29 @@ pub struct World {
     flows: BTreeSet<PairId>,
     commands: Vec<FlowCommand>,
     events: Vec<Event>,
+    is_behind_router: bool,
+    told: Vec<String>,
 }
 
 impl World {
     /// Everything random comes from `seed`.
     #[must_use]
     pub fn new(seed: u64, weather: Weather, caller: Plan, callee: Plan) -> World {
-        let config = Config::parse(CONFIG, "sim.toml", &NoSecrets).expect("the simulated config");
+        World::of(CONFIG, seed, weather, caller, callee)
+    }
+
+    /// With a router between the box and the callee, who says in his answers that he sees the box at [`ROUTER`].
+    #[must_use]
+    pub fn behind_router(seed: u64, weather: Weather, caller: Plan, callee: Plan) -> World {
+        let network = "[network.right]\nlocal = [\"192.168.0.0/16\"]\nexternal = \"auto\"";
+        let config = CONFIG.replace("[network.right]", network);
+        let mut world = World::of(&config, seed, weather, caller, callee);
+        world.is_behind_router = true;
+        world
+    }
+
+    fn of(config: &str, seed: u64, weather: Weather, caller: Plan, callee: Plan) -> World {
+        let config = Config::parse(config, "sim.toml", &NoSecrets).expect("the simulated config");
         let mut random = ChaCha12Rng::seed_from_u64(seed);
         let mut fork = || ChaCha12Rng::seed_from_u64(random.next_u64());
         let mut key = [0; 32];
@@ -109,6 +130,8 @@ impl World {
             flows: BTreeSet::new(),
             commands: Vec::new(),
             events: Vec::new(),
+            is_behind_router: false,
+            told: Vec::new(),
         }
     }
 
@@ -174,6 +197,7 @@ impl World {
             took: last - self.start,
             commands: self.commands,
             stats,
+            told: self.told,
         }
     }
 
@@ -207,7 +231,13 @@ impl World {
         let network = NetworkId(u16::from(
             datagram.to == "10.71.2.1:5060".parse().expect("ours"),
         ));
-        let bytes = bytes::Bytes::copy_from_slice(&datagram.bytes);
+        let mut bytes = datagram.bytes.clone();
+        if self.is_behind_router && bytes.starts_with(b"SIP/2.0") && network == NetworkId(1) {
+            let text = String::from_utf8_lossy(&bytes);
+            let seen = text.replacen(";rport", &format!(";rport=5060;received={ROUTER}"), 1);
+            bytes = seen.into_bytes();
+        }
+        let bytes = bytes::Bytes::from(bytes);
         let hop = hop(network, datagram.from);
         self.engine
             .handle_input(self.now, Input::Message { hop, bytes });
@@ -220,6 +250,7 @@ impl World {
             match action {
                 Action::Send { hop, bytes } => {
                     self.check(&hop, &bytes);
+                    self.note_told(&hop, &bytes);
                     self.link.send(
                         self.now,
                         Datagram {
@@ -261,6 +292,18 @@ impl World {
                 self.engine
                     .handle_input(self.now, Input::FlowEnded { pair, report });
             }
+        }
+    }
+
+    fn note_told(&mut self, hop: &Hop, bytes: &[u8]) {
+        let text = String::from_utf8_lossy(bytes);
+        let place = text
+            .split("\r\n")
+            .find_map(|line| line.strip_prefix("c=IN IP4 "));
+        if let Some(place) = place.filter(|_| hop.network == NetworkId(1))
+            && self.told.last().is_none_or(|last| last != place)
+        {
+            self.told.push(place.to_owned());
         }
     }
 
