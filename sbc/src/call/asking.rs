@@ -23,7 +23,7 @@ use super::session::Session;
 use super::side::{Side, Why, contact, face, via};
 use crate::config::{Codec, Config, MediaTimeout, Peer, PhoneId, TrunkId};
 use crate::engine::{Outcome, Party};
-use crate::media::LegId;
+use crate::media::{End, LegId};
 use crate::registrar::Registrar;
 use crate::routing::locate::{Place, Places, Way};
 use crate::routing::{Caller, Destination};
@@ -82,6 +82,18 @@ impl Target<'_> {
         match &self.path {
             Some(path) => writer.header(Name::Route, path),
             None => writer,
+        }
+    }
+
+    /// What its media is behind.
+    pub(crate) fn end(&self, cx: &Context<'_>) -> End {
+        let trunk = self.trunk.map(|id| cx.config.trunk(id));
+        match self.phone {
+            Some(phone) => {
+                let uri = Some(self.uri.as_str());
+                cx.host.end_of_phone(cx.config, &self.hop, phone, uri)
+            }
+            None => cx.host.end(cx.config, &self.hop, trunk, self.codecs),
         }
     }
 
@@ -187,8 +199,7 @@ impl Call {
         alone: bool,
     ) -> Result<(), Failure> {
         let leg = self.next_asked(cx)?;
-        let trunk = target.trunk.map(|id| cx.config.trunk(id));
-        let end = cx.host.end(cx.config, &target.hop, trunk, target.codecs);
+        let end = target.end(cx);
         let offer = match self.a.invite.body() {
             [] => None,
             sdp => Some(

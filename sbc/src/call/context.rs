@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 
 use super::credentials::Remembered;
-use crate::config::{Codec, Config, NetworkId, Trunk, TrunkId};
+use crate::config::{Codec, Config, NetworkId, PhoneId, Trunk, TrunkId};
 use crate::dialog::Tokens;
-use crate::media::{End, Fallback, NetworkPath, Ports};
+use crate::media::{Anchored, Direct, End, Fallback, NetworkPath, Ports};
 use crate::registrar::Registrar;
-use crate::routing::Wall;
+use crate::routing::{Caller, Wall};
 use crate::routing::locate::{Place, Places};
-use crate::sip::Transport;
+use crate::sip::{Message, Name, NameAddr, Transport, Uri};
 use crate::transaction::Hop;
 use crate::trunks::Trunks;
 
@@ -80,6 +80,51 @@ impl Host {
                 .copied()
                 .unwrap_or(NetworkPath::User(Fallback::Off)),
             local: self.is_local(hop.remote.ip()),
+            direct: Direct::Off,
+        }
+    }
+
+    /// The same for a phone, whose Contact is this.
+    #[must_use]
+    pub fn end_of_phone(
+        &self,
+        config: &Config,
+        hop: &Hop,
+        phone: PhoneId,
+        contact: Option<&str>,
+    ) -> End {
+        let phone = config.phone(phone);
+        let at = contact.and_then(|uri| Uri::parse(uri).ok()?.host_ip());
+        let source = hop.remote.ip();
+        let direct = match phone.direct_media {
+            false => Direct::Off,
+            true if at.map(|at| at.to_canonical()) != Some(source.to_canonical()) => {
+                Direct::Prevented(Anchored::Nat)
+            }
+            true if !config.network(hop.network).has_local(source) => {
+                Direct::Prevented(Anchored::Outside)
+            }
+            true => Direct::Possible,
+        };
+        End {
+            direct,
+            ..self.end(config, hop, None, &phone.codecs)
+        }
+    }
+
+    /// Who is at a leg that a request of his began.
+    #[must_use]
+    pub fn end_of_caller(&self, config: &Config, hop: &Hop, who: Caller, request: &Message) -> End {
+        match who {
+            Caller::Trunk(id) => {
+                let trunk = config.trunk(id);
+                self.end(config, hop, Some(trunk), &trunk.codecs)
+            }
+            Caller::Phone(id) => {
+                let contact = request.values(Name::Contact).next();
+                let contact = contact.and_then(|contact| NameAddr::parse(contact).ok());
+                self.end_of_phone(config, hop, id, contact.map(|contact| contact.uri()))
+            }
         }
     }
 
@@ -131,6 +176,42 @@ pub fn hop_to(config: &Config, trunk: TrunkId, place: Place) -> Option<Hop> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_phone_is_direct_where_it_says_that_it_is() {
+        use crate::config::NoSecrets;
+        let text = "[network.a]\naddress = [\"10.0.0.1\"]\n\
+                    [phone.1]\npassword = \"x\"\ndirect_media = true\n\
+                    [phone.2]\npassword = \"x\"";
+        let mut config = Config::parse(text, "t.toml", &NoSecrets).unwrap();
+        let hop = Hop {
+            network: NetworkId(0),
+            transport: Transport::Udp,
+            local: "10.0.0.1:5060".parse().unwrap(),
+            remote: "10.0.0.7:6000".parse().unwrap(),
+            connection: None,
+        };
+        let direct = |config: &Config, phone, contact| {
+            let host = Host::default();
+            host.end_of_phone(config, &hop, PhoneId(phone), contact)
+                .direct
+        };
+        let nat = Direct::Prevented(Anchored::Nat);
+        for (contact, expected) in [
+            (Some("sip:1@10.0.0.7:6000"), Direct::Possible),
+            (Some("sip:1@10.0.0.7"), Direct::Possible),
+            (Some("sip:1@192.168.1.7:6000"), nat),
+            (Some("sip:1@phone.lan"), nat),
+            (Some("nonsense"), nat),
+            (None, nat),
+        ] {
+            assert_eq!(direct(&config, 0, contact), expected, "{contact:?}");
+            assert_eq!(direct(&config, 1, contact), Direct::Off);
+        }
+        config.networks[0].local = vec!["10.0.1.0/24".parse().unwrap()];
+        let outside = Direct::Prevented(Anchored::Outside);
+        assert_eq!(direct(&config, 0, Some("sip:1@10.0.0.7")), outside);
+    }
 
     #[test]
     fn an_address_is_lacked_that_is_none_of_those_known() {

@@ -126,17 +126,14 @@ impl Call {
             number,
             decision,
         } = invitation;
-        let (party, trunk, phone, codecs, media_timeout) = match caller {
+        let (party, trunk, phone, media_timeout) = match caller {
             Caller::Trunk(id) => {
-                let trunk = cx.config.trunk(id);
                 let timeout = cx.config.trunk_media_timeout(id);
-                (Party::Trunk(id), Some(id), None, &trunk.codecs, timeout)
+                (Party::Trunk(id), Some(id), None, timeout)
             }
             Caller::Phone(id) => {
-                let phone = cx.config.phone(id);
                 let timeout = cx.config.phone_media_timeout(id, hop.network);
-                let party = Party::Phones(hop.network);
-                (party, None, Some(id), &phone.codecs, timeout)
+                (Party::Phones(hop.network), None, Some(id), timeout)
             }
         };
         let mut side = Side::new(party, trunk, media_timeout, hop);
@@ -159,9 +156,7 @@ impl Call {
                 side,
                 phone,
                 id: server,
-                end: cx
-                    .host
-                    .end(cx.config, &hop, trunk.map(|id| cx.config.trunk(id)), codecs),
+                end: cx.host.end_of_caller(cx.config, &hop, caller, &message),
                 provisionals: Provisionals::new(&message),
                 hears: None,
                 invite: message,
@@ -424,6 +419,10 @@ impl Call {
     pub(super) fn order_flows(&mut self) {
         while let Some(command) = self.media.poll_action() {
             self.actions.push_back(Action::Flow(command));
+        }
+        if let Some(why) = self.media.poll_anchored() {
+            let event = Event::MediaAnchored { call: self.id, why };
+            self.actions.push_back(Action::Event(event));
         }
     }
 

@@ -18,7 +18,7 @@ use super::session;
 use super::side::{Unacked, Why, contact};
 use crate::dialog::DialogError;
 use crate::engine::Outcome;
-use crate::media::LegId;
+use crate::media::{Anchored, Direct, LegId};
 use crate::sip::{Message, Method, Name, Writer, reason_phrase, response_to};
 use crate::transaction::{Hop, ServerId};
 
@@ -90,6 +90,10 @@ impl Call {
         {
             end.signalling = signalling;
             end.local = cx.host.is_local(signalling);
+            // Where it is now nothing says but its packets.
+            if end.direct == Direct::Possible {
+                end.direct = Direct::Prevented(Anchored::Nat);
+            }
             let shown = cx
                 .config
                 .network(end.network)

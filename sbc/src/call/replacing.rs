@@ -71,27 +71,18 @@ impl Guest {
         said: Option<Bytes>,
     ) -> Branch {
         let hop = self.hop;
-        let (party, trunk, phone, codecs, timeout) = match self.caller {
+        let (party, trunk, phone, timeout) = match self.caller {
             Caller::Trunk(id) => {
-                let trunk = cx.config.trunk(id);
                 let timeout = cx.config.trunk_media_timeout(id);
-                (Party::Trunk(id), Some(id), None, &trunk.codecs, timeout)
+                (Party::Trunk(id), Some(id), None, timeout)
             }
             Caller::Phone(id) => {
-                let phone = cx.config.phone(id);
                 let timeout = cx.config.phone_media_timeout(id, hop.network);
-                (
-                    Party::Phones(hop.network),
-                    None,
-                    Some(id),
-                    &phone.codecs,
-                    timeout,
-                )
+                (Party::Phones(hop.network), None, Some(id), timeout)
             }
         };
-        let end = cx
-            .host
-            .end(cx.config, &hop, trunk.map(|id| cx.config.trunk(id)), codecs);
+        let invite = &self.invite;
+        let end = cx.host.end_of_caller(cx.config, &hop, self.caller, invite);
         let mut side = Side::new(party, trunk, timeout, hop);
         side.allow = allowed(
             cx.config,

@@ -166,8 +166,7 @@ impl Call {
         let (Some(said), Some(stays_end)) = (said, self.end(stays)) else {
             return Err(broken("who stays has said nothing"));
         };
-        let trunk = target.trunk.map(|id| cx.config.trunk(id));
-        let end = cx.host.end(cx.config, &target.hop, trunk, target.codecs);
+        let end = target.end(cx);
         let said = without_direction(&said);
         let offer = self
             .media

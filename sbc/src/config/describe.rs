@@ -3,6 +3,7 @@
 use ipnet::IpNet;
 
 use super::check::range;
+use super::direct_media;
 use super::dscp::shown_mark;
 use super::duration::shown_duration;
 use super::external;
@@ -84,6 +85,9 @@ pub fn describe(config: &Config) -> String {
         for line in super::phones::told(config) {
             out.push_str(&wrapped(&line, 2));
         }
+    }
+    if let Some(line) = direct_media::told(config) {
+        out.push_str(&wrapped(&format!("  {line}"), 2));
     }
     if !(config.trunks.is_empty() && config.phones.is_empty()) {
         part(&mut out, &silence(config).render());

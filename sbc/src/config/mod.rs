@@ -9,6 +9,7 @@ mod added_headers;
 mod bind;
 mod check;
 mod describe;
+mod direct_media;
 mod dscp;
 mod duration;
 mod embedded;

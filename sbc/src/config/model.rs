@@ -282,6 +282,8 @@ pub struct Phone {
     pub remote: bool,
     /// Offered to and accepted from it, in our order of preference; never empty.
     pub codecs: Vec<Codec>,
+    /// `direct_media`: its media may go past the box, to another phone that has it.
+    pub direct_media: bool,
     /// What the file says here; [`Config::phone_media_timeout`] is what holds.
     pub media_timeout: Option<MediaTimeout>,
     /// What the file says here; [`Config::passes`] is what holds.

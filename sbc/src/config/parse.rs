@@ -6,6 +6,7 @@ use std::ops::Range;
 use toml::de::DeTable;
 
 use super::check;
+use super::direct_media;
 use super::dscp;
 use super::error::{Errors, Fault, Report};
 use super::external;
@@ -94,6 +95,7 @@ const PHONE: &[&str] = &[
     "methods",
     "headers",
     "probe",
+    "direct_media",
 ];
 
 impl Config {
@@ -453,6 +455,7 @@ fn read_phone(
     let max_contacts = phones::max_contacts(section, report);
     let remote = phones::remote(section, report);
     let codecs = read_codecs(section, report);
+    let direct_media = direct_media::read(section, report);
     let media_timeout = silence::read(section, report);
     let passing = passing::read(section, report);
     let probe = upkeep::probe(section, report);
@@ -463,6 +466,7 @@ fn read_phone(
         max_contacts: max_contacts?,
         remote: remote?,
         codecs,
+        direct_media: direct_media?,
         media_timeout: media_timeout?,
         passing: passing?,
         is_gone: false,

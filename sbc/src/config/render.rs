@@ -23,6 +23,7 @@ const PUBLIC_KEYS: &[&str] = &[
     "days",
     "dial",
     "digest",
+    "direct_media",
     "domain",
     "emergency",
     "env",

@@ -8,7 +8,7 @@ use ipnet::IpNet;
 
 use super::{Outcome, Party};
 use crate::config::{Changes, NetworkId, PhoneId, TrunkId};
-use crate::media::{Fallback, FlowReport, LegMedia, PairId};
+use crate::media::{Anchored, Fallback, FlowReport, LegMedia, PairId};
 use crate::routing::locate::News;
 use crate::shed::Ban;
 use crate::trunks::Probed;
@@ -184,6 +184,13 @@ pub enum Event {
         from: Party,
         /// Who came.
         to: Party,
+    },
+    /// Media of a call goes through the box although `direct_media` of a phone wants it otherwise. Each reason once.
+    MediaAnchored {
+        /// The call.
+        call: CallId,
+        /// Why.
+        why: Anchored,
     },
     /// The media of a call has stopped for as long as `media_timeout` allows: it is being ended.
     MediaStopped {

@@ -294,6 +294,9 @@ impl Journal {
             Event::CallTransferred { call, from, to } => {
                 info!(%call, from = self.party(from), to = self.party(to), "call transferred");
             }
+            Event::MediaAnchored { call, why } => {
+                info!(%call, %why, "media goes through the box");
+            }
             Event::MediaStopped {
                 call,
                 from,

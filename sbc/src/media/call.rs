@@ -7,7 +7,8 @@ use bytes::Bytes;
 use smallvec::SmallVec;
 
 use super::described::Described;
-use super::exchange::{answered, offered, to_answer, to_offer};
+use super::direct::{Anchored, direct};
+use super::exchange::{answered, as_said, offered, to_answer, to_offer};
 use super::flows::Flows;
 use super::leg::{End, Leg, LegId};
 use super::ports::{Exhausted, PortPair, Ports};
@@ -28,6 +29,9 @@ pub struct CallMedia {
     legs: Vec<Leg>,
     offers: Vec<Offer>,
     flows: Flows,
+    /// Why the last offer was not direct, if that is wanted, until it is told.
+    anchored: Option<Anchored>,
+    told: Option<Anchored>,
 }
 
 /// What becomes of a call whose flow pair could not be installed.
@@ -45,6 +49,8 @@ struct Offer {
     from: LegId,
     to: LegId,
     streams: Vec<Described>,
+    /// The two send to each other.
+    is_direct: bool,
 }
 
 impl CallMedia {
@@ -80,18 +86,35 @@ impl CallMedia {
         if self.legs.len() + new > MAX_LEGS {
             return Err(Refused::Legs { limit: MAX_LEGS });
         }
-        self.reserve(now, ports, &streams, [(from, from_end), (to, to_end)])?;
+        let direct = direct(from_end, to_end);
+        let (is_direct, carried) = match direct {
+            // Nothing of it comes here.
+            Ok(()) => (true, &[][..]),
+            Err(why) => {
+                self.anchored = why;
+                (false, &streams[..])
+            }
+        };
+        self.reserve(now, ports, carried, [(from, from_end), (to, to_end)])?;
         for (id, end) in [(from, from_end), (to, to_end)] {
             if let Some(leg) = self.leg_mut(id) {
                 leg.end = end.clone();
             }
         }
         let leg = self.leg_mut(to).ok_or(Refused::NoOffer)?;
-        let plans = to_offer(leg, &streams);
+        let plans = match is_direct {
+            true => as_said(&sdp, &streams, |number| streams.get(number)?.carried()),
+            false => to_offer(leg, &streams),
+        };
         let body = leg.render(&sdp, &plans);
         self.offers.retain(|offer| offer.to != to);
         self.offers.reserve_exact(1);
-        self.offers.push(Offer { from, to, streams });
+        self.offers.push(Offer {
+            from,
+            to,
+            streams,
+            is_direct,
+        });
         Ok(body)
     }
 
@@ -117,6 +140,13 @@ impl CallMedia {
         let result = self.apply(ports, &offer, &sdp);
         self.offers.push(offer);
         result
+    }
+
+    /// Why media of the last offer goes through the box although it is wanted otherwise; each reason once.
+    pub fn poll_anchored(&mut self) -> Option<Anchored> {
+        let why = self.anchored.take().filter(|why| self.told != Some(*why));
+        self.told = why.or(self.told);
+        why
     }
 
     /// Someone else speaks for a leg from now on (another To tag): with his answer, its flows learn anew whose media it is,
@@ -222,10 +252,16 @@ impl CallMedia {
         let end = &self.leg(offer.to).ok_or(Refused::NoOffer)?.end;
         let streams = answered(sdp, end, ports, &offer.streams)?;
         let leg = self.leg_mut(offer.from).ok_or(Refused::NoOffer)?;
-        let plans = to_answer(leg, &offer.streams, &streams);
+        let plans = match offer.is_direct {
+            true => as_said(sdp, &offer.streams, |number| streams.get(number)?.as_ref()),
+            false => to_answer(leg, &offer.streams, &streams),
+        };
         let body = leg.render(sdp, &plans);
         if let (Some(from), Some(to)) = (self.leg(offer.from), self.leg(offer.to)) {
-            let wanted = wanted(from, to, &offer.streams, &streams);
+            let wanted = match offer.is_direct {
+                true => Vec::new(),
+                false => wanted(from, to, &offer.streams, &streams),
+            };
             self.flows
                 .bring_about(ports, [offer.from, offer.to], wanted);
         }

@@ -4,7 +4,7 @@ use super::described::{Carried, Described, State, describe};
 use super::leg::{End, Leg};
 use super::ports::Ports;
 use super::refused::{Misfit, Refused, Unsupported};
-use crate::sdp::{RtcpPlan, Sdp, StreamPlan};
+use crate::sdp::{Host, RtcpPlan, Sdp, Stream, StreamPlan};
 
 /// What of an offer goes to the other side.
 pub(super) fn offered(
@@ -102,6 +102,29 @@ pub(super) fn to_answer(
         )
     };
     offered.iter().zip(answers).enumerate().map(plan).collect()
+}
+
+/// What each stream is for the other side where the two send to each other: as it was said.
+pub(super) fn as_said<'c>(
+    sdp: &Sdp<'_>,
+    offered: &[Described],
+    said: impl Fn(usize) -> Option<&'c Carried>,
+) -> Vec<StreamPlan> {
+    let streams = sdp.streams().zip(offered).enumerate();
+    let plan = |(number, (stream, offered)): (usize, (Stream<'_, '_>, &Described))| match (
+        said(number),
+        stream.connection().map(|c| c.host),
+    ) {
+        (Some(carried), Some(Host::Ip(address))) => StreamPlan::AsSaid {
+            address,
+            formats: carried.listed(),
+        },
+        _ => StreamPlan::Refuse {
+            kind: offered.kind.to_string(),
+            rest: format!("{} {}", offered.protocol, offered.formats),
+        },
+    };
+    streams.map(plan).collect()
 }
 
 fn plan(

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use ipnet::IpNet;
 use smallvec::SmallVec;
 
-use super::{NetworkPath, PortPair, Ports};
+use super::{Direct, NetworkPath, PortPair, Ports};
 use crate::config::{Codec, NetworkId};
 use crate::sdp::{Anchor, Sdp, StreamPlan, anchor};
 
@@ -37,6 +37,8 @@ pub struct End {
     pub path: NetworkPath,
     /// The peer is on this host.
     pub local: bool,
+    /// Whether its media may go past the box.
+    pub direct: Direct,
 }
 
 #[derive(Debug)]

@@ -3,6 +3,7 @@
 
 mod call;
 mod described;
+mod direct;
 mod exchange;
 mod flow;
 mod flows;
@@ -18,6 +19,7 @@ mod tests;
 
 pub use call::{AfterFailure, CallMedia, MAX_LEGS};
 pub use described::MAX_STREAMS;
+pub use direct::{Anchored, Direct};
 pub use flow::*;
 pub use leg::{End, LegId};
 pub use ports::{Exhausted, PortCommand, PortPair, Ports, REST, REST_TAKEN, Reserve};

@@ -37,7 +37,14 @@ pub enum StreamPlan {
         /// direction has to say that nothing is wanted.
         held: bool,
     },
-    /// It is not: port 0 keeps its place.
+    /// It is not carried, and goes where its writer wants it.
+    AsSaid {
+        /// That of its c=, which may be the session's.
+        address: IpAddr,
+        /// What the new m= line lists.
+        formats: Formats,
+    },
+    /// It is refused: port 0 keeps its place.
     Refuse {
         /// `audio`, `video`, …
         kind: String,
@@ -90,6 +97,9 @@ pub fn anchor(sdp: &Sdp<'_>, anchor: &Anchor, plans: &[StreamPlan]) -> Vec<u8> {
                     rewrite.hold(sdp, &stream);
                 }
             }
+            Some(StreamPlan::AsSaid { address, formats }) => {
+                rewrite.leave(&stream, *address, formats);
+            }
             Some(StreamPlan::Refuse { kind, rest }) => rewrite.refuse(&stream, kind, rest),
             None => {
                 let media = stream.media();
@@ -134,18 +144,7 @@ impl Rewrite<'_, '_> {
 
     fn carry(&mut self, stream: &Stream<'_, '_>, port: u16, formats: &Formats, rtcp: RtcpPlan) {
         let first = stream.first_line();
-        let media = stream.media();
-        let mut value = format!("{} {port} {}", media.kind, media.protocol);
-        match formats {
-            Formats::AsWritten => value = format!("{value} {}", media.formats),
-            Formats::Types(types) => {
-                for payload_type in types {
-                    // Writing to a string does not fail.
-                    let _ = write!(value, " {payload_type}");
-                }
-            }
-        }
-        self.editor.replace(first, value);
+        self.media(stream, port, formats);
         let mut seen_connection = false;
         let mut says_mux = matches!(rtcp, RtcpPlan::Offered | RtcpPlan::Multiplexed);
         for (index, line) in stream.lines().iter().enumerate().skip(1) {
@@ -170,6 +169,46 @@ impl Rewrite<'_, '_> {
         if says_mux {
             self.append(stream, "a=rtcp-mux");
         }
+    }
+
+    /// The m= line.
+    fn media(&mut self, stream: &Stream<'_, '_>, port: u16, formats: &Formats) {
+        let media = stream.media();
+        let mut value = format!("{} {port} {}", media.kind, media.protocol);
+        match formats {
+            Formats::AsWritten => value = format!("{value} {}", media.formats),
+            Formats::Types(types) => {
+                for payload_type in types {
+                    // Writing to a string does not fail.
+                    let _ = write!(value, " {payload_type}");
+                }
+            }
+        }
+        self.editor.replace(stream.first_line(), value);
+    }
+
+    /// Where it is wanted it says itself, as the session's c= is ours; what else tells an address goes, candidates of ICE too.
+    fn leave(&mut self, stream: &Stream<'_, '_>, address: IpAddr, formats: &Formats) {
+        let first = stream.first_line();
+        self.media(stream, stream.media().port, formats);
+        let mut title = first;
+        for (index, line) in stream.lines().iter().enumerate().skip(1) {
+            let index = first + index;
+            if line.kind == b'i' {
+                title = index;
+            }
+            let is_kept = match line.attribute() {
+                Some(Attribute::Rtcp(_) | Attribute::RtcpMux) => true,
+                Some(attribute) => is_of(&attribute, formats) && stays(line, &self.hidden),
+                None => stays(line, &self.hidden),
+            };
+            if !is_kept {
+                self.editor.remove(index);
+            }
+        }
+        let family = if address.is_ipv4() { "IP4" } else { "IP6" };
+        self.editor
+            .insert_after(title, format!("c=IN {family} {address}"));
     }
 
     /// Says that the writer wants to receive nothing.

@@ -48,6 +48,8 @@ pub struct Stage {
     pub ended: Vec<Ended>,
     /// What the engine told the log.
     pub events: Vec<Event>,
+    /// Phones may be told where others of their network want their media, and nothing else of them.
+    pub media_is_direct: bool,
     pub(super) relay: Relay,
     engine: Engine,
     link: Link,
@@ -85,6 +87,7 @@ impl Stage {
             agents: Vec::new(),
             ended: Vec::new(),
             events: Vec::new(),
+            media_is_direct: false,
             relay: Relay::default(),
             engine,
             link: Link::new(weather, ChaCha12Rng::seed_from_u64(random.next_u64())),
@@ -164,6 +167,13 @@ impl Stage {
     pub fn said_port(&self, leg: Leg, stream: usize) -> Option<u16> {
         let theirs = self.dialog(leg).theirs.as_ref()?;
         theirs.streams.get(stream).map(|stream| stream.port)
+    }
+
+    /// Where this side has been told to send a stream of his.
+    #[must_use]
+    pub fn said_place(&self, leg: Leg, stream: usize) -> Option<SocketAddr> {
+        let theirs = self.dialog(leg).theirs.as_ref()?;
+        theirs.streams.get(stream).map(|stream| stream.place())
     }
 
     /// The dialog that someone got last.
@@ -441,8 +451,15 @@ impl Stage {
             .agents
             .iter()
             .filter(|agent| agent.address.ip() != to.ip());
+        let head = text.split("\r\n\r\n").next().unwrap_or_default();
         for agent in others.filter(|_| !is_of_registrar) {
             let secret = agent.address.ip().to_string();
+            let is_near = network(agent.address) == network(to);
+            let text = if self.media_is_direct && is_near {
+                head
+            } else {
+                &text
+            };
             let is_longer =
                 |at: usize| text[at + secret.len()..].starts_with(|c: char| c.is_ascii_digit());
             if text.match_indices(&secret).any(|(at, _)| !is_longer(at)) {

@@ -9,6 +9,7 @@
     reason = "a test that cannot go on fails"
 )]
 
+mod direct;
 mod emergency;
 mod failures;
 mod identity;

@@ -80,6 +80,7 @@ pub(in crate::media) fn phone(signalling: &str) -> End {
         dscp: 46,
         path: KERNEL,
         local: false,
+        direct: Default::default(),
     }
 }
 
@@ -96,6 +97,7 @@ pub(in crate::media) fn carrier(signalling: &str) -> End {
         dscp: 46,
         path: KERNEL,
         local: false,
+        direct: Default::default(),
     }
 }
 
