@@ -232,6 +232,24 @@ fn rtcp_is_where_the_plan_says() {
 }
 
 #[test]
+fn a_stream_that_is_not_carried_says_itself_where_it_is_wanted() {
+    let text = "v=0\r\no=- 1 1 IN IP4 192.168.1.7\r\ns=-\r\nc=IN IP4 192.168.1.8\r\nt=0 0\r\n\
+                m=audio 4000 RTP/AVP 0 8 101\r\ni=voice\r\nc=IN IP4 192.168.1.9\r\nc=IN IP4 192.168.1.10\r\n\
+                a=rtpmap:8 PCMA/8000\r\na=fmtp:101 0-15\r\na=rtcp:4005\r\na=rtcp-mux\r\n\
+                a=candidate:1 1 UDP 1 192.168.1.9 4000 typ host\r\na=sendonly\r\n";
+    let plan = StreamPlan::AsSaid {
+        address: "192.168.1.9".parse().unwrap(),
+        formats: Formats::Types([101_u8, 0][..].into()),
+    };
+    let expected = "v=0\r\no=- 9 1 IN IP4 10.0.0.1\r\ns=-\r\nc=IN IP4 10.0.0.1\r\nt=0 0\r\n\
+                    m=audio 4000 RTP/AVP 101 0\r\ni=voice\r\nc=IN IP4 192.168.1.9\r\n\
+                    a=fmtp:101 0-15\r\na=rtcp:4005\r\na=rtcp-mux\r\na=sendonly\r\n";
+    let own = anchored(text, "10.0.0.1", &[plan]);
+    let version = own.lines().nth(1).unwrap().to_owned();
+    assert_eq!(own.replace(&version, "o=- 9 1 IN IP4 10.0.0.1"), expected);
+}
+
+#[test]
 fn what_is_not_rtp_passes_as_it_is_written() {
     let lines = "a=T38FaxVersion:0\r\na=fmtp:98 x\r\na=T38FaxUdpEC:t38UDPRedundancy\r\n";
     let text = format!(
