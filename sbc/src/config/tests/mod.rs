@@ -7,6 +7,7 @@ mod errors;
 mod external;
 mod fuzz;
 mod routes;
+mod phones;
 mod secrets;
 mod server;
 mod succession;
