@@ -19,6 +19,9 @@ const MANY: usize = 50_000;
 const RATES: [u32; 2] = [4_000, 1_667];
 const LASTING: Duration = Duration::from_secs(15);
 
+/// One of the figures.
+type Way = fn(&Cost) -> f64;
+
 pub(super) fn registrations() -> Vec<Row> {
     let lab = MediaLab::new();
     let (phones, rate) = COST;
@@ -40,7 +43,7 @@ pub(super) fn registrations() -> Vec<Row> {
     let [ours, theirs] = &best;
     let unit = "CPU-s per 10,000";
     let mut rows = Vec::new();
-    let ways: [(&str, fn(&Cost) -> f64); 2] = [
+    let ways: [(&str, Way); 2] = [
         ("asked for its password", |cost| cost.challenged),
         ("refreshed with a nonce that it has", |cost| cost.refreshed),
     ];
