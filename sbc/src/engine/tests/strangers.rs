@@ -52,6 +52,26 @@ fn who_never_answers_is_asked_less_and_less_and_nobody_is_banned() {
 }
 
 #[test]
+fn what_needs_no_password_hears_nothing_over_udp() {
+    let mut bench = bench();
+    for method in ["OPTIONS", "PUBLISH", "INFO", "BYE", "CANCEL", "FOO"] {
+        let text = request(method, "sip:10.71.1.1", "To: <sip:10.71.1.1>\r\n", "");
+        bench.message(LEFT, NAT, &text);
+        assert_eq!(bench.actions(), [], "{method}");
+    }
+    let stats = bench.engine.stats(bench.now);
+    assert_eq!(stats.sip_refused[&(LEFT, "stranger")], 6);
+    assert_eq!(stats.transactions, 0);
+    // What was of a dialog is told that there is none, as rarely as others are asked who they are.
+    for number in 0..100 {
+        let to = format!("To: <sip:10.71.1.1>;tag=gone{number}\r\n");
+        bench.message(LEFT, NAT, &request("BYE", "sip:10.71.1.1", &to, ""));
+    }
+    let codes: Vec<_> = bench.sent().iter().map(|(_, m)| m.code()).collect();
+    assert_eq!(codes, [Some(481); 20]);
+}
+
+#[test]
 fn phones_that_start_together_behind_one_nat_all_register() {
     let mut bench = bench();
     for number in 0..200 {
