@@ -146,18 +146,21 @@ struct Phone {
 }
 
 impl Agent {
+    /// One of them registers: from then on their address is known, and all are asked for their passwords at once.
     fn new(lab: &MediaLab, phones: usize) -> Result<Agent> {
         let local = SocketAddrV4::new(PHONE, PORT);
         let socket = lab.lab.phone.enter(|| UdpSocket::bind(local))??;
         SockRef::from(&socket).set_recv_buffer_size(ROOM)?;
         socket.set_read_timeout(Some(Duration::from_millis(1)))?;
-        Ok(Agent {
+        let mut agent = Agent {
             socket,
             local,
             to: SocketAddrV4::new(EDGE_LEFT, SIP).into(),
             phones: vec![Phone::default(); phones],
             branch: 0,
-        })
+        };
+        agent.register(0..1, 1000, true)?;
+        Ok(agent)
     }
 
     /// These register once, so many a second. `fresh`: they wait to be asked for their passwords.
