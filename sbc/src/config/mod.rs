@@ -6,6 +6,7 @@
 //! Imports nothing of ours but names of [`crate::sip`]: transports, methods, headers.
 
 mod added_headers;
+mod answers;
 mod bind;
 mod check;
 mod describe;
@@ -46,6 +47,7 @@ mod values;
 mod when;
 
 pub use added_headers::AddedHeader;
+pub use answers::Answers;
 pub use bind::{BindError, BindErrors, HostInterface, usable};
 pub use describe::{describe, open_admin};
 pub(crate) use describe::{joined, some};

@@ -9,6 +9,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::added_headers::AddedHeader;
+use super::answers::Answers;
 use super::external::{External, Outside};
 use super::host_name::HostName;
 use super::identity::Identity;
@@ -342,26 +343,6 @@ pub enum Strategy {
     RoundRobin,
     /// One is chosen by weight; the others are tried when it fails, chosen likewise.
     Weighted,
-}
-
-/// One entry of `on_failure`: with which answers the next target is tried.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Answers {
-    /// `408`.
-    Code(u16),
-    /// `"5xx"`: 4, 5 or 6.
-    Class(u8),
-}
-
-impl Answers {
-    /// Whether this answer is one of them.
-    #[must_use]
-    pub fn include(self, code: u16) -> bool {
-        match self {
-            Answers::Code(known) => known == code,
-            Answers::Class(class) => u16::from(class) == code / 100,
-        }
-    }
 }
 
 /// `[[route]]`.

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use toml::de::DeValue;
 
 use super::added_headers;
+use super::answers::Answers;
 use super::error::{Fault, Report, shown};
-use super::model::{Answers, Route, Target};
+use super::model::{Route, Target};
 use super::pattern::Pattern;
 use super::prefixes::Prefixes;
 use super::reader::{Section, Text, Value};

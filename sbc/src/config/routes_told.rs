@@ -1,11 +1,11 @@
 //! What `sbc check` says of groups and routes, and words for them that `sbc explain` uses too.
 
 use super::added_headers;
+use super::answers::Answers;
 use super::describe::{joined, some};
 use super::duration::shown_duration;
 use super::model::{
-    Answers, Config, From, Group, GroupId, MemberTarget, PhoneId, Route, RouteId, Strategy, Target,
-    TrunkId,
+    Config, From, Group, GroupId, MemberTarget, PhoneId, Route, RouteId, Strategy, Target, TrunkId,
 };
 use super::pattern::Pattern;
 use super::table::{Table, wrapped};
