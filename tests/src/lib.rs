@@ -3,6 +3,7 @@
 pub mod e2e;
 pub mod frames;
 pub mod fuzz;
+mod heard;
 pub mod legal;
 pub mod matrix;
 mod relay;

@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use super::dialog::{Dialog, State, Unproven};
-use super::text::{GIVE_UP, Heard, Repeat, T1, T2, finish, sdp};
+use super::sdp::sdp;
+use crate::heard::{GIVE_UP, Heard, Repeat, T1, T2, finish};
 
 /// Something that an agent does if it may.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -243,7 +244,7 @@ impl Agent {
                 bytes += &format!("{line}\r\n");
             }
         }
-        let bytes = finish(format!("{bytes}CSeq: {cseq} CANCEL\r\n"), "");
+        let bytes = finish(format!("{bytes}CSeq: {cseq} CANCEL\r\n"), "CANCEL", "");
         self.send(
             now,
             index,
@@ -259,9 +260,9 @@ impl Agent {
         let Some(invite) = dialog.invite.clone() else {
             return;
         };
-        let may = invite.wants("supported", "100rel") || invite.wants("require", "100rel");
+        let may = invite.has("supported", "100rel") || invite.has("require", "100rel");
         let reliable = may && reliable;
-        if dialog.unproven.is_some() || (invite.wants("require", "100rel") && !reliable) {
+        if dialog.unproven.is_some() || (invite.has("require", "100rel") && !reliable) {
             return;
         }
         let is_late = invite.body.is_empty();
@@ -413,7 +414,7 @@ impl Agent {
             "{method} {target} SIP/2.0\r\nVia: SIP/2.0/UDP {address};rport;branch={branch}\r\nMax-Forwards: 70\r\n\
              From: {local}\r\nTo: {remote}\r\nCall-ID: {call_id}\r\nCSeq: {cseq} {method}\r\n{contact}{extra}"
         );
-        finish(text, body)
+        finish(text, method, body)
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
@@ -433,7 +434,7 @@ impl Agent {
         for asked in &mut self.asked {
             self.out.extend(asked.repeat.due(now));
             assert!(
-                asked.repeat.until > now,
+                !asked.repeat.is_over(now),
                 "nobody answers {:?} of {}: {:?}",
                 asked.key,
                 self.address,
@@ -443,11 +444,11 @@ impl Agent {
         for dialog in &mut self.dialogs {
             if let Some(unproven) = &mut dialog.unproven {
                 self.out.extend(unproven.repeat.due(now));
-                assert!(unproven.repeat.until > now, "no PRACK: {:?}", self.done);
+                assert!(!unproven.repeat.is_over(now), "no PRACK: {:?}", self.done);
             }
             if let Some(unacked) = &mut dialog.unacked {
                 self.out.extend(unacked.repeat.due(now));
-                assert!(unacked.repeat.until > now, "no ACK: {:?}", self.done);
+                assert!(!unacked.repeat.is_over(now), "no ACK: {:?}", self.done);
             }
             if let Some(since) = dialog.unanswered {
                 let is_late = now > since + GIVE_UP;
@@ -457,7 +458,7 @@ impl Agent {
         for (_, repeat) in &mut self.refusals {
             self.out.extend(repeat.due(now));
         }
-        self.refusals.retain(|(_, repeat)| repeat.until > now);
+        self.refusals.retain(|(_, repeat)| !repeat.is_over(now));
         let (due, later) = self.later.drain(..).partition(|(at, _)| *at <= now);
         self.later = later;
         let due: Vec<(Instant, Vec<u8>)> = due;

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::text::{Heard, Repeat};
+use crate::heard::{Heard, Repeat};
 
 /// How far a dialog is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::agent::{Agent, Asked};
 use super::dialog::{Dialog, State, Unacked};
-use super::text::{Heard, Repeat, T2};
+use crate::heard::{GIVE_UP, Heard, Repeat, T2};
 
 impl Agent {
     pub(super) fn receive(&mut self, now: Instant, bytes: &[u8]) {
@@ -19,7 +19,7 @@ impl Agent {
         let tag = heard.tag(side);
         self.dialogs.iter().position(|dialog| {
             let ours = dialog.local.split_once(";tag=").map(|(_, tag)| tag);
-            dialog.call_id == heard.header("call-id") && (tag.is_none() || ours == tag)
+            dialog.call_id == heard.header("call-id") && (tag.is_empty() || ours == Some(tag))
         })
     }
 
@@ -33,12 +33,12 @@ impl Agent {
             return self.out.push(answer);
         }
         let Some(index) = self.find(heard, "to") else {
-            if heard.tag("to").is_none() && key.1 == "INVITE" {
+            if heard.tag("to").is_empty() && key.1 == "INVITE" {
                 return self.on_new(heard);
             }
             return self.reply(heard, 481, "", "");
         };
-        let is_first = heard.tag("to").is_none();
+        let is_first = heard.tag("to").is_empty();
         if key.1 == "CANCEL" {
             self.reply(heard, 200, "", "");
             if self.dialogs[index].state == State::Early {
@@ -222,7 +222,7 @@ impl Agent {
         if code < 200 {
             let asked = &mut self.asked[at];
             if key.1 == "INVITE" {
-                asked.repeat.arrived(now);
+                asked.repeat.arrived(now, GIVE_UP * 10);
             }
             let index = asked.dialog;
             return self.on_provisional(now, heard, code, index);
@@ -250,7 +250,7 @@ impl Agent {
         if code == 100 || dialog.state != State::Early || dialog.cancelled {
             return;
         }
-        let is_reliable = heard.wants("require", "100rel");
+        let is_reliable = heard.has("require", "100rel");
         if let Some(contact) = heard.contact() {
             dialog.target = contact;
         }
@@ -346,7 +346,7 @@ impl Agent {
 
     fn reply(&mut self, heard: &Heard, code: u16, extra: &str, body: &str) {
         let to = match (heard.tag("to"), self.find(heard, "to")) {
-            (None, Some(index)) => self.dialogs[index].local.clone(),
+            ("", Some(index)) => self.dialogs[index].local.clone(),
             _ => heard.header("to").to_owned(),
         };
         let bytes = heard.answer(code, &to, extra, body);

@@ -11,8 +11,8 @@
 mod agent;
 mod dialog;
 mod hears;
+mod sdp;
 mod stage;
-mod text;
 
 pub use agent::{Act, Agent, Change, Habits};
 pub use stage::Stage;

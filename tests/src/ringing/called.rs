@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use sbc::sip::digest::Credentials;
 
-use super::text::{GIVE_UP, Heard, Repeat, finish, sdp};
+use super::sdp::{place, sdp};
+use crate::heard::{GIVE_UP, Heard, Repeat, T2, finish};
 
 /// Something that is said to the INVITE.
 #[derive(Clone, Copy, Debug)]
@@ -179,34 +180,23 @@ impl Called {
 
     pub(super) fn handle_timeout(&mut self, now: Instant) {
         let out = &mut self.out;
-        let longest = Duration::from_secs(4);
         for fork in self.forks.values_mut() {
             if let Some((_, _, repeat)) = &mut fork.unpracked {
-                match repeat.due(now, GIVE_UP) {
-                    Ok(bytes) => out.extend(bytes),
-                    Err(()) => panic!("a PRACK never came"),
-                }
+                assert!(!repeat.is_over(now), "a PRACK never came");
+                out.extend(repeat.due(now));
             }
             if let Some((_, repeat)) = &mut fork.update {
-                match repeat.due(now, longest) {
-                    Ok(bytes) => out.extend(bytes),
-                    Err(()) => fork.update = None,
-                }
+                out.extend(repeat.due(now));
             }
+            fork.update.take_if(|(_, repeat)| repeat.is_over(now));
             if let Some(repeat) = &mut fork.unacked {
-                match repeat.due(now, longest) {
-                    Ok(bytes) => out.extend(bytes),
-                    Err(()) => panic!("an ACK never came"),
-                }
+                assert!(!repeat.is_over(now), "an ACK never came");
+                out.extend(repeat.due(now));
             }
         }
         for slot in [&mut self.refusal, &mut self.bye] {
-            if let Some(repeat) = slot {
-                match repeat.due(now, longest) {
-                    Ok(bytes) => out.extend(bytes),
-                    Err(()) => *slot = None,
-                }
-            }
+            slot.take_if(|repeat| repeat.is_over(now));
+            out.extend(slot.as_mut().and_then(|repeat| repeat.due(now)));
         }
         self.send_updates(now);
         while let Some(index) = self.todo.iter().position(|(at, _)| *at <= now) {
@@ -223,8 +213,7 @@ impl Called {
         if fork.is_over || fork.is_final {
             return;
         }
-        let is_supported =
-            invite.has_tag("supported", "100rel") || invite.has_tag("require", "100rel");
+        let is_supported = invite.has("supported", "100rel") || invite.has("require", "100rel");
         let is_reliable = step.reliable && is_supported;
         // One at a time; a 2xx waits too.
         let waits = step.code >= 200 || is_reliable;
@@ -258,12 +247,12 @@ impl Called {
         if step.code >= 200 {
             fork.is_final = true;
             fork.unpracked = None;
-            let bytes = invite.answer(step.code, step.tag, &contact, &body);
+            let bytes = invite.answer_as(step.code, step.tag, &contact, &body);
             self.out.push(bytes.clone());
             match step.code {
-                300.. => self.refusal = Some(Repeat::new(now, bytes)),
+                300.. => self.refusal = Some(Repeat::new(now, &bytes, T2)),
                 _ => {
-                    fork.unacked = Some(Repeat::new(now, bytes));
+                    fork.unacked = Some(Repeat::new(now, &bytes, T2));
                     // A proxy that forks calls the others off.
                     for fork in self.forks.values_mut() {
                         fork.unpracked = None;
@@ -273,18 +262,22 @@ impl Called {
         } else if is_reliable {
             fork.rseq = if fork.rseq == 0 { 7000 } else { fork.rseq + 1 };
             let extra = format!("{contact}Require: 100rel\r\nRSeq: {}\r\n", fork.rseq);
-            let bytes = invite.answer(step.code, step.tag, &extra, &body);
+            let bytes = invite.answer_as(step.code, step.tag, &extra, &body);
             self.out.push(bytes.clone());
-            fork.unpracked = Some((fork.rseq, !body.is_empty(), Repeat::new(now, bytes)));
+            fork.unpracked = Some((
+                fork.rseq,
+                !body.is_empty(),
+                Repeat::new(now, &bytes, GIVE_UP),
+            ));
         } else {
             self.out
-                .push(invite.answer(step.code, step.tag, &contact, &body));
+                .push(invite.answer_as(step.code, step.tag, &contact, &body));
         }
     }
 
     pub(super) fn receive(&mut self, now: Instant, bytes: &[u8]) {
         let heard = Heard::read(bytes);
-        if !heard.is_request() {
+        if heard.code().is_some() {
             if heard.method() == "BYE" {
                 self.bye = None;
             }
@@ -319,11 +312,11 @@ impl Called {
                     .iter()
                     .map(|step| (now + Duration::from_millis(step.after), *step))
                     .collect();
-                let place = heard.place();
+                let place = place(&heard);
                 for step in &self.steps {
                     self.forks.entry(step.tag).or_default().place = place;
                 }
-                let trying = heard.answer(100, "", "", "");
+                let trying = heard.answer_as(100, "", "", "");
                 self.invite = Some(heard);
                 trying
             }
@@ -336,32 +329,32 @@ impl Called {
                     for fork in self.forks.values_mut() {
                         fork.unpracked = None;
                     }
-                    let bytes = invite.answer(487, "over", "", "");
+                    let bytes = invite.answer_as(487, "over", "", "");
                     self.out.push(bytes.clone());
-                    self.refusal = Some(Repeat::new(now, bytes));
+                    self.refusal = Some(Repeat::new(now, &bytes, T2));
                 }
-                heard.answer(200, "over", "", "")
+                heard.answer_as(200, "over", "", "")
             }
             "PRACK" => self.on_prack(now, &heard),
             "UPDATE" => self.on_update(&heard),
             "BYE" => {
                 let mut code = 481;
-                if let Some(fork) = self.forks.get_mut(heard.tag_of("to")) {
+                if let Some(fork) = self.forks.get_mut(heard.tag("to")) {
                     fork.is_over = true;
                     fork.unacked = None;
                     code = 200;
                 }
-                heard.answer(code, "", "", "")
+                heard.answer_as(code, "", "", "")
             }
-            _ => heard.answer(405, "", "", ""),
+            _ => heard.answer_as(405, "", "", ""),
         };
         self.out.push(answer.clone());
         self.answers.insert(key, answer);
     }
 
     fn refuse(&mut self, now: Instant, heard: &Heard, code: u16, extra: &str) -> Vec<u8> {
-        let bytes = heard.answer(code, "no", extra, "");
-        self.refusal = Some(Repeat::new(now, bytes.clone()));
+        let bytes = heard.answer_as(code, "no", extra, "");
+        self.refusal = Some(Repeat::new(now, &bytes, T2));
         bytes
     }
 
@@ -382,7 +375,7 @@ impl Called {
         let is_late = invite.body.is_empty();
         let expected_cseq = invite.cseq();
         let is_answered = self.forks.values().any(|fork| fork.is_final);
-        let Some(fork) = self.forks.get_mut(heard.tag_of("to")) else {
+        let Some(fork) = self.forks.get_mut(heard.tag("to")) else {
             panic!("a PRACK in no dialog");
         };
         assert!(!fork.pracks.contains(&rack), "acknowledged twice: {rack}");
@@ -395,50 +388,50 @@ impl Called {
                 self.was_cancelled || is_answered,
                 "a PRACK for nothing: {rack}"
             );
-            return heard.answer(481, "", "", "");
+            return heard.answer_as(481, "", "", "");
         };
         assert_eq!(rack, format!("{rseq} {expected_cseq} INVITE"));
         fork.pracks.push(rack);
         if has_sdp && let Some((after, _)) = self.updates {
             fork.update_due = Some(now + Duration::from_millis(after));
         }
-        fork.place = heard.place().or(fork.place);
+        fork.place = place(heard).or(fork.place);
         assert!(
             !(is_late && has_sdp && heard.body.is_empty()),
             "no answer in the PRACK"
         );
         let port = fork.port.filter(|_| !is_late && !heard.body.is_empty());
         let body = port.map(|port| sdp(SocketAddr::new(self.address.ip(), port), 9));
-        heard.answer(200, "", "", &body.unwrap_or_default())
+        heard.answer_as(200, "", "", &body.unwrap_or_default())
     }
 
     fn on_ack(&mut self, now: Instant, heard: &Heard) {
         let Some((&tag, fork)) = self
             .forks
             .iter_mut()
-            .find(|(tag, fork)| **tag == heard.tag_of("to") && fork.unacked.is_some())
+            .find(|(tag, fork)| **tag == heard.tag("to") && fork.unacked.is_some())
         else {
             self.refusal = None;
             return;
         };
         fork.unacked = None;
         fork.is_up = true;
-        fork.place = heard.place().or(fork.place);
+        fork.place = place(heard).or(fork.place);
         if self.hangs_up && !fork.is_over {
             fork.is_over = true;
             let invite = self.invite.as_ref().expect("an INVITE");
             let text = format!(
                 "BYE {} SIP/2.0\r\nVia: SIP/2.0/UDP {};branch=z9hG4bKbye{tag}\r\nMax-Forwards: 70\r\nFrom: {};tag={tag}\r\n\
                  To: {}\r\nCall-ID: {}\r\nCSeq: 1 BYE\r\n",
-                invite.contact(),
+                invite.contact().expect("a Contact"),
                 self.address,
                 invite.header("to"),
                 invite.header("from"),
                 invite.header("call-id"),
             );
-            let bytes = finish(text, "");
+            let bytes = finish(text, "BYE", "");
             self.out.push(bytes.clone());
-            self.bye = Some(Repeat::new(now, bytes));
+            self.bye = Some(Repeat::new(now, &bytes, T2));
         }
     }
 }

@@ -6,7 +6,8 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use super::text::{GIVE_UP, Heard, Repeat, finish, sdp};
+use super::sdp::{place, sdp};
+use crate::heard::{GIVE_UP, Heard, Repeat, T2, finish};
 
 /// Where its media is, unless it moves.
 const PORT: u16 = 4000;
@@ -193,18 +194,8 @@ impl Caller {
     pub(super) fn handle_timeout(&mut self, now: Instant) {
         let out = &mut self.out;
         self.open.retain_mut(|open| {
-            let longest = if open.method == "INVITE" {
-                GIVE_UP
-            } else {
-                Duration::from_secs(4)
-            };
-            match open.repeat.due(now, longest) {
-                Ok(bytes) => {
-                    out.extend(bytes);
-                    true
-                }
-                Err(()) => false,
-            }
+            out.extend(open.repeat.due(now));
+            !open.repeat.is_over(now)
         });
         if self
             .cancels
@@ -234,19 +225,19 @@ impl Caller {
 
     pub(super) fn receive(&mut self, now: Instant, bytes: &[u8]) {
         let heard = Heard::read(bytes);
-        if heard.is_request() && heard.method() == "UPDATE" {
+        if heard.code().is_none() && heard.method() == "UPDATE" {
             return self.on_update(&heard);
         }
-        if heard.is_request() {
+        if heard.code().is_none() {
             let code = if heard.method() == "BYE" { 200 } else { 405 };
             if code == 200 && self.ended.is_none() {
                 self.ended = Some("they hung up".to_owned());
                 self.hangs_up = None;
             }
-            return self.out.push(heard.answer(code, "", "", ""));
+            return self.out.push(heard.answer_as(code, "", "", ""));
         }
         match heard.method() {
-            "INVITE" if heard.code() < 200 => self.on_provisional(now, &heard),
+            "INVITE" if heard.status() < 200 => self.on_provisional(now, &heard),
             "INVITE" => self.on_final(now, &heard),
             method => {
                 let before = self.open.len();
@@ -267,21 +258,20 @@ impl Caller {
     fn on_provisional(&mut self, now: Instant, heard: &Heard) {
         self.rings = true;
         for open in self.open.iter_mut().filter(|open| open.method == "INVITE") {
-            open.repeat.next = now + GIVE_UP * 100;
-            open.repeat.until = now + GIVE_UP * 100;
+            open.repeat.arrived(now, GIVE_UP * 100);
         }
-        if heard.code() == 100 || self.ended.is_some() || self.up.is_some() {
+        if heard.status() == 100 || self.ended.is_some() || self.up.is_some() {
             return;
         }
-        let tag = heard.tag_of("to").to_owned();
-        let is_reliable = heard.has_tag("require", "100rel");
+        let tag = heard.tag("to").to_owned();
+        let is_reliable = heard.has("require", "100rel");
         match self.plan.reliable {
             Reliable::No => assert!(!is_reliable, "nobody asked for it"),
             Reliable::Supported => {}
             Reliable::Required => assert!(is_reliable, "he must be asked for a PRACK"),
         }
         let dialog = self.dialogs.entry(tag.clone()).or_default();
-        dialog.target = heard.contact();
+        dialog.target = heard.contact().expect("a Contact");
         dialog.to = heard.header("to").to_owned();
         dialog.cseq = dialog.cseq.max(1);
         let is_first = dialog.place.is_none();
@@ -296,8 +286,8 @@ impl Caller {
             }
             dialog.rseq = Some(rseq);
         }
-        dialog.place = heard.place().or(dialog.place);
-        let mut note = heard.code().to_string();
+        dialog.place = place(heard).or(dialog.place);
+        let mut note = heard.status().to_string();
         if !heard.body.is_empty() {
             note.push('+');
         }
@@ -320,23 +310,23 @@ impl Caller {
     }
 
     fn on_pracked(&mut self, now: Instant, heard: &Heard) {
-        self.prack_codes.push(heard.code());
+        self.prack_codes.push(heard.status());
         if let Some(after) = self.plan.updates_after.take() {
-            self.updates = Some((now + after, heard.tag_of("to").to_owned()));
+            self.updates = Some((now + after, heard.tag("to").to_owned()));
         }
-        if heard.code() >= 300 && self.port != PORT {
+        if heard.status() >= 300 && self.port != PORT {
             // Refused: everything stays where it was.
             self.port = PORT;
         }
-        if let Some(place) = heard.place() {
-            let dialog = self.dialogs.get_mut(heard.tag_of("to")).expect("a dialog");
+        if let Some(place) = place(heard) {
+            let dialog = self.dialogs.get_mut(heard.tag("to")).expect("a dialog");
             dialog.place = Some(place);
         }
     }
 
     fn on_final(&mut self, now: Instant, heard: &Heard) {
-        let code = heard.code();
-        let tag = heard.tag_of("to").to_owned();
+        let code = heard.status();
+        let tag = heard.tag("to").to_owned();
         if code >= 300 {
             let to = heard.header("to").to_owned();
             let uri = self.uri();
@@ -368,11 +358,11 @@ impl Caller {
         );
         self.open.retain(|open| open.method != "INVITE");
         let dialog = self.dialogs.entry(tag.clone()).or_default();
-        dialog.target = heard.contact();
+        dialog.target = heard.contact().expect("a Contact");
         dialog.to = heard.header("to").to_owned();
         dialog.cseq = dialog.cseq.max(1);
         let is_settled = dialog.place.is_some();
-        dialog.place = heard.place().or(dialog.place);
+        dialog.place = place(heard).or(dialog.place);
         assert!(dialog.place.is_some(), "no SDP at all");
         let (target, to) = (dialog.target.clone(), dialog.to.clone());
         let late = !self.plan.offers && !is_settled;
@@ -436,7 +426,8 @@ impl Caller {
 
     fn send(&mut self, now: Instant, method: &'static str, branch: String, bytes: Vec<u8>) {
         self.out.push(bytes.clone());
-        let repeat = Repeat::new(now, bytes);
+        let longest = if method == "INVITE" { GIVE_UP } else { T2 };
+        let repeat = Repeat::new(now, &bytes, longest);
         self.open.push(Open {
             method,
             branch,
@@ -461,7 +452,7 @@ impl Caller {
              From: <sip:al@{at}>;tag=al\r\nTo: {to}\r\nCall-ID: the-call@{at}\r\nCSeq: {cseq} {method}\r\n\
              Contact: <sip:al@{at}>\r\n{extra}"
         );
-        finish(text, body)
+        finish(text, method, body)
     }
 
     fn uri(&self) -> String {

@@ -15,8 +15,8 @@
 mod called;
 mod caller;
 mod runs;
+mod sdp;
 mod stage;
-mod text;
 
 pub use called::{Called, Step};
 pub use caller::{Caller, CallerPlan, Reliable};

@@ -15,7 +15,7 @@ use sbc::transaction::Hop;
 
 use super::called::Called;
 use super::caller::{Caller, CallerPlan};
-use super::text::Heard;
+use crate::heard::Heard;
 use crate::relay::Relay;
 use crate::sim::{Datagram, Link, Weather};
 
@@ -240,7 +240,7 @@ impl Stage {
                     continue;
                 };
                 let heard = Heard::read(&bytes);
-                if heard.code() == 401 {
+                if heard.status() == 401 {
                     let offer = heard.header("www-authenticate");
                     let value =
                         digest::answer(offer, "6001", "secret", "REGISTER", "sip:10.71.1.1", "c");

@@ -187,7 +187,7 @@ pub struct Agent {
     /// What came: requests with the first line of what they say, `183+` with SDP and `183!` if acknowledged, and final answers to what it has asked.
     pub heard: Vec<String>,
     /// Headers of the last request of each method.
-    pub requests: BTreeMap<String, super::text::Heard>,
+    pub requests: BTreeMap<String, crate::heard::Heard>,
     /// How often a session of its was refreshed, by either side.
     pub refreshes: usize,
     /// What seemed wrong.

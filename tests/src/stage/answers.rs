@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use super::agent::{Agent, Reliable};
 use super::dialog::{State, tag};
 use super::media::{Described, Said};
-use super::text::Heard;
 use super::transact::{Asked, Todo, Why};
+use crate::heard::{GIVE_UP, Heard};
 
 /// The longest that the box may ask to wait, in seconds.
 const LONGEST_RETRY: u64 = 10;
@@ -20,7 +20,7 @@ impl Agent {
                 return;
             };
             if asked.method == "INVITE" {
-                asked.repeat.arrived(now);
+                asked.repeat.arrived(now, GIVE_UP * 8);
             }
             let (dialog, is_call) = (asked.dialog, matches!(asked.why, Why::Call));
             if is_call {

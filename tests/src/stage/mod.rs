@@ -22,12 +22,11 @@ mod requests;
 mod scene;
 mod setup;
 mod talk;
-mod text;
 mod timers;
 mod transact;
 
+pub use crate::heard::Heard;
 pub use agent::{Agent, Challenge, Manner, Reliable, Step, Timer};
 pub use dialog::{Dialog, State};
 pub use media::{Change, Hold, Media, Rtcp, Stream};
 pub use scene::{Ended, Leg, Stage};
-pub use text::Heard;

@@ -1,7 +1,7 @@
 //! A proxy without state that sends calls back to where they came from, stays in their way, and relays their media.
 
 use super::agent::Agent;
-use super::text::Heard;
+use crate::heard::Heard;
 
 /// What its branches begin with; the rest is that of who sent it.
 const MARK: &str = "z9hG4bKback";

@@ -6,8 +6,8 @@ use sbc::sip::digest::Credentials;
 
 use super::agent::Agent;
 use super::dialog::{Dialog, State, tag};
-use super::text::{Heard, Repeat, T2};
 use super::transact::Unacked;
+use crate::heard::{Heard, Repeat, T2};
 
 impl Agent {
     pub(super) fn receive(&mut self, now: Instant, bytes: &[u8]) {

@@ -16,7 +16,7 @@ use sbc::transaction::Hop;
 
 use super::agent::Agent;
 use super::dialog::{Dialog, State};
-use super::text::Heard;
+use crate::heard::Heard;
 use crate::relay::Relay;
 use crate::sim::{Datagram, Link, Weather};
 

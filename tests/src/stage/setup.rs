@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use super::agent::{Agent, Reliable, Step};
 use super::dialog::State;
 use super::media::Described;
-use super::text::{GIVE_UP, Heard, Repeat};
 use super::transact::Todo;
+use crate::heard::{GIVE_UP, Heard, Repeat};
 
 /// An INVITE that is being answered.
 pub(super) struct Incoming {

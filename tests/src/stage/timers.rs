@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use super::agent::Agent;
 use super::dialog::{Session, State};
-use super::text::{GIVE_UP, Heard, param};
 use super::transact::Why;
+use crate::heard::{GIVE_UP, Heard, param};
 
 impl Agent {
     pub(super) fn handle_sessions(&mut self, now: Instant) {

@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::agent::Agent;
 use super::dialog::{Dialog, State};
 use super::media::{Change, Media};
-use super::text::{GIVE_UP, Repeat, T2, finish};
+use crate::heard::{GIVE_UP, Repeat, T2, finish};
 
 /// What a request is for.
 #[derive(Clone, Debug)]

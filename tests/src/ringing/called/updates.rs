@@ -3,8 +3,9 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use super::super::text::{Heard, Repeat, finish, sdp};
+use super::super::sdp::{place, sdp};
 use super::Called;
+use crate::heard::{Heard, Repeat, T2, finish};
 
 impl Called {
     pub(super) fn send_updates(&mut self, now: Instant) {
@@ -24,31 +25,35 @@ impl Called {
             let text = format!(
                 "UPDATE {} SIP/2.0\r\nVia: SIP/2.0/UDP {at};branch=z9hG4bKup{tag}{cseq}\r\nMax-Forwards: 70\r\n\
                  From: {};tag={tag}\r\nTo: {}\r\nCall-ID: {}\r\nCSeq: {cseq} UPDATE\r\nContact: <sip:{tag}@{at}>\r\n",
-                invite.contact(),
+                invite.contact().expect("a Contact"),
                 invite.header("to"),
                 invite.header("from"),
                 invite.header("call-id"),
                 at = self.address,
             );
-            let bytes = finish(text, &sdp(SocketAddr::new(self.address.ip(), port), 7));
+            let bytes = finish(
+                text,
+                "UPDATE",
+                &sdp(SocketAddr::new(self.address.ip(), port), 7),
+            );
             self.out.push(bytes.clone());
-            fork.update = Some((cseq, Repeat::new(now, bytes)));
+            fork.update = Some((cseq, Repeat::new(now, &bytes, T2)));
         }
     }
 
     pub(super) fn on_updated(&mut self, now: Instant, heard: &Heard) {
-        let Some(fork) = self.forks.get_mut(heard.tag_of("from")) else {
+        let Some(fork) = self.forks.get_mut(heard.tag("from")) else {
             return;
         };
         let is_it = |(cseq, _): &mut (u32, Repeat)| *cseq == heard.cseq();
         if fork.update.take_if(is_it).is_none() {
             return;
         }
-        self.update_codes.push(heard.code());
-        match heard.code() {
+        self.update_codes.push(heard.status());
+        match heard.status() {
             ..300 => {
                 fork.port = self.updates.map(|(_, port)| port);
-                fork.place = heard.place();
+                fork.place = place(heard);
             }
             491 | 500 => fork.update_due = Some(now + Duration::from_secs(1)),
             _ => {}
@@ -56,21 +61,21 @@ impl Called {
     }
 
     pub(super) fn on_update(&mut self, heard: &Heard) -> Vec<u8> {
-        let Some(fork) = self.forks.get_mut(heard.tag_of("to")) else {
+        let Some(fork) = self.forks.get_mut(heard.tag("to")) else {
             panic!("an UPDATE in no dialog");
         };
         if fork.update.is_some() {
-            return heard.answer(491, "", "", "");
+            return heard.answer_as(491, "", "", "");
         }
         let owes_answer = fork
             .unpracked
             .as_ref()
             .is_some_and(|(_, has_sdp, _)| *has_sdp);
         assert!(!owes_answer && !fork.is_over, "no time for offers");
-        fork.place = heard.place().or(fork.place);
+        fork.place = place(heard).or(fork.place);
         let port = fork.port.expect("it has described its media");
         let at = SocketAddr::new(self.address.ip(), port);
         let contact = format!("Contact: <sip:{}>\r\n", self.address);
-        heard.answer(200, "", &contact, &sdp(at, 8))
+        heard.answer_as(200, "", &contact, &sdp(at, 8))
     }
 }

@@ -2,8 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::super::text::Heard;
+use super::super::sdp::place;
 use super::Caller;
+use crate::heard::Heard;
 
 impl Caller {
     pub(super) fn on_update(&mut self, heard: &Heard) {
@@ -11,14 +12,14 @@ impl Caller {
             return self.out.push(answer.clone());
         }
         let is_open = self.open.iter().any(|open| open.method == "UPDATE");
-        let answer = match self.dialogs.get_mut(heard.tag_of("from")) {
-            _ if is_open => heard.answer(491, "", "", ""),
+        let answer = match self.dialogs.get_mut(heard.tag("from")) {
+            _ if is_open => heard.answer_as(491, "", "", ""),
             Some(dialog) if self.ended.is_none() => {
-                dialog.place = heard.place().or(dialog.place);
+                dialog.place = place(heard).or(dialog.place);
                 let contact = format!("Contact: <sip:al@{}>\r\n", self.address);
-                heard.answer(200, "", &contact, &self.sdp())
+                heard.answer_as(200, "", &contact, &self.sdp())
             }
-            _ => heard.answer(481, "", "", ""),
+            _ => heard.answer_as(481, "", "", ""),
         };
         let branch = heard.branch().to_owned();
         self.answers.insert(branch, answer.clone());
@@ -26,16 +27,16 @@ impl Caller {
     }
 
     pub(super) fn on_updated(&mut self, now: Instant, heard: &Heard) {
-        let code = heard.code();
+        let code = heard.status();
         self.update_codes.push(code);
-        let tag = heard.tag_of("to").to_owned();
+        let tag = heard.tag("to").to_owned();
         if code >= 300 {
             self.port -= 10;
             let again = matches!(code, 491 | 500).then(|| (now + Duration::from_secs(3), tag));
             self.updates = again;
         } else {
             let dialog = self.dialogs.get_mut(&tag).expect("a dialog");
-            dialog.place = heard.place();
+            dialog.place = place(heard);
         }
     }
 }
