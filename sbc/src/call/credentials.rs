@@ -448,4 +448,50 @@ mod tests {
         remembered.forget(trunk);
         assert_eq!(remembered.of(trunk).known.len(), 0);
     }
+
+    #[test]
+    fn each_nonce_of_a_trunk_is_counted_by_itself() {
+        let mut remembered = Remembered::default();
+        let trunk = Some(TrunkId(0));
+        let mut both = asked(0).known;
+        both.extend(asked(1).known);
+        for challenge in &mut both {
+            challenge.count = 1;
+            let known = std::iter::once(challenge.clone()).collect();
+            let taken = Challenges { known };
+            remembered.keep(trunk, &taken);
+        }
+        assert_eq!(remembered.count(trunk, &both[1]), Some(2));
+        assert_eq!(remembered.count(trunk, &both[1]), Some(3));
+        assert_eq!(remembered.count(trunk, &both[0]), Some(2));
+        both[0].by_proxy = true;
+        assert_eq!(remembered.count(trunk, &both[0]), None);
+        assert_eq!(remembered.count(Some(TrunkId(1)), &both[1]), None);
+        assert_eq!(remembered.count(None, &both[1]), None);
+    }
+
+    #[test]
+    fn each_realm_has_a_challenge_of_its_own() {
+        let text = |field: &str| {
+            let text = format!(
+                "SIP/2.0 401 Unauthorized\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\r\nFrom: <sip:a@h>;tag=1\r\nTo: <sip:b@h>;tag=2\r\n\
+                 Call-ID: c\r\nCSeq: 1 INVITE\r\n{field}\r\nContent-Length: 0\r\n\r\n"
+            );
+            Message::parse(Bytes::from(text), &Default::default()).unwrap()
+        };
+        let mut challenges = Challenges::default();
+        for field in [
+            "WWW-Authenticate: Digest realm=\"r\", nonce=\"n\"",
+            "WWW-Authenticate: Digest realm=\"s\", nonce=\"n\"",
+        ] {
+            challenges.take(&text(field)).unwrap();
+        }
+        assert_eq!(challenges.known.len(), 2);
+        // A new nonce before the old one was answered takes its place.
+        challenges
+            .take(&text("WWW-Authenticate: Digest realm=\"s\", nonce=\"m\""))
+            .unwrap();
+        assert_eq!(challenges.known.len(), 2);
+        assert!(challenges.known[1].value.contains("nonce=\"m\""));
+    }
 }

@@ -169,6 +169,25 @@ mod tests {
     }
 
     #[test]
+    fn a_phrase_goes_with_its_own_code_and_where_it_names_no_place() {
+        for (said, code, phrase) in [
+            ("404 Nobody here", 404, "Nobody here"),
+            ("404 Nobody at 10.71.2.2", 404, "Not Found"),
+            ("302 Try another", 480, "Temporarily Unavailable"),
+            ("487 Try 10.71.2.2", 480, "Temporarily Unavailable"),
+        ] {
+            let text = format!(
+                "SIP/2.0 {said}\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\r\nFrom: <sip:a@h>;tag=1\r\nTo: <sip:b@h>;tag=2\r\n\
+                 Call-ID: c\r\nCSeq: 1 INVITE\r\n\r\n"
+            );
+            let answer = Message::parse(bytes::Bytes::from(text), &Default::default()).unwrap();
+            let failure = Failure::answer(LegId(1), &answer);
+            assert_eq!((failure.code, failure.phrase.as_str()), (code, phrase));
+            assert_eq!(failure.reason, said);
+        }
+    }
+
+    #[test]
     fn codes_about_our_own_leg_do_not_reach_the_caller() {
         let told = |code| translate(code);
         assert_eq!(

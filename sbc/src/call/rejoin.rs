@@ -8,7 +8,8 @@ use super::answering::sdp_of;
 use super::context::Context;
 use super::effects::ends_call;
 use super::io::{Action, Purpose};
-use super::machine::{Call, LEG_A};
+use super::machine::Call;
+use super::relay::back_off;
 use crate::media::LegId;
 use crate::sip::{Message, Method};
 use crate::transaction::ClientId;
@@ -140,14 +141,9 @@ impl Call {
                 self.postpone(now, cx, own, Duration::ZERO);
                 self.try_own(now, cx);
             }
-            // Both at once: the owner of the Call-ID waits longer (RFC 3261 14.1).
             491 if own.what != What::Abandoned => {
-                let random = cx.tokens.number();
-                let tens = match leg {
-                    LEG_A => random % 201,
-                    _ => 210 + random % 191,
-                };
-                self.postpone(now, cx, own, Duration::from_millis(tens * 10));
+                let time = back_off(cx, leg);
+                self.postpone(now, cx, own, time);
             }
             _ => self.lose_own(now, cx, &own, code),
         }
@@ -271,4 +267,24 @@ pub(super) fn without_direction(sdp: &[u8]) -> Bytes {
         }
     }
     kept.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::machine::LEG_A;
+    use super::super::relay::spread;
+    use super::*;
+
+    #[test]
+    fn the_owner_of_the_call_id_waits_longer_and_both_in_steps_of_ten() {
+        // RFC 3261 14.1: 0 to 2 s, and 2.1 to 4 s for who owns the Call-ID: we, where we called.
+        for (leg, least, most) in [(LEG_A, 0, 2000), (LegId(1), 2100, 4000)] {
+            let all: Vec<u128> = (0..1000).map(|r| spread(leg, r).as_millis()).collect();
+            assert_eq!(all.iter().min(), Some(&least));
+            assert_eq!(all.iter().max(), Some(&most));
+            assert!(all.iter().all(|time| time % 10 == 0));
+            let different: std::collections::BTreeSet<_> = all.iter().collect();
+            assert_eq!(different.len() as u128, (most - least) / 10 + 1);
+        }
+    }
 }

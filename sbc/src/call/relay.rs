@@ -453,7 +453,10 @@ pub(super) struct Busy;
 
 /// How long to wait after a 491 (RFC 3261 14.1): the owner of the Call-ID the longer.
 pub(super) fn back_off(cx: &mut Context<'_>, leg: LegId) -> Duration {
-    let random = cx.tokens.number();
+    spread(leg, cx.tokens.number())
+}
+
+pub(super) fn spread(leg: LegId, random: u64) -> Duration {
     Duration::from_millis(match leg {
         LEG_A => random % 201 * 10,
         _ => 2_100 + random % 191 * 10,

@@ -127,6 +127,7 @@ pub fn user_of(uri: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sip::Message;
 
     #[test]
     fn a_dialog_is_read_from_header_and_uri() {
@@ -146,6 +147,24 @@ mod tests {
         let uri = Uri::parse("sip:b@h?Replaces=x").unwrap();
         assert_eq!(Replaces::of_uri(&uri), Some(None));
         assert_eq!(Replaces::of_uri(&Uri::parse("sip:b@h").unwrap()), None);
+    }
+
+    #[test]
+    fn a_dialog_is_named_by_all_three_of_its_names() {
+        let invite = "INVITE sip:b@h SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\r\nFrom: <sip:a@h>;tag=theirs\r\n\
+                      To: <sip:b@h>\r\nCall-ID: c\r\nCSeq: 1 INVITE\r\nContact: <sip:a@10.0.0.1>\r\n\r\n";
+        let invite = Message::parse(bytes::Bytes::from(invite), &Default::default()).unwrap();
+        let dialog = Dialog::uas(&invite, "ours", 1).unwrap();
+        for (value, names) in [
+            ("c;to-tag=ours;from-tag=theirs", true),
+            ("d;to-tag=ours;from-tag=theirs", false),
+            ("c;to-tag=other;from-tag=theirs", false),
+            ("c;to-tag=ours;from-tag=other", false),
+            ("c;to-tag=theirs;from-tag=ours", false),
+        ] {
+            let replaces = Replaces::parse(value).unwrap();
+            assert_eq!(replaces.names(&dialog), names, "{value}");
+        }
     }
 
     #[test]

@@ -117,3 +117,34 @@ fn order_is_kept_and_a_target_refresh_moves_the_target() {
     );
     assert_eq!(dialog.request_uri(), "sip:x@10.0.0.3");
 }
+
+#[test]
+fn a_number_may_come_again_and_never_goes_back() {
+    let mut dialog = Dialog::uas(&invite(""), "bt", 100).unwrap();
+    let request = |number: u32| {
+        parse(&format!(
+            "INFO sip:b@h SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\r\nFrom: <sip:a@h>;tag=at\r\nTo: <sip:b@h>;tag=bt\r\n\
+             Call-ID: c\r\nCSeq: {number} INFO\r\n\r\n"
+        ))
+    };
+    assert_eq!(dialog.accept(&request(9)), Ok(()));
+    // A PRACK, say, that was sent once more with another branch is what it is: its transaction tells.
+    assert_eq!(dialog.accept(&request(9)), Ok(()));
+    let order = DialogError::Order { found: 8, last: 9 };
+    assert_eq!(dialog.accept(&request(8)), Err(order));
+    assert_eq!(dialog.accept(&request(10)), Ok(()));
+}
+
+#[test]
+fn the_next_hop_has_the_transport_of_its_uri() {
+    for (param, transport) in [
+        ("", Transport::Udp),
+        (";transport=udp", Transport::Udp),
+        (";transport=TCP", Transport::Tcp),
+    ] {
+        let contact = format!("Contact: <sip:a@10.0.0.1:5070{param}>\r\n");
+        let dialog = Dialog::uas(&invite(&contact), "bt", 100).unwrap();
+        let address = "10.0.0.1:5070".parse().unwrap();
+        assert_eq!(dialog.address(), Some((address, transport)), "{param}");
+    }
+}

@@ -137,6 +137,21 @@ mod tests {
         assert_eq!(tag.len(), 20);
         assert_eq!(one.call_id().len(), 32);
         assert!(one.cseq() < 1 << 20);
+        let numbers: std::collections::BTreeSet<_> = (0..100).map(|_| one.number()).collect();
+        assert_eq!(numbers.len(), 100);
+    }
+
+    #[test]
+    fn an_answer_without_state_has_the_tag_of_its_request() {
+        let tokens = Tokens::new([1; 32]);
+        let tag = tokens.stateless_tag("z9hG4bK1", "c");
+        assert_eq!(
+            (tag.len(), tokens.stateless_tag("z9hG4bK1", "c")),
+            (16, tag.clone())
+        );
+        assert_ne!(tag, tokens.stateless_tag("z9hG4bK2", "c"));
+        assert_ne!(tag, tokens.stateless_tag("z9hG4bK1", "d"));
+        assert_ne!(tag, Tokens::new([2; 32]).stateless_tag("z9hG4bK1", "c"));
     }
 
     #[test]

@@ -45,3 +45,14 @@ impl fmt::Display for Transport {
         f.write_str(self.name())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_has_the_names_that_go_on_the_wire() {
+        let names = [Transport::Udp, Transport::Tcp].map(|t| (t.via(), t.name(), t.is_reliable()));
+        assert_eq!(names, [("UDP", "udp", false), ("TCP", "tcp", true)]);
+    }
+}

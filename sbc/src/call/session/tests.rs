@@ -186,6 +186,27 @@ fn update_is_for_who_allows_it() {
     assert_eq!(session.method(), Method::Invite);
 }
 
+#[test]
+fn an_answer_says_who_refreshes_and_who_is_silent_leaves_it_to_us() {
+    let now = Instant::now();
+    for (refresher, ours) in [
+        ("", true),
+        (";refresher=uac", true),
+        (";refresher=UAS", false),
+        (";other=1;refresher=uas", false),
+        (";refresher=nobody", true),
+    ] {
+        let mut session = Session::new();
+        session.answered(
+            now,
+            &answer(&format!("Session-Expires: 600{refresher}\r\n")),
+        );
+        // Ours at half, theirs a little before the end.
+        let half = now + 300 * SECOND;
+        assert_eq!(session.poll_timeout() == Some(half), ours, "{refresher}");
+    }
+}
+
 proptest! {
     /// Whatever a peer writes there: the timer, if there is one, is one that we can keep.
     #[test]

@@ -151,7 +151,14 @@ fn what_is_refused_leaves_everything_as_it_was() {
     let mut bench = bench();
     let (ok, b_invite, _) = set_up(&mut bench);
     let tag = tag_of(&ok);
-    for (number, code, told) in [(5, 488, 488), (6, 491, 491), (7, 401, 488), (8, 603, 603)] {
+    for (number, code, told) in [
+        (5, 488, 488),
+        (6, 491, 491),
+        (7, 401, 488),
+        (8, 603, 603),
+        // It names no interval.
+        (9, 422, 488),
+    ] {
         let moved = held(&sdp("10.71.1.2", 4010), "sendonly");
         bench.message(LEFT, A, &in_dialog("INVITE", number, &tag, &moved));
         let offer = only(&mut bench, B);
@@ -176,6 +183,30 @@ fn what_is_refused_leaves_everything_as_it_was() {
     bench.message(LEFT, A, &in_dialog("ACK", 20, &tag, ""));
     bench.message(RIGHT, B, &from_b("INVITE", &b_invite, 9, &theirs()));
     assert_eq!(only(&mut bench, B).body(), b_invite.body());
+    stop(bench);
+}
+
+#[test]
+fn an_interval_that_is_too_short_for_the_other_side_is_raised_and_the_offer_made_again() {
+    let mut bench = bench();
+    let (ok, ..) = set_up(&mut bench);
+    let moved = sdp("10.71.1.2", 4010);
+    bench.message(LEFT, A, &in_dialog("INVITE", 5, &tag_of(&ok), &moved));
+    let offer = only(&mut bench, B);
+    let refusal = with(&answer(&offer, B, 422, "", ""), "Min-SE: 3600\r\n");
+    bench.message(RIGHT, B, &refusal);
+    let (flows, messages) = turn(&mut bench);
+    assert_eq!(flows, []);
+    let again = &messages[1].1;
+    assert_eq!((messages.len(), messages[0].1.method()), (2, Method::Ack));
+    assert_eq!(again.cseq().number, offer.cseq().number + 1);
+    assert_eq!(again.body(), offer.body());
+    assert_eq!(again.header(Name::SessionExpires), Some("3600"));
+    assert_eq!(again.header(Name::MinSe), Some("3600"));
+    bench.message(RIGHT, B, &answer(again, B, 200, "", &theirs()));
+    let (flows, messages) = turn(&mut bench);
+    assert_eq!(updated(&flows).unwrap()[0].named, at("10.71.1.2:4010"));
+    assert_eq!(messages.last().unwrap().1.code(), Some(200));
     stop(bench);
 }
 

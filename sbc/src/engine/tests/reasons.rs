@@ -1,6 +1,7 @@
 //! Why a call ends, told to the other side (RFC 3326, RFC 6432).
 
 use super::*;
+use crate::engine::Event;
 use crate::sip::Method;
 
 const Q850: &str = "Q.850;cause=16;text=\"Terminated\"";
@@ -76,6 +77,13 @@ fn a_bye_of_either_side() {
             bench.message(network, from, &with_reason(&bye, said));
             let bye = only(messages(&mut bench), is(Method::Bye));
             assert_eq!(reason(&bye), Some(told), "from a: {from_a}");
+            let events = std::iter::from_fn(|| bench.engine.poll_event());
+            let mut whys = events.filter_map(|event| match event {
+                Event::CallEnded { reason, .. } => Some(reason),
+                _ => None,
+            });
+            let who = if from_a { "caller" } else { "callee" };
+            assert_eq!(whys.next(), Some(format!("the {who} hung up")));
             end(&mut bench);
         }
     }
@@ -149,5 +157,24 @@ fn who_is_called_off_hears_why() {
     bench.message(LEFT, A, &cancel());
     let plain = only(messages(&mut bench), is(Method::Cancel));
     assert_eq!(reason(&plain), None, "nothing is made up");
+    end(&mut bench);
+}
+
+#[test]
+fn each_refusal_has_a_tag_of_its_own() {
+    let mut bench = bench();
+    let mut tags = std::collections::BTreeSet::new();
+    for number in 0..3 {
+        let text = invite("100")
+            .replace("a-call", &format!("call-{number}"))
+            .replace("z9hG4bK", &format!("z9hG4bK{number}"));
+        bench.message(LEFT, A, &text);
+        let (_, to_b) = bench.one();
+        bench.message(RIGHT, B, &answer(&to_b, B, 486, "bb", ""));
+        let told = only(messages(&mut bench), |message| message.code() == Some(486));
+        tags.insert(tag_of(&told));
+    }
+    assert_eq!(tags.len(), 3);
+    assert!(tags.iter().all(|tag| tag.len() == 20), "{tags:?}");
     end(&mut bench);
 }

@@ -78,6 +78,52 @@ fn a_trunk_may_name_its_other_places_and_numbers_that_it_may_call() {
 }
 
 #[test]
+fn a_contact_may_name_its_transport() {
+    for (param, expected) in [
+        (";transport=udp", Transport::Udp),
+        (";transport=TCP", Transport::Tcp),
+        ("", Transport::Udp),
+    ] {
+        let mut bench = bench_of(&wide(), Limits::default());
+        bench.message(LEFT, A, &invite("100"));
+        let (_, first) = bench.one();
+        let contacts = format!("<sip:77@10.71.2.66{param}>");
+        bench.message(RIGHT, B, &moved(&first, B, &contacts));
+        let invites = bench
+            .actions()
+            .into_iter()
+            .filter_map(|action| match action {
+                Action::Send { hop, bytes, .. } if bytes.starts_with(b"INVITE") => Some(hop),
+                _ => None,
+            });
+        let hops: Vec<_> = invites
+            .map(|hop| (hop.remote.to_string(), hop.transport))
+            .collect();
+        assert_eq!(hops, [("10.71.2.66:5060".to_owned(), expected)], "{param}");
+        stop(bench);
+    }
+}
+
+#[test]
+fn who_may_be_asked_and_cannot_be_reached_leaves_the_next_destination() {
+    let config =
+        wide() + "[[route]]\nfrom = [\"trunk:b\"]\nnumber = \"6001\"\nto = [\"phone:6001\"]\n";
+    for (number, next) in [("200", C), ("100", A)] {
+        let mut bench = bench_of(&config, Limits::default());
+        bench.message(LEFT, A, &invite(number));
+        let (_, first) = bench.one();
+        // The phone has not registered.
+        bench.message(RIGHT, B, &moved(&first, B, "<sip:6001@10.71.2.1>"));
+        let told = asked(&mut bench);
+        assert_eq!(told.len(), 1);
+        assert_eq!(told[0].0, next);
+        let code = (next == A).then_some(480);
+        assert_eq!(told[0].1.code(), code);
+        stop(bench);
+    }
+}
+
+#[test]
 fn to_anywhere_else_it_is_a_failure_and_tells_no_address() {
     for contacts in [
         "<sip:1@203.0.113.9>",

@@ -50,7 +50,7 @@ fn a_refer_goes_on_and_what_it_leads_to_comes_back() {
     bench.message(LEFT, A, &refer(9, &tag, "sip:900@10.71.1.1"));
     assert_eq!(bench.one().1.code(), Some(403));
     for (number, event) in [(10, None), (20, Some("refer;id=20"))] {
-        let lines = "Referred-By: <sip:boss@10.71.1.2>\r\nSupported: norefersub\r\nRefer-To";
+        let lines = "Referred-By: <sip:boss@h>\r\nSupported: norefersub\r\nRefer-To";
         let text = refer(number, &tag, "sip:300@10.71.1.1:5060;x=y?Subject=z");
         bench.message(LEFT, A, &text.replace("Refer-To", lines));
         let (to, passed) = bench.one();
@@ -64,6 +64,7 @@ fn a_refer_goes_on_and_what_it_leads_to_comes_back() {
             passed.header(Name::ReferredBy),
             Some("\"Al\" <sip:al@10.71.2.1:5060>")
         );
+        assert_eq!(passed.values(Name::ReferredBy).count(), 1);
         assert_eq!(passed.header(Name::Contact), Some("<sip:10.71.2.1:5060>"));
         let ours = passed.cseq().number;
         // The first NOTIFY overtakes the answer.
@@ -348,6 +349,43 @@ fn who_takes_a_call_over_may_leave_the_offer_to_us() {
             assert_eq!(byes[0].1.call_id(), "a-new");
         }
         assert_eq!(bench.engine.stats(bench.now).calls.len(), 1);
+        stop(bench);
+    }
+}
+
+#[test]
+fn nobody_takes_a_call_over_while_something_is_being_agreed_on() {
+    for what in ["nothing", "an offer", "a late offer", "a transfer"] {
+        let mut bench = bench_of_two("transfers = true", "");
+        let (ok, ..) = set_up(&mut bench);
+        let tag = tag_of(&ok);
+        match what {
+            "an offer" => {
+                let moved = sdp("10.71.1.2", 4010);
+                bench.message(LEFT, A, &in_dialog("INVITE", 5, &tag, &moved));
+            }
+            "a late offer" => {
+                bench.message(LEFT, A, &in_dialog("INVITE", 5, &tag, ""));
+                let (_, asked) = messages(&mut bench).pop().unwrap();
+                let body = sdp("10.71.2.2", 5010);
+                bench.message(RIGHT, B, &answer(&asked, B, 200, "", &body));
+            }
+            "a transfer" => bench.message(LEFT, A, &refer(5, &tag, "sip:300@10.71.1.1")),
+            _ => {}
+        }
+        messages(&mut bench);
+        let to =
+            format!("To: <sip:100@10.71.1.1>\r\nReplaces: a-call;to-tag={tag};from-tag=aa\r\n");
+        let body = sdp("10.71.1.2", 4600);
+        let comes = request("INVITE", "sip:100@10.71.1.1", &to, &body)
+            .replace("a-call\r\nCSeq", "a-new\r\nCSeq")
+            .replace("tag=aa\r\nCall-ID", "tag=an\r\nCall-ID")
+            .replace("z9hG4bK", "z9hG4bKnew");
+        bench.message(LEFT, A, &comes);
+        let told = messages(&mut bench);
+        let refused: Vec<_> = told.iter().filter_map(|(_, m)| m.code()).collect();
+        let expected: &[u16] = if what == "nothing" { &[] } else { &[491] };
+        assert_eq!(refused, expected, "{what}");
         stop(bench);
     }
 }

@@ -158,3 +158,44 @@ fn a_refresh_that_is_answered_with_something_new_moves_media_and_is_told() {
     assert_eq!(only(&mut bench, B).method(), Method::Ack);
     stop(bench);
 }
+
+#[test]
+fn news_is_told_seven_times_to_who_has_always_something_to_say_first() {
+    let mut bench = bench();
+    call(&mut bench, "", "Session-Expires: 600;refresher=uac\r\n");
+    let (_, all) = until_said(&mut bench, 1000);
+    let held = format!("{}a=sendonly\r\n", sdp("10.71.2.2", 5010));
+    bench.message(RIGHT, B, &answer(&all[0].1, B, 200, "", &held));
+    let mut news = said(&mut bench).pop().unwrap().1;
+    let first = news.clone();
+    for time in 0..6 {
+        bench.message(LEFT, A, &answer(&news, A, 491, "", ""));
+        assert_eq!(only(&mut bench, A).method(), Method::Ack);
+        let (took, all) = until_said(&mut bench, 60);
+        // Twice as long each time, and up to 2 s by chance (RFC 3261 14.1).
+        let least = (1 << time) - 1;
+        assert!((least..=least + 3).contains(&took), "{time}: {took}");
+        news = all[0].1.clone();
+        assert_eq!(news.method(), Method::Invite);
+        assert!(all.iter().all(|(_, copy)| *copy == news), "{all:?}");
+        assert_eq!(news.body(), first.body());
+    }
+    bench.message(LEFT, A, &answer(&news, A, 491, "", ""));
+    assert_eq!(only(&mut bench, A).method(), Method::Ack);
+    bench.pass(120 * SECOND);
+    assert_eq!(said(&mut bench), []);
+    stop(bench);
+}
+
+#[test]
+fn a_refresh_that_is_answered_with_the_same_is_no_news() {
+    let mut bench = bench();
+    call(&mut bench, "", "Session-Expires: 600;refresher=uac\r\n");
+    let (_, all) = until_said(&mut bench, 1000);
+    let same = sdp("10.71.2.2", 5000);
+    bench.message(RIGHT, B, &answer(&all[0].1, B, 200, "", &same));
+    let all = said(&mut bench);
+    assert_eq!(all.len(), 1, "{all:?}");
+    assert_eq!(all[0].1.method(), Method::Ack);
+    stop(bench);
+}

@@ -131,6 +131,54 @@ fn a_prack_has_to_fit() {
 }
 
 #[test]
+fn after_the_final_answer_a_prack_makes_no_offer_any_more() {
+    let mut bench = bench();
+    let (_, told) = early(&mut bench);
+    bench.pass(Duration::from_secs(32));
+    let codes = messages(&mut bench)
+        .into_iter()
+        .filter_map(|(_, m)| m.code());
+    assert_eq!(codes.last(), Some(504));
+    let rack = format!("{} 1 INVITE", told.header(Name::RSeq).unwrap());
+    let offer = sdp("10.71.1.2", 4010);
+    bench.message(LEFT, A, &prack(2, &tag_of(&told), &rack, &offer));
+    assert_eq!(bench.one().1.code(), Some(488));
+    stop(bench);
+}
+
+#[test]
+fn an_offer_in_a_prack_that_the_other_side_refuses_is_refused_and_the_call_goes_on() {
+    for code in [488, 481, 500] {
+        let mut bench = bench();
+        bench.message(LEFT, A, &invite_with("Require: 100rel"));
+        let (_, to_b) = bench.one();
+        let theirs = sdp("10.71.2.2", 5000);
+        bench.message(RIGHT, B, &reliable(&to_b, 183, "bb", 7, &theirs));
+        let told = messages(&mut bench).remove(0).1;
+        let rack = format!("{} 1 INVITE", told.header(Name::RSeq).unwrap());
+        let offer = sdp("10.71.1.2", 4010);
+        bench.message(LEFT, A, &prack(2, &tag_of(&told), &rack, &offer));
+        let mut sent = messages(&mut bench);
+        assert_eq!(sent.len(), 1, "{sent:?}");
+        let (to, asked) = sent.remove(0);
+        assert_eq!((to, asked.method().name()), (B.parse().unwrap(), "PRACK"));
+        assert!(!asked.body().is_empty());
+        // The 200 waits for what is open.
+        bench.message(RIGHT, B, &answer(&to_b, B, 200, "bb", ""));
+        assert_eq!(messages(&mut bench), []);
+        bench.message(RIGHT, B, &answer(&asked, B, code, "bb", ""));
+        let sent = messages(&mut bench);
+        let to_a: Vec<_> = sent
+            .iter()
+            .filter(|(to, _)| *to == A.parse().unwrap())
+            .map(|(_, m)| (m.code(), m.cseq().method.name()))
+            .collect();
+        assert_eq!(to_a, [(Some(488), "PRACK"), (Some(200), "INVITE")]);
+        stop(bench);
+    }
+}
+
+#[test]
 fn the_200_goes_out_after_the_prack_and_says_no_more_of_media() {
     let mut bench = bench();
     let (to_b, told) = early(&mut bench);

@@ -1,6 +1,8 @@
 //! What passes inside dialogs, and what a REFER gets, message by message.
 
 use super::dialogs::in_dialog;
+use super::passed::messages;
+use super::sessions::{only, until_said, with};
 use super::*;
 use crate::sip::Method;
 
@@ -204,6 +206,81 @@ fn a_transfer_goes_message_by_message() {
         stats.calls.into_iter().collect::<Vec<_>>(),
         [((party, party), 1)]
     );
+    stop(bench);
+}
+
+/// A transfers to another number of B, who takes it: what B's first dialog is offered.
+fn joining(bench: &mut Bench) -> Message {
+    let (ok, ..) = set_up(bench);
+    let lines = "Refer-To: <sip:100@10.71.1.1>\r\n";
+    bench.message(LEFT, A, &refer(10, &tag_of(&ok), lines));
+    let told = bench.sent();
+    bench.message(LEFT, A, &answer(&told[1].1, A, 200, "", ""));
+    let body = sdp("10.71.2.2", 5100);
+    bench.message(RIGHT, B, &answer(&told[2].1, B, 200, "new", &body));
+    let offer = bench.sent().pop().unwrap().1;
+    assert_eq!(offer.to().tag(), Some("bb"));
+    offer
+}
+
+#[test]
+fn who_stays_and_has_something_to_say_first_is_asked_again_eight_times() {
+    let mut bench = bench();
+    let mut offer = joining(&mut bench);
+    let first = offer.clone();
+    for _ in 0..8 {
+        bench.message(RIGHT, B, &answer(&offer, B, 491, "", ""));
+        assert_eq!(only(&mut bench, B).method(), Method::Ack);
+        let (took, all) = until_said(&mut bench, 60);
+        // The dialog is ours (RFC 3261 14.1).
+        assert!((2..=5).contains(&took), "{took}");
+        offer = all[0].1.clone();
+        assert!(all.iter().all(|(_, copy)| *copy == offer), "{all:?}");
+        assert_eq!(offer.method(), Method::Invite);
+        assert_eq!(offer.body(), first.body());
+    }
+    bench.message(RIGHT, B, &answer(&offer, B, 491, "", ""));
+    let all = messages(&mut bench);
+    let told = all.iter().find(|(to, _)| *to == A.parse().unwrap());
+    assert_eq!(
+        told.unwrap().1.body(),
+        b"SIP/2.0 500 Server Internal Error\r\n"
+    );
+    let is_bye = |(_, message): &&(SocketAddr, Message)| message.method() == Method::Bye;
+    let bye = &all.iter().find(is_bye).unwrap().1;
+    assert_eq!(bye.to().tag(), Some("new"));
+    stop(bench);
+}
+
+#[test]
+fn who_stays_and_wants_a_longer_session_is_asked_again_at_once() {
+    let mut bench = bench();
+    let offer = joining(&mut bench);
+    let refusal = with(&answer(&offer, B, 422, "", ""), "Min-SE: 3600\r\n");
+    bench.message(RIGHT, B, &refusal);
+    let all = messages(&mut bench);
+    assert_eq!((all.len(), all[0].1.method()), (2, Method::Ack));
+    let again = &all[1].1;
+    assert_eq!(again.header(Name::SessionExpires), Some("3600"));
+    assert_eq!(again.body(), offer.body());
+    let body = sdp("10.71.2.2", 5000);
+    bench.message(RIGHT, B, &answer(again, B, 200, "", &body));
+    let all = messages(&mut bench);
+    let told = all.iter().find(|(to, _)| *to == A.parse().unwrap());
+    assert_eq!(told.unwrap().1.body(), b"SIP/2.0 200 OK\r\n");
+    stop(bench);
+}
+
+#[test]
+fn who_stays_and_asks_for_a_password_that_nobody_has_keeps_the_call_that_was() {
+    let mut bench = bench();
+    let offer = joining(&mut bench);
+    let asks = "WWW-Authenticate: Digest realm=\"b\", nonce=\"n\"\r\n";
+    bench.message(RIGHT, B, &with(&answer(&offer, B, 401, "", ""), asks));
+    let all = messages(&mut bench);
+    let methods: Vec<_> = all.iter().map(|(_, m)| m.method().name()).collect();
+    assert_eq!(methods, ["ACK", "BYE", "NOTIFY"]);
+    assert_eq!(all[1].1.to().tag(), Some("new"));
     stop(bench);
 }
 

@@ -150,6 +150,19 @@ fn header_sections_without_end_are_bounded() {
 }
 
 #[test]
+fn a_length_may_stand_on_a_line_of_its_own_and_other_lines_that_go_on_are_not_it() {
+    for head in [
+        "A sip:x SIP/2.0\r\nl:\r\n \r\n\t3\r\n",
+        "A sip:x SIP/2.0\r\nl: 3\r\nSubject: one\r\n two\r\n",
+        "A sip:x SIP/2.0\r\nSubject: one\r\n 7\r\nl: 3\r\n",
+    ] {
+        let text = format!("{head}\r\nabc");
+        let (all, error) = frames([text.as_bytes()]);
+        assert_eq!((all, error), (vec![message(&text)], None), "{head}");
+    }
+}
+
+#[test]
 fn a_body_as_large_as_it_may_be() {
     let limits = Limits {
         body: 10,

@@ -148,3 +148,14 @@ fn only_the_branch_of_a_via_is_its_branch() {
     assert_eq!(branch("SIP/2.0/UDP h;branch=a;branch=b"), Some("a"));
     assert_eq!(branch("SIP/2.0/UDP h;ttl=1"), None);
 }
+
+#[test]
+fn a_uri_without_its_headers() {
+    for (text, expected) in [
+        ("sip:b@h", "sip:b@h"),
+        ("sip:b@h;x=y?Replaces=a&c=d", "sip:b@h;x=y"),
+        ("sip:b@h?", "sip:b@h"),
+    ] {
+        assert_eq!(Uri::parse(text).unwrap().without_headers(), expected);
+    }
+}
