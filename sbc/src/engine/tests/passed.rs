@@ -224,6 +224,32 @@ fn what_passes_proves_who_we_are_and_so_does_the_ack_of_a_reinvite() {
 }
 
 #[test]
+fn only_a_part_of_a_message_is_read_as_one() {
+    let both = "methods = [\"NOTIFY\"]";
+    for (kind, said, told) in [
+        (
+            "application/dialog-info+xml",
+            "<dialog call-id=\"x@10.71.2.2\"/>\r\n",
+            "<dialog call-id=\"x@10.71.1.1\"/>\r\n",
+        ),
+        (
+            "message/sipfrag",
+            "SIP/2.0 200 OK\r\nX: 10.71.2.2\r\n",
+            "SIP/2.0 200 OK\r\n",
+        ),
+    ] {
+        let mut bench = bench_of_two(both, both);
+        let (_, b_invite, _) = set_up(&mut bench);
+        let text = from_b("NOTIFY", &b_invite, 9, said).replace("application/sdp", kind);
+        bench.message(RIGHT, B, &text);
+        let (to, passed) = bench.one();
+        assert_eq!((to, passed.method()), (place(A), Method::Notify));
+        assert_eq!(std::str::from_utf8(passed.body()), Ok(told));
+        stop(bench);
+    }
+}
+
+#[test]
 fn a_refusal_ends_what_it_is_about() {
     for (method, code, ends) in [
         ("INVITE", 404, true),

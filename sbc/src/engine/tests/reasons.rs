@@ -77,6 +77,7 @@ fn a_bye_of_either_side() {
             bench.message(network, from, &with_reason(&bye, said));
             let bye = only(messages(&mut bench), is(Method::Bye));
             assert_eq!(reason(&bye), Some(told), "from a: {from_a}");
+            end(&mut bench);
             let events = std::iter::from_fn(|| bench.engine.poll_event());
             let mut whys = events.filter_map(|event| match event {
                 Event::CallEnded { reason, .. } => Some(reason),
@@ -84,7 +85,6 @@ fn a_bye_of_either_side() {
             });
             let who = if from_a { "caller" } else { "callee" };
             assert_eq!(whys.next(), Some(format!("the {who} hung up")));
-            end(&mut bench);
         }
     }
 }

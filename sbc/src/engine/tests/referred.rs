@@ -188,6 +188,46 @@ fn only_so_many_refers_of_a_call_may_be_open() {
 }
 
 #[test]
+fn of_two_refers_one_is_refused_and_the_other_is_told_of_by_its_number() {
+    let mut bench = bench_of_two("transfers = \"pass\"", "methods = []");
+    let (ok, b_invite, _) = set_up(&mut bench);
+    let mut ours = Vec::new();
+    for number in [10, 20] {
+        bench.message(LEFT, A, &refer(number, &tag_of(&ok), "sip:300@10.71.1.1"));
+        ours.push(bench.one().1);
+    }
+    bench.message(RIGHT, B, &answer(&ours[1], B, 603, "", ""));
+    assert_eq!(bench.one().1.code(), Some(603));
+    for (number, event, told) in [
+        (
+            90,
+            format!("refer;id={}", ours[1].cseq().number),
+            Err(Some(405)),
+        ),
+        (
+            91,
+            format!("refer;id={}", ours[0].cseq().number),
+            Ok("refer;id=10"),
+        ),
+    ] {
+        let text = notify(
+            &b_invite,
+            number,
+            &event,
+            "active",
+            "SIP/2.0 100 Trying\r\n",
+        );
+        bench.message(RIGHT, B, &text);
+        let (_, message) = bench.one();
+        match told {
+            Ok(event) => assert_eq!(message.header(Name::Event), Some(event)),
+            Err(code) => assert_eq!(message.code(), code),
+        }
+    }
+    stop(bench);
+}
+
+#[test]
 fn a_refer_to_the_trunks_own_dialog_names_it_as_the_trunk_knows_it() {
     let mut bench = bench_of_two("transfers = \"pass\"", "");
     let (ok, ..) = set_up(&mut bench);
@@ -349,43 +389,6 @@ fn who_takes_a_call_over_may_leave_the_offer_to_us() {
             assert_eq!(byes[0].1.call_id(), "a-new");
         }
         assert_eq!(bench.engine.stats(bench.now).calls.len(), 1);
-        stop(bench);
-    }
-}
-
-#[test]
-fn nobody_takes_a_call_over_while_something_is_being_agreed_on() {
-    for what in ["nothing", "an offer", "a late offer", "a transfer"] {
-        let mut bench = bench_of_two("transfers = true", "");
-        let (ok, ..) = set_up(&mut bench);
-        let tag = tag_of(&ok);
-        match what {
-            "an offer" => {
-                let moved = sdp("10.71.1.2", 4010);
-                bench.message(LEFT, A, &in_dialog("INVITE", 5, &tag, &moved));
-            }
-            "a late offer" => {
-                bench.message(LEFT, A, &in_dialog("INVITE", 5, &tag, ""));
-                let (_, asked) = messages(&mut bench).pop().unwrap();
-                let body = sdp("10.71.2.2", 5010);
-                bench.message(RIGHT, B, &answer(&asked, B, 200, "", &body));
-            }
-            "a transfer" => bench.message(LEFT, A, &refer(5, &tag, "sip:300@10.71.1.1")),
-            _ => {}
-        }
-        messages(&mut bench);
-        let to =
-            format!("To: <sip:100@10.71.1.1>\r\nReplaces: a-call;to-tag={tag};from-tag=aa\r\n");
-        let body = sdp("10.71.1.2", 4600);
-        let comes = request("INVITE", "sip:100@10.71.1.1", &to, &body)
-            .replace("a-call\r\nCSeq", "a-new\r\nCSeq")
-            .replace("tag=aa\r\nCall-ID", "tag=an\r\nCall-ID")
-            .replace("z9hG4bK", "z9hG4bKnew");
-        bench.message(LEFT, A, &comes);
-        let told = messages(&mut bench);
-        let refused: Vec<_> = told.iter().filter_map(|(_, m)| m.code()).collect();
-        let expected: &[u16] = if what == "nothing" { &[] } else { &[491] };
-        assert_eq!(refused, expected, "{what}");
         stop(bench);
     }
 }

@@ -1,6 +1,6 @@
 //! What passes inside dialogs, and what a REFER gets, message by message.
 
-use super::dialogs::in_dialog;
+use super::dialogs::{from_b, in_dialog};
 use super::passed::messages;
 use super::sessions::{only, until_said, with};
 use super::*;
@@ -209,9 +209,9 @@ fn a_transfer_goes_message_by_message() {
     stop(bench);
 }
 
-/// A transfers to another number of B, who takes it: what B's first dialog is offered.
-fn joining(bench: &mut Bench) -> Message {
-    let (ok, ..) = set_up(bench);
+/// A transfers to another number of B, who takes it: B's INVITE, and what its dialog is offered.
+fn joining(bench: &mut Bench) -> (Message, Message) {
+    let (ok, b_invite, _) = set_up(bench);
     let lines = "Refer-To: <sip:100@10.71.1.1>\r\n";
     bench.message(LEFT, A, &refer(10, &tag_of(&ok), lines));
     let told = bench.sent();
@@ -220,13 +220,13 @@ fn joining(bench: &mut Bench) -> Message {
     bench.message(RIGHT, B, &answer(&told[2].1, B, 200, "new", &body));
     let offer = bench.sent().pop().unwrap().1;
     assert_eq!(offer.to().tag(), Some("bb"));
-    offer
+    (b_invite, offer)
 }
 
 #[test]
 fn who_stays_and_has_something_to_say_first_is_asked_again_eight_times() {
     let mut bench = bench();
-    let mut offer = joining(&mut bench);
+    let (_, mut offer) = joining(&mut bench);
     let first = offer.clone();
     for _ in 0..8 {
         bench.message(RIGHT, B, &answer(&offer, B, 491, "", ""));
@@ -255,7 +255,7 @@ fn who_stays_and_has_something_to_say_first_is_asked_again_eight_times() {
 #[test]
 fn who_stays_and_wants_a_longer_session_is_asked_again_at_once() {
     let mut bench = bench();
-    let offer = joining(&mut bench);
+    let (b_invite, offer) = joining(&mut bench);
     let refusal = with(&answer(&offer, B, 422, "", ""), "Min-SE: 3600\r\n");
     bench.message(RIGHT, B, &refusal);
     let all = messages(&mut bench);
@@ -263,18 +263,21 @@ fn who_stays_and_wants_a_longer_session_is_asked_again_at_once() {
     let again = &all[1].1;
     assert_eq!(again.header(Name::SessionExpires), Some("3600"));
     assert_eq!(again.body(), offer.body());
-    let body = sdp("10.71.2.2", 5000);
+    let body = sdp("10.71.2.2", 5020);
     bench.message(RIGHT, B, &answer(again, B, 200, "", &body));
     let all = messages(&mut bench);
     let told = all.iter().find(|(to, _)| *to == A.parse().unwrap());
     assert_eq!(told.unwrap().1.body(), b"SIP/2.0 200 OK\r\n");
+    // What he says once more is no news, and goes nowhere.
+    bench.message(RIGHT, B, &from_b("INVITE", &b_invite, 9, &body));
+    assert_eq!(only(&mut bench, B).code(), Some(200));
     stop(bench);
 }
 
 #[test]
 fn who_stays_and_asks_for_a_password_that_nobody_has_keeps_the_call_that_was() {
     let mut bench = bench();
-    let offer = joining(&mut bench);
+    let (_, offer) = joining(&mut bench);
     let asks = "WWW-Authenticate: Digest realm=\"b\", nonce=\"n\"\r\n";
     bench.message(RIGHT, B, &with(&answer(&offer, B, 401, "", ""), asks));
     let all = messages(&mut bench);
@@ -394,6 +397,43 @@ fn a_target_that_only_rings_is_called_off_and_the_call_stays_as_it_was() {
     );
     assert_eq!(bench.engine.stats(bench.now).calls.len(), 1);
     stop(bench);
+}
+
+#[test]
+fn nobody_takes_a_call_over_while_something_is_being_agreed_on() {
+    for what in ["nothing", "an offer", "a late offer", "a transfer"] {
+        let mut bench = bench();
+        let (ok, ..) = set_up(&mut bench);
+        let tag = tag_of(&ok);
+        match what {
+            "an offer" => {
+                let moved = sdp("10.71.1.2", 4010);
+                bench.message(LEFT, A, &in_dialog("INVITE", 5, &tag, &moved));
+            }
+            "a late offer" => {
+                bench.message(LEFT, A, &in_dialog("INVITE", 5, &tag, ""));
+                let (_, asked) = messages(&mut bench).pop().unwrap();
+                let body = sdp("10.71.2.2", 5010);
+                bench.message(RIGHT, B, &answer(&asked, B, 200, "", &body));
+            }
+            "a transfer" => bench.message(LEFT, A, &refer(5, &tag, "Refer-To: <sip:100@h>\r\n")),
+            _ => {}
+        }
+        messages(&mut bench);
+        let to =
+            format!("To: <sip:100@10.71.1.1>\r\nReplaces: a-call;to-tag={tag};from-tag=aa\r\n");
+        let body = sdp("10.71.1.2", 4600);
+        let comes = request("INVITE", "sip:100@10.71.1.1", &to, &body)
+            .replace("a-call\r\nCSeq", "a-new\r\nCSeq")
+            .replace("tag=aa\r\nCall-ID", "tag=an\r\nCall-ID")
+            .replace("z9hG4bK", "z9hG4bKnew");
+        bench.message(LEFT, A, &comes);
+        let told = messages(&mut bench);
+        let refused: Vec<_> = told.iter().filter_map(|(_, m)| m.code()).collect();
+        let expected: &[u16] = if what == "nothing" { &[] } else { &[491] };
+        assert_eq!(refused, expected, "{what}");
+        stop(bench);
+    }
 }
 
 fn sent_one(action: Action) -> Message {
