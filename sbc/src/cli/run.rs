@@ -26,7 +26,9 @@ pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
         let signals = Signals::new().map_err(Failure::Host)?;
         let config = Arc::new(source.config);
         let mut options = daemon::Options::of_host().map_err(Failure::Host)?;
+        // Accounts of the built-in settings are others each time.
         if let Origin::File(file) = &source.origin {
+            options.state = Some(config.sbc.state_dir.clone());
             let file = file.clone();
             options.loader = Some(Loader::new(move || {
                 let source = source::load(Some(&file)).map_err(|error| error.to_string())?;

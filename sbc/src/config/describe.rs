@@ -3,12 +3,13 @@
 use ipnet::IpNet;
 
 use super::check::range;
+use super::codec::Codec;
 use super::direct_media;
 use super::dscp::shown_mark;
 use super::duration::shown_duration;
 use super::external;
 use super::identity;
-use super::model::{Bind, Codec, Config, Dscp, FastPath, Network, PhoneId, TrunkId};
+use super::model::{Bind, Config, Dscp, FastPath, Network, PhoneId, TrunkId};
 use super::passing;
 use super::routes_told;
 use super::silence::MediaTimeout;

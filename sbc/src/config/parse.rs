@@ -6,6 +6,7 @@ use std::ops::Range;
 use toml::de::DeTable;
 
 use super::check;
+use super::codec::Codec;
 use super::direct_media;
 use super::dscp;
 use super::error::{Errors, Fault, Report};
@@ -15,7 +16,7 @@ use super::identity;
 use super::limits;
 use super::lookup::Lookup;
 use super::model::{
-    Bind, Codec, Config, Credentials, FastPath, Listener, Network, NetworkId, Phone, Sbc, Trunk,
+    Bind, Config, Credentials, FastPath, Listener, Network, NetworkId, Phone, Sbc, Trunk,
 };
 use super::passing;
 use super::phones;

@@ -7,9 +7,10 @@ use std::time::Duration;
 use ipnet::IpNet;
 use toml::de::DeValue;
 
+use super::codec::Codec;
 use super::duration::duration;
 use super::error::{Fault, Report, nearest, shown};
-use super::model::{Codec, FastPath, Listener, MAX_MEDIA_FROM, Secret};
+use super::model::{FastPath, Listener, MAX_MEDIA_FROM, Secret};
 use super::reader::{Section, Text, Value, alternatives};
 use super::secrets::{NoSecret, Secrets};
 use crate::sip::Transport;

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -26,6 +27,7 @@ use super::host::HostAddress;
 use super::log::Journal;
 use super::media::WorkersError;
 use super::metrics::{Metrics, Reading};
+use super::registrations::Registrations;
 use super::reload::Loader;
 use super::resolver::Resolver;
 use super::signalling::{
@@ -60,6 +62,8 @@ pub struct Options {
     pub seed: [u8; 32],
     /// Reads the config again when it is asked to; none where there is no file.
     pub loader: Option<Loader>,
+    /// Where what outlives the process is kept; without it nothing is.
+    pub state: Option<PathBuf>,
 }
 
 impl Options {
@@ -75,6 +79,7 @@ impl Options {
             farewell: Duration::from_secs(4),
             seed: host::random()?,
             loader: None,
+            state: None,
         })
     }
 }
@@ -177,8 +182,12 @@ pub async fn start(config: Arc<Config>, options: Options) -> Result<Running, Sta
     }
     let (control, asked) = Control::new(options.loader);
     let locals = signalling.locals().to_vec();
+    let now = Instant::now();
+    let mut engine = Engine::new(Arc::clone(&config), options.seed, now);
+    let registrations = Registrations::open(options.state.as_deref(), &mut engine, now);
     let mut shell = Shell {
-        engine: Engine::new(Arc::clone(&config), options.seed, Instant::now()),
+        engine,
+        registrations,
         signalling,
         resolver: Resolver::new(&config.sbc.resolver),
         inbox,
@@ -230,6 +239,7 @@ struct Shell {
     events: Events,
     asked: mpsc::Receiver<Request>,
     counters: Arc<Counters>,
+    registrations: Registrations,
     journal: Journal,
     current: Current,
     control: Control,
@@ -470,6 +480,7 @@ impl Shell {
             while let Some(event) = self.engine.poll_event() {
                 self.journal.write(now, event);
             }
+            self.registrations.keep(&mut self.engine, now);
             match self.inputs.pop_front() {
                 Some(input) => self.engine.handle_input(now, input),
                 None => return,

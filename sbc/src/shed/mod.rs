@@ -11,6 +11,7 @@
 mod ban;
 mod challenges;
 mod gate;
+mod io;
 mod records;
 mod sources;
 #[cfg(test)]
@@ -18,7 +19,8 @@ mod tests;
 
 pub use ban::{Ban, BanError, Banned, By, Offence, UnbanError, Warning};
 pub use gate::Gate;
-pub use sources::{Action, Input, Sources};
+pub use io::{Action, Input};
+pub use sources::Sources;
 
 use std::time::Duration;
 

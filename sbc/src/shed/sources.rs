@@ -8,8 +8,9 @@ use ipnet::IpNet;
 
 use super::ban::{self, Ban, BanError, Banned, By, Offence, UnbanError, Warning};
 use super::challenges::Challenges;
+use super::io::{Action, Input};
 use super::records::Records;
-use crate::config::{Config, Limits, NetworkId, TrunkId};
+use crate::config::{Config, NetworkId, TrunkId};
 
 mod trunks;
 
@@ -24,98 +25,6 @@ const STRIKES: u32 = 10;
 const WINDOW: Duration = Duration::from_secs(60);
 /// Bits that a banned prefix has at least.
 const SHORTEST: (u8, u8) = (8, 16);
-
-/// What happens to sources.
-#[derive(Clone, Debug)]
-pub enum Input {
-    /// A source that is proven to be where it says did what nobody should.
-    Offence {
-        /// The side of the box.
-        network: NetworkId,
-        /// The source.
-        source: IpAddr,
-        /// What.
-        offence: Offence,
-    },
-    /// A phone has proven who it is from there, by its digest.
-    Authenticated {
-        /// The side of the box.
-        network: NetworkId,
-        /// The source.
-        source: IpAddr,
-    },
-    /// A phone's contact is reached there from now on.
-    Registered {
-        /// The side of the box.
-        network: NetworkId,
-        /// The source.
-        source: IpAddr,
-    },
-    /// It is not any more: once for each [`Input::Registered`].
-    Unregistered {
-        /// The side of the box.
-        network: NetworkId,
-        /// The source.
-        source: IpAddr,
-    },
-    /// A source is a trunk, as DNS says.
-    TrunkFound {
-        /// The trunk.
-        trunk: TrunkId,
-        /// The side of the box.
-        network: NetworkId,
-        /// The source.
-        source: IpAddr,
-    },
-    /// It is not any more: once for each [`Input::TrunkFound`].
-    TrunkGone {
-        /// The trunk.
-        trunk: TrunkId,
-        /// The side of the box.
-        network: NetworkId,
-        /// The source.
-        source: IpAddr,
-    },
-    /// The addresses of this host.
-    HostAddresses(Vec<IpAddr>),
-}
-
-/// What is to be enforced from now on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Action {
-    /// A ban holds, or holds longer.
-    Ban(Ban),
-    /// A ban is over.
-    Unban {
-        /// The side of the box.
-        network: NetworkId,
-        /// Whom it was for.
-        prefix: IpNet,
-        /// Nobody lifted it: its time was over.
-        has_expired: bool,
-    },
-    /// Trunk or registered phone.
-    Known {
-        /// The side of the box.
-        network: NetworkId,
-        /// Their sources.
-        prefix: IpNet,
-    },
-    /// Neither any more.
-    Unknown {
-        /// The side of the box.
-        network: NetworkId,
-        /// Their sources.
-        prefix: IpNet,
-    },
-    /// What a network takes in from now on.
-    Limits {
-        /// The side of the box.
-        network: NetworkId,
-        /// So much.
-        limits: Limits,
-    },
-}
 
 pub(super) type Place = (NetworkId, IpNet);
 

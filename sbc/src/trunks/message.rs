@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
+use super::turn::Around;
 use crate::call::{self, AGENT, ALLOW, Challenges, contact, face, unescaped, via};
 use crate::config::{Config, Credentials, Server, Trunk, TrunkId};
 use crate::dialog::Tokens;
@@ -88,19 +89,34 @@ pub(super) struct Names {
     pub(super) tag: String,
 }
 
+/// What one REGISTER is to say.
+pub(super) struct Wanted<'a> {
+    pub(super) trunk: &'a Trunk,
+    pub(super) account: &'a Credentials,
+    pub(super) hop: &'a Hop,
+    /// A 3xx has led there.
+    pub(super) is_elsewhere: bool,
+    pub(super) names: &'a Names,
+    pub(super) cseq: u32,
+    pub(super) seconds: u32,
+}
+
 /// A REGISTER (RFC 3261 10.2), for so many seconds; 0 takes the registration back.
 pub(super) fn register(
-    config: &Config,
-    tokens: &mut Tokens,
-    trunk: &Trunk,
-    account_of: &Credentials,
-    hop: &Hop,
-    is_elsewhere: bool,
-    names: &Names,
-    cseq: u32,
-    seconds: u32,
+    around: &mut Around<'_>,
+    wanted: &Wanted<'_>,
     challenges: &mut Challenges,
 ) -> Option<Message> {
+    let (config, tokens) = (around.config, &mut *around.tokens);
+    let Wanted {
+        trunk,
+        account: account_of,
+        hop,
+        is_elsewhere,
+        names,
+        cseq,
+        seconds,
+    } = *wanted;
     let (user, own_domain) = account(account_of);
     let user = escaped(user);
     let is_its = trunk

@@ -15,6 +15,7 @@ mod registration;
 mod reload;
 #[cfg(test)]
 mod tests;
+mod turn;
 mod view;
 
 pub use io::{Action, Asker, Input, Probed, Surroundings};

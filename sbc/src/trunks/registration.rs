@@ -5,12 +5,13 @@ use std::time::{Duration, Instant};
 
 use super::delay::{Backoff, between};
 use super::io::{Action, Asker};
-use super::message::{Names, elsewhere, granted, hop_to, register, seconds, words};
+use super::message::{Names, Wanted, elsewhere, granted, hop_to, register, seconds, words};
+use super::turn::{Around, Turn};
 use crate::call::{self, Challenges};
 use crate::config::{Config, TrunkId};
 use crate::dialog::Tokens;
 use crate::engine::Event;
-use crate::routing::locate::{Place, Places, Unwell};
+use crate::routing::locate::{Place, Unwell};
 use crate::sip::{Message, Name};
 use crate::transaction::{ConnectionId, Failure, Hop};
 
@@ -75,26 +76,6 @@ enum Phase {
     Leaving { turn: u8, until: Instant },
     /// It was taken back, or there was nothing to take back.
     Over,
-}
-
-/// What it may look at and draw from.
-pub(super) struct Around<'a> {
-    pub(super) config: &'a Config,
-    pub(super) places: &'a Places,
-    pub(super) tokens: &'a mut Tokens,
-}
-
-/// What may happen to it.
-pub(super) enum Turn<'a> {
-    Answer(u32, Hop, &'a Message),
-    Failed(u32, Failure),
-    Full(u32),
-    ConnectionClosed(ConnectionId),
-    /// It is to be made anew, as what it says is not true any more.
-    Again,
-    /// The trunk is there again after a silence: it may have forgotten us.
-    Back,
-    Stop,
 }
 
 impl Registration {
@@ -456,18 +437,16 @@ impl Registration {
             _ => self.seconds,
         };
         self.cseq = self.cseq.wrapping_add(1) & 0x7fff_ffff;
-        let message = register(
-            around.config,
-            around.tokens,
+        let wanted = Wanted {
             trunk,
             account,
-            &hop,
-            self.place.is_some(),
-            &self.names,
-            self.cseq,
+            hop: &hop,
+            is_elsewhere: self.place.is_some(),
+            names: &self.names,
+            cseq: self.cseq,
             seconds,
-            &mut self.challenges,
-        );
+        };
+        let message = register(around, &wanted, &mut self.challenges);
         let Some(message) = message else {
             let why = "the request is too large".to_owned();
             return self.fail(now, around, why, Backoff::REFUSED, None);

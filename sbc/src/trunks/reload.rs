@@ -4,7 +4,8 @@ use std::time::Instant;
 
 use super::io::{Probed, Surroundings};
 use super::machine::Trunks;
-use super::registration::{Registration, Turn};
+use super::registration::Registration;
+use super::turn::Turn;
 use crate::config::{Changes, Config, PhoneId, Trunk, TrunkId};
 
 impl Trunks {

@@ -19,7 +19,7 @@ fn a_misspelt_key() {
     assert_eq!(
         errors("[network.a]\n  adress = [\"10.0.0.1\"]\n"),
         "sbc.toml:2:3: error: unknown key `adress` in [network.a], expected `interface`, `address`, `local`, \
-         `external`, `stun`, `sip`, `media_ports`, `fast_path`, `media_timeout`, `transfers`, `methods`, `headers`, `limits` or `dscp`\n\
+         `external`, `stun`, `sip`, `media_ports`, `fast_path`, `media_timeout`, `transfers`, `methods`, `headers`, `limits`, `dscp` or `digest`\n\
          2 |   adress = [\"10.0.0.1\"]\n  \
          |   ^^^^^^\n\
          help: did you mean `address`?"
@@ -247,7 +247,7 @@ fn one_thing_wrong_in_each() {
         ),
         (
             at("", &format!("[trunk.t]\n{trunk}rooms = true\n")),
-            "f:6:1: error: unknown key `rooms` in [trunk.t], expected `network`, `server`, `accept_from`, `media_from`, `codecs`, `media_timeout`, `max_duration`, `transfers`, `methods`, `headers`, `username`, `password`, `register`, `expires`, `probe`, `max_calls` or `max_calls_per_second`",
+            "f:6:1: error: unknown key `rooms` in [trunk.t], expected `network`, `server`, `accept_from`, `media_from`, `codecs`, `media_timeout`, `max_duration`, `transfers`, `methods`, `headers`, `username`, `password`, `register`, `expires`, `probe`, `max_calls`, `max_calls_per_second`, `trusted`, `style`, `from_user`, `domain` or `user_phone`",
             "",
         ),
         (

@@ -189,7 +189,7 @@ fn trunks_are_registered_with_and_left_as_the_files_say() {
     reload(&mut bench, &more);
     assert_eq!(registers(&mut bench), []);
     let stats = bench.engine.stats(bench.now);
-    assert_eq!(stats.trunk_registered[&TrunkId(3)], true);
+    assert!(stats.trunk_registered[&TrunkId(3)]);
     // Another password is tried at once.
     reload(
         &mut bench,
