@@ -78,6 +78,7 @@ fn help_names_what_there_is_and_nothing_else() {
         [
             "run",
             "check",
+            "explain",
             "reload",
             "flows",
             "trunks",

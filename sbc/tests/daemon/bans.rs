@@ -31,9 +31,9 @@ async fn a_banned_source_hears_nothing_until_it_is_served_again() {
     let sbc = Sbc::start(12).await;
     let source = sbc.peer(2).to_string();
     let mut stranger = Agent::udp(sbc.peer(2), sbc.sip()).await;
-    let options = stranger.text(&stranger.request("OPTIONS", ""));
-    stranger.send(options.as_bytes()).await;
-    stranger.answer(403).await;
+    let register = stranger.text(&stranger.request("REGISTER", ""));
+    stranger.send(register.as_bytes()).await;
+    stranger.answer(401).await;
     let mut connected = Agent::tcp(sbc.peer(2), sbc.sip()).await;
     let over_tcp = connected.text(&connected.request("OPTIONS", ""));
     connected.send(over_tcp.as_bytes()).await;
@@ -51,7 +51,7 @@ async fn a_banned_source_hears_nothing_until_it_is_served_again() {
     let closed = sbc.metrics().await;
     let closed = closed.sum("sbc_sip_connections_closed_total", "reason=banned");
     assert_eq!(closed, 1.0);
-    stranger.send(options.as_bytes()).await;
+    stranger.send(register.as_bytes()).await;
     while banned_so_far(&sbc).await < 1.0 {
         tokio::task::yield_now().await;
     }
@@ -70,8 +70,8 @@ async fn a_banned_source_hears_nothing_until_it_is_served_again() {
     let (out, err, code) = told(&sbc, &["unban", &source]).await;
     let done = format!("{source} is served again on lan.\n");
     assert_eq!((out, err.as_str(), code), (done, "", 0));
-    stranger.send(options.as_bytes()).await;
-    stranger.answer(403).await;
+    stranger.send(register.as_bytes()).await;
+    stranger.answer(401).await;
     let metrics = sbc.metrics().await;
     assert_eq!(metrics.sum("sbc_sip_refused_total", "reason=banned"), 1.0);
     assert_eq!(metrics.sum("sbc_bans", "network=lan"), 0.0);
