@@ -20,6 +20,7 @@ mod nat;
 mod privileges;
 mod registered;
 mod reload;
+mod restart;
 mod scanners;
 mod scenarios;
 mod servers;

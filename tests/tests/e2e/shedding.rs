@@ -114,7 +114,8 @@ impl Agent {
         bail!("no answer to {request}")
     }
 
-    fn answer(&self) -> Result<Message> {
+    /// The next message that comes.
+    pub(crate) fn answer(&self) -> Result<Message> {
         let mut buffer = [0; 4096];
         let length = self.socket.recv(&mut buffer).context("no answer")?;
         Ok(Message::parse(
