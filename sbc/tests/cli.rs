@@ -36,7 +36,8 @@ struct File(PathBuf);
 impl File {
     fn new(name: &str, text: &str) -> File {
         let path = std::env::temp_dir().join(format!("sbc-{}-{name}.toml", std::process::id()));
-        std::fs::write(&path, text).unwrap();
+        let state = path.with_extension("state").display().to_string();
+        std::fs::write(&path, text.replace("STATE", &state)).unwrap();
         File(path)
     }
 }
@@ -44,6 +45,7 @@ impl File {
 impl Drop for File {
     fn drop(&mut self) {
         let _ = std::fs::remove_file(&self.0);
+        let _ = std::fs::remove_dir_all(self.0.with_extension("state"));
     }
 }
 
@@ -55,7 +57,7 @@ fn own_address(last: u8) -> IpAddr {
 
 fn config(address: IpAddr) -> String {
     format!(
-        "[sbc]\nadmin = \"{address}:9960\"\n[network.lan]\naddress = [\"{address}\"]\n\
+        "[sbc]\nadmin = \"{address}:9960\"\nstate_dir = \"STATE\"\n[network.lan]\naddress = [\"{address}\"]\n\
          [phone.6001]\npassword = \"very secret\"\n[[route]]\nname = \"all\"\nfrom = [\"phone:*\"]\nto = [\"phone:{{number}}\"]\n"
     )
 }
@@ -135,7 +137,7 @@ fn check_says_where_a_bad_file_is_wrong() {
                 .unwrap(),
         );
         assert_eq!((out.as_str(), code), ("", 1), "{err}");
-        assert!(err.contains(&format!("{}:4:1", file.0.display())), "{err}");
+        assert!(err.contains(&format!("{}:5:1", file.0.display())), "{err}");
         assert!(err.contains("`address`"), "{err}");
     }
 }
@@ -311,8 +313,8 @@ impl Ends {
 #[test]
 fn a_file_that_has_changed_is_taken_whole_or_not_at_all() {
     let address = own_address(9);
-    let text = config(address);
-    let file = File::new("reload", &text);
+    let file = File::new("reload", &config(address));
+    let text = std::fs::read_to_string(&file.0).unwrap();
     let child = sbc()
         .args(["run", "--config"])
         .arg(&file.0)
@@ -356,7 +358,7 @@ fn a_file_that_has_changed_is_taken_whole_or_not_at_all() {
     let (out, err, code) = told(sbc().args(["reload", "--admin", &at]).output().unwrap());
     assert_eq!((out.as_str(), code), ("", 1));
     let place = format!(
-        "{}:10:7: error: to: found `phone:{{numbr}}`",
+        "{}:11:7: error: to: found `phone:{{numbr}}`",
         file.0.display()
     );
     assert!(err.starts_with("sbc: the config in force stays: "), "{err}");
