@@ -140,7 +140,8 @@ fn credentials<'a>(config: &Config, request: &'a Message) -> Result<Credentials<
     {
         match Credentials::parse(field.value) {
             Ok(credentials) if credentials.realm == config.sbc.name => return Ok(credentials),
-            Ok(_) => {}
+            // Those of a scheme that nobody here knows are none (RFC 4475 3.3.7).
+            Ok(_) | Err(DigestError::Scheme) => {}
             Err(error) => denied = Denied::Unusable(error),
         }
     }

@@ -96,6 +96,9 @@ fn where_one_cannot_or_will_not_the_box_is_between_them_and_says_why() {
     let config = config_of_phones();
     let mut outside = config.clone();
     outside.networks[0].local = vec!["10.71.1.11/32".parse().unwrap()];
+    let mut phones = outside.phones.to_vec();
+    phones.iter_mut().for_each(|phone| phone.remote = true);
+    outside.phones = phones.into();
     for (config, to, number, why) in [
         (&config, THREE, "6003", Anchored::Party),
         (&config, OUT, "0555", Anchored::Party),
