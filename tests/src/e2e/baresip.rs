@@ -84,7 +84,10 @@ impl Baresip {
     pub fn wait_not_registered(&mut self) -> Result<String> {
         self.process
             .wait_until("a refusal of REGISTER", SIGNALLING, |line| {
-                line.contains("401 ") || line.contains("403 ") || line.contains("404 ")
+                // It tries a wrong password again and again at once, until it is told to wait.
+                ["401 ", "403 ", "404 ", "503 "]
+                    .iter()
+                    .any(|code| line.contains(code))
             })
     }
 

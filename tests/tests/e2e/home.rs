@@ -33,7 +33,7 @@ fn start<'a>(home: &'a Home, keys: &str) -> Result<Daemon<'a>> {
          [network.home]\ninterface = \"eth0\"\nsip = [\"udp:5060\", \"tcp:5060\"]\nmedia_ports = \"20000-20199\"\n{keys}\n\
          [trunk.carrier]\nnetwork = \"home\"\nserver = \"sip:{TRUNK}\"\ncodecs = [\"PCMU\"]\n\
          [phone.6001]\npassword = \"secret\"\ncodecs = [\"PCMU\"]\n\
-         [phone.6003]\npassword = \"secret\"\ncodecs = [\"PCMU\"]\n\
+         [phone.6003]\npassword = \"secret\"\nremote = true\ncodecs = [\"PCMU\"]\n\
          [[route]]\nfrom = [\"phone:*\"]\nnumber = \"6XXX\"\nto = [\"phone:{{number}}\"]\n\
          [[route]]\nfrom = [\"phone:*\"]\nto = [\"trunk:carrier\"]\n\
          [[route]]\nfrom = [\"trunk:carrier\"]\nnumber = \"6XXX\"\nto = [\"phone:{{number}}\"]\n",
