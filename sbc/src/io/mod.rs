@@ -18,6 +18,7 @@ pub mod host;
 pub mod log;
 pub mod media;
 pub mod metrics;
+mod options;
 mod registrations;
 pub mod reload;
 pub mod resolver;

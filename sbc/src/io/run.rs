@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -27,12 +26,10 @@ use super::host::HostAddress;
 use super::log::Journal;
 use super::media::WorkersError;
 use super::metrics::{Metrics, Reading};
+pub use super::options::Options;
 use super::registrations::Registrations;
-use super::reload::Loader;
 use super::resolver::Resolver;
-use super::signalling::{
-    self, Counters, Door, Event, Events, Inbox, Limits, Local, Signalling, inbox,
-};
+use super::signalling::{self, Counters, Door, Event, Events, Inbox, Local, Signalling, inbox};
 use super::upkeep::contacts;
 use super::{admin, host};
 use crate::config::{Config, NetworkId, misled};
@@ -42,47 +39,10 @@ use crate::routing::Timestamp;
 
 /// Events taken before timers and requests get their turn.
 const BATCH: usize = 64;
-/// More threads than this for media in user space are not started unasked.
-const MAX_WORKERS: usize = 8;
 /// How long the last messages have to leave.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 /// How old what the engine knows of the time of day may be.
 const CLOCK: Duration = Duration::from_secs(1);
-
-/// How to run.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// Limits of TCP connections.
-    pub limits: Limits,
-    /// Threads for media in user space.
-    pub workers: usize,
-    /// How long calls have to end when the daemon stops.
-    pub farewell: Duration,
-    /// What everything that must not be guessed is made from.
-    pub seed: [u8; 32],
-    /// Reads the config again when it is asked to; none where there is no file.
-    pub loader: Option<Loader>,
-    /// Where what outlives the process is kept; without it nothing is.
-    pub state: Option<PathBuf>,
-}
-
-impl Options {
-    /// What suits this host, with a seed from the kernel's random source.
-    ///
-    /// # Errors
-    /// There is no random source.
-    pub fn of_host() -> io::Result<Self> {
-        Ok(Options {
-            limits: Limits::default(),
-            workers: std::thread::available_parallelism()
-                .map_or(1, |cores| cores.get().min(MAX_WORKERS)),
-            farewell: Duration::from_secs(4),
-            seed: host::random()?,
-            loader: None,
-            state: None,
-        })
-    }
-}
 
 /// Why the daemon cannot start.
 #[derive(Debug, Error)]
