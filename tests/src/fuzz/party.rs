@@ -1,5 +1,6 @@
 //! Who speaks with the engine, and what he remembers of it.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
@@ -39,6 +40,8 @@ pub(super) struct Party {
     pub(super) named: String,
     /// The value of the last challenge.
     pub(super) challenge: Option<String>,
+    /// How often he has answered it: each answer counts (RFC 7616 3.4).
+    pub(super) answers: Cell<u32>,
     /// Makes tags, branches and versions.
     pub(super) count: u32,
 }
@@ -68,6 +71,7 @@ impl Party {
             said: VecDeque::new(),
             named: String::new(),
             challenge: None,
+            answers: Cell::new(0),
             count: 0,
         })
     }
@@ -119,6 +123,7 @@ impl Party {
         for name in [Name::WwwAuthenticate, Name::ProxyAuthenticate] {
             if let Some(challenge) = message.header(name) {
                 self.challenge = Some(challenge.to_owned());
+                self.answers.set(0);
             }
         }
         if let Some(tag) = message.from().tag()

@@ -388,7 +388,9 @@ impl Party {
         let (Some(user), Some(challenge)) = (self.place.account, &self.challenge) else {
             return String::new();
         };
-        let value = digest::answer(challenge, user, PASSWORD, method, uri, "cn");
+        self.answers.set(self.answers.get() + 1);
+        let value = digest::Asked::parse(challenge)
+            .map(|asked| asked.answer([user, PASSWORD], [method, uri], "cn", self.answers.get()));
         value.map_or_else(
             |_| String::new(),
             |value| format!("Authorization: {value}\r\n"),
