@@ -82,7 +82,9 @@ impl Between {
         let mut at_work = AtWork::nobody();
         match self {
             Between::Daemon => {
-                let state = lab.lab.scratch.path().join("state").display().to_string();
+                // Nobody is registered yet: the daemon before it has left its phones in a place of its own.
+                let state = lab.lab.scratch.path().join(format!("state-{phones}"));
+                let state = state.display().to_string();
                 let config = crate::registrar::config(phones, FastPath::Native, &state);
                 at_work.daemon = Some(daemon_with(lab, &config)?);
             }
