@@ -10,7 +10,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use smallvec::SmallVec;
 
-use crate::config::NetworkId;
+use crate::config::{Codec, NetworkId};
 
 /// A flow pair, for as long as it lives; never used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -74,6 +74,32 @@ pub struct Side {
     pub peer: u32,
     /// DSCP of what is sent to this side, 0 to 63.
     pub dscp: u8,
+    /// What its peer speaks, where the two sides of an RTP pair share no codec: such a pair is transcoded. `None` on both: it is forwarded as it is.
+    pub voice: Option<Voice>,
+}
+
+/// How one peer of a transcoded pair speaks. Each of our codecs has 8 octets a millisecond and an RTP clock of 8,000 Hz (that of G.722 too: RFC 3551 4.5.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Voice {
+    /// What both the peer and we send.
+    pub codec: Codec,
+    /// Its payload types.
+    pub numbers: PayloadTypes,
+    /// Those of telephone-event (RFC 4733), where the peer has it.
+    pub events: Option<PayloadTypes>,
+    /// Whether the peer has said that it takes comfort noise (RFC 3389, payload type 13).
+    pub comfort_noise: bool,
+    /// Of what is sent to the peer: 10 to 60 ms.
+    pub packet_time: u8,
+}
+
+/// Payload types of one format between a peer and us, 0 to 127: who names a number is sent it (RFC 3264 6.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PayloadTypes {
+    /// What the peer sends, as we named it.
+    pub from_peer: u8,
+    /// What the peer is sent, as it named it.
+    pub to_peer: u8,
 }
 
 impl Side {
@@ -93,6 +119,7 @@ impl Side {
             rebinds: false,
             peer: 0,
             dscp: DSCP_MEDIA,
+            voice: None,
         }
     }
 }
@@ -144,6 +171,8 @@ pub enum Fallback {
     Route,
     /// The kernel's tables are full.
     Full,
+    /// Its sides share no codec: a worker transcodes.
+    Transcoded,
 }
 
 impl Fallback {
@@ -158,6 +187,7 @@ impl Fallback {
             Fallback::LocalPeer => "local-peer",
             Fallback::Route => "route",
             Fallback::Full => "full",
+            Fallback::Transcoded => "transcoded",
         }
     }
 }
@@ -176,6 +206,7 @@ impl Fallback {
             Fallback::LocalPeer => "its peers are on this host",
             Fallback::Route => "its peers are behind a device that takes nothing from XDP",
             Fallback::Full => "the kernel's tables are full",
+            Fallback::Transcoded => "its sides share no codec",
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::media::{Fallback, Quality, Traffic};
 const KERNEL: &str = "kernel";
 const USER: &str = "user";
 
-const FALLBACKS: [Fallback; 7] = [
+const FALLBACKS: [Fallback; 8] = [
     Fallback::Off,
     Fallback::Unprivileged,
     Fallback::Unsupported,
@@ -18,6 +18,7 @@ const FALLBACKS: [Fallback; 7] = [
     Fallback::LocalPeer,
     Fallback::Route,
     Fallback::Full,
+    Fallback::Transcoded,
 ];
 
 pub(super) fn families(config: &Config, reading: &Reading) -> Vec<Family> {
