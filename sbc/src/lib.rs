@@ -4,7 +4,7 @@
 //!
 //! | layer | modules | may import |
 //! |---|---|---|
-//! | L0, bytes without state | [`sip`], [`sdp`], [`rtp`], [`config`] | nothing of ours (and the ABI crate) |
+//! | L0, bytes without state | [`sip`], [`sdp`], [`rtp`], [`codec`], [`config`] | nothing of ours (and the ABI crate) |
 //! | L1, state machines without I/O | [`transaction`], [`dialog`], [`call`], [`registrar`], [`routing`], [`media`], [`shed`], [`external`], [`engine`] | L0, L1 |
 //! | L2, shells | [`io`] | all |
 //!
@@ -12,6 +12,7 @@
 #![deny(unsafe_code)]
 
 pub mod call;
+pub mod codec;
 pub mod config;
 pub mod dialog;
 pub mod engine;

@@ -1,0 +1,48 @@
+//! ITU-T G.722 at 64 kbit/s: two bands of 8,000 samples a second each, adaptive differential PCM of 6 bits for the low band and
+//! 2 bits for the high one; an octet is one sample of each. Written from the Recommendation's arithmetic, bit exact with it.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`tables`](self) | the Recommendation's constants, and the same made quick to look up |
+//! | `predictor` | what both bands share: the adaptive predictor (blocks 4L, 4H) |
+//! | `low`, `high` | a band: quantisers and their scale (blocks 1 to 3) |
+//! | `qmf` | the filters that part 16,000 samples a second into the bands and join them |
+//! | `wide` | [`Encoder`] and [`Decoder`]: 16,000 samples a second |
+//! | `narrow` | [`NarrowEncoder`] and [`NarrowDecoder`]: 8,000 samples a second, as telephony has them |
+//!
+//! Nothing here fails: every octet is a valid one, every sample can be encoded.
+
+mod high;
+mod low;
+mod narrow;
+mod predictor;
+mod qmf;
+mod tables;
+mod wide;
+
+pub use narrow::{NarrowDecoder, NarrowEncoder};
+pub use wide::{Decoder, Encoder};
+
+/// How many of an octet's bits are voice (clause 1.4): the others, from the lowest on, are somebody's data.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// Mode 1: 64 kbit/s, all eight. What RTP has.
+    #[default]
+    Eight,
+    /// Mode 2: 56 kbit/s, seven.
+    Seven,
+    /// Mode 3: 48 kbit/s, six.
+    Six,
+}
+
+/// The Recommendation's saturation to 16 bits.
+#[inline(always)]
+fn saturate(value: i32) -> i32 {
+    value.clamp(-32_768, 32_767)
+}
+
+/// A band's samples have 15 bits.
+#[inline(always)]
+fn limit(value: i32) -> i32 {
+    value.clamp(-16_384, 16_383)
+}
