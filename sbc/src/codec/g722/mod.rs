@@ -3,15 +3,17 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | [`tables`](self) | the Recommendation's constants, and the same made quick to look up |
+//! | `tables` | the Recommendation's constants, and the same made quick to look up |
 //! | `predictor` | what both bands share: the adaptive predictor (blocks 4L, 4H) |
 //! | `low`, `high` | a band: quantisers and their scale (blocks 1 to 3) |
 //! | `qmf` | the filters that part 16,000 samples a second into the bands and join them |
 //! | `wide` | [`Encoder`] and [`Decoder`]: 16,000 samples a second |
+//! | `fold` | the same from 8,000 samples a second and back, without the 16,000 in between |
 //! | `narrow` | [`NarrowEncoder`] and [`NarrowDecoder`]: 8,000 samples a second, as telephony has them |
 //!
 //! Nothing here fails: every octet is a valid one, every sample can be encoded.
 
+mod fold;
 mod high;
 mod low;
 mod narrow;
@@ -20,7 +22,7 @@ mod qmf;
 mod tables;
 mod wide;
 
-pub use narrow::{NarrowDecoder, NarrowEncoder};
+pub use narrow::{LowDecoder, LowEncoder, NarrowDecoder, NarrowEncoder};
 pub use wide::{Decoder, Encoder};
 
 /// How many of an octet's bits are voice (clause 1.4): the others, from the lowest on, are somebody's data.
