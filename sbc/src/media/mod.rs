@@ -11,6 +11,7 @@ mod leg;
 mod ports;
 mod refused;
 mod stats;
+pub mod transcode;
 mod verdict;
 mod wanted;
 
