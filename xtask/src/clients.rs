@@ -6,12 +6,13 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 
 /// Program and Debian package.
-const CLIENTS: [(&str, &str); 8] = [
+const CLIENTS: [(&str, &str); 9] = [
     ("baresip", "baresip-core"),
     ("linphonec", "linphone-cli"),
     ("kamailio", "kamailio"),
     ("sipp", "sip-tester"),
     ("svcrack", "sipvicious"),
+    ("espeak-ng", "espeak-ng"),
     ("ethtool", "ethtool"),
     ("ip", "iproute2"),
     ("nft", "nftables"),
