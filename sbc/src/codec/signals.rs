@@ -39,7 +39,7 @@ pub(super) fn vowel(pitch: f64, amplitude: f64, length: usize, seed: u64) -> Vec
     let mut phase = 0.0;
     let voice: Vec<f64> = (0..length)
         .map(|n| {
-            let hertz = pitch * (1.0 + 0.04 * (TAU * 4.0 * n as f64 / RATE).sin());
+            let hertz = pitch * (1.0 + 0.02 * (TAU * 4.0 * n as f64 / RATE).sin());
             phase += TAU * hertz / RATE;
             (1..)
                 .map(|k| (f64::from(k) * hertz, f64::from(k)))
