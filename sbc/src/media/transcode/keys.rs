@@ -1,9 +1,9 @@
 //! Keys that are pressed at the source (RFC 4733): passed on, or sounded where the other side has no events.
 
 use super::Nanos;
-use super::codec::Event;
-use super::codec::tone;
 use super::held::Packet;
+use crate::codec::tone;
+use crate::rtp::Event;
 
 /// A key is heard for at least 40 ms, or a receiver may miss it (ITU-T Q.24).
 const SHORTEST: u32 = 320;

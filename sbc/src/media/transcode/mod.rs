@@ -46,7 +46,6 @@ mod random;
 mod reception;
 mod reports;
 mod sender;
-mod standin;
 mod stats;
 #[cfg(test)]
 mod tests;
@@ -56,7 +55,6 @@ pub use pipe::Pipe;
 pub use stats::{Reported, TranscodeStats};
 
 use super::FlowKind;
-use standin as codec;
 
 /// Nanoseconds of a clock that never goes back.
 pub type Nanos = u64;

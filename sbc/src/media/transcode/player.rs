@@ -3,10 +3,6 @@
 //! The line goes on in samples of the source's clock. What is pushed into the sender is contiguous; where the source leaves a gap in
 //! time, so does the sender.
 
-use super::codec::Event;
-use super::codec::comfort_noise;
-use super::codec::conceal::Concealer;
-use super::codec::tone::Dtmf;
 use super::held::Packet;
 use super::keys::{FADE, Keys};
 use super::quiet::Quiet;
@@ -14,8 +10,12 @@ use super::random::Random;
 use super::sender::{LONGEST, MILLISECOND, Sender};
 use super::voice::Decoder;
 use super::{Nanos, Outbox};
+use crate::codec::comfort_noise;
+use crate::codec::conceal::Concealer;
+use crate::codec::tone::Dtmf;
 use crate::config::Codec;
 use crate::media::Voice;
+use crate::rtp::Event;
 
 /// Payload type of comfort noise (RFC 3389), in either direction.
 pub(super) const COMFORT_NOISE: u8 = 13;

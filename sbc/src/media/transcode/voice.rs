@@ -1,6 +1,6 @@
 //! Octets to samples and back: mono, 8 kHz, one octet a sample in every codec of ours.
 
-use super::codec::g711::{alaw, ulaw};
+use crate::codec::g711::{alaw, ulaw};
 use crate::codec::g722::{NarrowDecoder, NarrowEncoder};
 use crate::config::Codec;
 

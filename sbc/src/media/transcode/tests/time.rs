@@ -5,8 +5,8 @@ use crate::config::Codec;
 
 #[test]
 fn every_packet_time_becomes_every_other() {
-    for from in [10, 20, 30, 40, 60] {
-        for to in [10, 20, 30, 40, 50, 60] {
+    for from in [10_u8, 20, 30, 40, 60] {
+        for to in [10_u8, 20, 30, 40, 50, 60] {
             let mut bench = Bench::new([voice(Codec::Pcmu), with_time(voice(Codec::Pcma), to)]);
             let mut source = Source::new(Codec::Pcmu);
             let count = 600 / usize::from(from);
