@@ -100,7 +100,7 @@ impl Reports {
                     .wrapping_sub(block.delay);
                 // A clock that is not ours makes it negative, or very long.
                 let is_told = block.last_sr != 0 && passed < 60 << 16;
-                let round_trip = is_told.then(|| (u64::from(passed) * 1_000_000 >> 16) as u32);
+                let round_trip = is_told.then(|| ((u64::from(passed) * 1_000_000) >> 16) as u32);
                 self.reported = Some(Reported {
                     fraction_lost: block.fraction_lost,
                     lost: block.lost,
@@ -210,7 +210,7 @@ impl Reports {
 /// A moment of ours as NTP has it: seconds in the upper, their fraction in the lower half.
 fn ntp(epoch: u64, now: Nanos) -> u64 {
     let fraction = ((now % SECOND) << 32) / SECOND;
-    epoch.wrapping_add(now / SECOND << 32 | fraction)
+    epoch.wrapping_add(((now / SECOND) << 32) | fraction)
 }
 
 fn middle(ntp: u64) -> u32 {

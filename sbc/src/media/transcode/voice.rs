@@ -5,6 +5,7 @@ use crate::codec::g722::{NarrowDecoder, NarrowEncoder};
 use crate::config::Codec;
 
 /// Hears one codec.
+#[expect(clippy::large_enum_variant, reason = "a pipe is one piece of memory")]
 #[derive(Debug)]
 pub(super) enum Decoder {
     Pcmu,
@@ -13,6 +14,7 @@ pub(super) enum Decoder {
 }
 
 /// Speaks one codec.
+#[expect(clippy::large_enum_variant, reason = "a pipe is one piece of memory")]
 #[derive(Debug)]
 pub(super) enum Encoder {
     Pcmu,
