@@ -3,6 +3,7 @@
 pub mod agent;
 pub mod between;
 pub mod calls;
+pub mod codec;
 pub mod contender;
 pub mod cpu_time;
 pub mod engine_run;

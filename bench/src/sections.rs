@@ -1,6 +1,7 @@
 //! What is measured, section by section: how much of it, and which figures have a goal.
 
 mod calls;
+mod codec;
 mod registrar;
 mod routing;
 
@@ -37,7 +38,7 @@ pub(crate) enum Measure {
 }
 use Measure::{Always, Asked};
 
-pub(crate) const SECTIONS: [Section; 14] = [
+pub(crate) const SECTIONS: [Section; 15] = [
     Section {
         name: "sip",
         title: "one INVITE",
@@ -47,6 +48,11 @@ pub(crate) const SECTIONS: [Section; 14] = [
         name: "route",
         title: "where a call leads",
         measure: Always(routing::decisions),
+    },
+    Section {
+        name: "codec",
+        title: "G.722, a frame of 20 ms",
+        measure: Always(codec::codecs),
     },
     Section {
         name: "xdp",

@@ -6,23 +6,25 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 
 /// Program and Debian package.
-const CLIENTS: [(&str, &str); 9] = [
+const CLIENTS: [(&str, &str); 10] = [
     ("baresip", "baresip-core"),
     ("linphonec", "linphone-cli"),
     ("kamailio", "kamailio"),
     ("sipp", "sip-tester"),
     ("svcrack", "sipvicious"),
     ("espeak-ng", "espeak-ng"),
+    ("ffmpeg", "ffmpeg"),
     ("ethtool", "ethtool"),
     ("ip", "iproute2"),
     ("nft", "nftables"),
 ];
 
 /// What the box is measured against, and with.
-const PEERS: [(&str, &str); 3] = [
+const PEERS: [(&str, &str); 4] = [
     ("kamailio", "kamailio"),
     ("rtpengine", "rtpengine-daemon"),
     ("valgrind", "valgrind"),
+    ("ffmpeg", "ffmpeg"),
 ];
 
 /// With this, package scripts start no daemon.

@@ -10,17 +10,22 @@
 //! | `wide` | [`Encoder`] and [`Decoder`]: 16,000 samples a second |
 //! | `fold` | the same from 8,000 samples a second and back, without the 16,000 in between |
 //! | `narrow` | [`NarrowEncoder`] and [`NarrowDecoder`]: 8,000 samples a second, as telephony has them |
+//! | [`lanes`] | these two for several calls at once |
 //!
 //! Nothing here fails: every octet is a valid one, every sample can be encoded.
 
 mod fold;
 mod high;
+pub mod lanes;
 mod low;
 mod narrow;
 mod predictor;
 mod qmf;
 mod tables;
 mod wide;
+
+#[cfg(test)]
+mod tests;
 
 pub use narrow::{LowDecoder, LowEncoder, NarrowDecoder, NarrowEncoder};
 pub use wide::{Decoder, Encoder};
