@@ -160,7 +160,7 @@ pub fn sipx() -> Cost {
     });
     let octets = encoded(&samples);
     let decode = best(FRAMES, || {
-        let mut decoder = sipx_audio::g722::Decoder::new(sipx_audio::g722::Mode::Rate64);
+        let mut decoder = sipx_audio::g722::Decoder::new();
         for octets in octets.chunks(FRAME) {
             std::hint::black_box(decoder.decode(octets));
         }

@@ -14,13 +14,9 @@ pub(crate) fn sipx_encoded(samples: &[i16]) -> Vec<u8> {
     sipx_audio::g722::Encoder::new().encode(samples)
 }
 
-pub(crate) fn sipx_decoded(octets: &[u8], mode: Mode) -> Vec<i16> {
-    let mode = match mode {
-        Mode::Eight => sipx_audio::g722::Mode::Rate64,
-        Mode::Seven => sipx_audio::g722::Mode::Rate56,
-        Mode::Six => sipx_audio::g722::Mode::Rate48,
-    };
-    sipx_audio::g722::Decoder::new(mode).decode(octets)
+/// It has mode 1 only.
+pub(crate) fn sipx_decoded(octets: &[u8]) -> Vec<i16> {
+    sipx_audio::g722::Decoder::new().decode(octets)
 }
 
 pub(crate) fn ffmpeg_encoded(samples: &[i16]) -> Vec<u8> {
@@ -70,8 +66,15 @@ pub(crate) fn spandsp_encoded(samples: &[i16]) -> Vec<u8> {
     spandsp("encode", Mode::Eight, &bytes(samples))
 }
 
+/// Of the other modes' octets it wants the voice's bits only, at the lower end.
 pub(crate) fn spandsp_decoded(octets: &[u8], mode: Mode) -> Vec<i16> {
-    samples(&spandsp("decode", mode, octets))
+    let down = match mode {
+        Mode::Eight => 0,
+        Mode::Seven => 1,
+        Mode::Six => 2,
+    };
+    let octets: Vec<u8> = octets.iter().map(|octet| octet >> down).collect();
+    samples(&spandsp("decode", mode, &octets))
 }
 
 fn spandsp(what: &str, mode: Mode, bytes: &[u8]) -> Vec<u8> {

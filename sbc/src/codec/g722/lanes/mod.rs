@@ -167,4 +167,4 @@ impl Lanes {
 }
 
 /// Fewer calls than these are quicker one after the other.
-const FEW: usize = 3;
+const FEW: usize = 4;
