@@ -2,6 +2,8 @@
 //!
 //! A description is a level and, if its maker wants, the reflection coefficients of an all-pole filter that gives the noise its colour.
 
+use super::nearest;
+
 /// The most coefficients that are made or taken.
 pub const MOST: usize = 10;
 /// As many as we make: more are not heard.
@@ -115,6 +117,8 @@ pub struct Generator {
     /// Of the sound that goes into the filter, so that as much comes out as is wanted.
     gain: f32,
     lattice: [f32; MOST],
+    /// The most coefficients that there ever were: the stages that are gone through.
+    stages: usize,
     /// Samples until the next step towards what is wanted.
     left: u8,
     described: bool,
@@ -143,6 +147,7 @@ impl Generator {
             now: SILENCE,
             gain: 0.0,
             lattice: [0.0; MOST],
+            stages: 0,
             left: 0,
             described: false,
         }
@@ -166,6 +171,7 @@ impl Generator {
         for k in &mut wanted.reflections {
             *k = k.clamp(-0.993, 0.993);
         }
+        self.stages = self.stages.max(coefficients.len().min(MOST));
         self.wanted = wanted;
         if !self.described {
             self.described = true;
@@ -185,7 +191,8 @@ impl Generator {
             let mut forward = self.white() * self.gain;
             // From the last stage to the first; each keeps what it had backwards.
             let mut above: Option<&mut f32> = None;
-            for (backward, k) in self.lattice.iter_mut().zip(&self.now.reflections).rev() {
+            let stages = self.lattice.iter_mut().zip(&self.now.reflections);
+            for (backward, k) in stages.take(self.stages).rev() {
                 forward -= k * *backward;
                 let kept = *backward + k * forward;
                 if let Some(above) = above {
@@ -196,8 +203,7 @@ impl Generator {
             if let Some(first) = above {
                 *first = forward;
             }
-            // To the nearest, and cut at the ends.
-            *place = ((forward + 32_768.5) as u16 ^ 0x8000) as i16;
+            *place = nearest(forward);
         }
     }
 

@@ -3,6 +3,8 @@
 //!
 //! A frame that came costs a copy; all else is paid by those that did not.
 
+use super::nearest;
+
 /// Pitch periods that are looked for: 200 Hz down to 66 Hz.
 const SHORTEST: usize = 40;
 const LONGEST: usize = 120;
@@ -55,6 +57,15 @@ struct Fading {
     left: usize,
 }
 
+impl Run {
+    fn advance(&mut self, pitch: usize) {
+        self.at += 1;
+        if self.at >= self.periods * pitch {
+            self.at = 0;
+        }
+    }
+}
+
 impl Default for Concealer {
     fn default() -> Self {
         Self::new()
@@ -85,7 +96,7 @@ impl Concealer {
             for (index, sample) in samples.iter_mut().take(seam).enumerate() {
                 let weight = (index + 1) as f32 / (seam + 1) as f32;
                 let made = self.next();
-                *sample = round(made + (f32::from(*sample) - made) * weight);
+                *sample = nearest(made + (f32::from(*sample) - made) * weight);
             }
             self.lost = 0;
         }
@@ -98,7 +109,7 @@ impl Concealer {
             self.begin();
         }
         for sample in out.iter_mut() {
-            *sample = round(self.next());
+            *sample = nearest(self.next());
         }
         self.remember(out);
     }
@@ -148,11 +159,11 @@ impl Concealer {
             self.widen();
         }
         let mut sample = self.repeated(self.run);
-        self.advance();
+        self.run.advance(self.pitch);
         if let Some(Fading { mut run, left }) = self.fading {
             let weight = left as f32 / (self.quarter + 1) as f32;
             sample += (self.repeated(run) - sample) * weight;
-            run.at = (run.at + 1) % (run.periods * self.pitch);
+            run.advance(self.pitch);
             self.fading = (left > 1).then(|| Fading {
                 run,
                 left: left - 1,
@@ -165,10 +176,6 @@ impl Concealer {
             sample *= (SILENT - lost) as f32 / (SILENT - LOUD) as f32;
         }
         sample
-    }
-
-    fn advance(&mut self) {
-        self.run.at = (self.run.at + 1) % (self.run.periods * self.pitch);
     }
 
     /// One period more is repeated from here on, in step with those before.
@@ -207,17 +214,29 @@ fn pitch(source: &[i16; HISTORY]) -> (usize, f32) {
     let template = sound.last_chunk::<COMPARED>().unwrap_or(&[0.0; COMPARED]);
     let own = product(template, template);
     let mut best = (LONGEST, 0.0);
+    let mut energy = None;
     for lag in SHORTEST..=LONGEST {
+        // One sample more in front, one less behind: it is added and taken away.
+        let Some([first, .., last]) = sound
+            .get(HISTORY - COMPARED - lag..)
+            .and_then(|from| from.first_chunk::<{ COMPARED + 1 }>())
+        else {
+            continue;
+        };
         let Some(earlier) = sound
             .get(HISTORY - COMPARED - lag..)
             .and_then(|from| from.first_chunk::<COMPARED>())
         else {
             continue;
         };
-        let energy = product(earlier, earlier) * own;
+        let now = energy.map_or_else(
+            || product(earlier, earlier),
+            |before: f32| before + first * first - last * last,
+        );
+        energy = Some(now);
         // Of silence nothing is like anything.
-        if energy > 1.0 {
-            let likeness = product(template, earlier) / energy.sqrt();
+        if now * own > 1.0 {
+            let likeness = product(template, earlier) / (now * own).sqrt();
             if likeness > best.1 {
                 best = (lag, likeness);
             }
@@ -235,11 +254,6 @@ fn product(left: &[f32; COMPARED], right: &[f32; COMPARED]) -> f32 {
         }
     }
     sums.iter().sum()
-}
-
-/// The nearest sample; a cast ends at the ends.
-fn round(sample: f32) -> i16 {
-    sample.round() as i16
 }
 
 #[cfg(test)]

@@ -81,24 +81,26 @@ impl Down {
 
     /// Sorts at most a block of pairs; says how many.
     fn take(&mut self, samples: &mut &[i16]) -> usize {
-        let odd = self.odd.iter_mut().skip(PAST);
-        let even = self.even.iter_mut().skip(BEHIND - 1);
+        let mut odd = self.odd.iter_mut().skip(PAST);
+        let mut even = self.even.iter_mut().skip(BEHIND - 1);
         let mut pairs = 0;
-        for (odd, even) in odd.zip(even) {
-            let mut next = || {
-                let (&first, rest) = samples.split_first()?;
-                *samples = rest;
-                Some(first)
-            };
-            let Some(first) = self.half.take().or_else(&mut next) else {
-                break;
-            };
-            let Some(second) = next() else {
-                self.half = Some(first);
-                break;
-            };
+        if let (Some(first), Some((&second, rest))) = (self.half, samples.split_first()) {
+            if let (Some(even), Some(odd)) = (even.next(), odd.next()) {
+                (*even, *odd) = (first, second);
+                pairs = 1;
+            }
+            (self.half, *samples) = (None, rest);
+        }
+        let (whole, _) = samples.as_chunks::<2>();
+        let taken = odd.zip(even).zip(whole);
+        let before = pairs;
+        for ((odd, even), &[first, second]) in taken {
             (*even, *odd) = (first, second);
             pairs += 1;
+        }
+        *samples = samples.get(2 * (pairs - before)..).unwrap_or_default();
+        if let &[last] = *samples {
+            (self.half, *samples) = (Some(last), &[]);
         }
         pairs
     }

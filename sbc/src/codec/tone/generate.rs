@@ -3,6 +3,7 @@
 use std::f64::consts::TAU;
 
 use super::{DBM0, Dtmf, RATE};
+use crate::codec::nearest;
 
 /// They swell and fade within 3 ms, so that no click is heard.
 const RAMP: u32 = 24;
@@ -106,7 +107,7 @@ impl Sounding {
         if self.length == u32::MAX {
             self.made = self.made.min(u32::MAX / 2);
         }
-        (both * swell).round() as i16
+        nearest((both * swell) as f32)
     }
 }
 
