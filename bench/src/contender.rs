@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use sbc::config::{Config, NetworkId};
 use sbc::io::fast_path::{FastPath, Opened};
-use sbc::io::media::Workers;
+use sbc::io::media::{Driver, Workers};
 use sbc::media::{
     Fallback, FlowCommand, FlowKind, FlowPair, NetworkPath, PairId, Path, Side, XdpMode,
 };
@@ -16,6 +16,7 @@ use sbc_tests::e2e::{self, CARRIER, EDGE_LEFT, EDGE_RIGHT, PHONE};
 use crate::cpu_time::{self, Thread};
 use crate::media_lab::{MEDIA_PORT, MediaLab, at};
 use crate::rtpengine::Rtpengine;
+use crate::transcode;
 
 /// Our lowest media port, on both sides; a call has two, the even one is RTP's.
 const FIRST_PORT: u16 = 20_000;
@@ -33,6 +34,10 @@ pub enum Contender {
     User,
     /// rtpengine in user space.
     Rtpengine,
+    /// Our media workers on that driver, from G.722 to PCMU and back.
+    Transcoding(Driver),
+    /// rtpengine, the same.
+    RtpengineTranscoding,
 }
 
 /// A contender at work; ends on drop.
@@ -58,6 +63,9 @@ impl Contender {
             Contender::Kernel => "the kernel path",
             Contender::User => "the user-space path",
             Contender::Rtpengine => "rtpengine in user space",
+            Contender::Transcoding(Driver::IoUring) => "the box on io_uring",
+            Contender::Transcoding(Driver::Epoll) => "the box on epoll",
+            Contender::RtpengineTranscoding => "rtpengine",
         }
     }
 
@@ -69,8 +77,12 @@ impl Contender {
         match self {
             Contender::Forwarding => forwarding(lab, calls),
             Contender::Kernel => kernel(lab, calls),
-            Contender::User => user(lab, calls),
-            Contender::Rtpengine => rtpengine(lab, calls),
+            Contender::User => user(lab, calls, None, |call| {
+                pair(call, Path::User(Fallback::Off))
+            }),
+            Contender::Transcoding(driver) => user(lab, calls, Some(driver), transcode::pair),
+            Contender::Rtpengine => rtpengine(lab, calls, Rtpengine::call),
+            Contender::RtpengineTranscoding => rtpengine(lab, calls, Rtpengine::transcoded_call),
         }
     }
 }
@@ -131,7 +143,12 @@ fn config(lab: &MediaLab) -> Result<Config> {
     parsed.map_err(|errors| anyhow!("the lab's config: {errors}"))
 }
 
-fn user(lab: &MediaLab, calls: u16) -> Result<AtWork<'_>> {
+fn user(
+    lab: &MediaLab,
+    calls: u16,
+    driver: Option<Driver>,
+    pair: impl Fn(u16) -> Result<FlowPair>,
+) -> Result<AtWork<'_>> {
     let others = workers_threads()?;
     let (sender, reports) = std::sync::mpsc::channel();
     let report = Arc::new(move |input| {
@@ -140,9 +157,13 @@ fn user(lab: &MediaLab, calls: u16) -> Result<AtWork<'_>> {
     });
     let count = std::thread::available_parallelism().map_or(1, |n| n.get().min(MAX_WORKERS));
     // Their sockets belong to where they were started.
-    let workers = lab.lab.edge.enter(|| Workers::start(count, 2, report))??;
+    let start = || match driver {
+        Some(driver) => Workers::start_on(driver, count, 2, report),
+        None => Workers::start(count, 2, report),
+    };
+    let workers = lab.lab.edge.enter(start)??;
     for call in 0..calls {
-        let pair = pair(call, Path::User(Fallback::Off))?;
+        let pair = pair(call)?;
         workers
             .command(FlowCommand::Install(pair.into()))
             .map_err(|failure| anyhow!("a flow was refused: {failure:?}"))?;
@@ -163,11 +184,16 @@ fn workers_threads() -> Result<BTreeSet<Thread>> {
     Ok(found)
 }
 
-fn rtpengine(lab: &MediaLab, calls: u16) -> Result<AtWork<'_>> {
+fn rtpengine(
+    lab: &MediaLab,
+    calls: u16,
+    begin: fn(&mut Rtpengine, u16, [SocketAddr; 2]) -> Result<[SocketAddr; 2]>,
+) -> Result<AtWork<'_>> {
     let mut rtpengine = Rtpengine::start(&lab.lab.edge)?;
     let mut targets = [Vec::new(), Vec::new()];
     for call in 0..calls {
-        let anchored = rtpengine.call(call, [at(PHONE, MEDIA_PORT), at(CARRIER, MEDIA_PORT)])?;
+        let peers = [at(PHONE, MEDIA_PORT), at(CARRIER, MEDIA_PORT)];
+        let anchored = begin(&mut rtpengine, call, peers)?;
         for (targets, target) in targets.iter_mut().zip(anchored) {
             targets.push(target);
         }

@@ -10,6 +10,7 @@ use sbc_tests::e2e::EDGE_LEFT;
 use crate::contender::Contender;
 use crate::media_lab::{MEDIA_PORT, MediaLab, at, socket};
 use crate::traffic::Latency;
+use crate::transcode;
 
 /// What is sent: one packet at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +33,12 @@ const SETTLING: u32 = 5_000;
 /// # Errors
 /// It cannot be set to work, or loses packets.
 pub fn through(lab: &MediaLab, contender: Contender, pace: Pace) -> Result<Latency> {
-    let mut ends = lab.ends()?;
+    let mut ends = match contender {
+        Contender::Transcoding(_) | Contender::RtpengineTranscoding => {
+            lab.ends()?.saying(transcode::speech())
+        }
+        _ => lab.ends()?,
+    };
     let at_work = contender.start(lab, pace.calls)?;
     ends.stream(&at_work.targets, SETTLING, pace.settle)?;
     let carrier = ends.sockets[1].try_clone()?;

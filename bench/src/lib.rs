@@ -20,4 +20,5 @@ pub mod rtpengine;
 pub mod sip;
 pub mod table;
 pub mod traffic;
+pub mod transcode;
 pub mod xdp;

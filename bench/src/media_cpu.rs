@@ -11,6 +11,7 @@ use anyhow::{Result, anyhow, ensure};
 use crate::contender::Contender;
 use crate::cpu_time::{self, Thread};
 use crate::media_lab::MediaLab;
+use crate::transcode;
 
 /// What is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +52,12 @@ pub fn measure(
     contender: Contender,
     load: Load,
 ) -> Result<Cost> {
-    let mut ends = lab.ends()?;
+    let mut ends = match contender {
+        Contender::Transcoding(_) | Contender::RtpengineTranscoding => {
+            lab.ends()?.saying(transcode::speech())
+        }
+        _ => lab.ends()?,
+    };
     let at_work = contender.start(lab, load.calls)?;
     ends.stream(&at_work.targets, load.rate, load.settle)?;
     let clocks = || -> Result<[Duration; 2]> {

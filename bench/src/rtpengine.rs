@@ -68,15 +68,41 @@ impl Rtpengine {
     /// # Errors
     /// It refuses, or does not answer.
     pub fn call(&mut self, call: u16, peers: [SocketAddr; 2]) -> Result<[SocketAddr; 2]> {
+        self.anchor(call, peers.map(|peer| sdp(peer, PCMU)), &json!({}))
+    }
+
+    /// The same, of G.722 at the phone and PCMU at the carrier: transcoded both ways.
+    ///
+    /// # Errors
+    /// As [`Rtpengine::call`].
+    pub fn transcoded_call(
+        &mut self,
+        call: u16,
+        [phone, carrier]: [SocketAddr; 2],
+    ) -> Result<[SocketAddr; 2]> {
+        let bodies = [sdp(phone, G722), sdp(carrier, PCMU)];
+        let codec = json!({ "mask": ["G722"], "transcode": ["PCMU"] });
+        self.anchor(call, bodies, &codec)
+    }
+
+    fn anchor(
+        &mut self,
+        call: u16,
+        [offer, answer]: [String; 2],
+        codec: &Value,
+    ) -> Result<[SocketAddr; 2]> {
         let id = format!("bench-{call}");
-        let answer = self.ask(&json!({
-            "command": "offer", "call-id": id, "from-tag": "a", "sdp": sdp(peers[0]),
+        let mut request = json!({
+            "command": "offer", "call-id": id, "from-tag": "a", "sdp": offer,
             "direction": ["left", "right"], "replace": ["origin"], "flags": ["trust-address"],
             "ICE": "remove",
-        }))?;
-        let right = media_address(&answer)?;
+        });
+        if codec["transcode"].is_array() {
+            request["codec"] = codec.clone();
+        }
+        let right = media_address(&self.ask(&request)?)?;
         let answer = self.ask(&json!({
-            "command": "answer", "call-id": id, "from-tag": "a", "to-tag": "b", "sdp": sdp(peers[1]),
+            "command": "answer", "call-id": id, "from-tag": "a", "to-tag": "b", "sdp": answer,
             "replace": ["origin"], "flags": ["trust-address"], "ICE": "remove",
         }))?;
         Ok([media_address(&answer)?, right])
@@ -120,11 +146,15 @@ impl Rtpengine {
     }
 }
 
-fn sdp(at: SocketAddr) -> String {
+/// Payload type and name.
+const PCMU: (u8, &str) = (0, "PCMU");
+const G722: (u8, &str) = (9, "G722");
+
+fn sdp(at: SocketAddr, (number, codec): (u8, &str)) -> String {
     let (ip, port) = (at.ip(), at.port());
     format!(
         "v=0\r\no=- 1 1 IN IP4 {ip}\r\ns=-\r\nc=IN IP4 {ip}\r\nt=0 0\r\n\
-         m=audio {port} RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\n"
+         m=audio {port} RTP/AVP {number}\r\na=rtpmap:{number} {codec}/8000\r\na=ptime:20\r\n"
     )
 }
 
@@ -146,7 +176,7 @@ mod tests {
     #[test]
     fn an_answer_says_where_to_send() {
         let at: SocketAddr = "10.0.0.1:30000".parse().unwrap();
-        assert_eq!(media_address(&json!({ "sdp": sdp(at) })).unwrap(), at);
+        assert_eq!(media_address(&json!({ "sdp": sdp(at, PCMU) })).unwrap(), at);
         assert!(media_address(&json!({})).is_err());
     }
 }

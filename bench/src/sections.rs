@@ -4,6 +4,7 @@ mod calls;
 mod codec;
 mod registrar;
 mod routing;
+mod transcode;
 
 use std::fmt::Display;
 use std::time::Duration;
@@ -78,6 +79,11 @@ pub(crate) const SECTIONS: [Section; 15] = [
         name: "latency",
         title: "100 calls, one packet at a time, from host to host",
         measure: Always(delays),
+    },
+    Section {
+        name: "transcode",
+        title: "G.722 to PCMU and back, between two hosts (threaded NAPI counted), beside rtpengine",
+        measure: Always(transcode::costs),
     },
     Section {
         name: "load",

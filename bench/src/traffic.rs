@@ -23,6 +23,17 @@ pub struct Ends {
     /// Sequence numbers, of each end for each call.
     sequence: [Vec<u16>; 2],
     turn: usize,
+    /// What each end says; where there is nothing, bytes that stand for some audio of PCMU.
+    speech: Option<[Speech; 2]>,
+}
+
+/// What an end says, over and over.
+#[derive(Clone, Debug)]
+pub struct Speech {
+    /// Of RTP.
+    pub payload_type: u8,
+    /// Of 20 ms each, 8 octets a millisecond. One at least.
+    pub frames: Vec<[u8; LENGTH - 12]>,
 }
 
 /// What became of a stream.
@@ -56,7 +67,17 @@ impl Ends {
             sockets,
             sequence: [Vec::new(), Vec::new()],
             turn: 0,
+            speech: None,
         })
+    }
+
+    /// The same, and what they say.
+    #[must_use]
+    pub fn saying(self, speech: [Speech; 2]) -> Ends {
+        Ends {
+            speech: Some(speech),
+            ..self
+        }
     }
 
     /// So many packets a second in both directions together, evenly over all calls.
@@ -103,7 +124,11 @@ impl Ends {
             sequence.resize(call + 1, 0);
         }
         sequence[call] = sequence[call].wrapping_add(1);
-        let packet = packet(call, sequence[call], 0);
+        let number = sequence[call];
+        let mut packet = packet(call, number, 0);
+        if let Some(speech) = &self.speech {
+            speech[side].say(&mut packet, call + usize::from(number));
+        }
         match self.sockets[side].send_to(&packet, target) {
             Ok(_) => Ok(()),
             // Its own queue is full: a packet that is lost, and counted so.
@@ -123,7 +148,8 @@ impl Ends {
     }
 
     /// Sends `packets` packets from the phone, one every `interval`, to each target in turn, and waits for each at `to`: its own
-    /// time is in it; the first tenth is not counted. Nobody sleeps, so that no wake-up of the measuring thread is measured.
+    /// time is in it, or, where ends say something, it is the one packet that is under way; the first tenth is not counted. Nobody
+    /// sleeps, so that no wake-up of the measuring thread is measured.
     ///
     /// # Errors
     /// More than one packet in a hundred is lost.
@@ -138,6 +164,7 @@ impl Ends {
         let base = Instant::now();
         let now = || u64::try_from(base.elapsed().as_nanos()).unwrap_or(u64::MAX);
         let mut taken = Vec::new();
+        let calls = targets.len().max(1) as u32;
         let mut targets = (0..).zip(targets).cycle();
         for number in 0..packets {
             let due = base + interval * number;
@@ -146,13 +173,20 @@ impl Ends {
             }
             let (call, target) = targets.next().context("no calls")?;
             let sent = now();
-            self.sockets[0].send_to(&packet(call, number as u16, sent), target)?;
+            let mut packet = packet(call, number as u16, sent);
+            if let Some(speech) = &self.speech {
+                // Those of a call follow each other.
+                let number = number / calls;
+                packet = self::packet(call, number as u16, sent);
+                speech[0].say(&mut packet, call + number as usize);
+            }
+            self.sockets[0].send_to(&packet, target)?;
             let mut bytes = [0; 2048];
             while now() - sent < PATIENCE.as_nanos() as u64 {
                 let Some(length) = receive(to, &mut bytes)? else {
                     continue;
                 };
-                if stamp(&bytes[..length]) == Some(sent) {
+                if self.speech.is_some() || stamp(&bytes[..length]) == Some(sent) {
                     taken.push(now() - sent);
                     break;
                 }
@@ -180,6 +214,13 @@ impl Ends {
             p50: at(50),
             p99: at(99),
         })
+    }
+}
+
+impl Speech {
+    fn say(&self, packet: &mut [u8; LENGTH], number: usize) {
+        packet[1] = self.payload_type;
+        packet[12..].copy_from_slice(&self.frames[number % self.frames.len()]);
     }
 }
 

@@ -14,7 +14,7 @@ use super::signalling::Inbox;
 use crate::config::{Config, NetworkId};
 use crate::engine::{Engine, FlowFailure, FlowView, Input};
 use crate::media::{
-    Fallback, FlowCommand, FlowPair, FlowReport, MediaStats, NetworkPath, PairId, Path,
+    Fallback, FlowCommand, FlowPair, FlowReport, MediaStats, NetworkPath, PairId, Path, VoiceStats,
 };
 use crate::shed::Action;
 
@@ -194,6 +194,16 @@ impl Flows {
     pub(super) fn stats(&self) -> (MediaStats, MediaStats) {
         let kernel = self.fast_path.as_ref().map(FastPath::stats);
         (kernel.unwrap_or_default(), self.workers.stats())
+    }
+
+    /// What the workers have transcoded.
+    pub(super) fn voice(&self) -> VoiceStats {
+        self.workers.voice()
+    }
+
+    /// What each worker takes of a processor, of a thousand.
+    pub(super) fn loads(&self) -> Vec<u64> {
+        self.workers.loads()
     }
 
     /// The flow pairs that come after `after`, a bounded number of them; of this call only, if one is given.

@@ -268,6 +268,8 @@ impl Shell {
                     engine: self.engine.stats(now),
                     kernel,
                     user,
+                    voice: self.flows.voice(),
+                    loads: self.flows.loads(),
                     sockets: Arc::clone(&self.counters),
                 };
                 // Whoever asked may have given up.

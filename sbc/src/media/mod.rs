@@ -25,7 +25,7 @@ pub use flow::*;
 pub use leg::{End, LegId};
 pub use ports::{Exhausted, PortCommand, PortPair, Ports, REST, REST_TAKEN, Reserve};
 pub use refused::{Misfit, Refused, Unsupported};
-pub use stats::{LegMedia, MediaStats, NetworkMedia, Traffic};
+pub use stats::{LegMedia, MediaStats, NetworkMedia, NetworkVoice, Traffic, VoiceStats};
 pub use verdict::{
     Slot, TTL, candidates, flow_configs, flow_count, latched, lost_at_end, must_relearn,
 };

@@ -24,6 +24,26 @@ pub struct NetworkMedia {
     pub dropped: BTreeMap<&'static str, u64>,
 }
 
+/// What was transcoded since the start: totals of what came in to be changed, and of what was made of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct VoiceStats {
+    /// By network.
+    pub networks: BTreeMap<NetworkId, NetworkVoice>,
+}
+
+/// One network's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NetworkVoice {
+    /// Came in; RTCP too.
+    pub received: Traffic,
+    /// Left, and was of our own making; RTCP too.
+    pub sent: Traffic,
+    /// Samples that were made up for packets that did not come in time, an eighth of a millisecond each.
+    pub concealed: u64,
+    /// Packets that came after they had been given up.
+    pub late: u64,
+}
+
 /// Packets and bytes of UDP payload.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Traffic {

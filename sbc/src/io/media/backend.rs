@@ -1,7 +1,8 @@
 //! The seam: how datagrams come and go, without a word about what happens to them.
 //!
 //! A [`Backend`] owns the sockets of one worker and moves datagrams; a [`Handler`] (the flow table, `relay.rs`) says of
-//! each one where it goes. [`super::ring`] is the backend on io_uring, [`super::epoll`] the one for hosts that refuse it.
+//! each one where it goes, or makes others in its place. [`super::ring`] is the backend on io_uring, [`super::epoll`] the one for
+//! hosts that refuse it.
 //!
 //! What every backend keeps: nothing is allocated and no lock is taken per datagram; after `close(id)` nothing more is
 //! reported of `id` but one `closed`; nobody waits but in `turn`.
@@ -30,7 +31,7 @@ pub(super) struct Local {
     pub(super) dscp: u8,
 }
 
-/// Where a datagram goes: as it is, from this socket to this address.
+/// Where a datagram goes: from this socket to this address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Departure {
     /// It leaves from here.
@@ -52,11 +53,15 @@ pub(super) enum SendFailure {
 
 /// What a backend reports; what happens to a datagram is answered at once.
 pub(super) trait Handler {
-    /// A datagram of at most [`MAX_PAYLOAD`] bytes. `None` drops it.
+    /// A datagram of at most [`MAX_PAYLOAD`] bytes: where it goes as it is. `None`: nowhere; [`Handler::made`] has what leaves in its
+    /// place, if anything does.
     fn packet(&mut self, socket: SocketId, from: SocketAddr, payload: &[u8]) -> Option<Departure>;
-    /// A datagram that was longer than that, and is gone.
+    /// The next datagram that the handler has made, at most [`MAX_PAYLOAD`] bytes, and where it goes. To be asked whenever `packet` has
+    /// given `None`, until there is none.
+    fn made(&mut self) -> Option<(Departure, &[u8])>;
+    /// A datagram that was longer than [`MAX_PAYLOAD`], and is gone.
     fn too_big(&mut self, socket: SocketId);
-    /// A datagram that `packet` let in did not leave.
+    /// A datagram that was to leave did not.
     fn send_failed(&mut self, account: u16, failure: SendFailure);
     /// A socket is closed, its port free.
     fn closed(&mut self, socket: SocketId);
@@ -66,11 +71,24 @@ pub(super) trait Handler {
     fn starved(&mut self);
 }
 
+/// How long a turn waits for something to happen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wait {
+    /// It only looks.
+    No,
+    /// Until then at most, in nanoseconds of the monotonic clock; whole milliseconds later, where the system counts these.
+    Until(u64),
+    /// As long as it takes.
+    Forever,
+}
+
 /// What a turn was for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Turn {
     /// Somebody rang the [`Bell`].
     pub(super) woken: bool,
+    /// When it ended, in nanoseconds of the monotonic clock.
+    pub(super) ended: u64,
 }
 
 /// Moves the datagrams of one worker's sockets.
@@ -88,14 +106,17 @@ pub(super) trait Backend {
     /// The socket is not open, or the system refuses; it sends as before.
     fn mark(&mut self, socket: SocketId, dscp: u8) -> io::Result<()>;
 
-    /// Ends a socket: at once for the handler, and for the system by the time of [`Handler::closed`].
+    /// Ends a socket: at once for the handler, and for the system by the time of [`Handler::closed`]. What was to leave from it still does.
     fn close(&mut self, socket: SocketId);
 
-    /// Waits until something happened (with `block`, else only looks), and reports all of it.
+    /// Sends what the handler has made without being asked, by copies. What there is no room for is [`SendFailure::Overload`].
+    fn flush(&mut self, handler: &mut impl Handler);
+
+    /// Waits until something happened, as long as it may, and reports all of it.
     ///
     /// # Errors
     /// The backend itself is broken: the worker ends.
-    fn turn(&mut self, block: bool, handler: &mut impl Handler) -> io::Result<Turn>;
+    fn turn(&mut self, wait: Wait, handler: &mut impl Handler) -> io::Result<Turn>;
 }
 
 /// Wakes a worker out of its turn, from any thread: an eventfd.

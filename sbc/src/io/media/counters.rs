@@ -3,9 +3,12 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::config::NetworkId;
-use crate::media::{MediaStats, NetworkMedia, Traffic};
+use crate::media::{MediaStats, NetworkMedia, NetworkVoice, Traffic, VoiceStats};
 
 use super::reason::Reason;
+
+/// A load that is older than this says nothing, in nanoseconds.
+const OLD: u64 = 3_000_000_000;
 
 /// A worker's totals. On cache lines of its own: workers do not disturb each other.
 #[repr(align(128))]
@@ -13,6 +16,9 @@ use super::reason::Reason;
 pub(super) struct Counters {
     networks: Box<[Network]>,
     starved: Counter,
+    /// Of a thousand, what the thread takes of its processor; and when that was found out, in nanoseconds of the monotonic clock.
+    load: Counter,
+    load_at: Counter,
 }
 
 #[derive(Debug, Default)]
@@ -20,6 +26,11 @@ struct Network {
     received: Both,
     sent: Both,
     dropped: [Counter; Reason::COUNT],
+    /// Of pairs that are transcoded: what ended in a pipe, and what one has made.
+    heard: Both,
+    said: Both,
+    concealed: Counter,
+    late: Counter,
 }
 
 #[derive(Debug, Default)]
@@ -37,6 +48,8 @@ impl Counters {
         Counters {
             networks: (0..networks).map(|_| Network::default()).collect(),
             starved: Counter::default(),
+            load: Counter::default(),
+            load_at: Counter::default(),
         }
     }
 
@@ -50,12 +63,46 @@ impl Counters {
         }
     }
 
+    /// A packet came in and ended in a pipe.
+    pub(super) fn heard(&self, network: NetworkId, bytes: u64) {
+        if let Some(network) = self.networks.get(network.index()) {
+            network.heard.add(bytes);
+        }
+    }
+
+    /// A packet leaves that a pipe has made.
+    pub(super) fn said(&self, network: NetworkId, bytes: u64) {
+        if let Some(network) = self.networks.get(network.index()) {
+            network.said.add(bytes);
+        }
+    }
+
     /// A packet came in and was dropped.
     pub(super) fn dropped(&self, network: NetworkId, reason: Reason) {
         let network = self.networks.get(network.index());
         if let Some(counter) = network.and_then(|network| network.dropped.get(reason.index())) {
             counter.add(1);
         }
+    }
+
+    /// A pipe has made up so many samples for what one network's peer did not send in time, and given up so many packets that then came.
+    pub(super) fn mended(&self, network: NetworkId, concealed: u64, late: u64) {
+        if let Some(network) = self.networks.get(network.index()) {
+            network.concealed.add(concealed);
+            network.late.add(late);
+        }
+    }
+
+    /// What the thread has taken of its processor, of a thousand; `now` is in nanoseconds.
+    pub(super) fn loaded(&self, share: u64, now: u64) {
+        self.load.set(share);
+        self.load_at.set(now);
+    }
+
+    /// What that was: nothing, if it was long ago, as who does nothing does not say so either.
+    pub(super) fn load(&self, now: u64) -> u64 {
+        let is_old = now.saturating_sub(self.load_at.value()) > OLD;
+        if is_old { 0 } else { self.load.value() }
     }
 
     /// There was no buffer to receive into.
@@ -68,7 +115,18 @@ impl Counters {
         self.starved.value()
     }
 
-    /// Adds all of it to a sum.
+    /// Adds what was transcoded to a sum.
+    pub(super) fn add_voice_to(&self, sum: &mut VoiceStats) {
+        for (id, network) in (0u16..).map(NetworkId).zip(&self.networks) {
+            let total: &mut NetworkVoice = sum.networks.entry(id).or_default();
+            network.heard.add_to(&mut total.received);
+            network.said.add_to(&mut total.sent);
+            total.concealed += network.concealed.value();
+            total.late += network.late.value();
+        }
+    }
+
+    /// Adds all that was forwarded or dropped to a sum.
     pub(super) fn add_to(&self, sum: &mut MediaStats) {
         for (id, network) in (0u16..).map(NetworkId).zip(&self.networks) {
             let total: &mut NetworkMedia = sum.networks.entry(id).or_default();
@@ -101,8 +159,11 @@ impl Both {
 
 impl Counter {
     fn add(&self, count: u64) {
-        self.0
-            .store(self.value().wrapping_add(count), Ordering::Relaxed);
+        self.set(self.value().wrapping_add(count));
+    }
+
+    fn set(&self, value: u64) {
+        self.0.store(value, Ordering::Relaxed);
     }
 
     fn value(&self) -> u64 {

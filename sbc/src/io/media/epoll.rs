@@ -13,7 +13,8 @@ use std::time::Duration;
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 
-use super::backend::{Backend, Bell, Departure, Handler, Local, SendFailure, SocketId, Turn};
+use super::backend::{Backend, Bell, Departure, Handler, Local, SendFailure, SocketId, Turn, Wait};
+use super::system::nanoseconds;
 use places::Places;
 use reader::{BATCH, Outcome, Reader};
 
@@ -75,22 +76,22 @@ impl Epoll {
         Ok(id)
     }
 
-    /// Waits as long as told, and queues what has become readable.
-    fn wait(&mut self, patience: Option<Duration>) -> io::Result<Turn> {
+    /// Waits as long as told, and queues what has become readable. Whether the bell was rung.
+    fn wait(&mut self, patience: Option<Duration>) -> io::Result<bool> {
         match self.poll.poll(&mut self.events, patience) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(Turn::default()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(false),
             polled => polled?,
         }
-        let mut turn = Turn::default();
+        let mut woken = false;
         for event in &self.events {
             if event.token() == BELL {
                 // Each ring is an edge of its own: the counter need not be read.
-                turn.woken = true;
+                woken = true;
             } else if let Some(id) = self.places.becomes_ready(event.token().0) {
                 self.ready.push_back(id);
             }
         }
-        Ok(turn)
+        Ok(woken)
     }
 
     /// One batch of one socket. How many datagrams that was.
@@ -103,13 +104,14 @@ impl Epoll {
             .reader
             .read(socket, is_ipv4, |datagram| match datagram {
                 None => handler.too_big(id),
-                Some((from, payload)) => {
-                    if let Some(departure) = handler.packet(id, from, payload)
-                        && let Err(failure) = send(places, &departure, payload)
-                    {
-                        handler.send_failed(departure.account, failure);
+                Some((from, payload)) => match handler.packet(id, from, payload) {
+                    Some(departure) => {
+                        if let Err(failure) = send(places, &departure, payload) {
+                            handler.send_failed(departure.account, failure);
+                        }
                     }
-                }
+                    None => send_made(places, handler),
+                },
             });
         let read = match outcome {
             Outcome::More(read) => {
@@ -144,6 +146,14 @@ impl Epoll {
                 .poll
                 .registry()
                 .deregister(&mut SourceFd(&socket.as_raw_fd()));
+        }
+    }
+}
+
+fn send_made(places: &Places, handler: &mut impl Handler) {
+    while let Some((departure, payload)) = handler.made() {
+        if let Err(failure) = send(places, &departure, payload) {
+            handler.send_failed(departure.account, failure);
         }
     }
 }
@@ -194,18 +204,24 @@ impl Backend for Epoll {
         }
     }
 
-    fn turn(&mut self, block: bool, handler: &mut impl Handler) -> io::Result<Turn> {
+    fn flush(&mut self, handler: &mut impl Handler) {
+        send_made(&self.places, handler);
+    }
+
+    fn turn(&mut self, wait: Wait, handler: &mut impl Handler) -> io::Result<Turn> {
         let idle = self.closed.is_empty() && self.ready.is_empty();
         for id in self.closed.drain(..) {
             self.places.give_back(id);
             handler.closed(id);
         }
-        let patience = if block && idle {
-            None
-        } else {
-            Some(Duration::ZERO)
+        let patience = match wait {
+            Wait::Forever if idle => None,
+            Wait::Until(time) if idle => {
+                Some(Duration::from_nanos(time.saturating_sub(nanoseconds())))
+            }
+            _ => Some(Duration::ZERO),
         };
-        let turn = self.wait(patience)?;
+        let woken = self.wait(patience)?;
         let mut room = DATAGRAMS_A_TURN;
         for _ in 0..self.ready.len() {
             if room < BATCH {
@@ -216,6 +232,9 @@ impl Backend for Epoll {
                 room = room.saturating_sub(self.serve(id, handler));
             }
         }
-        Ok(turn)
+        Ok(Turn {
+            woken,
+            ended: nanoseconds(),
+        })
     }
 }

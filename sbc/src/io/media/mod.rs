@@ -1,13 +1,15 @@
 //! Media in user space: the path of flows that the kernel does not forward. L2.
 //!
 //! A worker is a thread that owns flow pairs, both sides of each: no lock and no allocation per packet, and no other thread ever
-//! sees one. From the outside in:
+//! sees one. What comes in goes on as it is, or, where the sides of a pair share no codec, ends in the pair's pipe, which makes what
+//! leaves. From the outside in:
 //!
 //! | file | what it is |
 //! |---|---|
 //! | `workers.rs` | [`Workers`]: starts threads, passes commands, sums what they count |
 //! | `worker.rs` | one thread's loop: commands, reports, turns |
-//! | `relay.rs` | the flow table: what happens to a packet, by the very verdict that the XDP program has; no I/O |
+//! | `load.rs` | whether a worker keeps up |
+//! | `relay.rs` | the flow table: what happens to a packet, by the very verdict that the XDP program has, and the pipes of pairs that are transcoded; no I/O |
 //! | `backend.rs` | the seam: which socket has what from whom, send that from there |
 //! | `ring.rs` | the seam on io_uring: the first choice; the daemon's only unsafe code |
 //! | `epoll.rs` | the seam on epoll (mio), where io_uring is refused |
@@ -19,6 +21,7 @@
 mod backend;
 mod counters;
 mod epoll;
+mod load;
 mod reason;
 mod refusal;
 mod relay;

@@ -9,18 +9,25 @@ use sbc_ebpf::abi::MAX_EPOCH;
 use sbc_ebpf::{Datagram, Drop, Kind, admit, whither};
 
 use crate::config::NetworkId;
-use crate::media::{FlowPair, FlowReport, PairId, flow_configs, must_relearn};
+use crate::media::{FlowKind, FlowPair, FlowReport, PairId, flow_configs, must_relearn};
 
 use super::backend::{Departure, Handler, SendFailure, SocketId};
 use super::counters::Counters;
 use super::reason::Reason;
 use entry::{Companion, Entry, Flow, Life, Side};
+use made::Made;
+pub(super) use pipes::voices;
+use timers::Timers;
 
 mod entry;
+mod made;
+mod pipes;
 #[cfg(test)]
 mod property;
+mod stand_in;
 #[cfg(test)]
 pub(super) mod tests;
+mod timers;
 
 /// Nanoseconds since whenever; never goes back.
 pub(super) type Clock = fn() -> u64;
@@ -35,6 +42,13 @@ pub(super) struct Relay {
     ended: VecDeque<(PairId, FlowReport)>,
     counters: Arc<Counters>,
     clock: Clock,
+    /// What pipes have made and nobody has taken yet.
+    made: Made,
+    timers: Timers,
+    /// Pairs that are transcoded.
+    transcoded: usize,
+    /// Of the next pipe.
+    seed: u64,
 }
 
 /// Where a socket's flow is.
@@ -52,8 +66,8 @@ struct Way {
 }
 
 impl Relay {
-    /// No pair yet; socket indices are below `capacity`.
-    pub(super) fn new(capacity: usize, counters: Arc<Counters>, clock: Clock) -> Relay {
+    /// No pair yet; socket indices are below `capacity`. Out of the seed come SSRCs and first sequence numbers.
+    pub(super) fn new(capacity: usize, counters: Arc<Counters>, clock: Clock, seed: u64) -> Relay {
         Relay {
             pairs: BTreeMap::new(),
             entries: Vec::new(),
@@ -62,6 +76,10 @@ impl Relay {
             ended: VecDeque::new(),
             counters,
             clock,
+            made: Made::default(),
+            timers: Timers::default(),
+            transcoded: 0,
+            seed,
         }
     }
 
@@ -86,6 +104,7 @@ impl Relay {
             *place = Some(Entry::new(pair, sockets));
         }
         self.pairs.insert(pair.id, index);
+        self.voice(index);
         self.configure_with_companion(index);
     }
 
@@ -112,6 +131,7 @@ impl Relay {
         });
         let before = entry.pair.companion;
         entry.pair = pair.clone();
+        self.voice(index);
         self.configure_with_companion(index);
         if let Some(before) = before.and_then(|before| self.pairs.get(&before).copied()) {
             self.configure(before);
@@ -122,6 +142,7 @@ impl Relay {
     /// Ends a pair. Its sockets are to be closed; when all are, [`Relay::poll_ended`] has its report.
     pub(super) fn remove(&mut self, pair: PairId) -> Option<[Option<SocketId>; 2]> {
         let index = self.pairs.remove(&pair)?;
+        self.silence(index);
         // Its companion goes on without it.
         self.configure_with_companion(index);
         let entry = self.entries.get_mut(index)?.as_mut()?;
@@ -164,11 +185,17 @@ impl Relay {
         let slots = link.and_then(|link| Some(self.entry(link)?.slots));
         let configs = flow_configs(&entry.pair, entry.slots, slots);
         let companion = Companion::of(&entry.pair, link);
+        let is_voiced = |at: &usize| self.entry(*at).is_some_and(|entry| entry.voiced.is_some());
+        let ends_in = match (entry.pair.kind, link) {
+            (FlowKind::Rtcp, link) => link.filter(is_voiced),
+            (FlowKind::Rtp | FlowKind::Opaque, _) => Some(index).filter(is_voiced),
+        };
         if let Some(entry) = self.entries.get_mut(index).and_then(Option::as_mut) {
             for (flow, config) in entry.flows.iter_mut().zip(configs) {
                 flow.config = config;
             }
             entry.companion = companion;
+            entry.ends_in = ends_in;
         }
     }
 
@@ -240,6 +267,11 @@ impl Handler for Relay {
         let own = side.of(&entry.flows);
         let network = NetworkId(own.config.network);
         let datagram = Datagram::received(from, payload);
+        if let Some(target) = self.pipe_of(entry) {
+            let at = (*self.places.get(usize::from(socket.index))?)?;
+            self.transcode(at, target, &datagram, payload);
+            return None;
+        }
         match self.judge(entry, side, &datagram) {
             Ok(way) => {
                 own.count(way.kind, &datagram.payload, self.clock);
@@ -251,6 +283,18 @@ impl Handler for Relay {
                 self.counters.dropped(network, Reason::Verdict(reason));
                 None
             }
+        }
+    }
+
+    fn made(&mut self) -> Option<(Departure, &[u8])> {
+        loop {
+            let packet = self.made.next()?;
+            let Some((departure, network)) = self.way_out(&packet) else {
+                continue;
+            };
+            let payload = self.made.bytes(&packet);
+            self.counters.said(network, payload.len() as u64);
+            return Some((departure, payload));
         }
     }
 

@@ -17,14 +17,15 @@ use std::io;
 use std::mem::{ManuallyDrop, MaybeUninit};
 use std::net::UdpSocket;
 use std::os::fd::AsRawFd;
+use std::time::Duration;
 
 use io_uring::types::{CancelBuilder, Fd, Fixed, SubmitArgs, Timespec};
 use io_uring::{IoUring, Probe, cqueue, opcode, squeue};
 
-use super::backend::{Backend, Bell, Departure, Handler, Local, SendFailure, SocketId, Turn};
+use super::backend::{Backend, Bell, Handler, Local, SendFailure, SocketId, Turn, Wait};
 use super::refusal::Refusal;
 use super::system::nanoseconds;
-use buffers::{Buffers, Held, Pages};
+use buffers::{Buffers, Pages};
 use pace::{PATIENCE, Pace};
 use sockets::{Sockets, State};
 use system::refused;
@@ -32,6 +33,7 @@ use tag::Tag;
 
 mod buffers;
 mod pace;
+mod sending;
 mod sockets;
 mod system;
 mod tag;
@@ -235,7 +237,8 @@ impl Ring {
         Ok(())
     }
 
-    fn complete(&mut self, entry: &cqueue::Entry, handler: &mut impl Handler) -> io::Result<Turn> {
+    /// Whether that was the bell.
+    fn complete(&mut self, entry: &cqueue::Entry, handler: &mut impl Handler) -> io::Result<bool> {
         match Tag::unpack(entry.user_data()) {
             Some(Tag::Receive(id)) => self.received(id, entry, handler)?,
             Some(Tag::Send { account, buffer }) => {
@@ -255,12 +258,12 @@ impl Ring {
             Some(Tag::Wake) => {
                 self.pending = self.pending.saturating_sub(1);
                 self.listen()?;
-                return Ok(Turn { woken: true });
+                return Ok(true);
             }
             Some(Tag::Cancel) => self.pending = self.pending.saturating_sub(1),
             None => {}
         }
-        Ok(Turn::default())
+        Ok(false)
     }
 
     fn received(
@@ -296,87 +299,31 @@ impl Ring {
         Ok(())
     }
 
-    /// Asks what happens to a datagram, and has it happen.
-    fn relay(
-        &mut self,
-        id: SocketId,
-        held: Held,
-        length: i32,
-        listening: bool,
-        handler: &mut impl Handler,
-    ) {
-        let buffers = &mut self.shared.buffers;
-        let mut departure = None;
-        let mut payload_length = 0;
-        if listening
-            && let Ok(length) = usize::try_from(length)
-            && let Some(received) = buffers.received(&held, length)
-        {
-            self.sockets.works(id);
-            if received.cut {
-                handler.too_big(id);
-            } else if let Some(from) = received.from {
-                departure = handler.packet(id, from, received.payload);
-                payload_length = received.payload.len() as u32;
-            }
-        }
-        let Some(departure) = departure else {
-            return buffers.give_back(held);
-        };
-        if self.sockets.state(departure.socket) == State::Free {
-            buffers.give_back(held);
-            return handler.send_failed(departure.account, SendFailure::Refused);
-        }
-        if let Err(held) = self.send(held, payload_length, departure) {
-            self.shared.buffers.give_back(held);
-            handler.send_failed(departure.account, SendFailure::Overload);
-        }
-    }
-
-    /// Sends what a buffer holds; gives it back if it cannot.
-    fn send(&mut self, held: Held, length: u32, departure: Departure) -> Result<(), Held> {
-        let buffers = &mut self.shared.buffers;
-        let (name, name_length) = buffers.write_destination(&held, departure.to);
-        let socket = Fixed(departure.socket.index.into());
-        // Never wait for room in a socket: media that is late is of no use, and the buffer is needed.
-        let send = opcode::Send::new(socket, buffers.payload(&held), length)
-            .flags(libc::MSG_DONTWAIT)
-            .dest_addr(name)
-            .dest_addr_len(name_length)
-            .build();
-        let tag = Tag::Send {
-            account: departure.account,
-            buffer: held.number(),
-        };
-        if self.push(&send, tag).is_err() {
-            return Err(held);
-        }
-        // `held` ends here; the buffer is taken again when the send has completed.
-        self.sending += 1;
-        Ok(())
-    }
-
     /// Submits, and waits for what is worth a turn. Sends complete by the time they are submitted, so that more than these is
     /// news; but when sockets wait for buffers, the sends are what brings them.
-    fn wait(&self) -> io::Result<usize> {
+    fn wait(&self, until: Option<u64>) -> io::Result<usize> {
         let sending = self.sending as usize;
         if self.sockets.has_unarmed() {
             return self.io.submit_and_wait(usize::from(sending > 0));
         }
-        match self.pace.collects() {
-            None => self.io.submit_and_wait(sending + 1),
-            Some(datagrams) => {
-                let patience = Timespec::new().nsec(PATIENCE);
-                let wait = SubmitArgs::new().timespec(&patience);
-                let submitter = self.io.submitter();
-                submitter.submit_with_args(sending + datagrams, &wait)
+        let left = until.map(|until| until.saturating_sub(nanoseconds()));
+        let (datagrams, patience) = match (self.pace.collects(), left) {
+            (None, None) => return self.io.submit_and_wait(sending + 1),
+            (None, Some(left)) => (1, left),
+            (Some(datagrams), left) => {
+                let most = u64::from(PATIENCE);
+                (datagrams, left.map_or(most, |left| left.min(most)))
             }
-        }
+        };
+        let patience = Timespec::from(Duration::from_nanos(patience));
+        let wait = SubmitArgs::new().timespec(&patience);
+        let submitter = self.io.submitter();
+        submitter.submit_with_args(sending + datagrams, &wait)
     }
 
-    /// Reports all completions there are.
-    fn drain(&mut self, handler: &mut impl Handler) -> io::Result<Turn> {
-        let mut turn = Turn::default();
+    /// Reports all completions there are. Whether the bell was rung.
+    fn drain(&mut self, handler: &mut impl Handler) -> io::Result<bool> {
+        let mut woken = false;
         let mut batch = [const { MaybeUninit::<cqueue::Entry>::uninit() }; 128];
         // No more than two rings full: commands have their turn too.
         for _ in 0..2 * COMPLETIONS / 128 {
@@ -385,11 +332,11 @@ impl Ring {
                 break;
             }
             for entry in entries {
-                turn.woken |= self.complete(entry, handler)?.woken;
+                woken |= self.complete(entry, handler)?;
             }
         }
         self.shared.buffers.publish();
-        Ok(turn)
+        Ok(woken)
     }
 }
 
@@ -426,19 +373,25 @@ impl Backend for Ring {
         self.sockets.close(id);
     }
 
-    fn turn(&mut self, block: bool, handler: &mut impl Handler) -> io::Result<Turn> {
+    fn flush(&mut self, handler: &mut impl Handler) {
+        self.send_made(None, handler);
+    }
+
+    fn turn(&mut self, wait: Wait, handler: &mut impl Handler) -> io::Result<Turn> {
         self.close_all(handler)?;
         self.arm_all();
-        let entered = if block && !self.sockets.has_closed() {
-            self.wait()
-        } else {
-            self.io.submit()
+        let entered = match wait {
+            _ if self.sockets.has_closed() => self.io.submit(),
+            Wait::No => self.io.submit(),
+            Wait::Until(time) => self.wait(Some(time)),
+            Wait::Forever => self.wait(None),
         };
         settle(entered)?;
         self.arrived = 0;
-        let turn = self.drain(handler)?;
-        self.pace.note(self.arrived, nanoseconds());
-        Ok(turn)
+        let woken = self.drain(handler)?;
+        let ended = nanoseconds();
+        self.pace.note(self.arrived, ended);
+        Ok(Turn { woken, ended })
     }
 }
 

@@ -36,6 +36,12 @@ pub(super) fn nanoseconds() -> u64 {
     now.map_or(0, |now| now.as_nanos() as u64)
 }
 
+/// Nanoseconds that the calling thread has had of a processor.
+pub(super) fn thread_nanoseconds() -> u64 {
+    let used = ClockId::CLOCK_THREAD_CPUTIME_ID.now().map(Duration::from);
+    used.map_or(0, |used| used.as_nanos() as u64)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -44,5 +50,15 @@ mod tests {
     fn time_goes_on() {
         let before = nanoseconds();
         assert!(before > 0 && nanoseconds() >= before);
+    }
+
+    #[test]
+    fn a_thread_that_works_takes_time() {
+        let before = thread_nanoseconds();
+        let mut sum = 0_u64;
+        while thread_nanoseconds() < before + 1_000_000 {
+            sum = std::hint::black_box(sum.wrapping_add(1));
+        }
+        assert!(sum > 0);
     }
 }

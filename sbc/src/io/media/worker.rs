@@ -8,14 +8,19 @@ use crossbeam_channel::{Receiver, TryRecvError};
 use crate::engine::{FlowFailure, Input};
 use crate::media::{FlowCommand, FlowKind, FlowPair, FlowReport, PairId, Side};
 
-use super::backend::{Backend, Local, SocketId};
-use super::relay::Relay;
+use super::backend::{Backend, Local, SocketId, Wait};
+use super::counters::Counters;
+use super::load::{Change, Load};
+use super::relay::{Relay, voices};
 
 /// How a worker tells the engine; must not block.
 pub(super) type Report = Arc<dyn Fn(Input) + Send + Sync>;
 
 /// Commands that are carried out before packets have their turn again: a socket takes some ten microseconds to open.
 const COMMANDS_A_TURN: usize = 32;
+
+/// Pipes that are asked before packets have their turn again: what they make must find buffers.
+const PIPES_A_TURN: usize = 64;
 
 /// What a worker is asked.
 #[derive(Debug)]
@@ -36,6 +41,10 @@ pub(super) struct Worker<B> {
     commands: Receiver<Command>,
     report: Report,
     queue: Queue,
+    load: Load,
+    counters: Arc<Counters>,
+    /// Nanoseconds that this thread has had of a processor.
+    used: fn() -> u64,
 }
 
 /// Whether there is more to do at once.
@@ -53,6 +62,8 @@ impl<B: Backend> Worker<B> {
         relay: Relay,
         commands: Receiver<Command>,
         report: Report,
+        counters: Arc<Counters>,
+        used: fn() -> u64,
     ) -> Worker<B> {
         Worker {
             backend,
@@ -60,6 +71,9 @@ impl<B: Backend> Worker<B> {
             commands,
             report,
             queue: Queue::Empty,
+            load: Load::default(),
+            counters,
+            used,
         }
     }
 
@@ -75,9 +89,9 @@ impl<B: Backend> Worker<B> {
     }
 
     fn step(&mut self) -> io::Result<()> {
-        let turn = self
-            .backend
-            .turn(self.queue == Queue::Empty, &mut self.relay)?;
+        let turn = self.backend.turn(self.patience(), &mut self.relay)?;
+        self.ask_pipes(turn.ended);
+        self.look_at_load(turn.ended);
         while let Some((pair, report)) = self.relay.poll_ended() {
             (self.report)(Input::FlowEnded { pair, report });
         }
@@ -85,6 +99,49 @@ impl<B: Backend> Worker<B> {
             self.queue = self.carry_out_commands();
         }
         Ok(())
+    }
+
+    /// How long nothing has to be done.
+    fn patience(&self) -> Wait {
+        if self.queue != Queue::Empty {
+            return Wait::No;
+        }
+        let times = [self.relay.poll_timeout(), self.load.poll_timeout()];
+        times
+            .into_iter()
+            .flatten()
+            .min()
+            .map_or(Wait::Forever, Wait::Until)
+    }
+
+    fn ask_pipes(&mut self, now: u64) {
+        for _ in 0..PIPES_A_TURN {
+            if !self.relay.handle_timeout(now) {
+                return;
+            }
+            self.backend.flush(&mut self.relay);
+        }
+    }
+
+    fn look_at_load(&mut self, now: u64) {
+        let transcoded = self.relay.transcoded();
+        let Some(judged) = self.load.note(now, transcoded > 0, self.used) else {
+            return;
+        };
+        self.counters.loaded(judged.share, now);
+        let percent = judged.share / 10;
+        match judged.change {
+            Some(Change::Over) => tracing::warn!(
+                transcoded,
+                "a media worker does not keep up ({percent} % of its processor, or kept waiting for one): it takes no new calls that must be transcoded; \
+                 let calls share a codec, or give the box more processors"
+            ),
+            Some(Change::Fine) => tracing::info!(
+                transcoded,
+                "the media worker keeps up again ({percent} % of its processor)"
+            ),
+            None => {}
+        }
     }
 
     fn carry_out_commands(&mut self) -> Queue {
@@ -119,7 +176,12 @@ impl<B: Backend> Worker<B> {
             );
             return;
         }
-        match self.open(pair) {
+        let opened = match voices(pair) {
+            // Those that are up are to sound well.
+            Some(_) if self.load.is_over() => Err(FlowFailure::Overloaded),
+            _ => self.open(pair),
+        };
+        match opened {
             Ok(sockets) => self.relay.insert(pair, sockets),
             Err(failure) => (self.report)(Input::FlowFailed {
                 pair: pair.id,
@@ -147,6 +209,9 @@ impl<B: Backend> Worker<B> {
     }
 
     fn update(&mut self, pair: &FlowPair) {
+        if pair.kind == FlowKind::Rtp && voices(pair).is_none() {
+            self.part(pair.id);
+        }
         for (socket, dscp) in self.relay.update(pair).into_iter().flatten() {
             if let Err(error) = self.backend.mark(socket, dscp) {
                 tracing::warn!(pair = pair.id.0, dscp, %error, "a media socket keeps the DSCP that it had");
@@ -160,7 +225,14 @@ impl<B: Backend> Worker<B> {
         }
     }
 
+    /// What is transcoded takes its leave, while it has sockets to.
+    fn part(&mut self, pair: PairId) {
+        self.relay.part(pair);
+        self.backend.flush(&mut self.relay);
+    }
+
     fn remove(&mut self, pair: PairId) {
+        self.part(pair);
         match self.relay.remove(pair) {
             Some(sockets) => {
                 for socket in sockets.into_iter().flatten() {
@@ -187,6 +259,7 @@ fn local(pair: &FlowPair, side: &Side) -> Option<Local> {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
     use std::collections::VecDeque;
     use std::net::SocketAddr;
     use std::sync::Mutex;
@@ -194,9 +267,14 @@ mod tests {
     use crossbeam_channel::{Sender, unbounded};
 
     use super::*;
-    use crate::io::media::backend::{Handler, Turn};
+    use crate::io::media::backend::{Departure, Handler, Turn};
     use crate::io::media::counters::Counters;
     use crate::io::media::relay::tests::{pair, rtp};
+
+    thread_local! {
+        static NOW: Cell<u64> = const { Cell::new(0) };
+        static USED: Cell<u64> = const { Cell::new(0) };
+    }
 
     /// A backend without sockets: what is put into `arrivals` arrives, what leaves is in `departures`.
     #[derive(Default)]
@@ -207,7 +285,8 @@ mod tests {
         marks: Vec<(SocketId, u8)>,
         arrivals: VecDeque<(SocketId, SocketAddr)>,
         departures: Vec<(SocketId, SocketAddr)>,
-        blocked: Vec<bool>,
+        made: Vec<(Departure, Vec<u8>)>,
+        waits: Vec<Wait>,
         broken: bool,
     }
 
@@ -238,20 +317,31 @@ mod tests {
             self.closing.push(socket);
         }
 
-        fn turn(&mut self, block: bool, handler: &mut impl Handler) -> io::Result<Turn> {
+        fn flush(&mut self, handler: &mut impl Handler) {
+            while let Some((departure, payload)) = handler.made() {
+                assert!(!self.closing.contains(&departure.socket));
+                self.made.push((departure, payload.to_vec()));
+            }
+        }
+
+        fn turn(&mut self, wait: Wait, handler: &mut impl Handler) -> io::Result<Turn> {
             if self.broken {
                 return Err(io::ErrorKind::Other.into());
             }
-            self.blocked.push(block);
-            for (socket, from) in self.arrivals.drain(..) {
-                if let Some(departure) = handler.packet(socket, from, &rtp(0)) {
-                    self.departures.push((departure.socket, departure.to));
+            self.waits.push(wait);
+            for (socket, from) in std::mem::take(&mut self.arrivals) {
+                match handler.packet(socket, from, &rtp(0)) {
+                    Some(departure) => self.departures.push((departure.socket, departure.to)),
+                    None => self.flush(handler),
                 }
             }
             for socket in self.closing.drain(..) {
                 handler.closed(socket);
             }
-            Ok(Turn { woken: true })
+            Ok(Turn {
+                woken: true,
+                ended: NOW.get(),
+            })
         }
     }
 
@@ -268,12 +358,11 @@ mod tests {
         let reports = Arc::new(Mutex::new(Vec::new()));
         let log = reports.clone();
         let report = Arc::new(move |input| log.lock().unwrap().push(format!("{input:?}")));
-        let relay = Relay::new(100, Arc::new(Counters::new(2)), || 0);
-        (
-            Worker::new(Fake::default(), relay, receiver, report),
-            sender,
-            reports,
-        )
+        let counters = Arc::new(Counters::new(2));
+        let relay = Relay::new(100, counters.clone(), || NOW.get(), 7);
+        let backend = Fake::default();
+        let worker = Worker::new(backend, relay, receiver, report, counters, || USED.get());
+        (worker, sender, reports)
     }
 
     fn install(id: u64) -> Command {
@@ -374,7 +463,10 @@ mod tests {
             worker.step().unwrap();
         }
         // It waits only when no command does.
-        assert_eq!(worker.backend.blocked, [true, false, true]);
+        assert_eq!(
+            worker.backend.waits,
+            [Wait::Forever, Wait::No, Wait::Forever]
+        );
     }
 
     #[test]

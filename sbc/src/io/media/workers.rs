@@ -9,7 +9,8 @@ use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use tokio::sync::oneshot;
 
 use crate::engine::{FlowFailure, Input};
-use crate::media::{FlowCommand, FlowKind, FlowReport, MediaStats, PairId};
+use crate::io::host;
+use crate::media::{FlowCommand, FlowKind, FlowReport, MediaStats, PairId, VoiceStats};
 
 use super::backend::{Backend, Bell};
 use super::counters::Counters;
@@ -182,7 +183,25 @@ impl Workers {
             .collect()
     }
 
-    /// Totals of all workers since the start.
+    /// What all workers have transcoded since the start; pipes' own counts are up to some seconds behind.
+    #[must_use]
+    pub fn voice(&self) -> VoiceStats {
+        let mut sum = VoiceStats::default();
+        for worker in &self.workers {
+            worker.counters.add_voice_to(&mut sum);
+        }
+        sum
+    }
+
+    /// What each worker takes of a processor, of a thousand, over the last second or so.
+    #[must_use]
+    pub fn loads(&self) -> Vec<u64> {
+        let now = system::nanoseconds();
+        let loads = self.workers.iter().map(|worker| worker.counters.load(now));
+        loads.collect()
+    }
+
+    /// Totals of what all workers have forwarded and dropped since the start.
     #[must_use]
     pub fn stats(&self) -> MediaStats {
         let mut sum = MediaStats::default();
@@ -237,7 +256,12 @@ impl Seat {
             number,
             receiver,
             listener: bell.try_clone()?,
-            relay: Relay::new(usize::from(capacity), counters.clone(), system::nanoseconds),
+            relay: Relay::new(
+                usize::from(capacity),
+                counters.clone(),
+                system::nanoseconds,
+                u64::from_ne_bytes(host::random()?),
+            ),
             report,
             handle: Handle {
                 commands: Some(commands),
@@ -261,6 +285,7 @@ impl Seat {
             relay,
             report,
         } = self;
+        let counters = handle.counters.clone();
         let (started, outcome) = bounded(1);
         let thread = std::thread::Builder::new().name(format!("media-{number}")).spawn(move || {
             // A backend belongs to the thread that makes it.
@@ -269,7 +294,9 @@ impl Seat {
                 Err(error) => return drop(started.send(Err(error))),
             };
             drop(started.send(Ok(())));
-            if let Err(error) = Worker::new(backend, relay, receiver, report).run() {
+            let used = system::thread_nanoseconds;
+            let worker = Worker::new(backend, relay, receiver, report, counters, used);
+            if let Err(error) = worker.run() {
                 tracing::error!(worker = number, %error, "a media worker has ended; its calls have no media, restart the daemon");
             }
         })?;

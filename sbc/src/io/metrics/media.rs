@@ -9,6 +9,8 @@ use crate::media::{Fallback, Quality, Traffic};
 
 const KERNEL: &str = "kernel";
 const USER: &str = "user";
+/// What a worker has changed.
+const TRANSCODED: &str = "transcoded";
 
 const FALLBACKS: [Fallback; 8] = [
     Fallback::Off,
@@ -26,7 +28,7 @@ pub(super) fn families(config: &Config, reading: &Reading) -> Vec<Family> {
         traffic(
             Family::counter(
                 "sbc_media_packets_total",
-                "RTP and RTCP packets forwarded: in where they arrived, out where they left; by who forwarded them, the kernel (XDP) or user space.",
+                "RTP and RTCP packets forwarded: in where they arrived, out where they left; by who forwarded them, the kernel (XDP) or user space, or transcoded them.",
                 &["network", "path", "direction"],
             ),
             config,
@@ -101,11 +103,18 @@ fn traffic(
     reading: &Reading,
     of: fn(&Traffic) -> u64,
 ) -> Family {
-    for (path, stats) in [(KERNEL, &reading.kernel), (USER, &reading.user)] {
+    for path in [KERNEL, USER, TRANSCODED] {
         for (_, name) in networks(config) {
             family.zero([name, path, "in"]);
             family.zero([name, path, "out"]);
         }
+    }
+    for (&id, network) in &reading.voice.networks {
+        let name = network_name(config, id);
+        family.add([name, TRANSCODED, "in"], of(&network.received));
+        family.add([name, TRANSCODED, "out"], of(&network.sent));
+    }
+    for (path, stats) in [(KERNEL, &reading.kernel), (USER, &reading.user)] {
         for (&id, network) in &stats.networks {
             let name = network_name(config, id);
             family.add([name, path, "in"], of(&network.received));

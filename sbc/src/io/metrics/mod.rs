@@ -9,6 +9,7 @@ mod process;
 mod servers;
 mod sip;
 mod trunks;
+mod voice;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -22,7 +23,7 @@ use super::current::Current;
 use super::signalling::Counters;
 use crate::config::{Config, NetworkId};
 use crate::engine::Stats;
-use crate::media::MediaStats;
+use crate::media::{MediaStats, VoiceStats};
 
 /// All that was counted, as of one moment.
 #[derive(Clone, Debug)]
@@ -31,8 +32,12 @@ pub struct Reading {
     pub engine: Stats,
     /// The XDP programs'.
     pub kernel: MediaStats,
-    /// The media workers'.
+    /// The media workers', of what they forward as it is.
     pub user: MediaStats,
+    /// The media workers', of what they transcode.
+    pub voice: VoiceStats,
+    /// What each media worker takes of a processor, of a thousand.
+    pub loads: Vec<u64>,
     /// The signalling sockets'.
     pub sockets: Arc<Counters>,
 }
@@ -62,6 +67,8 @@ impl Metrics {
             engine: Stats::default(),
             kernel: MediaStats::default(),
             user: MediaStats::default(),
+            voice: VoiceStats::default(),
+            loads: Vec::new(),
             sockets,
         };
         let page = Page {
@@ -92,6 +99,7 @@ impl Page {
         let reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
         let config = self.config.load();
         let mut families = media::families(&config, &reading);
+        families.extend(voice::families(&config, &reading));
         families.extend(calls::families(&config, &reading.engine));
         families.extend(sip::families(&config, &reading));
         families.extend(trunks::families(&config, &reading.engine));

@@ -4,7 +4,7 @@ use std::time::Duration;
 use super::*;
 use crate::config::{NoSecrets, TrunkId};
 use crate::engine::{MessageLabels, Outcome, Party};
-use crate::media::{NetworkMedia, Quality, Traffic};
+use crate::media::{NetworkMedia, NetworkVoice, Quality, Traffic};
 use crate::sip::Transport;
 
 const TWO_SIDES: &str = r#"
@@ -30,6 +30,8 @@ fn page(change: impl FnOnce(&mut Reading)) -> String {
         engine: Stats::default(),
         kernel: MediaStats::default(),
         user: MediaStats::default(),
+        voice: VoiceStats::default(),
+        loads: vec![0],
         sockets: Arc::new(Counters::new(2)),
     };
     change(&mut reading);
@@ -57,6 +59,11 @@ fn what_the_config_names_is_there_from_the_start() {
     for name in [
         r#"sbc_media_packets_total{network="left",path="kernel",direction="in"}"#,
         r#"sbc_media_bytes_total{network="right",path="user",direction="out"}"#,
+        r#"sbc_media_packets_total{network="right",path="transcoded",direction="out"}"#,
+        r#"sbc_media_bytes_total{network="left",path="transcoded",direction="in"}"#,
+        r#"sbc_media_concealed_seconds_total{network="left"}"#,
+        r#"sbc_media_late_packets_total{network="right"}"#,
+        r#"sbc_media_worker_load{worker="0"}"#,
         r#"sbc_media_dropped_packets_total{network="right",reason="no-flow"}"#,
         r#"sbc_media_lost_packets_total{network="left"}"#,
         r#"sbc_media_reordered_packets_total{network="right"}"#,
@@ -107,7 +114,15 @@ fn readings_become_series() {
             dropped: BTreeMap::from([("no-flow", 5)]),
         };
         reading.kernel.networks.insert(left, traffic.clone());
-        reading.user.networks.insert(left, traffic);
+        reading.user.networks.insert(left, traffic.clone());
+        let voice = NetworkVoice {
+            received: traffic.received,
+            sent: traffic.sent,
+            concealed: 1200,
+            late: 9,
+        };
+        reading.voice.networks.insert(left, voice);
+        reading.loads = vec![125, 0];
         let caller = Party::Trunk(TrunkId(0));
         let stats = &mut reading.engine;
         stats

@@ -5,10 +5,13 @@ use std::time::Duration;
 
 use sbc_ebpf::{FlowConfig, FlowState, Kind, Payload, Stream};
 
-use crate::media::{FlowCount, FlowKind, FlowPair, FlowReport, Slot, flow_count, lost_at_end};
+use crate::media::{
+    FlowCount, FlowKind, FlowPair, FlowReport, Slot, Voice, flow_count, lost_at_end,
+};
 
 use super::super::backend::SocketId;
 use super::Clock;
+use super::stand_in::{Pipe, TranscodeStats};
 
 /// One side of a pair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,6 +26,14 @@ impl Side {
         match self {
             Side::First => first,
             Side::Second => second,
+        }
+    }
+
+    /// 0 or 1.
+    pub(super) fn index(self) -> usize {
+        match self {
+            Side::First => 0,
+            Side::Second => 1,
         }
     }
 
@@ -42,6 +53,28 @@ pub(super) struct Entry {
     pub(super) flows: [Flow; 2],
     pub(super) companion: Companion,
     pub(super) life: Life,
+    /// The place of the pair in whose pipe ends what comes in here: its own, or that of the RTP that this is the RTCP of. `None`: it is
+    /// forwarded as it is.
+    pub(super) ends_in: Option<usize>,
+    /// Where it is transcoded.
+    pub(super) voiced: Option<Box<Voiced>>,
+}
+
+/// What transcodes a pair.
+pub(super) struct Voiced {
+    pub(super) pipe: Pipe,
+    pub(super) voices: [Voice; 2],
+    /// It has said BYE: whatever comes begins anew.
+    pub(super) has_parted: bool,
+    /// What the worker's counters have of each side.
+    pub(super) counted: [Mended; 2],
+}
+
+/// What a pipe counts that becomes a metric.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Mended {
+    pub(super) concealed: u64,
+    pub(super) late: u64,
 }
 
 pub(super) enum Life {
@@ -50,10 +83,10 @@ pub(super) enum Life {
     Ending(usize),
 }
 
-/// The pair that RTCP shares sockets with, where one side multiplexes; its place in the table, if it is there.
+/// The pair that RTCP shares sockets or a pipe with: where one side multiplexes, or the streams are transcoded; its place in the table, if it is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Companion {
-    /// Nobody multiplexes, or both sides do.
+    /// Nobody multiplexes and nothing is transcoded, or both sides multiplex.
     None,
     /// This one is RTP, and that its RTCP.
     Rtcp(Option<usize>),
@@ -82,6 +115,8 @@ impl Entry {
             }),
             companion: Companion::None,
             life: Life::Up,
+            ends_in: None,
+            voiced: None,
         }
     }
 
@@ -111,6 +146,26 @@ impl Entry {
             count.quality.lost += lost_at_end(&flow.config, &flow.state.get());
         }
         report
+    }
+}
+
+impl Voiced {
+    pub(super) fn new(voices: [Voice; 2], seed: u64) -> Voiced {
+        Voiced {
+            pipe: Pipe::new(voices, seed),
+            voices,
+            has_parted: false,
+            counted: Default::default(),
+        }
+    }
+}
+
+impl Mended {
+    pub(super) fn of(stats: &TranscodeStats) -> Mended {
+        Mended {
+            concealed: stats.concealed,
+            late: stats.late,
+        }
     }
 }
 

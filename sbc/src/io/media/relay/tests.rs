@@ -56,7 +56,7 @@ fn clock() -> u64 {
 }
 
 fn relay() -> Relay {
-    let mut relay = Relay::new(8, Arc::new(Counters::new(2)), clock);
+    let mut relay = Relay::new(8, Arc::new(Counters::new(2)), clock, 7);
     relay.insert(&pair(1), [FIRST, SECOND].map(Some));
     relay
 }
@@ -240,7 +240,7 @@ const REPORT: [u8; 8] = [0x80, 201, 0, 1, 0, 0, 0, 1];
 
 #[test]
 fn rtcp_finds_its_way_between_one_port_and_two() {
-    let mut relay = Relay::new(8, Arc::new(Counters::new(2)), clock);
+    let mut relay = Relay::new(8, Arc::new(Counters::new(2)), clock, 7);
     let [rtp_pair, rtcp_pair] = companions();
     relay.insert(&rtp_pair, [FIRST, SECOND].map(Some));
     // Its companion is not there yet.
@@ -280,7 +280,7 @@ fn rtcp_finds_its_way_between_one_port_and_two() {
 
 #[test]
 fn rtcp_follows_the_latch_of_the_rtp_that_it_is_multiplexed_with() {
-    let mut relay = Relay::new(8, Arc::new(Counters::new(2)), clock);
+    let mut relay = Relay::new(8, Arc::new(Counters::new(2)), clock, 7);
     let [mut rtp_pair, rtcp_pair] = companions();
     relay.insert(&rtp_pair, [FIRST, SECOND].map(Some));
     relay.insert(&rtcp_pair, [None, Some(RTCP)]);
@@ -302,7 +302,7 @@ fn rtcp_follows_the_latch_of_the_rtp_that_it_is_multiplexed_with() {
 
 #[test]
 fn companions_come_and_go_in_any_order() {
-    let mut relay = Relay::new(8, Arc::new(Counters::new(2)), clock);
+    let mut relay = Relay::new(8, Arc::new(Counters::new(2)), clock, 7);
     let [rtp_pair, rtcp_pair] = companions();
     let back = |relay: &mut Relay| says(relay, RTCP, "198.51.100.1:4001", &REPORT).is_some();
     let forth = |relay: &mut Relay| says(relay, FIRST, NAMED, &REPORT).is_some();
@@ -341,7 +341,7 @@ fn companions_come_and_go_in_any_order() {
 
 #[test]
 fn what_leans_on_a_pair_that_knows_nothing_of_it_has_no_way_when_that_goes() {
-    let mut relay = Relay::new(8, Arc::new(Counters::new(2)), clock);
+    let mut relay = Relay::new(8, Arc::new(Counters::new(2)), clock, 7);
     let [_, rtcp_pair] = companions();
     relay.insert(&pair(1), [FIRST, SECOND].map(Some));
     relay.insert(&rtcp_pair, [None, Some(RTCP)]);
@@ -358,7 +358,7 @@ fn what_leans_on_a_pair_that_knows_nothing_of_it_has_no_way_when_that_goes() {
 
 #[test]
 fn what_is_opaque_is_not_looked_into() {
-    let mut relay = Relay::new(8, Arc::new(Counters::new(2)), clock);
+    let mut relay = Relay::new(8, Arc::new(Counters::new(2)), clock, 7);
     let mut fax = pair(1);
     fax.kind = FlowKind::Opaque;
     relay.insert(&fax, [FIRST, SECOND].map(Some));
@@ -382,7 +382,7 @@ fn voice(ssrc: u32, sequence: u16, timestamp: u32) -> [u8; 172] {
 
 #[test]
 fn quality_is_of_each_side_and_of_rtp_alone() {
-    let mut relay = Relay::new(8, Arc::new(Counters::new(2)), clock);
+    let mut relay = Relay::new(8, Arc::new(Counters::new(2)), clock, 7);
     let mut measured = pair(1);
     for side in &mut measured.sides {
         (side.timed, side.clock_rate) = (1, 8000);

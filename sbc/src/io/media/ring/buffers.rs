@@ -1,7 +1,8 @@
 //! The memory that the kernel receives into: one block of equal buffers, and the ring through which they are handed out.
 //!
 //! A buffer is the kernel's from [`Buffers::give_back`] until a completion names it; then it is ours, as a [`Held`], until it is
-//! given back. A datagram leaves from the very buffer that it came in: its destination takes the place of its source.
+//! given back. A datagram leaves from the very buffer that it came in: its destination takes the place of its source. What is sent
+//! without having come in has [`SPARE`] buffers more, which the kernel never receives into.
 
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
@@ -14,6 +15,8 @@ use super::super::backend::MAX_PAYLOAD;
 
 /// How many; a power of two. More than a turn ever finds, and what comes in addition waits in the sockets.
 pub(super) const COUNT: u16 = 2048;
+/// How many more there are for what is sent of our own making.
+pub(super) const SPARE: u16 = 1024;
 /// `struct io_uring_recvmsg_out`.
 const HEADER: usize = 16;
 /// `struct sockaddr_in6`, the larger of the two.
@@ -50,18 +53,21 @@ pub(super) struct Buffers {
     memory: Pages,
     tail: u16,
     free: u16,
+    /// Buffers that are neither the kernel's nor anyone's, the last one first.
+    spare: Vec<Held>,
 }
 
 impl Buffers {
-    /// All of them the kernel's, once they are published and registered.
+    /// All but the spare ones the kernel's, once they are published and registered.
     pub(super) fn new() -> Buffers {
         let mut buffers = Buffers {
             entries: Pages::new(usize::from(COUNT) * size_of::<BufRingEntry>()),
-            memory: Pages::new(usize::from(COUNT) * STRIDE),
+            memory: Pages::new(usize::from(COUNT + SPARE) * STRIDE),
             tail: 0,
             free: 0,
+            spare: Vec::with_capacity(SPARE.into()),
         };
-        for number in 0..COUNT {
+        for number in 0..COUNT + SPARE {
             buffers.give_back(Held(number));
         }
         buffers.publish();
@@ -94,7 +100,12 @@ impl Buffers {
     /// # Safety
     /// As for [`Buffers::take_received`]: what sent it must have completed, and its `Held` must be gone since.
     pub(super) unsafe fn take_sent(&mut self, number: u16) -> Option<Held> {
-        (number < COUNT).then_some(Held(number))
+        (number < COUNT + SPARE).then_some(Held(number))
+    }
+
+    /// A buffer that nothing came in; `None` if all of these are under way.
+    pub(super) fn take_spare(&mut self) -> Option<Held> {
+        self.spare.pop()
     }
 
     /// What is in a buffer of which the kernel has written `length` bytes. `None` if that is no message.
@@ -133,14 +144,29 @@ impl Buffers {
         }
     }
 
+    /// Writes a payload into a held buffer, as much of it as there is room for; gives its length.
+    pub(super) fn write_payload(&mut self, held: &Held, payload: &[u8]) -> u32 {
+        let length = payload.len().min(MAX_PAYLOAD);
+        // SAFETY: HEADER + NAME + MAX_PAYLOAD is at most STRIDE, so this is within the held buffer, which is ours alone; `payload` is
+        // no slice of it, as `self` is borrowed mutably.
+        unsafe {
+            let place = self.start(held).as_ptr().add(HEADER + NAME);
+            std::ptr::copy_nonoverlapping(payload.as_ptr(), place, length);
+        }
+        length as u32
+    }
+
     /// Where the payload of a held buffer begins.
     pub(super) fn payload(&self, held: &Held) -> *const u8 {
         // SAFETY: HEADER + NAME is less than STRIDE: within the buffer.
         unsafe { self.start(held).as_ptr().add(HEADER + NAME) }
     }
 
-    /// A buffer is the kernel's again, from the next [`Buffers::publish`] on.
+    /// A buffer is the kernel's again, from the next [`Buffers::publish`] on, or a spare one.
     pub(super) fn give_back(&mut self, held: Held) {
+        if held.0 >= COUNT {
+            return self.spare.push(held);
+        }
         let address = self.start(&held).as_ptr() as u64;
         let place = usize::from(self.tail & (COUNT - 1));
         // SAFETY: `place` is below COUNT and the block of entries is that long and aligned to a page; the kernel reads entries
@@ -165,7 +191,7 @@ impl Buffers {
     }
 
     fn start(&self, held: &Held) -> NonNull<u8> {
-        // SAFETY: a `Held` is only made with a number below COUNT, and `memory` is COUNT * STRIDE bytes.
+        // SAFETY: a `Held` is only made with a number below COUNT + SPARE, and `memory` is that many times STRIDE bytes.
         unsafe { self.memory.0.add(usize::from(held.0) * STRIDE) }
     }
 }
@@ -279,7 +305,35 @@ mod tests {
         assert_eq!(socket_address(written), Some(to));
         buffers.give_back(held);
         assert_eq!(buffers.free(), COUNT);
-        // SAFETY: nothing is read or written for a number that no buffer has.
+        // SAFETY: nothing is read or written for a number that no buffer has, or that the kernel never has.
         assert!(unsafe { buffers.take_received(COUNT) }.is_none());
+    }
+
+    #[test]
+    fn spare_buffers_are_never_the_kernels() {
+        let mut buffers = Buffers::new();
+        let held: Vec<Held> = std::iter::from_fn(|| buffers.take_spare()).collect();
+        assert_eq!((held.len(), buffers.free()), (usize::from(SPARE), COUNT));
+        for held in &held {
+            assert_eq!(buffers.write_payload(held, &[7; MAX_PAYLOAD + 1]), 2048);
+            let place = buffers.payload(held);
+            // SAFETY: as many bytes were written there just now.
+            let written = unsafe { std::slice::from_raw_parts(place, MAX_PAYLOAD) };
+            assert!(written.iter().all(|&byte| byte == 7));
+        }
+        let numbers: Vec<u16> = held.iter().map(Held::number).collect();
+        assert!(
+            numbers
+                .iter()
+                .all(|number| (COUNT..COUNT + SPARE).contains(number))
+        );
+        drop(held);
+        for number in numbers {
+            // SAFETY: no kernel has sent it, and its `Held` is gone.
+            let held = unsafe { buffers.take_sent(number) }.unwrap();
+            buffers.give_back(held);
+        }
+        assert_eq!(buffers.free(), COUNT);
+        assert!(buffers.take_spare().is_some());
     }
 }
