@@ -24,7 +24,6 @@ mod made;
 mod pipes;
 #[cfg(test)]
 mod property;
-mod stand_in;
 #[cfg(test)]
 pub(super) mod tests;
 mod timers;
@@ -49,6 +48,7 @@ pub(super) struct Relay {
     transcoded: usize,
     /// Of the next pipe.
     seed: u64,
+    epoch: u64,
 }
 
 /// Where a socket's flow is.
@@ -66,8 +66,15 @@ struct Way {
 }
 
 impl Relay {
-    /// No pair yet; socket indices are below `capacity`. Out of the seed come SSRCs and first sequence numbers.
-    pub(super) fn new(capacity: usize, counters: Arc<Counters>, clock: Clock, seed: u64) -> Relay {
+    /// No pair yet; socket indices are below `capacity`. Out of the seed come SSRCs and first sequence numbers; `epoch` is the NTP time
+    /// (RFC 3550 4) at which the clock was zero.
+    pub(super) fn new(
+        capacity: usize,
+        counters: Arc<Counters>,
+        clock: Clock,
+        seed: u64,
+        epoch: u64,
+    ) -> Relay {
         Relay {
             pairs: BTreeMap::new(),
             entries: Vec::new(),
@@ -80,6 +87,7 @@ impl Relay {
             timers: Timers::default(),
             transcoded: 0,
             seed,
+            epoch,
         }
     }
 

@@ -1,7 +1,7 @@
 //! What the system is asked for around the workers, whatever backend they have.
 
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -9,6 +9,8 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::time::ClockId;
 
 use super::backend::Bell;
+
+const FROM_1900_TO_1970: u64 = 2_208_988_800;
 
 /// A bell: the ringing end and the listening end are the same.
 ///
@@ -36,6 +38,19 @@ pub(super) fn nanoseconds() -> u64 {
     now.map_or(0, |now| now.as_nanos() as u64)
 }
 
+/// The NTP time (RFC 3550 4) at which [`nanoseconds`] was zero: seconds since 1900, and 1/2^32 of them. 0 where the system does not know what time
+/// it is.
+pub(super) fn epoch() -> u64 {
+    let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let up = Duration::from_nanos(nanoseconds());
+    let Some(began) = since_1970.ok().and_then(|now| now.checked_sub(up)) else {
+        return 0;
+    };
+    let seconds = began.as_secs().wrapping_add(FROM_1900_TO_1970) & u64::from(u32::MAX);
+    let fraction = (u64::from(began.subsec_nanos()) << 32) / 1_000_000_000;
+    seconds << 32 | fraction
+}
+
 /// Nanoseconds that the calling thread has had of a processor.
 pub(super) fn thread_nanoseconds() -> u64 {
     let used = ClockId::CLOCK_THREAD_CPUTIME_ID.now().map(Duration::from);
@@ -50,6 +65,14 @@ mod tests {
     fn time_goes_on() {
         let before = nanoseconds();
         assert!(before > 0 && nanoseconds() >= before);
+    }
+
+    #[test]
+    fn the_epoch_is_when_the_machine_began() {
+        let now = (epoch() >> 32) + nanoseconds() / 1_000_000_000 - FROM_1900_TO_1970;
+        let known = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        // Rounded down twice.
+        assert!(known.unwrap().as_secs().abs_diff(now) <= 60);
     }
 
     #[test]

@@ -261,6 +261,7 @@ impl Seat {
                 counters.clone(),
                 system::nanoseconds,
                 u64::from_ne_bytes(host::random()?),
+                system::epoch(),
             ),
             report,
             handle: Handle {

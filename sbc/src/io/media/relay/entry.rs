@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use sbc_ebpf::{FlowConfig, FlowState, Kind, Payload, Stream};
 
+use crate::media::transcode::{Pipe, TranscodeStats};
 use crate::media::{
     FlowCount, FlowKind, FlowPair, FlowReport, Slot, Voice, flow_count, lost_at_end,
 };
 
 use super::super::backend::SocketId;
 use super::Clock;
-use super::stand_in::{Pipe, TranscodeStats};
 
 /// One side of a pair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,9 +150,11 @@ impl Entry {
 }
 
 impl Voiced {
-    pub(super) fn new(voices: [Voice; 2], seed: u64) -> Voiced {
+    pub(super) fn new(voices: [Voice; 2], seed: u64, epoch: u64) -> Voiced {
+        let mut pipe = Pipe::new(voices, seed);
+        pipe.set_epoch(epoch);
         Voiced {
-            pipe: Pipe::new(voices, seed),
+            pipe,
             voices,
             has_parted: false,
             counted: Default::default(),

@@ -1,9 +1,9 @@
 //! What the pipes of a worker send, between the moment they have made it and that in which the backend takes it.
 
 use crate::media::FlowKind;
+use crate::media::transcode::Outbox;
 
 use super::entry::Side;
-use super::stand_in::Outbox;
 
 /// Packets at a time: what one packet, or one time-out, makes. 60 ms in packets of 10, after a gap, with reports to both sides.
 const PACKETS: usize = 48;

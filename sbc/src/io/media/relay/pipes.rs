@@ -65,7 +65,7 @@ impl Relay {
 
     /// Begins, changes or ends to transcode, as the pair at this place says now.
     pub(super) fn voice(&mut self, place: usize) {
-        let seed = self.next_seed();
+        let (seed, epoch) = (self.next_seed(), self.epoch);
         let Some(entry) = self.entries.get_mut(place).and_then(Option::as_mut) else {
             return;
         };
@@ -75,7 +75,7 @@ impl Relay {
                 voiced.pipe.update(voices);
             }
             (Some(voices), none) => {
-                *none = Some(Box::new(Voiced::new(voices, seed)));
+                *none = Some(Box::new(Voiced::new(voices, seed, epoch)));
                 self.transcoded += 1;
                 self.timers.make_room(place);
             }
@@ -127,11 +127,12 @@ impl Relay {
         let now = (self.clock)();
         let parted = voiced(&mut self.entries, target).is_some_and(|voiced| voiced.has_parted);
         let seed = if parted { self.next_seed() } else { 0 };
+        let epoch = self.epoch;
         let Some(voiced) = voiced(&mut self.entries, target) else {
             return;
         };
         if parted {
-            *voiced = Voiced::new(voiced.voices, seed);
+            *voiced = Voiced::new(voiced.voices, seed, epoch);
         }
         let from = at.side.index();
         let out = &mut self.made.by(target);

@@ -130,7 +130,7 @@ proptest! {
     fn nothing_is_left_over(steps in proptest::collection::vec(step(), 0..80)) {
         let counters = Arc::new(Counters::new(2));
         let mut bench = Bench {
-            relay: Relay::new(usize::from(STREAMS) * 4, counters, || 0, 7),
+            relay: Relay::new(usize::from(STREAMS) * 4, counters, || 0, 7, 0),
             up: Default::default(),
             open: HashSet::new(),
             closing: VecDeque::new(),

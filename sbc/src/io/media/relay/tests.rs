@@ -3,7 +3,10 @@
 use std::cell::Cell;
 use std::net::IpAddr;
 
-use crate::media::{Fallback, FlowCount, FlowKind, MediaStats, Path, Quality, Side, Traffic};
+use crate::config::Codec;
+use crate::media::{
+    Fallback, FlowCount, FlowKind, MediaStats, Path, PayloadTypes, Quality, Side, Traffic, Voice,
+};
 
 use super::*;
 
@@ -36,6 +39,30 @@ pub(in crate::io::media) fn rtp(payload_type: u8) -> [u8; 172] {
     packet
 }
 
+fn spoken(codec: Codec, payload_type: u8) -> Voice {
+    let numbers = PayloadTypes {
+        from_peer: payload_type,
+        to_peer: payload_type,
+    };
+    Voice {
+        codec,
+        numbers,
+        events: None,
+        comfort_noise: false,
+        packet_time: 20,
+    }
+}
+
+/// PCMU on the first side, PCMA on the second.
+pub(in crate::io::media) fn transcoded(mut pair: FlowPair) -> FlowPair {
+    let voices = [spoken(Codec::Pcmu, 0), spoken(Codec::Pcma, 8)];
+    for (side, voice) in pair.sides.iter_mut().zip(voices) {
+        side.voice = Some(voice);
+        side.payload_types = 1 << voice.numbers.from_peer;
+    }
+    pair
+}
+
 const FIRST: SocketId = SocketId {
     index: 4,
     generation: 9,
@@ -56,7 +83,7 @@ fn clock() -> u64 {
 }
 
 fn relay() -> Relay {
-    let mut relay = Relay::new(8, Arc::new(Counters::new(2)), clock, 7);
+    let mut relay = Relay::new(8, Arc::new(Counters::new(2)), clock, 7, 0);
     relay.insert(&pair(1), [FIRST, SECOND].map(Some));
     relay
 }
@@ -240,7 +267,7 @@ const REPORT: [u8; 8] = [0x80, 201, 0, 1, 0, 0, 0, 1];
 
 #[test]
 fn rtcp_finds_its_way_between_one_port_and_two() {
-    let mut relay = Relay::new(8, Arc::new(Counters::new(2)), clock, 7);
+    let mut relay = Relay::new(8, Arc::new(Counters::new(2)), clock, 7, 0);
     let [rtp_pair, rtcp_pair] = companions();
     relay.insert(&rtp_pair, [FIRST, SECOND].map(Some));
     // Its companion is not there yet.
@@ -280,7 +307,7 @@ fn rtcp_finds_its_way_between_one_port_and_two() {
 
 #[test]
 fn rtcp_follows_the_latch_of_the_rtp_that_it_is_multiplexed_with() {
-    let mut relay = Relay::new(8, Arc::new(Counters::new(2)), clock, 7);
+    let mut relay = Relay::new(8, Arc::new(Counters::new(2)), clock, 7, 0);
     let [mut rtp_pair, rtcp_pair] = companions();
     relay.insert(&rtp_pair, [FIRST, SECOND].map(Some));
     relay.insert(&rtcp_pair, [None, Some(RTCP)]);
@@ -302,7 +329,7 @@ fn rtcp_follows_the_latch_of_the_rtp_that_it_is_multiplexed_with() {
 
 #[test]
 fn companions_come_and_go_in_any_order() {
-    let mut relay = Relay::new(8, Arc::new(Counters::new(2)), clock, 7);
+    let mut relay = Relay::new(8, Arc::new(Counters::new(2)), clock, 7, 0);
     let [rtp_pair, rtcp_pair] = companions();
     let back = |relay: &mut Relay| says(relay, RTCP, "198.51.100.1:4001", &REPORT).is_some();
     let forth = |relay: &mut Relay| says(relay, FIRST, NAMED, &REPORT).is_some();
@@ -341,7 +368,7 @@ fn companions_come_and_go_in_any_order() {
 
 #[test]
 fn what_leans_on_a_pair_that_knows_nothing_of_it_has_no_way_when_that_goes() {
-    let mut relay = Relay::new(8, Arc::new(Counters::new(2)), clock, 7);
+    let mut relay = Relay::new(8, Arc::new(Counters::new(2)), clock, 7, 0);
     let [_, rtcp_pair] = companions();
     relay.insert(&pair(1), [FIRST, SECOND].map(Some));
     relay.insert(&rtcp_pair, [None, Some(RTCP)]);
@@ -358,7 +385,7 @@ fn what_leans_on_a_pair_that_knows_nothing_of_it_has_no_way_when_that_goes() {
 
 #[test]
 fn what_is_opaque_is_not_looked_into() {
-    let mut relay = Relay::new(8, Arc::new(Counters::new(2)), clock, 7);
+    let mut relay = Relay::new(8, Arc::new(Counters::new(2)), clock, 7, 0);
     let mut fax = pair(1);
     fax.kind = FlowKind::Opaque;
     relay.insert(&fax, [FIRST, SECOND].map(Some));
@@ -382,7 +409,7 @@ fn voice(ssrc: u32, sequence: u16, timestamp: u32) -> [u8; 172] {
 
 #[test]
 fn quality_is_of_each_side_and_of_rtp_alone() {
-    let mut relay = Relay::new(8, Arc::new(Counters::new(2)), clock, 7);
+    let mut relay = Relay::new(8, Arc::new(Counters::new(2)), clock, 7, 0);
     let mut measured = pair(1);
     for side in &mut measured.sides {
         (side.timed, side.clock_rate) = (1, 8000);

@@ -4,12 +4,11 @@ use std::cell::Cell;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::config::Codec;
-use crate::media::{NetworkVoice, PayloadTypes, Traffic, VoiceStats};
+use crate::media::{NetworkVoice, Traffic, VoiceStats};
 
 use super::super::super::backend::{Handler, SocketId};
 use super::super::super::counters::Counters;
-use super::super::tests::pair;
+use super::super::tests::{pair, transcoded};
 use super::*;
 
 const A: SocketId = socket(4, 9);
@@ -34,31 +33,7 @@ thread_local! {
 }
 
 fn relay() -> Relay {
-    Relay::new(8, Arc::new(Counters::new(2)), || NOW.get(), 7)
-}
-
-fn voice(codec: Codec, payload_type: u8) -> Voice {
-    let numbers = PayloadTypes {
-        from_peer: payload_type,
-        to_peer: payload_type,
-    };
-    Voice {
-        codec,
-        numbers,
-        events: None,
-        comfort_noise: false,
-        packet_time: 20,
-    }
-}
-
-/// PCMU on the first side, PCMA on the second.
-fn transcoded(mut pair: FlowPair) -> FlowPair {
-    let voices = [voice(Codec::Pcmu, 0), voice(Codec::Pcma, 8)];
-    for (side, voice) in pair.sides.iter_mut().zip(voices) {
-        side.voice = Some(voice);
-        side.payload_types = 1 << voice.numbers.from_peer;
-    }
-    pair
+    Relay::new(8, Arc::new(Counters::new(2)), || NOW.get(), 7, 0)
 }
 
 /// A transcoded pair and its RTCP, which has ports of its own where `multiplexed` is false.
