@@ -18,6 +18,7 @@ mod load;
 mod peers;
 #[path = "../support/mod.rs"]
 mod support;
+mod transcoded;
 
 /// A box with one worker and one pair, between two peers.
 struct Talk {
