@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use sbc::media::{
-    FlowCommand, FlowKind, FlowPair, FlowReport, PairId, Slot, flow_configs, flow_count,
+    FlowCommand, FlowKind, FlowPair, FlowReport, PairId, Slot, Voice, flow_configs, flow_count,
     must_relearn,
 };
 use sbc_ebpf::{Datagram, FlowConfig, FlowState, Kind, admit, whither};
@@ -117,6 +117,13 @@ impl Relay {
         let send = whither(&leaves.configs(self)[own], &latch.states[other]);
         let send = send.map_err(|drop| format!("dropped: {drop:?}"))?;
         Ok((leaves.pair.sides[other].local, send.to()))
+    }
+
+    /// What is spoken at the side of this port of ours, and at the other one, if what comes here is transcoded.
+    pub(crate) fn voices(&self, local: SocketAddr) -> Option<[Voice; 2]> {
+        let (entry, own) = self.arrives(local)?;
+        let sides = &entry.pair.sides;
+        Some([sides[own].voice?, sides[1 - own].voice?])
     }
 
     /// The pair that looks at what comes here, and on which of its sides.

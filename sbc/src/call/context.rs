@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use super::credentials::Remembered;
 use crate::config::{Codec, Config, NetworkId, PhoneId, Trunk, TrunkId};
 use crate::dialog::Tokens;
-use crate::media::{Anchored, Direct, End, Fallback, NetworkPath, Ports};
+use crate::media::{Anchored, Direct, End, Fallback, NetworkPath, Ports, Transcoding};
 use crate::registrar::Registrar;
 use crate::routing::locate::{Place, Places};
 use crate::routing::{Caller, Wall};
@@ -57,6 +57,8 @@ pub struct Host {
     pub paths: BTreeMap<NetworkId, NetworkPath>,
     /// All addresses of this host.
     pub addresses: HashSet<IpAddr>,
+    /// Whether there are workers that transcode.
+    pub transcoding: Transcoding,
 }
 
 impl Host {
@@ -81,6 +83,7 @@ impl Host {
                 .unwrap_or(NetworkPath::User(Fallback::Off)),
             local: self.is_local(hop.remote.ip()),
             direct: Direct::Off,
+            transcoding: self.transcoding,
         }
     }
 

@@ -103,10 +103,10 @@ impl Call {
     ) -> Result<(Bytes, Bytes), u16> {
         let invited = Bytes::copy_from_slice(self.a.invite.body());
         self.offer(now, cx, leg, LEG_A, said)?;
-        let for_guest = self.media.answer(now, cx.ports, LEG_A, &invited);
+        let for_guest = self.media.answer_with(cx.ports, LEG_A, &invited);
         let for_guest = for_guest.map_err(|refused| refused.code())?;
         self.offer(now, cx, LEG_A, leg, &invited)?;
-        let for_a = self.media.answer(now, cx.ports, leg, said);
+        let for_a = self.media.answer_with(cx.ports, leg, said);
         let for_a = for_a.map_err(|refused| refused.code())?;
         self.a.side.received = Some(invited);
         Ok((for_guest, for_a))

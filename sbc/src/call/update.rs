@@ -291,7 +291,7 @@ impl Call {
         let theirs = mirrored(&said, &theirs);
         let sdp = match self.offer(now, cx, from, to, &said) {
             Ok(_) => {
-                let sdp = self.media.answer(now, cx.ports, to, &theirs);
+                let sdp = self.media.answer_with(cx.ports, to, &theirs);
                 sdp.map_err(|refused| refused.code())
             }
             Err(code) => Err(code),

@@ -176,6 +176,7 @@ const TITLE: usize = 110;
 /// `call 2: phone:6001 to trunk:b, dialled 15551234567, in the kernel`.
 fn title(flow: &Flow, room: usize) -> String {
     let path = match (&flow.why, flow.path.as_str()) {
+        (Some(why), _) if flow.reason.as_deref() == Some("transcoded") => why.clone(),
         (Some(why), _) => format!("in user space: {why}"),
         (None, "kernel") => "in the kernel".to_owned(),
         (None, path) => format!("path {path}"),
@@ -433,6 +434,18 @@ No room for SSRCS, TWICE, LATE, BYTES; --json has all.
         assert_eq!(
             title(&flow, usize::MAX),
             format!("{first}\n  in user space: {second}")
+        );
+    }
+
+    #[test]
+    fn what_is_transcoded_says_so() {
+        let mut flow = flow(1, "rtp");
+        flow.path = "user".to_owned();
+        flow.reason = Some("transcoded".to_owned());
+        flow.why = Some("transcoded: G722 <-> PCMU".to_owned());
+        assert_eq!(
+            title(&flow, usize::MAX),
+            "call 1a: phone:6001 to trunk:b, dialled 15551234567, transcoded: G722 <-> PCMU"
         );
     }
 

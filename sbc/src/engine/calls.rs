@@ -145,6 +145,9 @@ impl Engine {
     fn order(&mut self, now: Instant, call: CallId, command: FlowCommand) {
         match &command {
             FlowCommand::Install(pair) => {
+                if let Some(codecs) = pair.transcoded() {
+                    self.tell(Event::MediaTranscoded { call, codecs });
+                }
                 if let Path::User(reason) = pair.path {
                     *self
                         .counters
@@ -163,6 +166,7 @@ impl Engine {
                 let flow = Flow {
                     subject,
                     path: pair.path.label(),
+                    codecs: pair.transcoded(),
                     ports: ports_of(pair),
                 };
                 self.flows.insert(pair.id, Box::new(flow));
@@ -170,6 +174,10 @@ impl Engine {
             FlowCommand::Update(pair) => {
                 if let Some(flow) = self.flows.get_mut(&pair.id) {
                     flow.subject.update(pair);
+                    let before = std::mem::replace(&mut flow.codecs, pair.transcoded());
+                    if let Some(codecs) = flow.codecs.filter(|_| flow.codecs != before) {
+                        self.tell(Event::MediaTranscoded { call, codecs });
+                    }
                 }
             }
             FlowCommand::Read(_) => {}

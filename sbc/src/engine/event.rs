@@ -7,7 +7,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::{Outcome, Party};
-use crate::config::{Changes, NetworkId, PhoneId, TrunkId};
+use crate::config::{Changes, Codec, NetworkId, PhoneId, TrunkId};
 use crate::media::{Anchored, Fallback, FlowReport, LegMedia, PairId};
 use crate::routing::locate::News;
 use crate::shed::Ban;
@@ -191,6 +191,13 @@ pub enum Event {
         call: CallId,
         /// Why.
         why: Anchored,
+    },
+    /// The two sides of a stream share no codec, and it is transcoded from now on, or from another codec than before.
+    MediaTranscoded {
+        /// The call.
+        call: CallId,
+        /// What the side speaks that called, and what the other one.
+        codecs: [Codec; 2],
     },
     /// The media of a call has stopped for as long as `media_timeout` allows: it is being ended.
     MediaStopped {

@@ -50,10 +50,10 @@ pub use trunks::ContactView;
 pub use view::{FlowOwner, FlowView};
 
 use crate::call::{self, Call, Host, Purpose, Remembered};
-use crate::config::{Config, NetworkId};
+use crate::config::{Codec, Config, NetworkId};
 use crate::dialog::Tokens;
 use crate::external::Externals;
-use crate::media::{FlowReport, PairId, PortCommand, Ports};
+use crate::media::{FlowReport, PairId, PortCommand, Ports, Transcoding};
 use crate::registrar::{Attempts, Nonces, Registrar};
 use crate::routing::Wall;
 use crate::routing::locate::{self, Places};
@@ -168,6 +168,8 @@ struct Ack {
 struct Flow {
     subject: Subject,
     path: &'static str,
+    /// What its sides speak, if it is transcoded.
+    codecs: Option<[Codec; 2]>,
     /// Those of its sockets, if it has any.
     ports: Option<Box<[SocketAddr; 2]>>,
 }
@@ -229,6 +231,13 @@ impl Engine {
         };
         engine.pump_places(now);
         engine
+    }
+
+    /// The same, with audio transcoded where two sides share no codec. Without this that is refused (488).
+    #[must_use]
+    pub fn transcoding(mut self, transcoding: Transcoding) -> Self {
+        self.host.transcoding = transcoding;
+        self
     }
 
     /// Takes what happened. Afterwards drain [`Engine::poll_action`] and [`Engine::poll_event`].

@@ -5,8 +5,8 @@ use std::ops::Bound;
 
 use super::{CallId, Engine, Party};
 use crate::call::{Call, Host};
-use crate::config::PhoneId;
-use crate::media::{FlowPair, FlowReport, PairId};
+use crate::config::{Codec, PhoneId};
+use crate::media::{Fallback, FlowPair, FlowReport, PairId, Path};
 
 /// The call that a flow pair belongs to.
 #[derive(Clone, Copy)]
@@ -33,6 +33,8 @@ pub struct FlowView {
     pub number: String,
     /// The pair.
     pub pair: FlowPair,
+    /// What its sides speak, if its stream is transcoded.
+    pub codecs: Option<[Codec; 2]>,
     /// What it did before it fell back from the kernel to user space: whoever forwards it now does not know.
     pub before: FlowReport,
     /// Of each side, whether its address of ours is none of this host's now: nothing comes or leaves there until it is back.
@@ -75,6 +77,24 @@ impl FlowOwner<'_> {
             || self.call.sip_call_ids().any(|id| id == name)
     }
 
+    /// Of RTCP those of the RTP beside it.
+    fn codecs(&self, pair: &FlowPair) -> Option<[Codec; 2]> {
+        let is_beside = |rtp: &&FlowPair| {
+            let mut sides = rtp.sides.iter().zip(&pair.sides);
+            sides.all(|(rtp, side)| {
+                rtp.local.ip() == side.local.ip()
+                    && [0, 1].contains(&side.local.port().wrapping_sub(rtp.local.port()))
+            })
+        };
+        match pair.path {
+            Path::User(Fallback::Transcoded) => {
+                let mut pairs = self.call.flow_pairs().filter(is_beside);
+                pairs.find_map(FlowPair::transcoded)
+            }
+            _ => None,
+        }
+    }
+
     /// The pair of this id, if it is one of the call's.
     #[must_use]
     pub fn view(&self, pair: PairId) -> Option<FlowView> {
@@ -88,6 +108,7 @@ impl FlowOwner<'_> {
             from_phone: call.phone(),
             to,
             number: call.number().to_owned(),
+            codecs: self.codecs(pair),
             pair: pair.clone(),
             before: self.before,
             is_gone: pair

@@ -15,7 +15,7 @@ use tracing_subscriber::filter::ParseError;
 use super::current::Current;
 use super::metrics::party_label;
 use super::servers;
-use crate::config::{Config, NetworkId, PhoneId};
+use crate::config::{Codec, Config, NetworkId, PhoneId};
 use crate::engine::{Event, Party};
 use crate::media::LegMedia;
 use crate::shed::By;
@@ -296,6 +296,10 @@ impl Journal {
             }
             Event::MediaAnchored { call, why } => {
                 info!(%call, %why, "media goes through the box");
+            }
+            Event::MediaTranscoded { call, codecs } => {
+                let [a, b] = codecs.map(Codec::name);
+                info!(%call, "media is transcoded: {a} <-> {b}");
             }
             Event::MediaStopped {
                 call,

@@ -12,7 +12,8 @@ use super::exchange::{answered, as_said, offered, to_answer, to_offer};
 use super::flows::Flows;
 use super::leg::{End, Leg, LegId};
 use super::ports::{Exhausted, PortPair, Ports};
-use super::refused::Refused;
+use super::refused::{Refused, Unsupported};
+use super::voices::{Said, Transcoding};
 use super::wanted::wanted;
 use super::{FlowCommand, FlowPair, PairId};
 use crate::engine::FlowFailure;
@@ -61,7 +62,8 @@ impl CallMedia {
     }
 
     /// An offer of one leg; returns the offer for the other. Nothing changes for media before it is answered. What is
-    /// not carried is offered with port 0; codecs are those that both ends may use, in the order of `to_end`.
+    /// not carried is offered with port 0; codecs are those that both ends may use, in the order of `to_end`, and behind them, with
+    /// [`Transcoding::On`], those that only `to_end` may use.
     ///
     /// # Errors
     /// When it is no SDP, nothing of it can be carried, or no port is free. The session stays as it was.
@@ -78,7 +80,23 @@ impl CallMedia {
     ) -> Result<Bytes, Refused> {
         let sdp = Sdp::parse(sdp, &Limits::default())?;
         let (from_end, to_end) = (&self.as_of_now(from, from_end), &self.as_of_now(to, to_end));
-        let streams = offered(&sdp, from_end, to_end, ports)?;
+        let mut direct = direct(from_end, to_end);
+        let transcoding = match [from_end, to_end].map(|end| end.transcoding) {
+            [Transcoding::On, Transcoding::On] => Transcoding::On,
+            _ => Transcoding::Off,
+        };
+        // Nobody is there to transcode what two send to each other.
+        let between = match direct {
+            Ok(()) => Transcoding::Off,
+            Err(_) => transcoding,
+        };
+        let streams = match offered(&sdp, from_end, to_end, ports, between) {
+            Err(Refused::NoStream(Unsupported::Codec)) if between != transcoding => {
+                direct = Err(Some(Anchored::Codec));
+                offered(&sdp, from_end, to_end, ports, transcoding)?
+            }
+            other => other?,
+        };
         let new = [from, to]
             .iter()
             .filter(|&&id| self.leg(id).is_none())
@@ -86,7 +104,6 @@ impl CallMedia {
         if self.legs.len() + new > MAX_LEGS {
             return Err(Refused::Legs { limit: MAX_LEGS });
         }
-        let direct = direct(from_end, to_end);
         let (is_direct, carried) = match direct {
             // Nothing of it comes here.
             Ok(()) => (true, &[][..]),
@@ -130,6 +147,30 @@ impl CallMedia {
         from: LegId,
         sdp: &[u8],
     ) -> Result<Bytes, Refused> {
+        self.read(ports, from, sdp, Said::Answer)
+    }
+
+    /// The same with what a leg has said otherwise: in an offer of its own, or of what it was offered before. Of several codecs
+    /// one that both have is taken, whichever is first.
+    ///
+    /// # Errors
+    /// As [`CallMedia::answer`].
+    pub fn answer_with(
+        &mut self,
+        ports: &mut Ports,
+        from: LegId,
+        sdp: &[u8],
+    ) -> Result<Bytes, Refused> {
+        self.read(ports, from, sdp, Said::Otherwise)
+    }
+
+    fn read(
+        &mut self,
+        ports: &mut Ports,
+        from: LegId,
+        sdp: &[u8],
+        read: Said,
+    ) -> Result<Bytes, Refused> {
         let index = self
             .offers
             .iter()
@@ -137,7 +178,7 @@ impl CallMedia {
             .ok_or(Refused::NoOffer)?;
         let sdp = Sdp::parse(sdp, &Limits::default())?;
         let offer = self.offers.swap_remove(index);
-        let result = self.apply(ports, &offer, &sdp);
+        let result = self.apply(ports, &offer, &sdp, read);
         self.offers.push(offer);
         result
     }
@@ -248,12 +289,20 @@ impl CallMedia {
         self.flows.pairs()
     }
 
-    fn apply(&mut self, ports: &mut Ports, offer: &Offer, sdp: &Sdp<'_>) -> Result<Bytes, Refused> {
+    fn apply(
+        &mut self,
+        ports: &mut Ports,
+        offer: &Offer,
+        sdp: &Sdp<'_>,
+        read: Said,
+    ) -> Result<Bytes, Refused> {
         let end = &self.leg(offer.to).ok_or(Refused::NoOffer)?.end;
-        let streams = answered(sdp, end, ports, &offer.streams)?;
+        let streams = answered(sdp, end, ports, &offer.streams, read)?;
         let leg = self.leg_mut(offer.from).ok_or(Refused::NoOffer)?;
         let plans = match offer.is_direct {
-            true => as_said(sdp, &offer.streams, |number| streams.get(number)?.as_ref()),
+            true => as_said(sdp, &offer.streams, |number| {
+                streams.get(number)?.as_ref().map(|agreed| &agreed.said)
+            }),
             false => to_answer(leg, &offer.streams, &streams),
         };
         let body = leg.render(sdp, &plans);
@@ -273,6 +322,7 @@ impl CallMedia {
         let mut end = end.clone();
         if let Some(leg) = self.leg(id) {
             (end.network, end.address) = (leg.end.network, leg.end.address);
+            end.transcoding = leg.end.transcoding;
         }
         end
     }

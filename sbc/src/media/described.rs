@@ -6,6 +6,7 @@ use smallvec::SmallVec;
 
 use super::ports::Ports;
 use super::refused::Unsupported;
+use super::voices::{Spare, packet_time};
 use super::{End, MAX_SSRCS};
 use crate::config::Codec;
 use crate::sdp::{
@@ -16,10 +17,10 @@ use crate::sdp::{
 pub const MAX_STREAMS: usize = 8;
 
 /// RFC 3551: comfort noise.
-const COMFORT_NOISE: u8 = 13;
+pub(super) const COMFORT_NOISE: u8 = 13;
 
 /// Hz: the clock that payload type 13 goes with.
-const NARROWBAND_CLOCK: u32 = 8_000;
+pub(super) const NARROWBAND_CLOCK: u32 = 8_000;
 
 /// Hz: the clock of all video (RFC 3551 5).
 const VIDEO_CLOCK: u32 = 90_000;
@@ -62,6 +63,10 @@ pub(super) struct Carried {
     pub(super) ssrcs: SmallVec<[u32; 1]>,
     /// Empty where it is not RTP.
     pub(super) formats: Vec<Coded>,
+    /// ms of audio that the peer wants in a packet, 10 to 60, if it says so.
+    pub(super) packet_time: Option<u8>,
+    /// Of an offer to whom codecs can be offered beside these.
+    pub(super) spare: Option<Box<Spare>>,
 }
 
 /// How much of a stream is our business.
@@ -84,6 +89,23 @@ pub(super) struct Coded {
     /// Hz; 0 where nothing says so.
     clock: u32,
     pub(super) meaning: Meaning,
+}
+
+impl Coded {
+    pub(super) fn of(codec: Codec, payload_type: u8) -> Coded {
+        Coded {
+            payload_type,
+            clock: NARROWBAND_CLOCK,
+            meaning: Meaning::Codec(codec),
+        }
+    }
+
+    pub(super) fn codec(&self) -> Option<Codec> {
+        match self.meaning {
+            Meaning::Codec(codec) => Some(codec),
+            _ => None,
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -125,10 +147,9 @@ impl Carried {
     /// Whether anything is left of it that could be sent.
     pub(super) fn is_usable(&self) -> bool {
         match self.class {
-            Class::Audio => self
-                .formats
-                .iter()
-                .any(|f| matches!(f.meaning, Meaning::Codec(_))),
+            Class::Audio => {
+                self.spare.is_some() || self.formats.iter().any(|f| f.codec().is_some())
+            }
             Class::Video | Class::OtherRtp => !self.formats.is_empty(),
             Class::Opaque => true,
         }
@@ -155,13 +176,14 @@ impl Carried {
 
     /// What the new m= line lists.
     pub(super) fn listed(&self) -> Formats {
-        match self.class {
-            Class::Opaque => Formats::AsWritten,
-            _ => Formats::Types(self.formats.iter().map(|f| f.payload_type).collect()),
+        match (self.class, &self.spare) {
+            (Class::Opaque, _) => Formats::AsWritten,
+            (_, Some(spare)) => spare.listed(&self.formats),
+            (_, None) => Formats::Types(self.formats.iter().map(|f| f.payload_type).collect()),
         }
     }
 
-    fn means(&self, meaning: &Meaning) -> bool {
+    pub(super) fn means(&self, meaning: &Meaning) -> bool {
         self.formats.iter().any(|format| format.meaning == *meaning)
     }
 }
@@ -273,17 +295,22 @@ fn carry(stream: &Stream<'_, '_>, end: &End, ports: &Ports) -> Result<Carried, U
         receives: named.is_some(),
         ssrcs: SmallVec::new(),
         formats: Vec::new(),
+        packet_time: None,
+        spare: None,
     };
     if !class.is_rtp() {
         return Ok(carried);
     }
     let mut rtcp = None;
+    let (mut time, mut most) = (None, None);
     for attribute in stream.attributes() {
         match attribute {
             Attribute::Rtcp(said) => {
                 rtcp.get_or_insert(said);
             }
             Attribute::RtcpMux => carried.multiplexes = true,
+            Attribute::Ptime(ms) => time = time.or(Some(ms)),
+            Attribute::MaxPtime(ms) => most = most.or(Some(ms)),
             // One too many is kept, so that it shows.
             Attribute::Ssrc(ssrc)
                 if carried.ssrcs.len() <= MAX_SSRCS && !carried.ssrcs.contains(&ssrc) =>
@@ -296,6 +323,7 @@ fn carry(stream: &Stream<'_, '_>, end: &End, ports: &Ports) -> Result<Carried, U
     if carried.ssrcs.len() > MAX_SSRCS {
         carried.ssrcs.clear();
     }
+    carried.packet_time = packet_time(time, most);
     let port = rtcp.map_or(media.port.checked_add(1), |rtcp| Some(rtcp.port));
     carried.rtcp = match place(rtcp.and_then(|rtcp| rtcp.host).unwrap_or(host), port) {
         // It is not going to be used.

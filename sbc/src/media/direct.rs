@@ -31,6 +31,9 @@ pub enum Anchored {
     /// It says that it is elsewhere than where it is heard from.
     #[error("a phone is behind a NAT, or has moved")]
     Nat,
+    /// What one has offered the other may not use.
+    #[error("the two have no codec in common")]
+    Codec,
     /// Not among the addresses that are local to its network.
     #[error("a phone is outside of local")]
     Outside,

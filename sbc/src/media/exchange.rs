@@ -1,10 +1,19 @@
 //! What offer and answer make of each other, stream by stream (RFC 3264).
 
-use super::described::{Carried, Described, State, describe};
+use super::described::{Carried, Class, Described, State, describe};
 use super::leg::{End, Leg};
 use super::ports::Ports;
 use super::refused::{Misfit, Refused, Unsupported};
-use crate::sdp::{Host, RtcpPlan, Sdp, Stream, StreamPlan};
+use super::voices::{Said, Spare, Transcoding, Voices, agree, own};
+use crate::sdp::{Formats, Host, RtcpPlan, Sdp, Stream, StreamPlan};
+
+/// A stream of an offer, as it was answered.
+#[derive(Debug)]
+pub(super) struct Agreed {
+    pub(super) said: Carried,
+    /// It is transcoded.
+    pub(super) voices: Option<Voices>,
+}
 
 /// What of an offer goes to the other side.
 pub(super) fn offered(
@@ -12,13 +21,17 @@ pub(super) fn offered(
     from: &End,
     to: &End,
     ports: &Ports,
+    transcoding: Transcoding,
 ) -> Result<Vec<Described>, Refused> {
     let mut streams = describe(sdp, from, ports);
     let mut why: Option<Unsupported> = None;
-    for stream in &mut streams {
+    for (stream, described) in streams.iter_mut().zip(sdp.streams()) {
         if let State::Carried(carried) = &mut stream.state {
+            let can_add = transcoding == Transcoding::On && carried.class == Class::Audio;
+            let own = can_add.then(|| own(carried, &from.codecs));
             carried.restrict(&from.codecs);
             carried.restrict(&to.codecs);
+            carried.spare = own.and_then(|own| Spare::new(own, carried, &to.codecs, &described));
             if !carried.is_usable() {
                 stream.state = State::Unsupported(Unsupported::Codec);
             }
@@ -39,7 +52,8 @@ pub(super) fn answered(
     end: &End,
     ports: &Ports,
     offered: &[Described],
-) -> Result<Vec<Option<Carried>>, Refused> {
+    read: Said,
+) -> Result<Vec<Option<Agreed>>, Refused> {
     let answers = describe(sdp, end, ports);
     if answers.len() != offered.len() {
         return Err(Refused::Answer(Misfit::Count));
@@ -54,10 +68,10 @@ pub(super) fn answered(
             State::Off => Ok(None),
             _ if !alike => Err(Misfit::Kind),
             State::Unsupported(why) => Err(Misfit::Stream(why)),
-            State::Carried(mut carried) => {
-                carried.keep_offered(offer);
-                if carried.is_usable() {
-                    Ok(Some(carried))
+            State::Carried(mut said) => {
+                let voices = agree(offer, &mut said, read);
+                if said.is_usable() {
+                    Ok(Some(Agreed { said, voices }))
                 } else {
                     Err(Misfit::Codec)
                 }
@@ -71,12 +85,10 @@ pub(super) fn answered(
 /// The offer for a leg: what of each stream is carried.
 pub(super) fn to_offer(leg: &Leg, streams: &[Described]) -> Vec<StreamPlan> {
     let plan = |(number, stream): (usize, &Described)| {
-        let carried = stream.carried();
-        plan(leg, number, stream, carried, |offer| {
-            match offer.multiplexes {
-                true => RtcpPlan::Offered,
-                false => RtcpPlan::Next,
-            }
+        let said = stream.carried().map(|offer| (offer, offer.listed()));
+        plan(leg, number, stream, said, |offer| match offer.multiplexes {
+            true => RtcpPlan::Offered,
+            false => RtcpPlan::Next,
         })
     };
     streams.iter().enumerate().map(plan).collect()
@@ -86,20 +98,18 @@ pub(super) fn to_offer(leg: &Leg, streams: &[Described]) -> Vec<StreamPlan> {
 pub(super) fn to_answer(
     leg: &Leg,
     offered: &[Described],
-    answers: &[Option<Carried>],
+    answers: &[Option<Agreed>],
 ) -> Vec<StreamPlan> {
-    let plan = |(number, (stream, answer)): (usize, (&Described, &Option<Carried>))| {
+    let plan = |(number, (stream, answer)): (usize, (&Described, &Option<Agreed>))| {
         let multiplexes = stream.carried().is_some_and(|offer| offer.multiplexes);
-        plan(
-            leg,
-            number,
-            stream,
-            answer.as_ref(),
-            |_| match multiplexes {
-                true => RtcpPlan::Multiplexed,
-                false => RtcpPlan::Next,
-            },
-        )
+        let said = answer.as_ref().map(|agreed| {
+            let told = agreed.voices.as_ref().map(|voices| voices.told.clone());
+            (&agreed.said, told.unwrap_or_else(|| agreed.said.listed()))
+        });
+        plan(leg, number, stream, said, |_| match multiplexes {
+            true => RtcpPlan::Multiplexed,
+            false => RtcpPlan::Next,
+        })
     };
     offered.iter().zip(answers).enumerate().map(plan).collect()
 }
@@ -131,13 +141,13 @@ fn plan(
     leg: &Leg,
     number: usize,
     offered: &Described,
-    said: Option<&Carried>,
+    said: Option<(&Carried, Formats)>,
     rtcp: impl Fn(&Carried) -> RtcpPlan,
 ) -> StreamPlan {
     match (said, leg.port(number)) {
-        (Some(carried), Some(port)) => StreamPlan::Carry {
+        (Some((carried, formats)), Some(port)) => StreamPlan::Carry {
             port: port.rtp().port(),
-            formats: carried.listed(),
+            formats,
             rtcp: match carried.class.is_rtp() {
                 true => rtcp(carried),
                 false => RtcpPlan::None,

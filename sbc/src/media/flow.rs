@@ -28,7 +28,8 @@ pub struct FlowPair {
     /// Who forwards it.
     pub path: Path,
     /// Where exactly one side multiplexes RTCP with RTP (RFC 5761): of the RTP pair its RTCP pair, and of that one the RTP pair. Both go the
-    /// same path, and the RTP pair is there as long as the other is. `None` where each side has a port for each, or none of them has.
+    /// same path, and the RTP pair is there as long as the other is. So it is where the RTP pair is transcoded, whoever multiplexes: both end in
+    /// one pipe. Else `None` where each side has a port for each; and where none of them has, as there is no RTCP pair.
     pub companion: Option<PairId>,
 }
 
@@ -100,6 +101,18 @@ pub struct PayloadTypes {
     pub from_peer: u8,
     /// What the peer is sent, as it named it.
     pub to_peer: u8,
+}
+
+impl FlowPair {
+    /// What its sides speak, if it is transcoded.
+    #[must_use]
+    pub fn transcoded(&self) -> Option<[Codec; 2]> {
+        let [a, b] = self
+            .sides
+            .each_ref()
+            .map(|side| side.voice.map(|v| v.codec));
+        (self.kind == FlowKind::Rtp).then_some([a?, b?])
+    }
 }
 
 impl Side {

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use ipnet::IpNet;
 use smallvec::SmallVec;
 
-use super::{Direct, NetworkPath, PortPair, Ports};
+use super::{Direct, NetworkPath, PortPair, Ports, Transcoding};
 use crate::config::{Codec, NetworkId};
 use crate::sdp::{Anchor, Sdp, StreamPlan, anchor};
 
@@ -39,6 +39,8 @@ pub struct End {
     pub local: bool,
     /// Whether its media may go past the box.
     pub direct: Direct,
+    /// Whether its audio may be transcoded. What a leg began with stays.
+    pub transcoding: Transcoding,
 }
 
 #[derive(Debug)]

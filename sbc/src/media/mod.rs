@@ -13,6 +13,7 @@ mod refused;
 mod stats;
 pub mod transcode;
 mod verdict;
+mod voices;
 mod wanted;
 
 #[cfg(test)]
@@ -29,3 +30,4 @@ pub use stats::{LegMedia, MediaStats, NetworkMedia, NetworkVoice, Traffic, Voice
 pub use verdict::{
     Slot, TTL, candidates, flow_configs, flow_count, latched, lost_at_end, must_relearn,
 };
+pub use voices::Transcoding;

@@ -6,10 +6,11 @@ use ipnet::IpNet;
 use smallvec::SmallVec;
 
 use super::described::{Carried, Described, Numbers, numbers};
+use super::exchange::Agreed;
 use super::flows::Installed;
 use super::leg::{End, Leg, LegId};
 use super::ports::PortPair;
-use super::{Fallback, FlowKind, MAX_SOURCES, NetworkPath, Path, Side};
+use super::{Fallback, FlowKind, MAX_SOURCES, NetworkPath, Path, Side, Voice, voices};
 use crate::config::MAX_MEDIA_FROM;
 
 const _: () = assert!(
@@ -27,7 +28,7 @@ pub(super) struct Wanted {
     pub(super) path: Path,
     /// What the kernel refused before.
     pub(super) fallback: Option<Fallback>,
-    /// One side multiplexes, the other does not.
+    /// One side multiplexes, the other does not; or what both bring ends in one pipe.
     has_companion: bool,
     /// What this side's peer sends is wanted: it means to send, and the other one to receive.
     pub(super) is_wanted: [bool; 2],
@@ -102,12 +103,19 @@ pub(super) fn wanted(
     from: &Leg,
     to: &Leg,
     offered: &[Described],
-    answers: &[Option<Carried>],
+    answers: &[Option<Agreed>],
 ) -> Vec<Wanted> {
     let mut wanted = Vec::new();
     for (stream, (described, answer)) in offered.iter().zip(answers).enumerate() {
-        let (Some(offer), Some(answer)) = (described.carried(), answer) else {
+        let (Some(offer), Some(agreed)) = (described.carried(), answer) else {
             continue;
+        };
+        let answer = &agreed.said;
+        let spoken = agreed.voices.as_ref();
+        let spoken = spoken.map(|voices| [voices.offerer, voices.answerer]);
+        let heard = match &spoken {
+            Some(spoken) => spoken.each_ref().map(voices::numbers),
+            None => [numbers(answer, offer), numbers(offer, answer)],
         };
         let (Some(from_port), Some(to_port)) = (from.port(stream), to.port(stream)) else {
             continue;
@@ -118,7 +126,8 @@ pub(super) fn wanted(
                 port: from_port,
                 said: offer,
                 multiplexed: offer.multiplexes,
-                numbers: numbers(answer, offer),
+                numbers: heard[0],
+                voice: spoken.map(|[offerer, _]| offerer),
                 is_wanted: offer.sends && answer.receives,
             },
             Way {
@@ -127,7 +136,8 @@ pub(super) fn wanted(
                 said: answer,
                 // What it was not offered it cannot have agreed to.
                 multiplexed: offer.multiplexes && answer.multiplexes,
-                numbers: numbers(offer, answer),
+                numbers: heard[1],
+                voice: spoken.map(|[_, answerer]| answerer),
                 is_wanted: answer.sends && offer.receives,
             },
         ];
@@ -147,10 +157,13 @@ pub(super) fn wanted(
                 stream,
                 kind,
                 legs: [a.leg.id, b.leg.id],
-                path: path([&a.leg.end, &b.leg.end], &sides),
+                path: match spoken {
+                    Some(_) => Path::User(Fallback::Transcoded),
+                    None => path([&a.leg.end, &b.leg.end], &sides),
+                },
                 sides,
                 fallback: None,
-                has_companion: a.multiplexed != b.multiplexed,
+                has_companion: a.multiplexed != b.multiplexed || spoken.is_some(),
                 is_wanted: [a.is_wanted, b.is_wanted],
             });
         }
@@ -166,6 +179,8 @@ struct Way<'a> {
     multiplexed: bool,
     /// What comes from there.
     numbers: Numbers,
+    /// What it speaks, where that is not what the other one speaks.
+    voice: Option<Voice>,
     /// It means to send, and the other side to receive.
     is_wanted: bool,
 }
@@ -191,6 +206,7 @@ impl Way<'_> {
             side.timed = self.numbers.timed;
             side.clock_rate = self.numbers.clock_rate;
             side.ssrcs.clone_from(&self.said.ssrcs);
+            side.voice = self.voice;
         }
         side
     }

@@ -58,8 +58,23 @@ pub enum StreamPlan {
 pub enum Formats {
     /// Payload types, in this order; attributes of others go.
     Types(SmallVec<[u8; 8]>),
+    /// Payload types of which some, or all, are not the writer's: what goes on is not, or need not be, what he sends.
+    Mixed(Box<Mixed>),
     /// As they came: not RTP.
     AsWritten,
+}
+
+/// See [`Formats::Mixed`]. The writer's SSRCs are not told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mixed {
+    /// Payload types, in this order.
+    pub types: SmallVec<[u8; 8]>,
+    /// Those of them that are the writer's: attributes of all others go.
+    pub own: SmallVec<[u8; 8]>,
+    /// Whether what he says of packet times stays (`ptime`, `maxptime`).
+    pub keeps_packet_time: bool,
+    /// What is said in place of what goes, each without `a=`: `rtpmap:9 G722/8000`.
+    pub attributes: Vec<String>,
 }
 
 /// Where RTCP of a stream is, on our side.
@@ -169,20 +184,28 @@ impl Rewrite<'_, '_> {
         if says_mux {
             self.append(stream, "a=rtcp-mux");
         }
+        if let Formats::Mixed(mixed) = formats {
+            for attribute in &mixed.attributes {
+                self.append(stream, &format!("a={attribute}"));
+            }
+        }
     }
 
     /// The m= line.
     fn media(&mut self, stream: &Stream<'_, '_>, port: u16, formats: &Formats) {
         let media = stream.media();
         let mut value = format!("{} {port} {}", media.kind, media.protocol);
-        match formats {
-            Formats::AsWritten => value = format!("{value} {}", media.formats),
-            Formats::Types(types) => {
-                for payload_type in types {
-                    // Writing to a string does not fail.
-                    let _ = write!(value, " {payload_type}");
-                }
+        let types = match formats {
+            Formats::AsWritten => {
+                value = format!("{value} {}", media.formats);
+                &[][..]
             }
+            Formats::Types(types) => types,
+            Formats::Mixed(mixed) => &mixed.types,
+        };
+        for payload_type in types {
+            // Writing to a string does not fail.
+            let _ = write!(value, " {payload_type}");
         }
         self.editor.replace(stream.first_line(), value);
     }
@@ -311,6 +334,7 @@ fn stays(line: &Line<'_>, hidden: &[&str]) -> bool {
                     Attribute::RtpMap(_)
                         | Attribute::OfFormat { .. }
                         | Attribute::Ptime(_)
+                        | Attribute::MaxPtime(_)
                         | Attribute::Direction(_)
                         | Attribute::Ssrc(_)
                         | Attribute::SsrcGroup
@@ -323,8 +347,14 @@ fn stays(line: &Line<'_>, hidden: &[&str]) -> bool {
 }
 
 fn is_of(attribute: &Attribute<'_>, formats: &Formats) -> bool {
-    let Formats::Types(types) = formats else {
-        return true;
+    let types = match (formats, attribute) {
+        (Formats::AsWritten, _) => return true,
+        (Formats::Mixed(mixed), Attribute::Ptime(_) | Attribute::MaxPtime(_)) => {
+            return mixed.keeps_packet_time;
+        }
+        (Formats::Mixed(_), Attribute::Ssrc(_) | Attribute::SsrcGroup) => return false,
+        (Formats::Mixed(mixed), _) => &mixed.own,
+        (Formats::Types(types), _) => types,
     };
     match attribute {
         Attribute::RtpMap(map) => types.contains(&map.payload_type),

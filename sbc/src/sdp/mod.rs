@@ -15,7 +15,7 @@ mod view;
 mod tests;
 
 pub use address::holds_address;
-pub use anchor::{Anchor, Formats, RtcpPlan, StreamPlan, anchor};
+pub use anchor::{Anchor, Formats, Mixed, RtcpPlan, StreamPlan, anchor};
 pub use document::{Limits, Line, Sdp, Stream};
 pub use edit::Editor;
 pub use error::SdpError;

@@ -141,6 +141,8 @@ pub enum Attribute<'a> {
     },
     /// `ptime`: milliseconds of audio in a packet.
     Ptime(u32),
+    /// `maxptime`: the most of it.
+    MaxPtime(u32),
     /// `rtcp` (RFC 3605).
     Rtcp(Rtcp<'a>),
     /// `rtcp-mux` (RFC 5761): RTCP on the port of RTP.
@@ -180,6 +182,9 @@ impl<'a> Attribute<'a> {
             "fmtp" => of_format(name, value),
             "rtcp-fb" => of_format(name, value).or(Some(Attribute::Other)),
             "ptime" => number_of(value).map(Attribute::Ptime),
+            "maxptime" => number_of(value)
+                .map(Attribute::MaxPtime)
+                .or(Some(Attribute::Other)),
             "rtcp" => Rtcp::parse(value).map(Attribute::Rtcp),
             "rtcp-mux" => Some(Attribute::RtcpMux),
             "rtcp-mux-only" => Some(Attribute::RtcpMuxOnly),

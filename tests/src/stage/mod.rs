@@ -21,6 +21,7 @@ mod proxy;
 mod requests;
 mod scene;
 mod setup;
+mod spoken;
 mod talk;
 mod timers;
 mod transact;

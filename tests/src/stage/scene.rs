@@ -10,7 +10,7 @@ use rand_chacha::ChaCha12Rng;
 use rand_core::{RngCore as _, SeedableRng as _};
 use sbc::config::{Config, NetworkId, NoSecrets};
 use sbc::engine::{Action, Engine, Event, Input, Limits, Outcome, Stats};
-use sbc::media::FlowCommand;
+use sbc::media::{FlowCommand, Transcoding};
 use sbc::sip::Transport;
 use sbc::transaction::Hop;
 
@@ -67,7 +67,7 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// Everything random comes from `seed`.
+    /// Everything random comes from `seed`; with an odd one the box transcodes.
     #[must_use]
     pub fn new(config: &str, seed: u64, weather: Weather) -> Stage {
         let config = Config::parse(config, "stage.toml", &NoSecrets).expect("a config");
@@ -81,7 +81,12 @@ impl Stage {
         let mut key = [0; 32];
         random.fill_bytes(&mut key);
         let now = Instant::now();
+        let transcoding = match seed % 2 {
+            0 => Transcoding::Off,
+            _ => Transcoding::On,
+        };
         let engine = Engine::with_limits(Arc::new(config), key, now, limits);
+        let engine = engine.transcoding(transcoding);
         let free = engine.stats(now).media_ports_free.into_values().collect();
         Stage {
             agents: Vec::new(),
@@ -100,6 +105,15 @@ impl Stage {
             story: VecDeque::new(),
             wrong: Vec::new(),
             instant: (now, 0),
+        }
+    }
+
+    /// The box transcodes, or does not, whatever the seed says.
+    #[must_use]
+    pub fn transcoding(self, transcoding: Transcoding) -> Stage {
+        Stage {
+            engine: self.engine.transcoding(transcoding),
+            ..self
         }
     }
 

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use super::dialog::Dialog;
 use super::media::{Described, Rtcp, Said, Stream};
 use super::scene::{Leg, Stage};
+use super::spoken::{closed, shared, spoken};
 
 /// Where a stream's RTCP is, on the agent's side and on the box's.
 fn rtcp(own: &Stream, ip: IpAddr, said: &Said) -> (SocketAddr, SocketAddr) {
@@ -62,11 +63,16 @@ impl Stage {
         let [Some(said), Some(heard)] = [&sender.theirs, &receiver.theirs] else {
             return Err(fault("someone has no description".to_owned()));
         };
-        let agreed = Described::read(&receiver.agreed);
+        let (mine, agreed) = (
+            Described::read(&sender.agreed),
+            Described::read(&receiver.agreed),
+        );
         let mut streams = 0;
         for (index, own) in sender.media.streams.iter().enumerate() {
             let at = |described: &Described| described.streams.get(index).cloned();
-            let (Some(said), Some(heard), Some(agreed)) = (at(said), at(heard), at(&agreed)) else {
+            let agreed = at(&mine).zip(at(&agreed));
+            let (Some(said), Some(heard), Some((mine, agreed))) = (at(said), at(heard), agreed)
+            else {
                 return Err(fault(format!("stream {index} is not there")));
             };
             let theirs = &receiver.media.streams[index];
@@ -91,7 +97,7 @@ impl Stage {
             }
             streams += 1;
             let ends = [(sender, own, &said), (receiver, theirs, &heard)];
-            self.stream(ends, &agreed).map_err(fault)?;
+            self.stream(ends, [&mine, &agreed]).map_err(fault)?;
         }
         if streams == 0 {
             return Err(fault("no stream is on".to_owned()));
@@ -99,7 +105,12 @@ impl Stage {
         Ok(())
     }
 
-    fn stream(&self, ends: [(&Dialog, &Stream, &Said); 2], agreed: &Said) -> Result<(), String> {
+    /// `agreed`: what each of the two has said that holds.
+    fn stream(
+        &self,
+        ends: [(&Dialog, &Stream, &Said); 2],
+        agreed: [&Said; 2],
+    ) -> Result<(), String> {
         let [(sender, own, said), (receiver, theirs, heard)] = ends;
         if !(sender.media.goes()[0] && said.goes[1] && receiver.media.goes()[1] && heard.goes[0]) {
             return Err("someone is on hold".to_owned());
@@ -112,31 +123,17 @@ impl Stage {
         if own.proto == "udptl" {
             return self.one(source, said.place(), &[0; 40], expected);
         }
-        let mut shared = 0;
-        for (fmt, name) in &said.formats {
-            let is_own = |(_, n): &(String, String)| n.eq_ignore_ascii_case(name);
-            if !own.formats.iter().any(is_own) {
-                continue;
-            }
-            let meant = agreed
-                .formats
-                .iter()
-                .find(|(f, _)| f == fmt)
-                .map(|(_, n)| n);
-            if !meant.is_some_and(|meant| meant.eq_ignore_ascii_case(name)) {
-                return Err(format!(
-                    "payload type {fmt} is {name} here and {meant:?} there"
-                ));
-            }
-            shared += 1;
-            let number = fmt.parse().map_err(|_| format!("payload type {fmt}"))?;
-            self.one(source, said.place(), &packet(number), expected)?;
+        let numbers = match self.relay.voices(said.place()) {
+            Some(voices) => spoken(&voices, agreed, said)?,
+            None => shared(own, agreed, said)?,
+        };
+        for number in &numbers {
+            self.one(source, said.place(), &packet(*number), expected)?;
         }
-        if shared == 0 {
-            return Err(format!(
-                "no format in common: {:?}, {:?}",
-                said.formats, own.formats
-            ));
+        for other in closed(said, &numbers) {
+            if self.forward(source, said.place(), &packet(other)).is_ok() {
+                return Err(format!("payload type {other} is let in, too"));
+            }
         }
         let (source_of_rtcp, at) = rtcp(own, sender.media.ip, said);
         let (arrives, leaves) = rtcp(theirs, receiver.media.ip, heard);
@@ -211,9 +208,10 @@ impl Stage {
         let Some(said) = said else {
             return false;
         };
-        let number = said.formats.first().and_then(|(f, _)| f.parse().ok());
         let source = SocketAddr::new(dialog.media.ip, dialog.media.streams[0].port);
-        let bytes = packet(number.unwrap_or(0));
-        self.forward(source, said.place(), &bytes).is_ok()
+        said.formats.iter().any(|(fmt, _)| {
+            let bytes = packet(fmt.parse().unwrap_or_default());
+            self.forward(source, said.place(), &bytes).is_ok()
+        })
     }
 }

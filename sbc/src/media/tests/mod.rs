@@ -8,4 +8,5 @@ mod relearn;
 mod setup;
 mod streams;
 pub(super) mod support;
+mod transcoding;
 mod written;

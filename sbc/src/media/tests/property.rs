@@ -9,7 +9,9 @@ use proptest::prelude::*;
 
 use super::support::*;
 use crate::engine::FlowFailure;
-use crate::media::{AfterFailure, Fallback, FlowCommand, FlowKind, FlowPair, LegId, PairId};
+use crate::media::{
+    AfterFailure, End, Fallback, FlowCommand, FlowKind, FlowPair, LegId, PairId, Path, Transcoding,
+};
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -39,7 +41,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-const SDPS: usize = 12;
+const SDPS: usize = 15;
 
 fn sdp(which: usize) -> String {
     match which {
@@ -66,6 +68,19 @@ fn sdp(which: usize) -> String {
         10 => {
             body("192.0.2.6", 1, "0", "").replace("m=audio 1 RTP/AVP 0", "m=image 8002 udptl t38")
         }
+        11 => body("192.0.2.1", 4000, "9", ""),
+        12 => body(
+            "192.0.2.2",
+            5000,
+            "96 9 8",
+            "a=rtpmap:96 telephone-event/8000\r\na=rtcp-mux\r\n",
+        ),
+        13 => body(
+            "192.0.2.2",
+            5000,
+            "97 0",
+            "a=rtpmap:97 PCMU/8000\r\na=rtpmap:0 x/90000\r\na=ptime:30\r\n",
+        ),
         _ => "v=0\r\nwhat\r\n".to_owned(),
     }
 }
@@ -118,13 +133,32 @@ impl Shell {
     fn check(&self) {
         for pair in self.installed.values() {
             let multiplexed = pair.sides.iter().filter(|side| side.multiplexed).count();
+            let is_transcoded = pair.path == Path::User(Fallback::Transcoded);
             match pair.kind {
                 FlowKind::Opaque => assert_eq!((multiplexed, pair.companion), (0, None)),
-                FlowKind::Rtp => assert_eq!(multiplexed == 1, pair.companion.is_some()),
+                FlowKind::Rtp => {
+                    let has_one = multiplexed == 1 || multiplexed == 0 && is_transcoded;
+                    assert_eq!(has_one, pair.companion.is_some());
+                }
                 FlowKind::Rtcp => {
                     assert!(multiplexed < 2);
-                    assert_eq!(multiplexed == 1, pair.companion.is_some());
+                    assert_eq!(multiplexed == 1 || is_transcoded, pair.companion.is_some());
                 }
+            }
+            let voices = pair.sides.each_ref().map(|side| side.voice);
+            assert_eq!(
+                voices.map(|voice| voice.is_some()),
+                [is_transcoded && pair.kind == FlowKind::Rtp; 2]
+            );
+            if let [Some(a), Some(b)] = voices {
+                assert_ne!(a.codec, b.codec);
+            }
+            for (voice, side) in voices.iter().zip(&pair.sides) {
+                let Some(voice) = voice else { continue };
+                assert!((10..=60).contains(&voice.packet_time));
+                let events = voice.events.map_or(0, |events| 1 << events.from_peer);
+                let types = 1 << voice.numbers.from_peer | events | 1 << 13;
+                assert!([0, types].contains(&side.payload_types));
             }
             let Some(companion) = pair.companion else {
                 continue;
@@ -154,10 +188,17 @@ fn own(pair: &FlowPair) -> impl Iterator<Item = SocketAddr> {
 
 proptest! {
     #[test]
-    fn every_port_comes_back_and_every_install_has_its_remove(steps in prop::collection::vec(step(), 1..40)) {
+    fn every_port_comes_back_and_every_install_has_its_remove(
+        transcodes: bool,
+        steps in prop::collection::vec(step(), 1..40),
+    ) {
         let mut call = Call::new();
         let mut shell = Shell::default();
-        let end = |leg: u32| if leg == 0 { phone("192.0.2.1") } else { carrier("10.71.2.2") };
+        let transcoding = if transcodes { Transcoding::On } else { Transcoding::Off };
+        let end = |leg: u32| End {
+            transcoding,
+            ..if leg == 0 { phone("192.0.2.1") } else { carrier("10.71.2.2") }
+        };
         let mut taken = false;
         for step in steps {
             match step {

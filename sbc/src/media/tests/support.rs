@@ -81,6 +81,7 @@ pub(in crate::media) fn phone(signalling: &str) -> End {
         path: KERNEL,
         local: false,
         direct: Default::default(),
+        transcoding: Default::default(),
     }
 }
 
@@ -98,6 +99,7 @@ pub(in crate::media) fn carrier(signalling: &str) -> End {
         path: KERNEL,
         local: false,
         direct: Default::default(),
+        transcoding: Default::default(),
     }
 }
 

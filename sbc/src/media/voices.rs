@@ -1,0 +1,269 @@
+//! Audio whose two sides share no codec: what the side that answers is offered beside what the offerer has, and what each side speaks
+//! once it has answered.
+//!
+//! The first codec of an answer is what its writer is going to send, whatever else it lists. If the offerer has that one too, the stream is
+//! forwarded with what both have, and nothing else is let in. If not, it is transcoded, also where something further back in the answer
+//! would be shared: phones do send what they list first. What both have is offered first, so that only who insists comes to this.
+
+use smallvec::SmallVec;
+
+use super::described::{COMFORT_NOISE, Carried, Coded, Meaning, NARROWBAND_CLOCK, Numbers};
+use super::{PayloadTypes, Voice};
+use crate::config::Codec;
+use crate::sdp::{Attribute, Formats, Mixed, Stream};
+
+/// Whether audio is carried whose sides share no codec.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Transcoding {
+    /// It is refused.
+    #[default]
+    Off,
+    /// It is transcoded.
+    On,
+}
+
+/// How what one side has said is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Said {
+    /// As an answer: what is first is what it sends.
+    Answer,
+    /// It was an offer, or answered another one, and its writer will be told what is made of it: whatever is shared wins.
+    Otherwise,
+}
+
+/// ms: in a packet to a peer that does not say how much it wants (RFC 3551 4.2).
+const PACKET_TIME: u8 = 20;
+
+/// ms: the least and the most that is made.
+const PACKET_TIMES: (u32, u32) = (10, 60);
+
+/// `0-15,66,70`, and ample room.
+const MAX_EVENTS: usize = 64;
+
+/// Those that no codec has by itself (RFC 3551 6).
+const DYNAMIC: std::ops::RangeInclusive<u8> = 96..=127;
+
+/// What there is to an offer beside what is passed on of it, where the other side may use codecs that the offerer does not have.
+#[derive(Clone, Debug)]
+pub(super) struct Spare {
+    /// What the offerer may use, in its order and with its numbers: one codec at least.
+    own: Vec<Coded>,
+    /// Which events it takes, as it said: `0-15`.
+    events: Option<Box<str>>,
+    /// Codecs for the other side, in our order for it.
+    added: SmallVec<[Coded; 2]>,
+}
+
+/// What is spoken on the two sides of a stream that is transcoded.
+#[derive(Clone, Debug)]
+pub(super) struct Voices {
+    pub(super) offerer: Voice,
+    pub(super) answerer: Voice,
+    /// What the offerer is answered.
+    pub(super) told: Formats,
+}
+
+/// What of an offer its writer may use, as it stands there.
+pub(super) fn own(offer: &Carried, allowed: &[Codec]) -> Vec<Coded> {
+    let formats = offer.formats.iter();
+    let mine = formats.filter(|format| format.codec().is_none_or(|codec| allowed.contains(&codec)));
+    mine.cloned().collect()
+}
+
+impl Spare {
+    /// `own` is what the writer of `offer` may use, of which the other side, that may use `allowed`, gets what is left in `offer`. `None` if there
+    /// is nothing to add.
+    pub(super) fn new(
+        own: Vec<Coded>,
+        offer: &Carried,
+        allowed: &[Codec],
+        stream: &Stream<'_, '_>,
+    ) -> Option<Box<Spare>> {
+        own.iter().find_map(Coded::codec)?;
+        let has = |codec: Codec| own.iter().any(|format| format.codec() == Some(codec));
+        let mut added: SmallVec<[Coded; 2]> = SmallVec::new();
+        for &codec in allowed.iter().filter(|&&codec| !has(codec)) {
+            let is_taken = |number: &u8| {
+                let mut all = offer.formats.iter().chain(&added);
+                all.any(|f| f.payload_type == *number || f.codec() == Some(codec))
+            };
+            let mut numbers = std::iter::once(codec.payload_type()).chain(DYNAMIC);
+            if let Some(number) = numbers.find(|number| !is_taken(number)) {
+                added.push(Coded::of(codec, number));
+            }
+        }
+        let events = telephone_event(&own).and_then(|number| events(stream, number));
+        (!added.is_empty()).then(|| Box::new(Spare { own, events, added }))
+    }
+
+    /// What the other side is offered: `kept` of the offer, codecs first, and what is added behind those.
+    pub(super) fn listed(&self, kept: &[Coded]) -> Formats {
+        let number = |format: &Coded| format.payload_type;
+        let is_codec = |format: &&Coded| format.codec().is_some();
+        let codecs = kept.iter().filter(is_codec).map(number);
+        let rest = kept.iter().filter(|format| !is_codec(format)).map(number);
+        Formats::Mixed(Box::new(Mixed {
+            types: codecs
+                .chain(self.added.iter().map(number))
+                .chain(rest)
+                .collect(),
+            own: kept.iter().map(number).collect(),
+            keeps_packet_time: true,
+            attributes: self.added.iter().filter_map(rtpmap).collect(),
+        }))
+    }
+
+    fn adds(&self, meaning: &Meaning) -> bool {
+        self.added.iter().any(|format| format.meaning == *meaning)
+    }
+
+    /// What the offerer is answered: one codec of its own, and what goes with it, with its own numbers.
+    fn answer(&self, codec: &Coded, packet_time: Option<u8>) -> Formats {
+        let event = telephone_event(&self.own);
+        let others = self.own.iter().filter(|format| match format.meaning {
+            Meaning::ComfortNoise => format.payload_type == COMFORT_NOISE,
+            Meaning::TelephoneEvent => Some(format.payload_type) == event,
+            Meaning::Codec(_) | Meaning::Passed(_) => false,
+        });
+        let all: SmallVec<[&Coded; 4]> = std::iter::once(codec).chain(others).collect();
+        let mut attributes: Vec<String> = all.iter().filter_map(|format| rtpmap(format)).collect();
+        if let (Some(number), Some(events)) = (event, &self.events) {
+            attributes.push(format!("fmtp:{number} {events}"));
+        }
+        attributes.extend(packet_time.map(|ms| format!("ptime:{ms}")));
+        Formats::Mixed(Box::new(Mixed {
+            types: all.iter().map(|format| format.payload_type).collect(),
+            own: SmallVec::new(),
+            keeps_packet_time: false,
+            attributes,
+        }))
+    }
+}
+
+/// Leaves in an answer what goes with the offer. If the stream is to be transcoded, what each side speaks.
+pub(super) fn agree(offer: &Carried, answer: &mut Carried, said: Said) -> Option<Voices> {
+    let voices = offer
+        .spare
+        .as_deref()
+        .and_then(|spare| transcode(offer, spare, answer, said));
+    match &voices {
+        Some(voices) => {
+            let codec = Some(voices.answerer.codec);
+            answer.formats.retain(|format| match format.meaning {
+                Meaning::Codec(_) => format.codec() == codec,
+                _ => offer.means(&format.meaning),
+            });
+        }
+        None => answer.keep_offered(offer),
+    }
+    voices
+}
+
+fn transcode(offer: &Carried, spare: &Spare, answer: &Carried, said: Said) -> Option<Voices> {
+    let is_shared = |format: &&Coded| offer.means(&format.meaning);
+    let is_offered = |format: &&Coded| is_shared(format) || spare.adds(&format.meaning);
+    let codecs = answer.formats.iter().filter(|f| f.codec().is_some());
+    let first = codecs.clone().find(is_offered)?;
+    let is_forwarded = match said {
+        Said::Answer => is_shared(&first),
+        Said::Otherwise => codecs.clone().any(|format| is_shared(&format)),
+    };
+    if is_forwarded {
+        return None;
+    }
+    let named = spare.added.iter().find(|f| f.meaning == first.meaning)?;
+    let mine = spare.own.iter().find(|format| format.codec().is_some())?;
+    let events = telephone_event(&spare.own);
+    let their_events = telephone_event(&answer.formats);
+    let has_noise = |formats: &[Coded]| {
+        formats
+            .iter()
+            .any(|f| f.meaning == Meaning::ComfortNoise && f.payload_type == COMFORT_NOISE)
+    };
+    Some(Voices {
+        offerer: Voice {
+            codec: mine.codec()?,
+            numbers: both(mine.payload_type),
+            events: events.map(both),
+            comfort_noise: has_noise(&spare.own),
+            packet_time: offer.packet_time.unwrap_or(PACKET_TIME),
+        },
+        answerer: Voice {
+            codec: first.codec()?,
+            numbers: PayloadTypes {
+                from_peer: named.payload_type,
+                to_peer: first.payload_type,
+            },
+            // Ours are those of the offer, which is passed on with them.
+            events: events
+                .zip(their_events)
+                .map(|(from_peer, to_peer)| PayloadTypes { from_peer, to_peer }),
+            comfort_noise: has_noise(&spare.own) && has_noise(&answer.formats),
+            packet_time: answer.packet_time.unwrap_or(PACKET_TIME),
+        },
+        told: spare.answer(mine, offer.packet_time),
+    })
+}
+
+/// What may come from a side that speaks so.
+pub(super) fn numbers(voice: &Voice) -> Numbers {
+    let bit = |payload_type: u8| 1_u128 << (payload_type & 0x7f);
+    let events = voice.events.map_or(0, |events| bit(events.from_peer));
+    let timed = bit(voice.numbers.from_peer);
+    Numbers {
+        // Phones send it unasked.
+        payload_types: timed | events | bit(COMFORT_NOISE),
+        timed,
+        clock_rate: NARROWBAND_CLOCK,
+    }
+}
+
+/// ms: what `ptime` and `maxptime` come to.
+pub(super) fn packet_time(wanted: Option<u32>, most: Option<u32>) -> Option<u8> {
+    let time = wanted.or(most.map(|_| PACKET_TIME.into()))?;
+    let (least, longest) = PACKET_TIMES;
+    let time = time.min(most.unwrap_or(longest)).clamp(least, longest);
+    u8::try_from(time).ok()
+}
+
+fn both(number: u8) -> PayloadTypes {
+    PayloadTypes {
+        from_peer: number,
+        to_peer: number,
+    }
+}
+
+fn telephone_event(formats: &[Coded]) -> Option<u8> {
+    let mut events = formats
+        .iter()
+        .filter(|f| f.meaning == Meaning::TelephoneEvent);
+    events.next().map(|format| format.payload_type)
+}
+
+/// What the writer says of the events of this payload type, if that is a list of numbers.
+fn events(stream: &Stream<'_, '_>, number: u8) -> Option<Box<str>> {
+    let said = stream.attributes().find_map(|attribute| match attribute {
+        Attribute::OfFormat {
+            payload_type,
+            name,
+            parameters,
+        } if payload_type == number && name.eq_ignore_ascii_case("fmtp") => Some(parameters),
+        _ => None,
+    })?;
+    let is_list = |text: &str| {
+        text.bytes()
+            .all(|b| b.is_ascii_digit() || matches!(b, b',' | b'-'))
+    };
+    (!said.is_empty() && said.len() <= MAX_EVENTS && is_list(said)).then(|| said.into())
+}
+
+fn rtpmap(format: &Coded) -> Option<String> {
+    let name = match format.meaning {
+        Meaning::Codec(codec) => codec.name(),
+        Meaning::ComfortNoise => "CN",
+        Meaning::TelephoneEvent => "telephone-event",
+        Meaning::Passed(_) => return None,
+    };
+    let number = format.payload_type;
+    Some(format!("rtpmap:{number} {name}/{NARROWBAND_CLOCK}"))
+}
