@@ -14,6 +14,7 @@ use super::machine::{Call, State};
 use super::plan::Round;
 use super::side::Why;
 use crate::media::LegId;
+use crate::routing::Destination;
 use crate::routing::locate::{Place, Unwell, Way};
 use crate::sip::{Message, Name};
 use crate::transaction;
@@ -42,6 +43,20 @@ impl Onward {
                 patience,
             })
         })
+    }
+
+    /// When the server that was asked should have said something.
+    pub(crate) fn patience(&self) -> Instant {
+        self.patience
+    }
+
+    /// Where to ask now.
+    pub(crate) fn next(self, destination: Destination) -> Next {
+        Next {
+            number: self.number,
+            way: Some(self.way),
+            ..Next::of(destination)
+        }
     }
 }
 
@@ -154,11 +169,7 @@ impl Call {
         }
         // Whoever is asked next is not asked beside it.
         let attempt = std::mem::replace(&mut branch.attempt, Attempt::Done);
-        let next = Next {
-            number: onward.number,
-            way: Some(onward.way),
-            ..Next::of(destination)
-        };
+        let next = onward.next(destination);
         let terms = branch.terms.clone().unwrap_or_default();
         let asked = match is_target {
             true => self.ask_target_elsewhere(now, cx, leg, &next, &terms),

@@ -56,12 +56,12 @@ mod transfer;
 mod update;
 mod way;
 
-pub(crate) use asking::{Next, targets};
+pub(crate) use asking::{Next, Target, targets};
 pub use content::{describes_media, pass_content};
 pub use context::{AGENT, ALLOW, Context, Host, SUPPORTED, hop_to, local_address};
 pub use credentials::Remembered;
 pub(crate) use credentials::{Challenges, copy_credentials};
-pub(crate) use elsewhere::retry_after;
+pub(crate) use elsewhere::{Onward, retry_after};
 pub use filter::Filter;
 pub(crate) use identity::{Caller as CallerIdentity, escaped};
 pub use io::{Action, Input, Purpose};

@@ -375,6 +375,7 @@ impl Engine {
         self.registrar.handle_timeout(now);
         self.sources.handle_timeout(now);
         self.places.handle_timeout(now, &self.config);
+        self.leave_silent_servers(now);
         self.expire_subscriptions(now);
         self.introductions.handle_timeout(now);
         self.time_trunks(now);

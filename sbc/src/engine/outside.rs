@@ -2,14 +2,19 @@
 //!
 //! They go where a call of the same sender to the same number would go; a phone is told at the contact that it registered last.
 
+mod onward;
+
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::receive::Origin;
-use super::subscriptions::{End, Pending, Subscription};
+use super::subscriptions::{
+    End, Further, Pending, Sender, Subscription, expires, subscription_state,
+};
 use super::transfers::peer;
 use super::{Engine, Hop};
 use crate::call::{
-    AGENT, CallerIdentity, Filter, Next, contact, describes_media, escaped, face, is_there,
+    AGENT, CallerIdentity, Filter, Next, Target, contact, describes_media, escaped, face, is_there,
     next_hop, pass_answer, pass_content, retry_after, targets, via,
 };
 use crate::config::Peer;
@@ -86,18 +91,38 @@ impl Engine {
                 NoRoute::Caller => 403_u16,
                 NoRoute::Number | NoRoute::Phone(_) => 404,
             })?;
+        let config = Arc::clone(&self.config);
         let found = decision.destinations().find_map(|destination| {
             let next = Next {
                 number: Some(escaped(decision.dial.as_deref().unwrap_or(&number))),
                 ..Next::of(destination)
             };
             let places = &mut self.places;
-            let found = targets(now, &self.registrar, &self.config, places, &next, &number);
+            let found = targets(now, &self.registrar, &config, places, &next, &number);
             let mut found = found.ok()?.into_iter();
             found.find(|target| is_there(&self.trunks, target))
         });
         let target = found.ok_or(480_u16)?;
-        let phone = origin.phone();
+        let sender = Sender {
+            caller,
+            caller_id: decision.caller_id,
+        };
+        self.send_outside(now, &sender, target, (id, hop, request.clone()))
+    }
+
+    /// Sends it there, as ours.
+    fn send_outside(
+        &mut self,
+        now: Instant,
+        sender: &Sender,
+        target: Target<'_>,
+        (id, hop, request): (ServerId, Hop, Message),
+    ) -> Result<(), u16> {
+        let caller = sender.caller;
+        let (near_trunk, near_phone) = match caller {
+            Caller::Trunk(trunk) => (Some(trunk), None),
+            Caller::Phone(phone) => (None, Some(phone)),
+        };
         let (far_tag, call_id) = (self.tokens.tag(), self.tokens.call_id());
         let far = End {
             tag: far_tag,
@@ -108,8 +133,8 @@ impl Engine {
             dialog: None,
         };
         let peers = [peer(caller, &hop), far.peer()];
-        let told = CallerIdentity::of(&self.config, peers[0], request)
-            .given(decision.caller_id.as_ref())
+        let told = CallerIdentity::of(&self.config, peers[0], &request)
+            .given(sender.caller_id.as_ref())
             .told(
                 far.trunk.map(|id| self.config.trunk(id)),
                 face(&self.config, &far.hop),
@@ -134,7 +159,7 @@ impl Engine {
         if request.method() != Method::Message {
             writer = writer.header(Name::Contact, contact(&self.config, &far.hop));
         }
-        let writer = told.write(request, writer);
+        let writer = told.write(&request, writer);
         let filter = Filter::new(
             &self.config,
             peers[0],
@@ -142,31 +167,31 @@ impl Engine {
             face(&self.config, &far.hop).ip(),
         )
         .of_invite(told.withholds, &[]);
-        let sent = Message::parse(pass_content(request, writer, &filter), &Default::default());
+        let sent = Message::parse(pass_content(&request, writer, &filter), &Default::default());
         let sent = sent.map_err(|_| 513_u16)?;
         let to = far.hop;
-        let subscription = is_subscribe.then(|| {
+        let subscription = (request.method() == Method::Subscribe).then(|| {
             let near = End {
                 tag: self.tokens.tag(),
                 call_id: request.call_id().to_owned(),
-                trunk: match caller {
-                    Caller::Trunk(trunk) => Some(trunk),
-                    Caller::Phone(_) => None,
-                },
-                phone,
+                trunk: near_trunk,
+                phone: near_phone,
                 hop,
                 dialog: None,
             };
             self.open_subscription(now, near, far)
         });
-        self.pass(
-            now,
-            to,
-            sent,
-            (id, hop, request.clone()),
-            peers,
-            subscription,
-        )
+        let waiting = (id, hop, request);
+        let client = self.pass(now, to, sent, waiting, peers, subscription)?;
+        if let Some(onward) = target.onward {
+            let further = Further {
+                sender: sender.clone(),
+                destination: target.destination,
+                onward: *onward,
+            };
+            self.outside.wait_with(client, further);
+        }
+        Ok(())
     }
 
     fn open_subscription(&mut self, now: Instant, near: End, far: End) -> u64 {
@@ -199,7 +224,7 @@ impl Engine {
         (id, hop, request): (ServerId, Hop, Message),
         peers: [Peer; 2],
         subscription: Option<u64>,
-    ) -> Result<(), u16> {
+    ) -> Result<ClientId, u16> {
         let Ok(client) = self.request(now, to, sent.clone(), Room::Usual) else {
             self.counters.full("transactions");
             if request.to().tag().is_none()
@@ -222,9 +247,10 @@ impl Engine {
                 to,
                 peers,
                 subscription,
+                further: None,
             },
         );
-        Ok(())
+        Ok(client)
     }
 
     /// A request inside a subscription.
@@ -308,7 +334,8 @@ impl Engine {
             }
         }
         let waiting = (id, hop, request.clone());
-        self.pass(now, to, sent, waiting, peers, Some(number))
+        self.pass(now, to, sent, waiting, peers, Some(number))?;
+        Ok(())
     }
 
     /// What the other side says.
@@ -317,9 +344,12 @@ impl Engine {
         let unwell = (code == 503).then(|| Unwell::Unavailable(retry_after(answer)));
         self.note_server(now, client, unwell);
         if code < 200 {
+            return self.outside.has_said(client);
+        }
+        if code == 503 && self.goes_on(now, client) {
             return;
         }
-        let Some(pending) = self.outside.pending.remove(&client) else {
+        let Some(pending) = self.outside.take(client) else {
             return;
         };
         let mut to_tag = None;
@@ -413,7 +443,10 @@ impl Engine {
 
     /// Nothing came back.
     pub(super) fn on_outside_failed(&mut self, now: Instant, client: ClientId) {
-        let Some(pending) = self.outside.pending.remove(&client) else {
+        if self.goes_on(now, client) {
+            return;
+        }
+        let Some(pending) = self.outside.take(client) else {
             return;
         };
         let mut code = 408;
@@ -453,21 +486,4 @@ impl Engine {
 
 fn until(now: Instant, seconds: u32) -> Instant {
     now + Duration::from_secs(seconds.min(EXPIRES_MAX).into()) + GRACE
-}
-
-fn expires(message: &Message) -> Option<u32> {
-    message.header(Name::Expires)?.trim().parse().ok()
-}
-
-/// Whether this NOTIFY is the last, and for how long it is not (RFC 6665 4.1.3).
-fn subscription_state(notify: &Message) -> (bool, Option<u32>) {
-    let value = notify.header(Name::SubscriptionState).unwrap_or_default();
-    let mut parts = value.split(';').map(str::trim);
-    let state = parts.next().unwrap_or_default();
-    let seconds = parts.find_map(|part| {
-        let (name, value) = part.split_once('=')?;
-        let is_it = name.trim().eq_ignore_ascii_case("expires");
-        is_it.then(|| value.trim().parse().ok())?
-    });
-    (state.eq_ignore_ascii_case("terminated"), seconds)
 }

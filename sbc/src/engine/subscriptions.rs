@@ -4,9 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use super::Hop;
+use crate::call::Onward;
 use crate::config::{Peer, PhoneId, TrunkId};
 use crate::dialog::Dialog;
-use crate::sip::Message;
+use crate::routing::{Caller, CallerId, Destination};
+use crate::sip::{Message, Name};
 use crate::transaction::{ClientId, ServerId};
 
 /// All that is said outside of calls.
@@ -17,6 +19,8 @@ pub(super) struct Outside {
     /// Subscriptions by our tags.
     pub(super) tags: BTreeMap<String, u64>,
     pub(super) timers: BTreeSet<(Instant, u64)>,
+    /// When servers of which there are others should have said something.
+    pub(super) patience: BTreeSet<(Instant, ClientId)>,
     pub(super) next: u64,
 }
 
@@ -32,6 +36,23 @@ pub(super) struct Pending {
     /// Who sent it, and who got it.
     pub(super) peers: [Peer; 2],
     pub(super) subscription: Option<u64>,
+    /// Where else it may be asked.
+    pub(super) further: Option<Box<Further>>,
+}
+
+/// The other servers of where a request went, and what is needed to ask there.
+pub(super) struct Further {
+    pub(super) sender: Sender,
+    pub(super) destination: Destination,
+    pub(super) onward: Onward,
+}
+
+/// Who sends something.
+#[derive(Clone)]
+pub(super) struct Sender {
+    pub(super) caller: Caller,
+    /// As the route shows him.
+    pub(super) caller_id: Option<CallerId>,
 }
 
 /// Who wants to be told, and who tells.
@@ -77,7 +98,18 @@ impl Outside {
     }
 
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
-        self.timers.first().map(|(at, _)| *at)
+        let patience = self.patience.first().map(|(at, _)| *at);
+        let timers = self.timers.first().map(|(at, _)| *at);
+        patience.into_iter().chain(timers).min()
+    }
+
+    /// A request that has come to its end.
+    pub(super) fn take(&mut self, client: ClientId) -> Option<Pending> {
+        let pending = self.pending.remove(&client)?;
+        if let Some(further) = &pending.further {
+            self.patience.remove(&(further.onward.patience(), client));
+        }
+        Some(pending)
     }
 
     /// Forgets what nobody has refreshed; who still waits for an answer.
@@ -108,4 +140,22 @@ impl Outside {
             self.timers.insert((deadline, number));
         }
     }
+}
+
+/// Expires, in seconds.
+pub(super) fn expires(message: &Message) -> Option<u32> {
+    message.header(Name::Expires)?.trim().parse().ok()
+}
+
+/// Whether this NOTIFY is the last, and for how long it is not (RFC 6665 4.1.3).
+pub(super) fn subscription_state(notify: &Message) -> (bool, Option<u32>) {
+    let value = notify.header(Name::SubscriptionState).unwrap_or_default();
+    let mut parts = value.split(';').map(str::trim);
+    let state = parts.next().unwrap_or_default();
+    let seconds = parts.find_map(|part| {
+        let (name, value) = part.split_once('=')?;
+        let is_it = name.trim().eq_ignore_ascii_case("expires");
+        is_it.then(|| value.trim().parse().ok())?
+    });
+    (state.eq_ignore_ascii_case("terminated"), seconds)
 }

@@ -41,8 +41,8 @@ pub enum Probed {
 pub enum Asker {
     /// A registration, and its CSeq: an answer to an older one says nothing any more.
     Registration(TrunkId, u32),
-    /// Whether someone is there.
-    Probe(Probed),
+    /// Whether someone is there, and which of all probes it is: one that is not waited for any more says less.
+    Probe(Probed, u64),
 }
 
 /// What happens.

@@ -86,13 +86,14 @@ impl Trunks {
                 self.turn(now, around, id, &Turn::Full(cseq));
             }
             Input::Answer {
-                asker: Asker::Probe(who),
+                asker: Asker::Probe(who, number),
                 hop,
                 message,
             } => {
                 let was_there = self.probes.is_there(&who);
+                let what = (who, number, hop);
                 self.probes
-                    .answered_with(now, around, &mut self.tokens, (who, hop), message);
+                    .answered_with(now, around, &mut self.tokens, what, message);
                 if let Probed::Trunk(id) = who
                     && !was_there
                     && self.probes.is_there(&who)
@@ -101,12 +102,14 @@ impl Trunks {
                 }
             }
             Input::Failed {
-                asker: Asker::Probe(who),
+                asker: Asker::Probe(who, number),
                 failure,
-            } => self
-                .probes
-                .failed(now, around, &mut self.tokens, who, failure),
-            Input::Full(Asker::Probe(who)) => self.probes.not_sent(now, who),
+            } => {
+                let what = (who, number);
+                self.probes
+                    .failed(now, around, &mut self.tokens, what, failure);
+            }
+            Input::Full(Asker::Probe(who, number)) => self.probes.not_sent(now, who, number),
             Input::ConnectionClosed(connection) => {
                 let uses = |_, known: &Registration| known.connection() == Some(connection);
                 self.each(now, around, uses, &Turn::ConnectionClosed(connection));

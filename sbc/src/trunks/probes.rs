@@ -1,5 +1,8 @@
 //! Asking trunks and phones whether they are there: an OPTIONS each now and then. Over UDP one is sent eleven times in half a minute; who has
-//! left those of the first eight seconds unanswered is not there, until an answer comes.
+//! left those of the first eight seconds unanswered is not there, until an answer comes. Of a trunk with several servers each has four, and the trunk is
+//! not there when none of them is.
+
+mod onward;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
@@ -7,6 +10,7 @@ use std::time::{Duration, Instant};
 use super::delay::between;
 use super::io::{Action, Asker, Probed, Surroundings};
 use super::message::{hop_to, options, server_uri, words};
+use super::tried::{Left, SILENCE, Tried};
 use crate::call::retry_after;
 use crate::dialog::Tokens;
 use crate::engine::Event;
@@ -31,6 +35,8 @@ pub(super) struct Probes {
     open: usize,
     /// How often one had to wait because too many were open.
     full: u64,
+    /// Of the next request.
+    number: u64,
     actions: VecDeque<Action>,
 }
 
@@ -48,6 +54,19 @@ struct Probe {
     /// Over which its last answer came.
     connection: Option<ConnectionId>,
     answered: Option<Instant>,
+    /// The number of the last request.
+    number: u64,
+    /// Where there are several servers: who has failed.
+    round: Option<Box<Round>>,
+}
+
+/// A trunk's servers, asked one after the other.
+#[derive(Debug, Default)]
+struct Round {
+    /// The number of its first request.
+    first: u64,
+    tried: Tried,
+    left: Left,
 }
 
 impl Probes {
@@ -81,6 +100,8 @@ impl Probes {
             asked: None,
             connection: None,
             answered: None,
+            number: 0,
+            round: None,
         };
         self.forget(&who);
         self.known.insert(who, probe);
@@ -102,6 +123,7 @@ impl Probes {
         *self = Probes {
             actions: std::mem::take(&mut self.actions),
             full: self.full,
+            number: self.number,
             ..Probes::default()
         };
     }
@@ -125,21 +147,36 @@ impl Probes {
         now: Instant,
         around: Surroundings<'_>,
         tokens: &mut Tokens,
-        (who, hop): (Probed, Hop),
+        (who, number, hop): (Probed, u64, Hop),
         answer: &Message,
     ) {
         let code = answer.code().unwrap_or_default();
-        if code < 200 || !self.close(&who) {
+        if code < 200 {
             return;
         }
+        if !self.close(&who, number) {
+            return self.answered_late(now, around, tokens, (who, number, hop), code);
+        }
         if code == 503 && matches!(who, Probed::Trunk(_)) {
-            self.note_server(&who, Some(Unwell::Unavailable(retry_after(answer))));
+            let wait = retry_after(answer);
+            self.note_server(&who, Some(Unwell::Unavailable(wait)));
             return self.fail(now, around, tokens, who, words(answer));
         }
         self.note_server(&who, None);
         if let Some(probe) = self.known.get_mut(&who) {
             probe.connection = hop.connection;
         }
+        self.is_there_again(now, around, tokens, who);
+    }
+
+    /// It has answered: it is asked again after the usual time.
+    fn is_there_again(
+        &mut self,
+        now: Instant,
+        around: Surroundings<'_>,
+        tokens: &mut Tokens,
+        who: Probed,
+    ) {
         self.heard(now, who);
         let interval = interval(around, &who);
         // Not all in step, whoever began together.
@@ -153,25 +190,32 @@ impl Probes {
         now: Instant,
         around: Surroundings<'_>,
         tokens: &mut Tokens,
-        who: Probed,
+        (who, number): (Probed, u64),
         failure: Failure,
     ) {
-        if !self.close(&who) {
-            return;
-        }
+        let is_open = self.close(&who, number);
         // A connection over which nothing comes back is none.
-        if failure == Failure::Timeout
-            && let Some(probe) = self.known.get_mut(&who)
-            && let Some(connection) = probe.connection.take()
-        {
-            self.actions.push_back(Action::Close(connection));
+        let connection = self.known.get_mut(&who).and_then(|probe| match is_open {
+            true if failure == Failure::Timeout => probe.connection.take(),
+            true => None,
+            false => probe.round.as_mut()?.left.take(number),
+        });
+        if failure == Failure::Timeout {
+            self.actions.extend(connection.map(Action::Close));
         }
-        self.fail(now, around, tokens, who, failure.to_string());
+        if is_open {
+            let how = match failure {
+                Failure::Timeout => Unwell::Silent,
+                Failure::Transport => Unwell::Unreachable,
+            };
+            self.note_server(&who, Some(how));
+            self.fail(now, around, tokens, who, failure.to_string());
+        }
     }
 
     /// There was no room for it.
-    pub(super) fn not_sent(&mut self, now: Instant, who: Probed) {
-        if self.close(&who) {
+    pub(super) fn not_sent(&mut self, now: Instant, who: Probed, number: u64) {
+        if self.close(&who, number) {
             self.set(who, now + SOON);
         }
     }
@@ -196,21 +240,45 @@ impl Probes {
                 continue;
             };
             probe.due = None;
+            if probe.is_open && self.leaves_silent(now, around, tokens, who) {
+                continue;
+            }
+            let Some(probe) = self.known.get(&who) else {
+                continue;
+            };
             if probe.is_open {
                 // It may still answer, and be there again: its end is awaited.
                 let why = format!("no answer within {} s", PATIENCE.as_secs());
+                self.note_server(&who, Some(Unwell::Silent));
                 self.lose(who, why);
             } else if self.open >= MAX_OPEN {
                 self.full += 1;
                 self.set(who, now + between(tokens, SOON / 5, SOON));
             } else {
-                self.ask(now, around, tokens, who);
+                self.begin(now, around, tokens, who);
             }
         }
     }
 
-    fn ask(&mut self, now: Instant, around: Surroundings<'_>, tokens: &mut Tokens, who: Probed) {
-        let Some((uri, hop)) = way(now, around, &who) else {
+    /// Asks whoever comes first.
+    fn begin(&mut self, now: Instant, around: Surroundings<'_>, tokens: &mut Tokens, who: Probed) {
+        let next = self.number;
+        if let Some(round) = self.known.get_mut(&who).and_then(|p| p.round.as_mut()) {
+            round.tried.clear();
+            round.first = next;
+        }
+        self.ask(now, around, tokens, who, None);
+    }
+
+    fn ask(
+        &mut self,
+        now: Instant,
+        around: Surroundings<'_>,
+        tokens: &mut Tokens,
+        who: Probed,
+        place: Option<Place>,
+    ) {
+        let Some((uri, hop)) = way(now, around, &who, place) else {
             if let Probed::Trunk(_) = who {
                 let why = "DNS knows no server of it yet, or its network has no listener of its transport and address family";
                 return self.fail(now, around, tokens, who, why.to_owned());
@@ -220,43 +288,35 @@ impl Probes {
         let Some(message) = options(around.config, tokens, &uri, &hop) else {
             return self.forget(&who);
         };
+        let number = self.number;
+        self.number += 1;
         if let Some(probe) = self.known.get_mut(&who) {
             probe.is_open = true;
             probe.asked = Some(hop);
+            probe.number = number;
             self.open += 1;
-            self.set(who, now + PATIENCE);
+            let patience = match self.other(now, around, &who) {
+                Some(_) => SILENCE,
+                None => PATIENCE,
+            };
+            self.set(who, now + patience);
             self.actions.push_back(Action::Request {
-                asker: Asker::Probe(who),
+                asker: Asker::Probe(who, number),
                 hop,
                 message,
             });
         }
     }
 
-    /// The request of ours has come to its end.
-    fn close(&mut self, who: &Probed) -> bool {
-        let Some(probe) = self.known.get_mut(who).filter(|probe| probe.is_open) else {
+    /// The request of ours has come to its end; `false`: it was not waited for any more.
+    fn close(&mut self, who: &Probed, number: u64) -> bool {
+        let is_it = |probe: &&mut Probe| probe.is_open && probe.number == number;
+        let Some(probe) = self.known.get_mut(who).filter(is_it) else {
             return false;
         };
         probe.is_open = false;
         self.open -= 1;
         true
-    }
-
-    /// A trunk's server has failed, or has said something.
-    fn note_server(&mut self, who: &Probed, unwell: Option<Unwell>) {
-        let hop = self.known.get(who).and_then(|probe| probe.asked);
-        if let (Probed::Trunk(trunk), Some(hop)) = (*who, hop) {
-            let place = Place {
-                address: hop.remote,
-                transport: hop.transport,
-            };
-            self.actions.push_back(Action::Server {
-                trunk,
-                place,
-                unwell,
-            });
-        }
     }
 
     fn fail(
@@ -267,6 +327,9 @@ impl Probes {
         who: Probed,
         why: String,
     ) {
+        if let Some(next) = self.next(now, around, &who, &why) {
+            return self.ask(now, around, tokens, who, Some(next));
+        }
         self.lose(who, why);
         let Some(probe) = self.known.get_mut(&who) else {
             return;
@@ -282,6 +345,10 @@ impl Probes {
     fn lose(&mut self, who: Probed, why: String) {
         let Some(probe) = self.known.get_mut(&who) else {
             return;
+        };
+        let why = match &probe.round {
+            Some(round) => round.tried.words(probe.place(), why),
+            None => why,
         };
         if probe.silence.is_none() {
             let reason = why.clone();
@@ -312,10 +379,15 @@ fn interval(around: Surroundings<'_>, who: &Probed) -> Duration {
 }
 
 /// Where to ask, and for whom. None: it is gone.
-fn way(now: Instant, around: Surroundings<'_>, who: &Probed) -> Option<(String, Hop)> {
+fn way(
+    now: Instant,
+    around: Surroundings<'_>,
+    who: &Probed,
+    place: Option<Place>,
+) -> Option<(String, Hop)> {
     match *who {
         Probed::Trunk(id) => {
-            let hop = hop_to(now, around.config, around.places, id, None).ok()?;
+            let hop = hop_to(now, around.config, around.places, id, place).ok()?;
             Some((server_uri(around.config, id), hop))
         }
         Probed::Contact {

@@ -1,11 +1,14 @@
 //! A registration of ours with a trunk (RFC 3261 10.2): made at the start, refreshed well before its end, tried again for ever.
 
+mod onward;
+
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::delay::{Backoff, between};
 use super::io::{Action, Asker};
 use super::message::{Names, Wanted, elsewhere, granted, hop_to, register, seconds, words};
+use super::tried::{Left, Tried};
 use super::turn::{Around, Turn};
 use crate::call::{self, Challenges};
 use crate::config::{Config, TrunkId};
@@ -13,13 +16,13 @@ use crate::dialog::Tokens;
 use crate::engine::Event;
 use crate::routing::locate::{Place, Unwell};
 use crate::sip::{Message, Name};
-use crate::transaction::{ConnectionId, Failure, Hop};
+use crate::transaction::{ConnectionId, Hop};
 
 /// Within this the first ones go out.
 const SPREAD: Duration = Duration::from_millis(500);
 /// After a connection was lost: not all at once, if it was the server that ended.
 const LOST: Duration = Duration::from_secs(2);
-/// REGISTERs of one try: passwords that are asked for, longer times, other places.
+/// REGISTERs to one server in one try: passwords that are asked for, longer times, other places.
 const MAX_TURNS: u8 = 8;
 /// The longest that a registrar may want (Min-Expires), and that one is believed to last.
 const LONGEST: u32 = 86_400;
@@ -42,6 +45,10 @@ pub(super) struct Registration {
     place: Option<Place>,
     /// Where the last one went.
     asked: Option<Place>,
+    /// The servers that have failed in this try.
+    tried: Tried,
+    /// REGISTERs that are not waited for any more, by CSeq.
+    left: Left,
     challenges: Challenges,
     phase: Phase,
     /// Of what was asked for last.
@@ -71,6 +78,8 @@ enum Phase {
         turn: u8,
         /// What it says is not true any more: another one is to follow.
         is_old: bool,
+        /// When the server should have said something; none where there is no other.
+        patience: Option<Instant>,
     },
     /// One that takes it back has no answer yet.
     Leaving { turn: u8, until: Instant },
@@ -97,6 +106,8 @@ impl Registration {
             seconds: u32::try_from(expires.as_secs()).unwrap_or(LONGEST),
             place: None,
             asked: None,
+            tried: Tried::default(),
+            left: Left::default(),
             challenges: Challenges::default(),
             phase: Phase::Waiting(now + between(tokens, Duration::ZERO, SPREAD)),
             contact: String::new(),
@@ -148,33 +159,17 @@ impl Registration {
             Turn::Answer(cseq, hop, answer) if cseq == self.cseq => {
                 self.on_answer(now, around, hop, answer);
             }
+            // Whoever was not waited for any more: it is there.
+            Turn::Answer(_, hop, answer) => self.note_late(hop, answer),
             Turn::Failed(cseq, failure) if cseq == self.cseq && self.is_open() => {
-                if failure == Failure::Timeout
-                    && let Some(connection) = self.connection.take()
-                {
-                    // A connection over which nothing comes back is none.
-                    self.actions.push_back(Action::Close(connection));
-                }
-                let how = match failure {
-                    Failure::Timeout => Unwell::Silent,
-                    Failure::Transport => Unwell::Unreachable,
-                };
-                self.note_server(Some(how));
-                let server = self.asked.map(|place| format!("{}: ", place.address));
-                let server = server.unwrap_or_default();
-                self.fail(
-                    now,
-                    around,
-                    format!("{server}{failure}"),
-                    Backoff::TROUBLE,
-                    None,
-                );
+                self.on_failed(now, around, failure);
             }
+            Turn::Failed(cseq, failure) => self.on_left_failed(cseq, failure),
             Turn::Full(cseq) if cseq == self.cseq && self.is_open() => {
                 let why = "the transaction table is full".to_owned();
                 self.fail(now, around, why, Backoff::TROUBLE, None);
             }
-            Turn::Answer(..) | Turn::Failed(..) | Turn::Full(..) => {}
+            Turn::Full(_) => {}
             Turn::ConnectionClosed(connection) => {
                 if self.connection == Some(connection) {
                     self.on_connection_lost(now, around);
@@ -205,13 +200,17 @@ impl Registration {
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         match self.phase {
             Phase::Waiting(at) | Phase::Leaving { until: at, .. } => Some(at),
-            Phase::Asking { .. } | Phase::Over => None,
+            Phase::Asking { patience, .. } => patience,
+            Phase::Over => None,
         }
     }
 
     pub(super) fn handle_timeout(&mut self, now: Instant, around: &mut Around<'_>) {
         match self.phase {
-            Phase::Waiting(at) if at <= now => self.ask(now, around, 0),
+            Phase::Waiting(at) if at <= now => self.begin(now, around),
+            Phase::Asking {
+                patience: Some(at), ..
+            } if at <= now => self.leave_silent(now, around),
             Phase::Leaving { until, .. } if until <= now => self.phase = Phase::Over,
             _ => {}
         }
@@ -228,7 +227,8 @@ impl Registration {
         self.connection = hop.connection;
         self.note_server((code == 503).then(|| Unwell::Unavailable(call::retry_after(answer))));
         match code {
-            ..=199 => {}
+            ..=199 => self.has_patience(),
+            503 if self.goes_on(now, around, words(answer), retry_after(answer)) => {}
             200..=299 if is_leaving => self.is_gone(),
             200..=299 => self.on_granted(now, around, answer),
             401 | 407 => match self.challenges.take(answer) {
@@ -292,7 +292,7 @@ impl Registration {
             });
         }
         match is_old {
-            true => self.ask(now, around, 0),
+            true => self.begin(now, around),
             // Time is left for some tries more.
             false => {
                 let next = now + between(around.tokens, lasts / 2, lasts * 3 / 4);
@@ -321,29 +321,6 @@ impl Registration {
         true
     }
 
-    fn on_connection_lost(&mut self, now: Instant, around: &mut Around<'_>) {
-        self.connection = None;
-        // Calls came over it: they do not now.
-        let was_there = self.until.take().is_some();
-        let why = "its connection was closed".to_owned();
-        if self.is_open() {
-            return self.fail(now, around, why, Backoff::TROUBLE, None);
-        }
-        if self.phase == Phase::Over {
-            return;
-        }
-        let delay = between(around.tokens, Duration::ZERO, LOST);
-        self.phase = Phase::Waiting(now + delay);
-        if was_there {
-            self.trouble = Some(why.clone());
-            self.tell(Event::TrunkUnregistered {
-                trunk: self.trunk,
-                reason: why,
-                retry: Some(delay),
-            });
-        }
-    }
-
     /// It has come to nothing, for now.
     fn fail(
         &mut self,
@@ -362,13 +339,15 @@ impl Registration {
         self.place = None;
         self.failures = self.failures.saturating_add(1);
         let delay = backoff.after(self.failures, around.tokens);
-        let wanted = answer
-            .and_then(|answer| answer.header(Name::RetryAfter))
-            .and_then(seconds)
-            .map(|wanted| {
-                let wanted = Duration::from_secs(u64::from(wanted)).clamp(RETRY.0, RETRY.1);
-                wanted + between(around.tokens, Duration::ZERO, wanted / 10)
-            });
+        let wanted = match self.tried.is_several(self.asked) && backoff == Backoff::TROUBLE {
+            true => self.tried.wait(),
+            false => answer.and_then(retry_after),
+        };
+        let wanted = wanted.map(|wanted| {
+            let wanted = wanted.clamp(RETRY.0, RETRY.1);
+            wanted + between(around.tokens, Duration::ZERO, wanted / 10)
+        });
+        let why = self.tried.words(self.asked, why);
         let delay = match (is_old, wanted) {
             // It was about what is not true any more.
             (true, _) => delay.min(LOST),
@@ -404,7 +383,10 @@ impl Registration {
         }
         let until = now + FAREWELL;
         self.phase = Phase::Leaving { turn: 0, until };
-        self.ask(now, around, 0);
+        // Where it was made.
+        let place = self.place.or(self.until(now).and(self.at));
+        self.tried.clear();
+        self.ask_at(now, around, 0, place);
     }
 
     /// It was taken back, or nobody knows whether it was.
@@ -418,10 +400,19 @@ impl Registration {
         });
     }
 
+    /// The first REGISTER of a try.
+    fn begin(&mut self, now: Instant, around: &mut Around<'_>) {
+        self.tried.clear();
+        self.ask_at(now, around, 0, self.place);
+    }
+
+    /// Another one, to the same server.
     fn ask(&mut self, now: Instant, around: &mut Around<'_>, turn: u8) {
+        self.ask_at(now, around, turn, self.place.or(self.asked));
+    }
+
+    fn ask_at(&mut self, now: Instant, around: &mut Around<'_>, turn: u8, place: Option<Place>) {
         let trunk = around.config.trunk(self.trunk);
-        // Within one try the server stays the same.
-        let place = self.place.or(self.asked.filter(|_| turn > 0));
         let hop = hop_to(now, around.config, around.places, self.trunk, place);
         let account = trunk.credentials.as_ref().ok_or("it has no username");
         let (hop, account) = match hop.and_then(|hop| Ok((hop, account?))) {
@@ -455,12 +446,18 @@ impl Registration {
             .header(Name::Contact)
             .unwrap_or_default()
             .clone_into(&mut self.contact);
+        let patience = self.patience(now, around);
         self.phase = match self.phase {
             Phase::Leaving { until, .. } => Phase::Leaving { turn, until },
-            Phase::Asking { is_old, .. } if turn > 0 => Phase::Asking { turn, is_old },
+            Phase::Asking { is_old, .. } => Phase::Asking {
+                turn,
+                is_old: is_old && turn > 0,
+                patience,
+            },
             _ => Phase::Asking {
                 turn,
                 is_old: false,
+                patience,
             },
         };
         self.actions.push_back(Action::Request {
@@ -475,18 +472,13 @@ impl Registration {
         matches!(self.phase, Phase::Asking { .. } | Phase::Leaving { .. })
     }
 
-    /// Its server has failed, or has said something.
-    fn note_server(&mut self, unwell: Option<Unwell>) {
-        if let Some(place) = self.asked {
-            self.actions.push_back(Action::Server {
-                trunk: self.trunk,
-                place,
-                unwell,
-            });
-        }
-    }
-
     fn tell(&mut self, event: Event) {
         self.actions.push_back(Action::Event(event));
     }
+}
+
+/// For how long whoever answers does not want to be asked.
+fn retry_after(answer: &Message) -> Option<Duration> {
+    let wanted = answer.header(Name::RetryAfter).and_then(seconds)?;
+    Some(Duration::from_secs(u64::from(wanted)))
 }

@@ -3,6 +3,7 @@
 mod account;
 mod bad_input;
 mod carrier;
+mod failover;
 mod fallback;
 mod firewall;
 mod first_call;

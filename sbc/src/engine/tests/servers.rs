@@ -1,5 +1,7 @@
 //! Trunks with names: which server is asked, which one next, and who is recognised.
 
+mod outside;
+
 use std::net::IpAddr;
 
 use super::*;

@@ -156,7 +156,20 @@ impl Places {
     /// The server that a request outside of calls goes to; none if none is known.
     #[must_use]
     pub fn first(&self, now: Instant, config: &Config, id: TrunkId) -> Option<Place> {
-        self.drawn(now, config, id, &mut self.random.clone()).next()
+        self.other(now, config, id, |_| false)
+    }
+
+    /// The server that a request outside of calls goes to when some have failed (`is_spent`).
+    #[must_use]
+    pub fn other(
+        &self,
+        now: Instant,
+        config: &Config,
+        id: TrunkId,
+        is_spent: impl Fn(Place) -> bool,
+    ) -> Option<Place> {
+        let mut way = self.drawn(now, config, id, &mut self.random.clone());
+        way.find(|place| !is_spent(*place))
     }
 
     fn drawn(&self, now: Instant, config: &Config, id: TrunkId, random: &mut ChaCha12Rng) -> Way {

@@ -3,6 +3,7 @@
 mod names;
 mod probes;
 mod registration;
+mod servers;
 
 use std::time::{Duration, Instant};
 
