@@ -33,11 +33,29 @@ pub enum Account {
     Trunk,
     /// At a registrar, with digest.
     Registered {
-        /// `host:port` of the registrar.
+        /// `host:port` of the registrar, and `;transport=tcp` if it is to be reached so.
         registrar: String,
         /// For digest.
         password: String,
     },
+}
+
+/// What a phone does where another one does otherwise.
+#[derive(Clone, Copy, Debug)]
+pub struct Manner {
+    /// It takes a call by itself; else it rings until [`Baresip::accept`].
+    pub answers: bool,
+    /// As `audio_codecs` of baresip has them, apart by commas: which codecs it has, the best first.
+    pub codecs: &'static str,
+}
+
+impl Default for Manner {
+    fn default() -> Self {
+        Manner {
+            answers: true,
+            codecs: "PCMU/8000/1",
+        }
+    }
 }
 
 /// A running baresip; killed on drop.
@@ -53,10 +71,23 @@ impl Baresip {
     /// # Errors
     /// It does not start; the error holds what it printed.
     pub fn start(namespace: &Namespace, scratch: &Scratch, phone: &Phone) -> Result<Baresip> {
+        Baresip::start_with(namespace, scratch, phone, Manner::default())
+    }
+
+    /// The same for a phone of that manner.
+    ///
+    /// # Errors
+    /// It does not start; the error holds what it printed.
+    pub fn start_with(
+        namespace: &Namespace,
+        scratch: &Scratch,
+        phone: &Phone,
+        manner: Manner,
+    ) -> Result<Baresip> {
         let dir = scratch.path().join(phone.user);
         std::fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
         std::fs::write(dir.join("config"), config(phone, &dir.to_string_lossy()))?;
-        std::fs::write(dir.join("accounts"), account(phone))?;
+        std::fs::write(dir.join("accounts"), account(phone, manner))?;
         std::fs::write(dir.join("contacts"), "")?;
         let mut command = namespace.command("baresip");
         let family = if phone.address.is_ipv4() { "-4" } else { "-6" };
@@ -107,6 +138,24 @@ impl Baresip {
         self.process
             .wait_for("Call established", SIGNALLING)
             .map(drop)
+    }
+
+    /// Waits for a call, which rings.
+    ///
+    /// # Errors
+    /// None comes.
+    pub fn wait_ringing(&mut self) -> Result<()> {
+        self.process
+            .wait_for("Incoming call from", SIGNALLING)
+            .map(drop)
+    }
+
+    /// Takes the call that rings.
+    ///
+    /// # Errors
+    /// It takes no command any more.
+    pub fn accept(&mut self) -> Result<()> {
+        self.process.tell("/accept")
     }
 
     /// Ends the call that is up, once it is a second old: before that, baresip ends it without a word.
@@ -206,6 +255,7 @@ fn config(phone: &Phone, dir: &str) -> String {
          module_path {MODULES}\n\
          module stdio.so\n\
          module g711.so\n\
+         module g722.so\n\
          module ausine.so\n\
          module aubridge.so\n\
          module sndfile.so\n\
@@ -218,10 +268,11 @@ fn config(phone: &Phone, dir: &str) -> String {
 
 const MODULES: &str = "/usr/lib/baresip/modules";
 
-fn account(phone: &Phone) -> String {
+fn account(phone: &Phone, manner: Manner) -> String {
     let user = phone.user;
     let at = phone.address;
-    let common = "answermode=auto;audio_codecs=PCMU/8000/1";
+    let answers = if manner.answers { "auto" } else { "manual" };
+    let common = format!("answermode={answers};audio_codecs={}", manner.codecs);
     match &phone.account {
         Account::Trunk => format!("<sip:{user}@{at}>;regint=0;{common}\n"),
         Account::Registered {

@@ -65,29 +65,11 @@ pub fn lab_config(fast_path: FastPath, state_dir: &Path) -> String {
 /// The same over either family.
 #[must_use]
 pub fn lab_config_over(family: Family, fast_path: FastPath, state_dir: &Path) -> String {
-    let (left, right) = (family.edge_left(), family.edge_right());
     let (phone, carrier) = (family.phone(), family.carrier());
     let (phone_host, carrier_host) = (host(phone), host(carrier));
-    let fast_path = fast_path.word();
-    let state_dir = state_dir.display();
+    let networks = lab_networks(family, fast_path, state_dir);
     format!(
-        r#"[sbc]
-name      = "lab"
-state_dir = "{state_dir}"
-admin     = "127.0.0.1:9960"
-
-[network.left]
-address     = ["{left}"]
-sip         = ["udp:5060", "tcp:5060"]
-media_ports = "20000-29999"
-fast_path   = "{fast_path}"
-
-[network.right]
-address     = ["{right}"]
-sip         = ["udp:5060", "tcp:5060"]
-media_ports = "20000-29999"
-fast_path   = "{fast_path}"
-
+        r#"{networks}
 [trunk.a]
 network     = "left"
 server      = "sip:{phone_host}:5060"
@@ -109,6 +91,33 @@ to   = ["trunk:b"]
 name = "b-to-a"
 from = ["trunk:b"]
 to   = ["trunk:a"]
+"#
+    )
+}
+
+/// `[sbc]` and both networks of the lab's box, without whoever is there.
+#[must_use]
+pub fn lab_networks(family: Family, fast_path: FastPath, state_dir: &Path) -> String {
+    let (left, right) = (family.edge_left(), family.edge_right());
+    let fast_path = fast_path.word();
+    let state_dir = state_dir.display();
+    format!(
+        r#"[sbc]
+name      = "lab"
+state_dir = "{state_dir}"
+admin     = "127.0.0.1:9960"
+
+[network.left]
+address     = ["{left}"]
+sip         = ["udp:5060", "tcp:5060"]
+media_ports = "20000-29999"
+fast_path   = "{fast_path}"
+
+[network.right]
+address     = ["{right}"]
+sip         = ["udp:5060", "tcp:5060"]
+media_ports = "20000-29999"
+fast_path   = "{fast_path}"
 "#
     )
 }

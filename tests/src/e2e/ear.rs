@@ -1,20 +1,16 @@
 //! What arrives at a host as voice, packet by packet: which tone, and at which port.
 
-use std::io::Read as _;
 use std::net::{IpAddr, Ipv4Addr};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use etherparse::{NetSlice, SlicedPacket, TransportSlice};
-use socket2::{Domain, Protocol, Socket, Type};
 
 use super::lab::Namespace;
+use super::tap::Tap;
 use super::tone;
 
-const ETH_P_IP: u16 = 0x0800;
 const RATE: u32 = 8_000;
 /// RTP without extensions, and 20 ms of PCMU.
 const HEADER: usize = 12;
@@ -32,8 +28,7 @@ const SILENCE: Duration = Duration::from_millis(500);
 pub struct Ear {
     name: String,
     packets: Arc<Mutex<Vec<Packet>>>,
-    stop: Arc<AtomicBool>,
-    listener: Option<JoinHandle<()>>,
+    _tap: Tap,
 }
 
 /// How much an [`Ear`] had heard at some moment.
@@ -52,32 +47,20 @@ impl Ear {
     /// # Errors
     /// Not root.
     pub fn open(host: &Namespace, from: Ipv4Addr) -> Result<Ear> {
-        // Of one protocol: what leaves the host does not come here.
-        let protocol = Protocol::from(i32::from(ETH_P_IP.to_be()));
-        let socket = host.enter(|| Socket::new(Domain::PACKET, Type::DGRAM, Some(protocol)))??;
-        socket.set_read_timeout(Some(Duration::from_millis(50)))?;
         let packets = Arc::new(Mutex::new(Vec::new()));
-        let stop = Arc::new(AtomicBool::new(false));
-        let (heard, stopped) = (Arc::clone(&packets), Arc::clone(&stop));
-        let listener = std::thread::spawn(move || {
-            let mut bytes = [0; 2048];
-            while !stopped.load(Ordering::Relaxed) {
-                let Ok(length) = (&socket).read(&mut bytes) else {
-                    continue;
-                };
-                if let Some(packet) = voice(&bytes[..length], from) {
-                    heard
-                        .lock()
-                        .unwrap_or_else(PoisonError::into_inner)
-                        .push(packet);
-                }
+        let heard = Arc::clone(&packets);
+        let tap = Tap::open(host, move |bytes| {
+            if let Some(packet) = voice(bytes, from) {
+                heard
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .push(packet);
             }
-        });
+        })?;
         Ok(Ear {
             name: host.name().to_owned(),
             packets,
-            stop,
-            listener: Some(listener),
+            _tap: tap,
         })
     }
 
@@ -173,16 +156,6 @@ impl Ear {
 
     fn with<T>(&self, look: impl FnOnce(&[Packet]) -> T) -> T {
         look(&self.packets.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-impl Drop for Ear {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        if let Some(listener) = self.listener.take() {
-            // It does not panic, and nothing depends on how it ended.
-            let _ = listener.join();
-        }
     }
 }
 

@@ -1,5 +1,5 @@
 //! A carrier of the usual making: kamailio, which asks for a password, writes itself into the route, and passes on to a server
-//! behind it.
+//! behind it. With [`Accounts`] one registers with it, and it calls whom it knows over the connection that he registered over.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
@@ -10,6 +10,7 @@ use super::lab::{Namespace, Scratch};
 use super::process::Process;
 
 const START: Duration = Duration::from_secs(30);
+const CONFIG: &str = include_str!("kamailio/carrier.cfg");
 
 /// A running kamailio; it and its workers are killed on drop.
 #[derive(Debug)]
@@ -33,7 +34,7 @@ pub struct Carrier<'a> {
 }
 
 impl Kamailio {
-    /// Starts it and waits until it listens.
+    /// Starts one without accounts, by UDP, and waits until it listens. Calls from behind it go to the customer's port 5060.
     ///
     /// # Errors
     /// It does not start; the error holds what it printed.
@@ -42,18 +43,16 @@ impl Kamailio {
         scratch: &Scratch,
         carrier: &Carrier<'_>,
     ) -> Result<Kamailio> {
-        Kamailio::run(namespace, scratch, carrier.at, &config(carrier))
+        let config = config(carrier, "carrier.test");
+        Kamailio::run(namespace, scratch, carrier.at, &config, &[])
     }
 
-    /// The same with another config, which has to say that the carrier is up.
-    ///
-    /// # Errors
-    /// It does not start; the error holds what it printed.
-    pub fn run(
+    fn run(
         namespace: &Namespace,
         scratch: &Scratch,
         at: SocketAddrV4,
         config: &str,
+        defined: &[&str],
     ) -> Result<Kamailio> {
         let file = scratch.write("kamailio.cfg", config)?;
         // It forks its workers: in a process namespace they die with it.
@@ -64,6 +63,7 @@ impl Kamailio {
             .arg(file)
             .arg("-Y")
             .arg(scratch.path())
+            .args(defined.iter().flat_map(|name| ["-A", name]))
             .current_dir(scratch.path());
         let mut process = Process::spawn(format!("kamailio at {at}"), command)?;
         process.wait_for("the carrier is up", START)?;
@@ -103,74 +103,81 @@ impl Kamailio {
     }
 }
 
-fn config(carrier: &Carrier<'_>) -> String {
-    let Carrier {
-        at,
-        customer,
-        behind,
-        username,
-        password,
-    } = carrier;
-    format!(
-        r#"#!KAMAILIO
-debug=0
-log_stderror=yes
-children=1
-auto_aliases=no
-disable_tcp=yes
-listen=udp:{at}
+/// What a carrier with accounts, by UDP and TCP, does with whoever registers.
+///
+/// It asks no password of those on its own host: who registers from there is a subscriber, whom everybody calls by his number. Any other number
+/// that is called from there is the customer's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Accounts {
+    /// Refuses him for now: 503.
+    Closed,
+    /// Asks for his password.
+    Open,
+    /// Asks for it with each request anew: what answered one challenge answers no other.
+    Strict,
+}
 
-loadmodule "tm.so"
-loadmodule "tmx.so"
-loadmodule "sl.so"
-loadmodule "rr.so"
-loadmodule "pv.so"
-loadmodule "maxfwd.so"
-loadmodule "textops.so"
-loadmodule "siputils.so"
-loadmodule "xlog.so"
-loadmodule "auth.so"
+impl Accounts {
+    /// Starts a carrier like that. Whoever calls from behind it calls the account that is registered, whatever number it is.
+    ///
+    /// # Errors
+    /// It does not start; the error holds what it printed.
+    pub fn start(
+        self,
+        namespace: &Namespace,
+        scratch: &Scratch,
+        carrier: &Carrier<'_>,
+    ) -> Result<Kamailio> {
+        let config = config(carrier, &carrier.at.ip().to_string());
+        Kamailio::run(namespace, scratch, carrier.at, &config, self.defined())
+    }
 
-request_route {{
-	if (!mf_process_maxfwd_header("10")) {{ sl_send_reply("483", "Too Many Hops"); exit; }}
-	if (is_method("CANCEL")) {{
-		if (t_check_trans()) {{ t_relay(); }}
-		exit;
-	}}
-	if (!is_method("ACK")) {{
-		if (t_precheck_trans()) {{ t_check_trans(); exit; }}
-		t_check_trans();
-	}}
-	if ($si == "{customer}" && !is_method("ACK|PRACK")) {{
-		if (!pv_proxy_authenticate("carrier.test", "{password}", "0") || $au != "{username}") {{
-			xlog("L_ALERT", "carrier: challenged $rm\n");
-			proxy_challenge("carrier.test", "1");
-			exit;
-		}}
-		xlog("L_ALERT", "carrier: admitted $rm\n");
-		consume_credentials();
-	}}
-	if (has_totag()) {{
-		if (loose_route()) {{ t_relay(); exit; }}
-		if (is_method("ACK") && t_check_trans()) {{ t_relay(); exit; }}
-		xlog("L_ALERT", "carrier: lost $rm\n");
-		if (!is_method("ACK")) {{ sl_send_reply("404", "Not Here"); }}
-		exit;
-	}}
-	if (!is_method("INVITE")) {{ sl_send_reply("405", "Method Not Allowed"); exit; }}
-	record_route();
-	if ($si == "{customer}") {{
-		$du = "sip:{behind}";
-	}} else {{
-		$ru = "sip:" + $rU + "@{customer}";
-		$du = "sip:{customer}:5060";
-	}}
-	t_relay();
-}}
+    fn defined(self) -> &'static [&'static str] {
+        match self {
+            Accounts::Closed => &["ACCOUNTS", "CLOSED"],
+            Accounts::Open => &["ACCOUNTS"],
+            Accounts::Strict => &["ACCOUNTS", "ONCE"],
+        }
+    }
+}
 
-event_route[core:worker-one-init] {{
-	xlog("L_ALERT", "the carrier is up\n");
-}}
-"#
-    )
+/// The config of a carrier. What only some of them have is asked for with [`Accounts::defined`].
+fn config(carrier: &Carrier<'_>, domain: &str) -> String {
+    let values = [
+        ("AT", carrier.at.to_string()),
+        ("CUSTOMER", carrier.customer.to_string()),
+        ("BEHIND", carrier.behind.to_string()),
+        ("USERNAME", carrier.username.to_owned()),
+        ("PASSWORD", carrier.password.to_owned()),
+        ("DOMAIN", domain.to_owned()),
+    ];
+    let mut config = CONFIG.to_owned();
+    for (name, value) in values {
+        config = config.replace(&format!("@{name}@"), &value);
+    }
+    config
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_value_has_its_place() {
+        let at = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 5060);
+        let carrier = Carrier {
+            at,
+            customer: Ipv4Addr::new(10, 0, 0, 1),
+            behind: SocketAddrV4::new(Ipv4Addr::LOCALHOST, 5070),
+            username: "box",
+            password: "rosebud",
+        };
+        let config = config(&carrier, "carrier.test");
+        assert!(config.contains("\"sip:box@carrier.test\""), "{config}");
+        assert!(config.contains("$rU + \"@10.0.0.1\""), "{config}");
+        assert!(config.contains("listen=udp:127.0.0.1:5060"), "{config}");
+        for line in config.lines() {
+            assert!(line.matches('@').count() < 2, "{line}");
+        }
+    }
 }

@@ -1,13 +1,14 @@
 //! A second real phone, of another family of SIP stacks: linphonec, which plays a tone from a file and takes commands by line.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 
 use super::lab::{Namespace, Scratch};
 use super::process::Process;
-use super::tone;
+use super::tone::{self, Heard, analyse};
 
 /// Signalling on one machine takes milliseconds; a busy machine takes longer.
 const SIGNALLING: Duration = Duration::from_secs(30);
@@ -18,6 +19,7 @@ const SECONDS: u32 = 120;
 #[derive(Debug)]
 pub struct Linphone {
     process: Process,
+    recording: PathBuf,
 }
 
 impl Linphone {
@@ -54,7 +56,9 @@ impl Linphone {
         process.wait_for("Using wav files instead of soundcard", SIGNALLING)?;
         // When a call goes on after a hold it plays from the beginning.
         process.tell(&format!("play {}", voice.display()))?;
-        Ok(Linphone { process })
+        let recording = home.join("heard.wav");
+        process.tell(&format!("record {}", recording.display()))?;
+        Ok(Linphone { process, recording })
     }
 
     /// Registers as `user`. It does not say when that is done: the registrar knows.
@@ -64,6 +68,14 @@ impl Linphone {
     pub fn register(&mut self, user: &str, registrar: &str, password: &str) -> Result<()> {
         let line = format!("register sip:{user}@{registrar} sip:{registrar} {password}");
         self.process.tell(&line)
+    }
+
+    /// Judges its recording of all that it has heard in its calls so far, one after the other.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn heard(&self) -> Result<Heard> {
+        analyse(&self.recording)
     }
 
     /// Calls `uri`, and waits until voice can flow.
@@ -80,7 +92,23 @@ impl Linphone {
     /// # Errors
     /// None comes, or it does not come to that.
     pub fn answer(&mut self) -> Result<()> {
-        self.said("Receiving new incoming call")?;
+        self.wait_ringing()?;
+        self.accept()
+    }
+
+    /// Waits for a call, which rings.
+    ///
+    /// # Errors
+    /// None comes.
+    pub fn wait_ringing(&mut self) -> Result<()> {
+        self.said("Receiving new incoming call")
+    }
+
+    /// Takes the call that rings, and waits until voice can flow.
+    ///
+    /// # Errors
+    /// It does not come to that.
+    pub fn accept(&mut self) -> Result<()> {
         self.process.tell("answer")?;
         self.said("Media streams established")
     }
@@ -128,6 +156,15 @@ impl Linphone {
     pub fn transferred(&self) -> usize {
         let printed = self.process.printed();
         printed.matches("has been transfered").count()
+    }
+
+    /// Hangs up, and waits until the call has ended.
+    ///
+    /// # Errors
+    /// It goes on.
+    pub fn hang_up(&mut self) -> Result<()> {
+        self.process.tell("terminate")?;
+        self.wait_ended()
     }
 
     /// Waits until a call has ended without an error.

@@ -23,7 +23,12 @@ pub(super) fn content(body: &str) -> String {
 
 /// The 200 to a request.
 pub(super) fn ok(request: &str, contact: SocketAddr, body: &str) -> String {
-    let mut text = "SIP/2.0 200 OK\r\n".to_owned();
+    answer(request, "200 OK", &format!("<sip:{contact}>"), body)
+}
+
+/// The answer to a request, with that Contact; more headers may follow it.
+pub(super) fn answer(request: &str, status: &str, contact: &str, body: &str) -> String {
+    let mut text = format!("SIP/2.0 {status}\r\n");
     let head = request.split("\r\n\r\n").next().unwrap_or_default();
     for line in head.lines().skip(1) {
         let name = line.split(':').next().unwrap_or_default();
@@ -34,7 +39,7 @@ pub(super) fn ok(request: &str, contact: SocketAddr, body: &str) -> String {
         };
         text += &format!("{line}{tag}\r\n");
     }
-    text + &format!("Contact: <sip:{contact}>\r\n{}", content(body))
+    text + &format!("Contact: {contact}\r\n{}", content(body))
 }
 
 /// The value of a header, by its name as the box spells it.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use sbc_tests::e2e::{
     Account, Baresip, EDGE_LEFT, EDGE_RIGHT, Ear, FastPath, Lab, Linphone, Need, PHONE, Phone,
-    skipped,
+    lab_networks, skipped,
 };
 
 use super::support::{ALICE, BOB, server, start_on};
@@ -132,27 +132,10 @@ fn at(port: u16) -> SocketAddr {
 
 /// Phones on the left, who call each other and, with any other number, Bob.
 pub(super) fn config(lab: &Lab, fast_path: FastPath) -> String {
-    let fast_path = fast_path.word();
     let state_dir = lab.scratch.path().join("state");
-    let state_dir = state_dir.display();
+    let networks = lab_networks(lab.family, fast_path, &state_dir);
     format!(
-        r#"[sbc]
-name      = "lab"
-state_dir = "{state_dir}"
-admin     = "127.0.0.1:9960"
-
-[network.left]
-address     = ["{EDGE_LEFT}"]
-sip         = ["udp:5060", "tcp:5060"]
-media_ports = "20000-29999"
-fast_path   = "{fast_path}"
-
-[network.right]
-address     = ["{EDGE_RIGHT}"]
-sip         = ["udp:5060", "tcp:5060"]
-media_ports = "20000-29999"
-fast_path   = "{fast_path}"
-
+        r#"{networks}
 [trunk.b]
 network   = "right"
 server    = "sip:10.71.2.2:5060"

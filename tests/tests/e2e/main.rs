@@ -11,6 +11,7 @@ mod flows;
 mod forged;
 mod harness;
 mod home;
+mod house;
 mod linphone;
 mod load;
 mod lookups;

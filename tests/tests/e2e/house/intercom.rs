@@ -1,0 +1,46 @@
+//! The intercom: a number in front of which a star makes a phone answer by itself. Of the phones that Debian has neither does what the header asks
+//! for (baresip 1.0 knows none, linphonec 5.1 leaves it alone): who is called is plain text, and sends back what it hears.
+
+use anyhow::Result;
+use sbc_tests::e2e::home::{Home, SERVER};
+use sbc_tests::e2e::{Ear, Manner};
+
+use super::*;
+
+#[test]
+fn the_intercom_is_answered_at_once() -> Result<()> {
+    if skip("intercom") {
+        return Ok(());
+    }
+    let home = Home::new()?;
+    let mut house = House::open(&home)?;
+    let mut alice = house.living(Manner::default())?;
+    let mut hall = house.desk("6005", 5070, "five")?;
+    let at_living = Ear::open(&home.living, SERVER)?;
+    let at_kitchen = Ear::open(&home.kitchen, SERVER)?;
+
+    for (dialled, answers) in [("*6005", true), ("6005", false)] {
+        alice.dial(&uri(dialled, SERVER))?;
+        let (invite, taken) = hall.is_called()?;
+        let [alert, info] = ["Alert-Info", "Call-Info"].map(|name| invite.header(name));
+        assert_eq!(taken, answers, "{dialled}: {invite:?}");
+        if answers {
+            assert_eq!(alert, Some("<http://localhost>;info=alert-autoanswer"));
+            assert_eq!(info, Some("<sip:localhost>;answer-after=0"));
+            let from = invite.header("From").unwrap_or_default();
+            assert!(from.starts_with("\"Intercom\" <sip:6001@"), "{from}");
+        } else {
+            assert_eq!([alert, info], [None; 2]);
+            hall.takes(&invite)?;
+        }
+        alice.wait_established()?;
+        at_kitchen.hears(ALICE, VOICE)?;
+        at_living.hears(ALICE, VOICE)?;
+        alice.hang_up()?;
+        hall.is_hung_up()?;
+        alice.wait_ended()?;
+        let heard = alice.heard()?;
+        assert_eq!((heard.tone, heard.gaps.len()), (ALICE, 0), "{heard:?}");
+    }
+    house.is_quiet()
+}
