@@ -75,7 +75,7 @@ fn a_call_for_help_goes_through_when_everything_is_full() -> Result<()> {
         both_heard([&mut mobile, &mut help], [ROAD, OTHERS])
     })?;
     let metrics = house.daemon.scrape()?;
-    let limited = metrics.sum("sbc_trunk_limited_total", &[("reason", "max-calls")]);
+    let limited = metrics.sum("sbc_trunk_limited_total", &[("limit", "max-calls")]);
     assert_eq!(limited, 1.0, "{:#?}", metrics.show("sbc_trunk"));
     assert!(bob.process().stop()?.success());
     house.is_quiet()

@@ -43,7 +43,7 @@ fn calls_go_out_by_the_number_and_the_name_that_the_carrier_wants() -> Result<()
             assert!(header(name).starts_with(&caller), "{name}: {invite:?}");
         }
         assert!(
-            header("Contact").contains(&format!("@{PUBLIC}")),
+            header("Contact").contains(&format!("{PUBLIC}:5060")),
             "{invite:?}"
         );
         // One address for all media, and what the trunk's section says of codecs.
