@@ -18,7 +18,7 @@ pub(super) fn codecs() -> Vec<Row> {
         ("libspandsp", codec::spandsp()),
         ("ffmpeg", codec::ffmpeg()),
     ];
-    let mut rows = costs("16 kHz", &wide);
+    let mut rows = Vec::from(costs("16 kHz", &wide));
     for (name, cost) in &others {
         rows.extend(costs(name, cost));
     }

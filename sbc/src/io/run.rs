@@ -34,7 +34,7 @@ use super::upkeep::contacts;
 use super::{admin, host};
 use crate::config::{Config, NetworkId, misled};
 use crate::engine::{Action, Engine, Input};
-use crate::media::NetworkPath;
+use crate::media::{NetworkPath, Transcoding};
 use crate::routing::Timestamp;
 
 /// Events taken before timers and requests get their turn.
@@ -143,7 +143,8 @@ pub async fn start(config: Arc<Config>, options: Options) -> Result<Running, Sta
     let (control, asked) = Control::new(options.loader);
     let locals = signalling.locals().to_vec();
     let now = Instant::now();
-    let mut engine = Engine::new(Arc::clone(&config), options.seed, now);
+    let engine = Engine::new(Arc::clone(&config), options.seed, now);
+    let mut engine = engine.transcoding(Transcoding::On);
     let registrations = Registrations::open(options.state.as_deref(), &mut engine, now);
     let mut shell = Shell {
         engine,

@@ -26,6 +26,7 @@ mod scenario;
 mod sipp;
 mod tap;
 mod tone;
+mod weather;
 mod wire;
 
 pub use baresip::{Account, Baresip, Manner, Phone};
@@ -46,4 +47,5 @@ pub use process::Process;
 pub use scenario::Scenario;
 pub use sipp::{Load, Sipp, SippReport};
 pub use tone::{Heard, analyse};
+pub use weather::{Cable, Weather};
 pub use wire::{Sip, Wire};

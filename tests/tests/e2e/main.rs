@@ -33,4 +33,5 @@ mod start;
 mod street;
 mod support;
 mod taken;
+mod transcoding;
 mod turns;
