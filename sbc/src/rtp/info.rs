@@ -217,19 +217,15 @@ mod tests {
 
         #[test]
         fn any_bytes_are_read_or_refused(body in prop::collection::vec(any::<u8>(), 0..300)) {
-            for read in [Pressed::from_relay(&body), Pressed::from_plain(&body)] {
-                if let Ok(pressed) = read {
-                    prop_assert!(pressed.code <= 16 && (SHORTEST..=LONGEST).contains(&pressed.milliseconds));
-                }
+            for pressed in [Pressed::from_relay(&body), Pressed::from_plain(&body)].into_iter().flatten() {
+                prop_assert!(pressed.code <= 16 && (SHORTEST..=LONGEST).contains(&pressed.milliseconds));
             }
         }
 
         #[test]
         fn any_lines_are_read_or_refused(body in "(?i)((signal|duration|) ?= ?[0-9a-g*#]{0,5}[\r\n]{0,2}){0,4}") {
-            for read in [Pressed::from_relay(body.as_bytes()), Pressed::from_plain(body.as_bytes())] {
-                if let Ok(pressed) = read {
-                    prop_assert!(pressed.code <= 16 && (SHORTEST..=LONGEST).contains(&pressed.milliseconds));
-                }
+            for pressed in [Pressed::from_relay(body.as_bytes()), Pressed::from_plain(body.as_bytes())].into_iter().flatten() {
+                prop_assert!(pressed.code <= 16 && (SHORTEST..=LONGEST).contains(&pressed.milliseconds));
             }
         }
     }

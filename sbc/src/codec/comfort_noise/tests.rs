@@ -44,7 +44,7 @@ fn coloured(rms: f64, pole: f64) -> Vec<i16> {
 
 #[test]
 fn as_loud_as_it_is_told() {
-    for below in 20..=75_u8 {
+    for below in (20..=75_u8).step_by(5) {
         let expected = 32_124.0 * 10.0_f64.powf(-f64::from(below) / 20.0);
         for coefficients in [&[][..], &[60], &[200, 90, 127, 140]] {
             let mut description = vec![below];

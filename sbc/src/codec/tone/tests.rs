@@ -234,11 +234,11 @@ fn levels_and_twist() {
     }
 }
 
-/// Noise 15 dB below the keys, all of it in the band: 1,600 of the shortest.
+/// Noise 15 dB below the keys, all of it in the band: 640 of the shortest.
 #[test]
 fn noise_is_no_hindrance() {
     let mut missed = 0;
-    for round in 0..100 {
+    for round in 0..40 {
         for printed in KEYS_IN_ORDER.chars() {
             let sound = tones(printed, 0.0, (-10.0, -10.0), 320);
             let rms = level(&sound[400..720]) * 10.0_f64.powf(-15.0 / 20.0);
@@ -251,8 +251,8 @@ fn noise_is_no_hindrance() {
             }
         }
     }
-    println!("{missed} of 1,600 missed");
-    assert!(missed <= 8);
+    println!("{missed} of 640 missed");
+    assert!(missed <= 3);
 }
 
 #[test]
@@ -319,17 +319,17 @@ fn a_key_is_muted_from_its_beginning() {
 
 #[test]
 fn voices_music_and_noise_are_no_keys() {
-    for pitch in (80..400).step_by(7) {
+    for pitch in (80..400).step_by(23) {
         let sound = vowel(f64::from(pitch), 12_000.0, 8_000, 3);
         assert_eq!(keys(&sound), "", "{pitch} Hz");
     }
-    for seed in 1..40 {
+    for seed in 1..12 {
         assert_eq!(keys(&noise(4_000.0, 8_000, seed)), "");
     }
     // Dial tone, and a tone alone that slides through all of them.
     let dial = with(&sine(350.0, 6_000.0, 8_000), &sine(440.0, 6_000.0, 8_000));
     assert_eq!(keys(&dial), "");
-    for hertz in 600..1_800 {
+    for hertz in (600..1_800).step_by(3) {
         assert_eq!(keys(&sine(f64::from(hertz), 12_000.0, 1_000)), "");
     }
 }
