@@ -76,6 +76,17 @@ impl Keys {
         (last.ours, before.is_none() && !goes_on)
     }
 
+    /// An event that has no sound.
+    pub(super) fn ignore(&mut self, timestamp: u32, event: Event) {
+        self.last = Some(Last {
+            timestamp,
+            ours: 0,
+            code: event.code,
+            duration: event.duration,
+            is_over: false,
+        });
+    }
+
     /// A key is sounded from here on; the sound before it ended with what came at `since`.
     pub(super) fn begin(
         &mut self,
@@ -85,13 +96,7 @@ impl Keys {
         event: Event,
         key: tone::Dtmf,
     ) {
-        self.last = Some(Last {
-            timestamp,
-            ours: 0,
-            code: event.code,
-            duration: event.duration,
-            is_over: false,
-        });
+        self.ignore(timestamp, event);
         let mut generator = tone::Generator::new();
         generator.begin(key, event.volume.clamp(LOUD, SOFT));
         self.tone = Some(Tone {

@@ -302,6 +302,7 @@ impl Player {
         out: &mut impl Outbox,
     ) {
         let Some(key) = Dtmf::new(event.code) else {
+            self.keys.ignore(packet.timestamp, event);
             return;
         };
         if is_new {

@@ -157,6 +157,7 @@ fn each_key_has_its_tone() {
     let mut bench = first_only();
     let mut source = Source::new(Codec::Pcmu);
     assert_eq!(press(&mut bench, &key(&mut source, 16)), []);
+    assert_eq!(bench.pipe.stats()[0].events, 1);
 }
 
 #[test]
