@@ -9,8 +9,8 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use sbc::media::{
-    FlowCommand, FlowKind, FlowPair, FlowReport, PairId, Slot, Voice, flow_configs, flow_count,
-    must_relearn,
+    FlowCommand, FlowKind, FlowPair, FlowReport, PairId, Slot, Transcoding, Voice, flow_configs,
+    flow_count, must_relearn,
 };
 use sbc_ebpf::{Datagram, FlowConfig, FlowState, Kind, admit, whither};
 
@@ -18,6 +18,14 @@ struct Entry {
     pair: FlowPair,
     slots: [Slot; 2],
     states: [Cell<FlowState>; 2],
+}
+
+/// With an odd seed the box transcodes, with an even one it does not.
+pub(crate) fn transcoding_of(seed: u64) -> Transcoding {
+    match seed % 2 {
+        0 => Transcoding::Off,
+        _ => Transcoding::On,
+    }
 }
 
 /// The flow pairs that the engine has ordered.

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, ensure};
 use bytes::Bytes;
 use sbc::config::{Config, NoSecrets};
 use sbc::engine::{Action, Engine, Event, Input, Limits, Party as Named};
-use sbc::media::PortCommand;
+use sbc::media::{PortCommand, Transcoding};
 use sbc::sip::{Message, Method};
 use sbc::transaction::{self, ConnectionId, Hop};
 
@@ -53,6 +53,7 @@ impl World {
         let config = Config::parse(CONFIG, "fuzz.toml", &NoSecrets)?;
         let now = Instant::now();
         let engine = Engine::with_limits(Arc::new(config), [7; 32], now, LIMITS);
+        let engine = engine.transcoding(Transcoding::On);
         let mut world = World {
             ports: engine.stats(now).media_ports_free.into_values().collect(),
             engine,

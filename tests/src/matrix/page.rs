@@ -22,14 +22,15 @@ pub struct Table {
 
 const HEAD: &str = "# Every turn a call can take
 
-This page is made by a test (`tests/tests/matrix.rs`): each cell is a call through the engine on a simulated network, five times with other seeds, and the test
-fails when the page says something else. `SBC_WRITE=1 cargo test -p sbc-tests --test matrix` writes it anew.
+This page is made by a test (`tests/tests/matrix.rs`): each cell is a call through the engine on a simulated network, five times with other seeds, with a box that transcodes and with
+one that does not, and the test fails when the page says something else. `SBC_WRITE=1 cargo test -p sbc-tests --test matrix` writes it anew.
 
 A row is a turn. Columns say who takes it: A, who called; B, who was called; or both at once; and what the line does to signalling meanwhile: nothing (=), it loses
 a fifth of all datagrams (loss), delivers a third of them twice (twice), or lets anything overtake anything within 300 ms (order).
 
 - ✓: signalling ends as it should, and afterwards packets flow both ways: from each side RTP of every payload type that it may send arrives at the address and port that the other
-  side named, leaves from the port that the other side was told of, and means the same codec there; RTCP likewise; packets of anybody else are dropped. Each packet goes through the verdict
+  side named, leaves from the port that the other side was told of, and means the same codec there, or is transcoded into the one that the other side sends, each under the numbers of its
+  own side; RTCP likewise; packets of anybody else are dropped. Each packet goes through the verdict
   that kernel and user space share; on hold, only the ways that both have agreed to are open. Where the turn ends the call or keeps it from coming about, no packet passes
   any more. In the end no transaction, dialog, call, flow or port is left, neither side has seen an address of the other, and the version in o= has risen exactly where a
   description has changed.

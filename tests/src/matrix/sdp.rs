@@ -64,6 +64,16 @@ pub(super) fn rows() -> Vec<Row> {
             };
             says(cell, lines, false)
         }),
+        Row::new("G.722 alone here, PCMU alone there", |cell| {
+            let does = [cell.does(A), cell.does(B)];
+            for (who, does) in [A, B].into_iter().zip(does) {
+                cell.manner(who).media = Some(if does { WIDE } else { NARROW });
+            }
+            let legs = cell.connect()?;
+            talk_and_move(cell, legs)?;
+            cell.finish(legs)
+        })
+        .only(&[Who::Caller, Who::Called], "e"),
         Row::new("voice and video with dynamic payload types", |cell| {
             let video: Change = |media| {
                 let port = media.streams[0].port;
@@ -224,6 +234,9 @@ fn talk_and_move(cell: &mut Cell, legs: [Leg; 2]) -> Result<(), String> {
     });
     cell.stage.settle()
 }
+
+const WIDE: Change = |media| media.streams[0].formats = vec![format("9", "G722/8000")];
+const NARROW: Change = |media| media.streams[0].formats = vec![format("0", "PCMU/8000")];
 
 /// Where they are as far as their media goes.
 const V6: [Change; 2] = [

@@ -16,7 +16,7 @@ use sbc::transaction::Hop;
 use super::called::Called;
 use super::caller::{Caller, CallerPlan};
 use crate::heard::Heard;
-use crate::relay::Relay;
+use crate::relay::{Relay, transcoding_of};
 use crate::sim::{Datagram, Link, Weather};
 
 const CONFIG: &str = r#"
@@ -93,7 +93,7 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// Everything random comes from `seed`. Those who are called in 10.71.1.0/24 are contacts of phone 6001.
+    /// Everything random comes from `seed`; with an odd one the box transcodes. Those who are called in 10.71.1.0/24 are contacts of phone 6001.
     #[must_use]
     pub fn new(seed: u64, weather: Weather, plan: CallerPlan, called: Vec<Called>) -> Stage {
         let config = Config::parse(CONFIG, "ringing.toml", &NoSecrets).expect("the config");
@@ -102,7 +102,7 @@ impl Stage {
         random.fill_bytes(&mut key);
         let now = Instant::now();
         let mut stage = Stage {
-            engine: Engine::new(Arc::new(config), key, now),
+            engine: Engine::new(Arc::new(config), key, now).transcoding(transcoding_of(seed)),
             caller: Caller::new(at("10.71.1.2:5060"), at("10.71.1.1:5060"), plan),
             called,
             link: Link::new(weather, ChaCha12Rng::seed_from_u64(seed ^ 0x5eed)),

@@ -15,6 +15,7 @@ use sbc::transaction::Hop;
 
 use super::agent::{Agent, Fact, Plan};
 use super::link::{Datagram, Link, Weather};
+use crate::relay::transcoding_of;
 
 /// Where the calling agent is.
 pub const CALLER: &str = "10.71.1.2:5060";
@@ -94,7 +95,7 @@ pub struct World {
 }
 
 impl World {
-    /// Everything random comes from `seed`.
+    /// Everything random comes from `seed`; with an odd one the box transcodes.
     #[must_use]
     pub fn new(seed: u64, weather: Weather, caller: Plan, callee: Plan) -> World {
         World::of(CONFIG, seed, weather, caller, callee)
@@ -119,7 +120,7 @@ impl World {
         let start = Instant::now();
         let address = |text: &str| text.parse::<SocketAddr>().expect("an address");
         World {
-            engine: Engine::new(Arc::new(config), key, start),
+            engine: Engine::new(Arc::new(config), key, start).transcoding(transcoding_of(seed)),
             agents: [
                 Agent::new(address(CALLER), address("10.71.1.1:5060"), caller, fork()),
                 Agent::new(address(CALLEE), address("10.71.2.1:5060"), callee, fork()),

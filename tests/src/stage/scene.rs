@@ -17,7 +17,7 @@ use sbc::transaction::Hop;
 use super::agent::Agent;
 use super::dialog::{Dialog, State};
 use crate::heard::Heard;
-use crate::relay::Relay;
+use crate::relay::{Relay, transcoding_of};
 use crate::sim::{Datagram, Link, Weather};
 
 /// How many messages a failed test shows.
@@ -81,12 +81,8 @@ impl Stage {
         let mut key = [0; 32];
         random.fill_bytes(&mut key);
         let now = Instant::now();
-        let transcoding = match seed % 2 {
-            0 => Transcoding::Off,
-            _ => Transcoding::On,
-        };
         let engine = Engine::with_limits(Arc::new(config), key, now, limits);
-        let engine = engine.transcoding(transcoding);
+        let engine = engine.transcoding(transcoding_of(seed));
         let free = engine.stats(now).media_ports_free.into_values().collect();
         Stage {
             agents: Vec::new(),

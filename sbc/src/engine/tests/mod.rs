@@ -27,6 +27,7 @@ mod sessions;
 mod silence;
 mod strangers;
 mod torture;
+mod transcoding;
 mod transfers;
 mod trunks;
 mod updates;
