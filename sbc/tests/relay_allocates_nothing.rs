@@ -10,7 +10,9 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use sbc::config::Codec;
 use sbc::io::media::Driver;
+use sbc::media::{PayloadTypes, Voice};
 use support::{Sbc, is_refused, own_address, pair, peer, rtp};
 
 mod support;
@@ -53,6 +55,65 @@ fn no_packet_costs_an_allocation() {
         nothing_is_allocated(Driver::IoUring);
     }
     nothing_is_allocated(Driver::Epoll);
+    if !is_refused(Driver::IoUring, "no transcoded packet costs an allocation") {
+        nothing_is_allocated_to_transcode(Driver::IoUring);
+    }
+    nothing_is_allocated_to_transcode(Driver::Epoll);
+}
+
+/// G.722 at A, PCMU at B.
+fn nothing_is_allocated_to_transcode(driver: Driver) {
+    let address = own_address(driver, 3);
+    let (a, b) = (peer(address), peer(address));
+    let locals = [20_004, 20_006].map(|port| SocketAddr::new(address, port));
+    let sbc = Sbc::start(driver, 1);
+    let mut pair = pair(1, locals, [&a, &b]);
+    for (side, (codec, number)) in pair
+        .sides
+        .iter_mut()
+        .zip([(Codec::G722, 9), (Codec::Pcmu, 0)])
+    {
+        side.payload_types = 1 << number;
+        side.voice = Some(Voice {
+            codec,
+            numbers: PayloadTypes {
+                from_peer: number,
+                to_peer: number,
+            },
+            events: None,
+            comfort_noise: false,
+            packet_time: 20,
+        });
+    }
+    sbc.install(&pair);
+    sbc.settle();
+    let mut bytes = [0; 2048];
+    let mut talk = |numbers: std::ops::Range<u16>| {
+        for number in numbers {
+            let mut packet = rtp(number);
+            packet[4..8].copy_from_slice(&(u32::from(number) * 160).to_be_bytes());
+            for (from, to, local, payload_type) in [(&a, &b, locals[0], 9), (&b, &a, locals[1], 0)]
+            {
+                packet[1] = payload_type;
+                // One in fifty is lost.
+                if number % 50 == 25 {
+                    continue;
+                }
+                from.send_to(&packet, local).unwrap();
+                // Behind a loss two come: what was made up for it first.
+                let count = if number % 50 == 26 { 2 } else { 1 };
+                for _ in 0..count {
+                    let (length, _) = to.recv_from(&mut bytes).unwrap();
+                    assert_eq!(length, 172);
+                }
+            }
+        }
+    };
+    talk(0..60);
+    let before = ALLOCATIONS.load(Ordering::Relaxed);
+    talk(60..2_000);
+    let after = ALLOCATIONS.load(Ordering::Relaxed);
+    assert_eq!(after - before, 0);
 }
 
 fn nothing_is_allocated(driver: Driver) {
