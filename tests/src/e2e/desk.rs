@@ -3,20 +3,17 @@
 
 use std::collections::HashSet;
 use std::net::{SocketAddr, SocketAddrV4, UdpSocket};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use sbc::sip::digest;
 
+use super::background::{Background, LOOK};
 use super::lab::Namespace;
 use super::plain;
 use super::wire::Sip;
 
 const PATIENCE: Duration = Duration::from_secs(60);
-const LOOK: Duration = Duration::from_millis(50);
 /// Its media port is so many above that of SIP.
 const MEDIA: u16 = 1_000;
 /// What it looks for in an INVITE.
@@ -35,7 +32,7 @@ pub struct Desk {
     /// All that ever came: what is said twice is heard once.
     heard: HashSet<String>,
     sequence: u32,
-    _echo: Echo,
+    _echo: Background,
 }
 
 impl Desk {
@@ -66,7 +63,7 @@ impl Desk {
             inbox: Vec::new(),
             heard: HashSet::new(),
             sequence: 0,
-            _echo: Echo::start(bind(at.port() + MEDIA)?),
+            _echo: echo(bind(at.port() + MEDIA)?),
         })
     }
 
@@ -246,37 +243,12 @@ impl Desk {
 }
 
 /// Sends back what comes, until it is dropped.
-#[derive(Debug)]
-struct Echo {
-    stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Echo {
-    fn start(socket: UdpSocket) -> Echo {
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopped = Arc::clone(&stop);
-        let thread = std::thread::spawn(move || {
-            let mut bytes = [0; 2_048];
-            while !stopped.load(Ordering::Relaxed) {
-                if let Ok((length, from)) = socket.recv_from(&mut bytes) {
-                    // Who does not hear it says so.
-                    let _ = socket.send_to(&bytes[..length], from);
-                }
-            }
-        });
-        Echo {
-            stop,
-            thread: Some(thread),
+fn echo(socket: UdpSocket) -> Background {
+    let mut bytes = [0; 2_048];
+    Background::run(move || {
+        if let Ok((length, from)) = socket.recv_from(&mut bytes) {
+            // Who does not hear it says so.
+            let _ = socket.send_to(&bytes[..length], from);
         }
-    }
-}
-
-impl Drop for Echo {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
-    }
+    })
 }

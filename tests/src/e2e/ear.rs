@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 use etherparse::{NetSlice, SlicedPacket, TransportSlice};
 
+use super::background::Background;
 use super::lab::Namespace;
-use super::tap::Tap;
+use super::tap::tap;
 use super::tone;
 
 const RATE: u32 = 8_000;
@@ -28,7 +29,7 @@ const SILENCE: Duration = Duration::from_millis(500);
 pub struct Ear {
     name: String,
     packets: Arc<Mutex<Vec<Packet>>>,
-    _tap: Tap,
+    _tap: Background,
 }
 
 /// How much an [`Ear`] had heard at some moment.
@@ -49,7 +50,7 @@ impl Ear {
     pub fn open(host: &Namespace, from: Ipv4Addr) -> Result<Ear> {
         let packets = Arc::new(Mutex::new(Vec::new()));
         let heard = Arc::clone(&packets);
-        let tap = Tap::open(host, move |bytes| {
+        let tap = tap(host, move |bytes| {
             if let Some(packet) = voice(bytes, from) {
                 heard
                     .lock()

@@ -12,13 +12,10 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::ops::RangeInclusive;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 
+use super::background::{Background, LOOK};
 use super::kernel::BpfStats;
 use super::lab::{Namespace, Scratch, Turn};
 
@@ -71,8 +68,6 @@ pub const MOBILE: Ipv4Addr = Ipv4Addr::new(192, 168, 5, 2);
 pub const MEDIA: RangeInclusive<u16> = 20_000..=20_199;
 
 const STUN_PORT: u16 = 3478;
-/// How long a server's thread takes to see that it is to end.
-const LOOK: Duration = Duration::from_millis(50);
 
 impl Home {
     /// Waits for its turn and builds all of it.
@@ -200,44 +195,23 @@ impl Home {
         let socket = self.carrier.enter(|| UdpSocket::bind(at))?;
         let socket = socket.with_context(|| format!("cannot bind {at}"))?;
         socket.set_read_timeout(Some(LOOK))?;
-        let stop = Arc::new(AtomicBool::new(false));
-        let thread = std::thread::spawn({
-            let stop = Arc::clone(&stop);
-            move || serve(&socket, &stop)
+        let mut bytes = [0; 1500];
+        let server = Background::run(move || {
+            if let Ok((length, from)) = socket.recv_from(&mut bytes)
+                && let Some(answer) = mapped(&bytes[..length], from)
+            {
+                // Who does not hear it asks again.
+                let _ = socket.send_to(&answer, from);
+            }
         });
-        Ok(StunServer {
-            stop,
-            thread: Some(thread),
-        })
+        Ok(StunServer { _server: server })
     }
 }
 
 /// A STUN server; ends on drop.
 #[derive(Debug)]
 pub struct StunServer {
-    stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Drop for StunServer {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
-    }
-}
-
-fn serve(socket: &UdpSocket, stop: &AtomicBool) {
-    let mut bytes = [0; 1500];
-    while !stop.load(Ordering::Relaxed) {
-        if let Ok((length, from)) = socket.recv_from(&mut bytes)
-            && let Some(answer) = mapped(&bytes[..length], from)
-        {
-            // Who does not hear it asks again.
-            let _ = socket.send_to(&answer, from);
-        }
-    }
+    _server: Background,
 }
 
 /// RFC 8489 14.2: where a Binding request came from, hidden from those who rewrite addresses.

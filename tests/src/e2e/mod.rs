@@ -4,6 +4,7 @@
 //! is outside the box as well: recordings, the kernel's own counters. Nothing here outlives its guard.
 //! A test that the machine cannot run says so through [`skipped`].
 
+mod background;
 mod baresip;
 mod config;
 mod conntrack;

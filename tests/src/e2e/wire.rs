@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 use etherparse::{NetSlice, SlicedPacket, TcpSlice, TransportSlice};
 
+use super::background::Background;
 use super::lab::Namespace;
 use super::plain;
-use super::tap::Tap;
+use super::tap::tap;
 
 /// Signalling on one machine takes milliseconds; a busy machine takes longer.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -22,7 +23,7 @@ pub struct Wire {
     shared: Arc<Shared>,
     /// Messages up to here have been waited for.
     seen: usize,
-    _tap: Tap,
+    _tap: Background,
 }
 
 #[derive(Debug, Default)]
@@ -95,7 +96,7 @@ impl Wire {
         let shared = Arc::new(Shared::default());
         let heard = Arc::clone(&shared);
         let mut streams = Streams::default();
-        let tap = Tap::open(host, move |packet| {
+        let tap = tap(host, move |packet| {
             let messages = messages(packet, from, &mut streams);
             if !messages.is_empty() {
                 heard.lock().extend(messages);

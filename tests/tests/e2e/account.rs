@@ -1,27 +1,19 @@
 //! An account at a carrier: registered with, called over that connection, lost with it, had again, given back.
 
-use std::net::{SocketAddr, SocketAddrV4};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use sbc::io::admin::types::Trunk;
 use sbc_tests::e2e::{
-    Accounts, Baresip, CARRIER, Carrier, Daemon, EDGE_LEFT, EDGE_RIGHT, Ear, FastPath, Lab,
-    Metrics, Need, PHONE, Phone, lab_config, skipped,
+    Accounts, Baresip, CARRIER, Daemon, EDGE_LEFT, EDGE_RIGHT, Ear, FastPath, Lab, Metrics,
+    lab_config, skipped,
 };
 
-use super::support::{ALICE, BOB, server, start_on};
+use super::carrier::{CUSTOMER, NEEDS, VOICE, phones};
+use super::support::{ALICE, BOB, start_on};
 
-/// A second of voice.
-const VOICE: usize = 50;
 /// Longer than the box waits between tries, on a busy machine too.
 const SOON: Duration = Duration::from_secs(90);
-const NEEDS: [Need; 4] = [
-    Need::Namespaces,
-    Need::Program("ethtool"),
-    Need::Program("baresip"),
-    Need::Program("kamailio"),
-];
 
 #[test]
 fn is_registered_called_by_name_lost_and_had_again() -> Result<()> {
@@ -38,23 +30,7 @@ fn is_registered_called_by_name_lost_and_had_again() -> Result<()> {
         1,
     );
     let mut daemon = start_on(&lab, &format!("{before}[trunk.b]\n{account}\n{after}"))?;
-    let behind = SocketAddrV4::new(CARRIER, 5070);
-    let carrier = Carrier {
-        at: SocketAddrV4::new(CARRIER, 5060),
-        customer: EDGE_RIGHT,
-        behind,
-        username: "box",
-        password: "rosebud",
-    };
-    let mut bob = Baresip::start(
-        &lab.carrier,
-        &lab.scratch,
-        &Phone {
-            address: SocketAddr::V4(behind),
-            ..server("bob", CARRIER, BOB)
-        },
-    )?;
-    let mut alice = Baresip::start(&lab.phone, &lab.scratch, &server("alice", PHONE, ALICE))?;
+    let [mut alice, mut bob] = phones(&lab)?;
     let at_alice = Ear::open(&lab.phone, EDGE_LEFT)?;
     let at_bob = Ear::open(&lab.carrier, EDGE_RIGHT)?;
     let value = |metrics: &Metrics, name| metrics.sum(name, &[("trunk", "b")]);
@@ -70,12 +46,12 @@ fn is_registered_called_by_name_lost_and_had_again() -> Result<()> {
         said.contains("it could not be sent; trying again in"),
         "{said}"
     );
-    let closed = Accounts::Closed.start(&lab.carrier, &lab.scratch, &carrier)?;
+    let closed = Accounts::Closed.start(&lab.carrier, &lab.scratch, &CUSTOMER)?;
     let said = daemon.process().wait_for("503 Not Now", SOON)?;
     assert!(said.contains("503 Not Now; trying again in 4 s"), "{said}");
     assert_eq!(value(&daemon.scrape()?, "sbc_trunk_registered"), 0.0);
     drop(closed);
-    let mut kamailio = Accounts::Open.start(&lab.carrier, &lab.scratch, &carrier)?;
+    let mut kamailio = Accounts::Open.start(&lab.carrier, &lab.scratch, &CUSTOMER)?;
     kamailio.wait_for("carrier: for 3600 s at <sip:box@10.71.2.1:5060;transport=tcp>")?;
     daemon.scrape_until("registered", SOON, is("sbc_trunk_registered", 1.0))?;
     daemon.scrape_until("there", SOON, is("sbc_trunk_up", 1.0))?;
@@ -125,7 +101,7 @@ fn is_registered_called_by_name_lost_and_had_again() -> Result<()> {
         .wait_for("its connection was closed", SOON)?;
     daemon.scrape_until("gone", SOON, is("sbc_trunk_registered", 0.0))?;
     daemon.scrape_until("silent", SOON, is("sbc_trunk_up", 0.0))?;
-    let mut kamailio = Accounts::Open.start(&lab.carrier, &lab.scratch, &carrier)?;
+    let mut kamailio = Accounts::Open.start(&lab.carrier, &lab.scratch, &CUSTOMER)?;
     kamailio.wait_for("carrier: for 3600 s at")?;
     daemon.scrape_until("registered", SOON, is("sbc_trunk_registered", 1.0))?;
     daemon.scrape_until("there", SOON, is("sbc_trunk_up", 1.0))?;

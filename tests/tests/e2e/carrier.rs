@@ -11,13 +11,33 @@ use sbc_tests::e2e::{
 use super::support::{ALICE, BOB, server, start_on};
 
 /// A second of voice.
-const VOICE: usize = 50;
-const NEEDS: [Need; 4] = [
+pub(super) const VOICE: usize = 50;
+pub(super) const NEEDS: [Need; 4] = [
     Need::Namespaces,
     Need::Program("ethtool"),
     Need::Program("baresip"),
     Need::Program("kamailio"),
 ];
+
+/// Kamailio as trunk b, and what it has of the box.
+pub(super) const CUSTOMER: Carrier<'static> = Carrier {
+    at: SocketAddrV4::new(CARRIER, 5060),
+    customer: EDGE_RIGHT,
+    behind: SocketAddrV4::new(CARRIER, 5070),
+    username: "box",
+    password: "rosebud",
+};
+
+/// Alice on the left, and Bob behind [`CUSTOMER`].
+pub(super) fn phones(lab: &Lab) -> Result<[Baresip; 2]> {
+    let bob = Phone {
+        address: SocketAddr::V4(CUSTOMER.behind),
+        ..server("bob", CARRIER, BOB)
+    };
+    let bob = Baresip::start(&lab.carrier, &lab.scratch, &bob)?;
+    let alice = server("alice", PHONE, ALICE);
+    Ok([Baresip::start(&lab.phone, &lab.scratch, &alice)?, bob])
+}
 
 #[test]
 fn asks_for_a_password_at_every_turn_and_stays_in_the_route() -> Result<()> {
@@ -29,27 +49,8 @@ fn asks_for_a_password_at_every_turn_and_stays_in_the_route() -> Result<()> {
     let (before, after) = config.split_once("[trunk.b]\n").context("no trunk b")?;
     let secret = "username = \"box\"\npassword = \"rosebud\"";
     let daemon = start_on(&lab, &format!("{before}[trunk.b]\n{secret}\n{after}"))?;
-    let behind = SocketAddrV4::new(CARRIER, 5070);
-    let mut kamailio = Kamailio::start(
-        &lab.carrier,
-        &lab.scratch,
-        &Carrier {
-            at: SocketAddrV4::new(CARRIER, 5060),
-            customer: EDGE_RIGHT,
-            behind,
-            username: "box",
-            password: "rosebud",
-        },
-    )?;
-    let mut bob = Baresip::start(
-        &lab.carrier,
-        &lab.scratch,
-        &Phone {
-            address: SocketAddr::V4(behind),
-            ..server("bob", CARRIER, BOB)
-        },
-    )?;
-    let mut alice = Baresip::start(&lab.phone, &lab.scratch, &server("alice", PHONE, ALICE))?;
+    let mut kamailio = Kamailio::start(&lab.carrier, &lab.scratch, &CUSTOMER)?;
+    let [mut alice, mut bob] = phones(&lab)?;
     let at_alice = Ear::open(&lab.phone, EDGE_LEFT)?;
     let at_bob = Ear::open(&lab.carrier, EDGE_RIGHT)?;
 
