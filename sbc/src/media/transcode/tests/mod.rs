@@ -7,6 +7,7 @@ mod odd;
 mod order;
 mod property;
 mod reports;
+mod sound;
 mod support;
 mod switches;
 mod time;
