@@ -5,11 +5,6 @@ use std::process::{Command, Stdio};
 
 use sbc::codec::g722::Mode;
 
-pub(crate) const FFMPEG_ENCODES_OTHERWISE: [&str; 0] = [];
-pub(crate) const FFMPEG_DECODES_OTHERWISE: [&str; 0] = [];
-pub(crate) const SPANDSP_ENCODES_OTHERWISE: [&str; 0] = [];
-pub(crate) const SPANDSP_DECODES_OTHERWISE: [&str; 0] = [];
-
 pub(crate) fn sipx_encoded(samples: &[i16]) -> Vec<u8> {
     sipx_audio::g722::Encoder::new().encode(samples)
 }

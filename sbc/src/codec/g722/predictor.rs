@@ -79,16 +79,18 @@ impl Predictor {
                 .map(|(zero, difference)| (zero * difference) >> 14)
                 .sum()
         } else {
-            self.saturating_zeros()
+            saturating(self.zeros, self.differences)
         };
     }
+}
 
-    /// The order of this sum is the Recommendation's: it shows where it saturates.
-    #[cold]
-    fn saturating_zeros(&self) -> i32 {
-        let parts = self.zeros.iter().zip(self.differences).rev();
-        parts.fold(0, |sum, (zero, difference)| {
-            saturate(sum + ((zero * difference) >> 14))
-        })
-    }
+/// The order of this sum is the Recommendation's: it shows where it saturates.
+/// It takes copies, so that what is not saturating can stay in registers.
+#[cold]
+#[inline(never)]
+fn saturating(zeros: [i32; 6], differences: [i32; 6]) -> i32 {
+    let parts = zeros.iter().zip(differences).rev();
+    parts.fold(0, |sum, (zero, difference)| {
+        saturate(sum + ((zero * difference) >> 14))
+    })
 }
