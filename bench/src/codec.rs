@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
 use nix::time::{ClockId, clock_gettime};
-use sbc::codec::g722::lanes::{Decode, Encode, Lanes};
+use sbc::codec::g722::lanes::{Decode, DecodeWide, Encode, EncodeWide, Lanes};
 use sbc::codec::g722::{
     Decoder, Encoder, LowDecoder, LowEncoder, Mode, NarrowDecoder, NarrowEncoder,
 };
@@ -138,6 +138,48 @@ pub fn together(lanes: Lanes, calls: usize) -> Cost {
                 })
                 .collect();
             lanes.decode(&mut frames);
+        }
+    });
+    Cost { encode, decode }
+}
+
+/// The same with 16,000 samples a second.
+#[must_use]
+pub fn together_wide(lanes: Lanes, calls: usize) -> Cost {
+    let samples = sound(2 * FRAME);
+    let mut octets = vec![vec![0; FRAME]; calls];
+    let mut encoders = vec![Encoder::new(); calls];
+    let encode = best(FRAMES * calls, || {
+        for at in 0..FRAMES {
+            let frames = encoders.iter_mut().zip(&mut octets).enumerate();
+            let mut frames: Vec<_> = frames
+                .map(|(call, (encoder, octets))| {
+                    let from = (at + 31 * call) % FRAMES * 2 * FRAME;
+                    let samples = samples.get(from..from + 2 * FRAME).unwrap_or_default();
+                    EncodeWide {
+                        encoder,
+                        samples,
+                        octets,
+                    }
+                })
+                .collect();
+            lanes.encode_wide(&mut frames);
+        }
+    });
+    let sent = encoded(&samples);
+    let mut heard = vec![vec![0; 2 * FRAME]; calls];
+    let mut decoders = vec![Decoder::new(Mode::Eight); calls];
+    let decode = best(FRAMES * calls, || {
+        for at in 0..FRAMES {
+            let frames = decoders.iter_mut().zip(&mut heard).enumerate();
+            let mut frames: Vec<_> = frames
+                .map(|(call, (decoder, samples))| DecodeWide {
+                    decoder,
+                    octets: frame(&sent, at + 31 * call),
+                    samples,
+                })
+                .collect();
+            lanes.decode_wide(&mut frames);
         }
     });
     Cost { encode, decode }

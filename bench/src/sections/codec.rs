@@ -18,7 +18,7 @@ pub(super) fn codecs() -> Vec<Row> {
         ("libspandsp", codec::spandsp()),
         ("ffmpeg", codec::ffmpeg()),
     ];
-    let mut rows = Vec::from(costs("16 kHz", &wide));
+    let mut rows = costs("16 kHz", &wide).to_vec();
     for (name, cost) in &others {
         rows.extend(costs(name, cost));
     }
@@ -34,17 +34,22 @@ pub(super) fn codecs() -> Vec<Row> {
     rows.push(ratio("16 kHz against the best of them, both ways", &wide).at_most(0.5));
     rows.extend(costs("8 kHz, resampler folded in", &narrow));
     rows.extend(costs("8 kHz, the low band alone", &Ok(codec::low())));
-    let (sixteen, best) = (Lanes::sixteen(), Lanes::best());
-    let wider = (best.count() > 16).then_some(best);
+    let (sixteen, widest) = (Lanes::sixteen(), Lanes::best());
+    let wider = (widest.count() > 16).then_some(widest);
     for lanes in [sixteen, wider].into_iter().flatten() {
-        let cost = Ok(codec::together(lanes, CALLS));
-        let name = format!("8 kHz, {} lanes, {CALLS} calls", lanes.count());
-        rows.extend(costs(&name, &cost));
-        let name = format!(
-            "{} lanes against the best of them, both ways",
-            lanes.count()
-        );
-        rows.push(ratio(&name, &cost).at_most(0.5));
+        let count = lanes.count();
+        for (rate, cost) in [
+            ("16 kHz", codec::together_wide(lanes, CALLS)),
+            ("8 kHz", codec::together(lanes, CALLS)),
+        ] {
+            let cost = Ok(cost);
+            rows.extend(costs(
+                &format!("{rate}, {count} lanes, {CALLS} calls"),
+                &cost,
+            ));
+            let name = format!("{rate}, {count} lanes, against the best of them, both ways");
+            rows.push(ratio(&name, &cost).at_most(0.5));
+        }
     }
     rows
 }

@@ -16,7 +16,13 @@ pub(crate) fn sounds() -> Vec<(String, Vec<i16>)> {
         (0..LENGTH).map(sample).collect()
     };
     let square = |half: usize| -> Vec<i16> {
-        let side = |at: usize| if at / half % 2 == 0 { 32_767 } else { -32_768 };
+        let side = |at: usize| {
+            if (at / half).is_multiple_of(2) {
+                32_767
+            } else {
+                -32_768
+            }
+        };
         (0..LENGTH).map(side).collect()
     };
     let sweep = |loud: f64| -> Vec<i16> {
@@ -88,7 +94,13 @@ pub(crate) fn octets() -> Vec<(String, Vec<u8>)> {
     }
     // The loudest codes in runs: all coefficients go to their ends, and sums saturate on their way.
     for half in 1..=12 {
-        let side = |at: usize| if at / half % 2 == 0 { 0xa0 } else { 0x04 };
+        let side = |at: usize| {
+            if (at / half).is_multiple_of(2) {
+                0xa0
+            } else {
+                0x04
+            }
+        };
         octets.push((format!("ends, {half} each"), (0..4_000).map(side).collect()));
     }
     octets

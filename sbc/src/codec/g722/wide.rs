@@ -8,9 +8,9 @@ use super::qmf::{Analysis, CHUNK, Synthesis};
 /// 16,000 samples a second become 8,000 octets.
 #[derive(Clone, Debug, Default)]
 pub struct Encoder {
-    analysis: Analysis,
-    low: LowBand,
-    high: HighBand,
+    pub(super) analysis: Analysis,
+    pub(super) low: LowBand,
+    pub(super) high: HighBand,
 }
 
 impl Encoder {
@@ -41,10 +41,10 @@ impl Encoder {
 /// 8,000 octets become 16,000 samples a second.
 #[derive(Clone, Debug, Default)]
 pub struct Decoder {
-    mode: Mode,
-    synthesis: Synthesis,
-    low: LowBand,
-    high: HighBand,
+    pub(super) mode: Mode,
+    pub(super) synthesis: Synthesis,
+    pub(super) low: LowBand,
+    pub(super) high: HighBand,
 }
 
 impl Decoder {

@@ -6,20 +6,20 @@ use super::super::high::HighBand;
 use super::super::low::LowBand;
 use super::super::qmf::CHUNK;
 use super::band::{load_highs, load_lows};
+use super::calls::{Call, Decodes, Encodes};
 use super::predictors::{STATE, State, from_words, to_words};
 use super::words::Words;
-use super::{Decode, Encode};
 
 /// A column for each call.
 type Columns<const N: usize> = [[i16; N]; CHUNK];
 
-/// Frames of up to N calls, and a processor that takes as many at once.
-pub(super) struct Task<'f, const N: usize, W, F> {
+/// Frames of up to N calls to decode, and a processor that takes as many at once.
+pub(super) struct Decoding<'f, const N: usize, W, F> {
     pub(super) words: W,
     pub(super) frames: &'f mut [F],
 }
 
-impl<const N: usize, W: Words<N>> NullaryFnOnce for Task<'_, N, W, Decode<'_>> {
+impl<const N: usize, W: Words<N>, F: Decodes> NullaryFnOnce for Decoding<'_, N, W, F> {
     type Output = ();
 
     #[inline(always)]
@@ -28,7 +28,13 @@ impl<const N: usize, W: Words<N>> NullaryFnOnce for Task<'_, N, W, Decode<'_>> {
     }
 }
 
-impl<const N: usize, W: Words<N>> NullaryFnOnce for Task<'_, N, W, Encode<'_>> {
+/// The same to encode.
+pub(super) struct Encoding<'f, const N: usize, W, F> {
+    pub(super) words: W,
+    pub(super) frames: &'f mut [F],
+}
+
+impl<const N: usize, W: Words<N>, F: Encodes> NullaryFnOnce for Encoding<'_, N, W, F> {
     type Output = ();
 
     #[inline(always)]
@@ -38,13 +44,9 @@ impl<const N: usize, W: Words<N>> NullaryFnOnce for Task<'_, N, W, Encode<'_>> {
 }
 
 #[inline(always)]
-fn decode<const N: usize, W: Words<N>>(w: W, frames: &mut [Decode<'_>]) {
-    let lengths = frames.iter();
-    let lengths = lengths.map(|frame| frame.octets.len().min(frame.samples.len()));
-    let length = lengths.min().unwrap_or(0);
-    let bands = frames.iter();
-    let (mut low, mut high) =
-        gather::<N>(bands.map(|frame| (&frame.decoder.low, &frame.decoder.high)));
+fn decode<const N: usize, W: Words<N>, F: Decodes>(w: W, frames: &mut [F]) {
+    let length = frames.iter().map(F::length).min().unwrap_or(0);
+    let (mut low, mut high) = gather::<N>(frames.iter().map(F::bands));
     let mut lows = load_lows(w, &low);
     let mut highs = load_highs(w, &high);
     let mut first: Columns<N> = [[0; N]; CHUNK];
@@ -53,8 +55,7 @@ fn decode<const N: usize, W: Words<N>>(w: W, frames: &mut [Decode<'_>]) {
         let count = CHUNK.min(length - from);
         let now = from..from + count;
         for (lane, frame) in frames.iter().enumerate().take(N) {
-            let octets = frame.octets.get(now.clone()).unwrap_or_default();
-            for (row, octet) in first.iter_mut().zip(octets) {
+            for (row, octet) in first.iter_mut().zip(frame.octets(now.clone())) {
                 row[lane] = i16::from(*octet);
             }
         }
@@ -67,31 +68,20 @@ fn decode<const N: usize, W: Words<N>>(w: W, frames: &mut [Decode<'_>]) {
         }
         for (lane, frame) in frames.iter_mut().enumerate().take(N) {
             let (low, high) = (column(&first, lane), column(&second, lane));
-            let samples = frame.samples.get_mut(now.clone()).unwrap_or_default();
             let (low, high) = (low.get(..count), high.get(..count));
             let (low, high) = (low.unwrap_or_default(), high.unwrap_or_default());
-            frame.decoder.filter.join(low, high, samples);
+            frame.join(low, high, now.clone());
         }
     }
     lows.store(w, &mut low);
     highs.store(w, &mut high);
-    for (lane, frame) in frames.iter_mut().enumerate().take(N) {
-        frame.decoder.low = low_band(&low, lane);
-        frame.decoder.high = high_band(&high, lane);
-        let octets = frame.octets.get(length..).unwrap_or_default();
-        let samples = frame.samples.get_mut(length..).unwrap_or_default();
-        frame.decoder.decode(octets, samples);
-    }
+    give_back(frames, &low, &high, length);
 }
 
 #[inline(always)]
-fn encode<const N: usize, W: Words<N>>(w: W, frames: &mut [Encode<'_>]) {
-    let lengths = frames.iter();
-    let lengths = lengths.map(|frame| frame.octets.len().min(frame.samples.len()));
-    let length = lengths.min().unwrap_or(0);
-    let bands = frames.iter();
-    let (mut low, mut high) =
-        gather::<N>(bands.map(|frame| (&frame.encoder.low, &frame.encoder.high)));
+fn encode<const N: usize, W: Words<N>, F: Encodes>(w: W, frames: &mut [F]) {
+    let length = frames.iter().map(F::length).min().unwrap_or(0);
+    let (mut low, mut high) = gather::<N>(frames.iter().map(F::bands));
     let mut lows = load_lows(w, &low);
     let mut highs = load_highs(w, &high);
     let mut first: Columns<N> = [[0; N]; CHUNK];
@@ -100,10 +90,9 @@ fn encode<const N: usize, W: Words<N>>(w: W, frames: &mut [Encode<'_>]) {
         let count = CHUNK.min(length - from);
         let now = from..from + count;
         for (lane, frame) in frames.iter_mut().enumerate().take(N) {
-            let samples = frame.samples.get(now.clone()).unwrap_or_default();
             let mut low = [0; CHUNK];
             let mut high = [0; CHUNK];
-            frame.encoder.filter.part(samples, &mut low, &mut high);
+            frame.part(now.clone(), &mut low, &mut high);
             for (row, sample) in first.iter_mut().zip(low).take(count) {
                 row[lane] = sample;
             }
@@ -117,20 +106,27 @@ fn encode<const N: usize, W: Words<N>>(w: W, frames: &mut [Encode<'_>]) {
             *first = w.store(w.add(w.left::<6>(high), low));
         }
         for (lane, frame) in frames.iter_mut().enumerate().take(N) {
-            let octets = frame.octets.get_mut(now.clone()).unwrap_or_default();
-            for (octet, row) in octets.iter_mut().zip(&first) {
+            for (octet, row) in frame.octets(now.clone()).iter_mut().zip(&first) {
                 *octet = row[lane] as u8;
             }
         }
     }
     lows.store(w, &mut low);
     highs.store(w, &mut high);
+    give_back(frames, &low, &high, length);
+}
+
+/// Each call's state to it, and what was longer than the shortest goes through it alone.
+#[inline(always)]
+fn give_back<const N: usize, F: Call>(
+    frames: &mut [F],
+    low: &State<N>,
+    high: &State<N>,
+    length: usize,
+) {
     for (lane, frame) in frames.iter_mut().enumerate().take(N) {
-        frame.encoder.low = low_band(&low, lane);
-        frame.encoder.high = high_band(&high, lane);
-        let samples = frame.samples.get(length..).unwrap_or_default();
-        let octets = frame.octets.get_mut(length..).unwrap_or_default();
-        frame.encoder.encode(samples, octets);
+        frame.set_bands(low_band(low, lane), high_band(high, lane));
+        frame.rest(length);
     }
 }
 

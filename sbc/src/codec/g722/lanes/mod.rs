@@ -1,12 +1,13 @@
 //! Several calls at once: within a call each sample waits for the one before, but a vector's lanes can hold a call each. The same
-//! octets and samples come out as from [`NarrowEncoder`] and [`NarrowDecoder`], one after the other.
+//! octets and samples come out as from the encoders and decoders of [`super`], one after the other.
 //!
 //! | module | what |
 //! |---|---|
 //! | `words` | what is asked of a processor |
 //! | `avx2`, `avx512` | 16 and 32 lanes of processors that have them, chosen at run time |
+//! | `calls` | what is gathered: at 8,000 and at 16,000 samples a second |
 //! | `predictors`, `band` | both bands, in words of 16 bits |
-//! | `frames` | what is gathered from calls, and given back |
+//! | `frames` | how it is gathered, and given back |
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
@@ -14,6 +15,7 @@ mod avx2;
 mod avx512;
 #[cfg(target_arch = "x86_64")]
 mod band;
+mod calls;
 #[cfg(target_arch = "x86_64")]
 mod frames;
 #[cfg(target_arch = "x86_64")]
@@ -28,9 +30,10 @@ mod tests;
 use pulp::x86::{V3, V4};
 
 #[cfg(target_arch = "x86_64")]
-use {avx2::Avx2, avx512::Avx512, frames::Task};
+use {avx2::Avx2, avx512::Avx512, frames::Decoding, frames::Encoding};
 
-use super::{NarrowDecoder, NarrowEncoder};
+use super::{Decoder, Encoder, Mode, NarrowDecoder, NarrowEncoder};
+use calls::{Decodes, Encodes};
 
 /// A call's octets to decode; where one of the slices is longer its end is left alone.
 #[derive(Debug)]
@@ -49,6 +52,29 @@ pub struct Encode<'a> {
     /// The call's encoder.
     pub encoder: &'a mut NarrowEncoder,
     /// What is heard, 8,000 samples a second.
+    pub samples: &'a [i16],
+    /// Where the octets go.
+    pub octets: &'a mut [u8],
+}
+
+/// The same at 16,000 samples a second: two for an octet. Where one of them is of another mode than [`Mode::Eight`],
+/// all go one after the other.
+#[derive(Debug)]
+pub struct DecodeWide<'a> {
+    /// The call's decoder.
+    pub decoder: &'a mut Decoder,
+    /// What came.
+    pub octets: &'a [u8],
+    /// Where the samples go.
+    pub samples: &'a mut [i16],
+}
+
+/// The same at 16,000 samples a second.
+#[derive(Debug)]
+pub struct EncodeWide<'a> {
+    /// The call's encoder.
+    pub encoder: &'a mut Encoder,
+    /// What is heard.
     pub samples: &'a [i16],
     /// Where the octets go.
     pub octets: &'a mut [u8],
@@ -111,20 +137,39 @@ impl Lanes {
 
     /// Decodes each call's octets.
     pub fn decode(self, frames: &mut [Decode<'_>]) {
+        self.decode_all(frames);
+    }
+
+    /// Encodes each call's samples.
+    pub fn encode(self, frames: &mut [Encode<'_>]) {
+        self.encode_all(frames);
+    }
+
+    /// Decodes each call's octets.
+    pub fn decode_wide(self, frames: &mut [DecodeWide<'_>]) {
+        if frames.iter().all(|frame| frame.decoder.mode == Mode::Eight) {
+            self.decode_all(frames);
+        } else {
+            Lanes::one().decode_all(frames);
+        }
+    }
+
+    /// Encodes each call's samples.
+    pub fn encode_wide(self, frames: &mut [EncodeWide<'_>]) {
+        self.encode_all(frames);
+    }
+
+    fn decode_all<F: Decodes>(self, frames: &mut [F]) {
         for frames in frames.chunks_mut(self.count()) {
             match self.narrowed(frames.len()) {
-                Kind::One => {
-                    for frame in frames {
-                        frame.decoder.decode(frame.octets, frame.samples);
-                    }
-                }
+                Kind::One => frames.iter_mut().for_each(|frame| frame.rest(0)),
                 #[cfg(target_arch = "x86_64")]
-                Kind::Sixteen(v3) => v3.vectorize(Task {
+                Kind::Sixteen(v3) => v3.vectorize(Decoding {
                     words: Avx2(v3),
                     frames,
                 }),
                 #[cfg(target_arch = "x86_64")]
-                Kind::ThirtyTwo(v4, _) => v4.vectorize(Task {
+                Kind::ThirtyTwo(v4, _) => v4.vectorize(Decoding {
                     words: Avx512(v4),
                     frames,
                 }),
@@ -132,22 +177,17 @@ impl Lanes {
         }
     }
 
-    /// Encodes each call's samples.
-    pub fn encode(self, frames: &mut [Encode<'_>]) {
+    fn encode_all<F: Encodes>(self, frames: &mut [F]) {
         for frames in frames.chunks_mut(self.count()) {
             match self.narrowed(frames.len()) {
-                Kind::One => {
-                    for frame in frames {
-                        frame.encoder.encode(frame.samples, frame.octets);
-                    }
-                }
+                Kind::One => frames.iter_mut().for_each(|frame| frame.rest(0)),
                 #[cfg(target_arch = "x86_64")]
-                Kind::Sixteen(v3) => v3.vectorize(Task {
+                Kind::Sixteen(v3) => v3.vectorize(Encoding {
                     words: Avx2(v3),
                     frames,
                 }),
                 #[cfg(target_arch = "x86_64")]
-                Kind::ThirtyTwo(v4, _) => v4.vectorize(Task {
+                Kind::ThirtyTwo(v4, _) => v4.vectorize(Encoding {
                     words: Avx512(v4),
                     frames,
                 }),

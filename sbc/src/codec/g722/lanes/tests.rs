@@ -5,8 +5,8 @@ use proptest::collection::vec;
 use proptest::prelude::{Strategy, any, prop_oneof};
 use proptest::{prop_assert_eq, proptest};
 
-use super::super::{NarrowDecoder, NarrowEncoder};
-use super::{Decode, Encode, Lanes};
+use super::super::{Decoder, Encoder, Mode, NarrowDecoder, NarrowEncoder};
+use super::{Decode, DecodeWide, Encode, EncodeWide, Lanes};
 
 /// All that this machine has.
 fn kinds() -> Vec<Lanes> {
@@ -33,7 +33,13 @@ fn samples() -> impl Strategy<Value = Vec<i16>> {
         vec(-20_i16..20, 0..400),
         vec(full, 0..400),
         (1_usize..20, 0_usize..400).prop_map(|(half, length)| {
-            let side = |at: usize| if at / half % 2 == 0 { 32_767 } else { -32_768 };
+            let side = |at: usize| {
+                if (at / half).is_multiple_of(2) {
+                    32_767
+                } else {
+                    -32_768
+                }
+            };
             (0..length).map(side).collect()
         }),
     ]
@@ -81,6 +87,47 @@ proptest! {
                 lanes.encode(&mut calls);
                 prop_assert_eq!(&sent, &expected, "{:?}", lanes);
             }
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn wide_voices_are_decoded_alike(frames in vec(octets(), 1..40), odd in 0_usize..40) {
+        for lanes in kinds() {
+            for other in [Mode::Eight, Mode::Six] {
+                let mode = |at: usize| if at == odd { other } else { Mode::Eight };
+                let mut decoders: Vec<_> = (0..frames.len()).map(|at| Decoder::new(mode(at))).collect();
+                let mut expected: Vec<_> = frames.iter().map(|o| vec![0; 2 * o.len()]).collect();
+                let mut heard = expected.clone();
+                for ((decoder, octets), samples) in decoders.clone().iter_mut().zip(&frames).zip(&mut expected) {
+                    decoder.decode(octets, samples);
+                }
+                let calls = decoders.iter_mut().zip(&frames).zip(&mut heard);
+                let mut calls: Vec<_> = calls
+                    .map(|((decoder, octets), samples)| DecodeWide { decoder, octets, samples })
+                    .collect();
+                lanes.decode_wide(&mut calls);
+                prop_assert_eq!(&heard, &expected, "{:?}", lanes);
+            }
+        }
+    }
+
+    #[test]
+    fn wide_voices_are_encoded_alike(frames in vec(samples(), 1..40)) {
+        for lanes in kinds() {
+            let mut encoders = vec![Encoder::new(); frames.len()];
+            let mut expected: Vec<_> = frames.iter().map(|s| vec![0; s.len() / 2]).collect();
+            let mut sent = expected.clone();
+            for ((encoder, samples), octets) in encoders.clone().iter_mut().zip(&frames).zip(&mut expected) {
+                encoder.encode(samples, octets);
+            }
+            let calls = encoders.iter_mut().zip(&frames).zip(&mut sent);
+            let mut calls: Vec<_> = calls
+                .map(|((encoder, samples), octets)| EncodeWide { encoder, samples, octets })
+                .collect();
+            lanes.encode_wide(&mut calls);
+            prop_assert_eq!(&sent, &expected, "{:?}", lanes);
         }
     }
 }
