@@ -1,5 +1,4 @@
 //! Lanes against one after the other: the same to the bit, whatever there is.
-#![expect(clippy::unwrap_used, reason = "a test ends with what should not be")]
 
 use proptest::collection::vec;
 use proptest::prelude::{Strategy, any, prop_oneof};
