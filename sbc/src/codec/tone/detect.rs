@@ -153,7 +153,7 @@ impl Detector {
     }
 
     /// From which sample on the sound is that of a key, or may be; `None` when it is not. What is to be kept from the other side: what has already been
-    /// sent of a key by the time that it is suspected is 20 to 25 ms of it, too short for a key there.
+    /// sent of a key by the time that it is suspected is 15 to 20 ms of it, too short for a key there.
     #[must_use]
     pub fn mute_from(&self) -> Option<u64> {
         match (self.pressed, self.candidate) {
