@@ -1,6 +1,7 @@
 //! The media side of calls: exact bodies and exact flow commands.
 
 mod early;
+mod moves;
 mod mux;
 mod property;
 mod refusal;
