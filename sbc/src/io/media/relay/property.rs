@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use crate::media::{FlowKind, Side};
 
-use super::tests::pair;
+use super::tests::{pair, transcoded};
 use super::*;
 
 /// Streams; each may have an RTP and an RTCP pair.
@@ -14,22 +14,32 @@ const STREAMS: u16 = 3;
 
 #[derive(Clone, Debug)]
 enum Step {
-    /// Installs or updates a pair, which of its sides multiplex.
-    Pair(u16, bool, [bool; 2]),
+    /// Installs or updates a pair, which of its sides multiplex, and whether it is transcoded.
+    Pair(u16, bool, [bool; 2], bool),
     Remove(u16, bool),
     /// The sockets of those removed first are closed.
     Close,
     /// To that index of a socket, from a peer that is named or not, RTP, RTCP or neither.
     Packet(u16, bool, u8),
+    /// The time comes that a pipe waits for.
+    Time,
 }
 
 fn step() -> impl Strategy<Value = Step> {
     let stream = 0..STREAMS;
     prop_oneof![
-        (stream.clone(), any::<bool>(), any::<[bool; 2]>())
-            .prop_map(|(stream, is_rtcp, sides)| Step::Pair(stream, is_rtcp, sides)),
+        (
+            stream.clone(),
+            any::<bool>(),
+            any::<[bool; 2]>(),
+            any::<bool>()
+        )
+            .prop_map(|(stream, is_rtcp, sides, voiced)| Step::Pair(
+                stream, is_rtcp, sides, voiced
+            )),
         (stream, any::<bool>()).prop_map(|(stream, is_rtcp)| Step::Remove(stream, is_rtcp)),
         Just(Step::Close),
+        Just(Step::Time),
         (0..STREAMS * 4, any::<bool>(), 0..3u8)
             .prop_map(|(index, named, kind)| Step::Packet(index, named, kind)),
     ]
@@ -48,7 +58,7 @@ struct Bench {
 }
 
 impl Bench {
-    fn pair(&mut self, stream: u16, is_rtcp: bool, multiplexed: [bool; 2]) {
+    fn pair(&mut self, stream: u16, is_rtcp: bool, multiplexed: [bool; 2], is_voiced: bool) {
         let place = usize::from(stream);
         let [rtp, rtcp] = self.up[place];
         let own = if is_rtcp { rtcp } else { rtp };
@@ -57,14 +67,21 @@ impl Bench {
         pair.id = own.unwrap_or(PairId(self.generation.into()));
         if is_rtcp {
             pair.kind = FlowKind::Rtcp;
+        } else if is_voiced {
+            pair = transcoded(pair);
         }
         let [first, second] = multiplexed;
         let sides: &mut [Side; 2] = &mut pair.sides;
         (sides[0].multiplexed, sides[1].multiplexed) = (first, second);
         // One that is not there is a name like any other.
         let other = if is_rtcp { rtp } else { rtcp };
-        pair.companion = (first != second).then(|| other.unwrap_or(PairId(u64::MAX)));
-        if own.is_some() {
+        let shared = first != second || (is_voiced && !first);
+        pair.companion = shared.then(|| other.unwrap_or(PairId(u64::MAX)));
+        if let Some(own) = own {
+            if !is_rtcp && !is_voiced {
+                self.relay.part(own);
+                self.drain();
+            }
             self.relay.update(&pair);
             return;
         }
@@ -89,9 +106,28 @@ impl Bench {
 
     fn remove(&mut self, stream: u16, is_rtcp: bool) {
         let up = self.up[usize::from(stream)][usize::from(is_rtcp)].take();
+        if let Some(pair) = up {
+            self.relay.part(pair);
+            self.drain();
+        }
         let sockets = up.map(|pair| self.relay.remove(pair).unwrap());
         for socket in sockets.into_iter().flatten().flatten() {
             self.closing.push_back(socket);
+        }
+    }
+
+    /// What pipes have made.
+    fn drain(&mut self) {
+        while let Some((departure, _)) = self.relay.made() {
+            assert!(self.open.contains(&departure.socket));
+            assert!(!self.closing.contains(&departure.socket));
+        }
+    }
+
+    fn time(&mut self) {
+        if let Some(due) = self.relay.poll_timeout() {
+            assert!(self.relay.handle_timeout(due));
+            self.drain();
         }
     }
 
@@ -121,6 +157,8 @@ impl Bench {
             // To the other side's network, of the same stream.
             assert_ne!(departure.socket.index % 2, network);
             assert_eq!(departure.socket.index / 4, index / 4);
+        } else {
+            self.drain();
         }
     }
 }
@@ -140,7 +178,10 @@ proptest! {
         };
         for step in steps {
             match step {
-                Step::Pair(stream, is_rtcp, sides) => bench.pair(stream, is_rtcp, sides),
+                Step::Pair(stream, is_rtcp, sides, voiced) => {
+                    bench.pair(stream, is_rtcp, sides, voiced);
+                }
+                Step::Time => bench.time(),
                 Step::Remove(stream, is_rtcp) => bench.remove(stream, is_rtcp),
                 Step::Close => bench.close(),
                 Step::Packet(index, named, kind) => bench.packet(index, named, kind),
@@ -154,6 +195,7 @@ proptest! {
             bench.close();
         }
         prop_assert_eq!(bench.ended, bench.installed);
+        prop_assert_eq!((bench.relay.transcoded(), bench.relay.poll_timeout()), (0, None));
         prop_assert!(bench.relay.pairs.is_empty());
         prop_assert!(bench.relay.places.iter().all(Option::is_none));
         prop_assert!(bench.relay.entries.iter().all(Option::is_none));
