@@ -47,6 +47,8 @@ pub struct Manner {
     pub answers: bool,
     /// As `audio_codecs` of baresip has them, apart by commas: which codecs it has, the best first.
     pub codecs: &'static str,
+    /// It tells whoever asks whether it is there (RFC 3856), and asks that of those whom it names as SIP URIs.
+    pub presence: Option<&'static [&'static str]>,
 }
 
 impl Default for Manner {
@@ -54,6 +56,7 @@ impl Default for Manner {
         Manner {
             answers: true,
             codecs: "PCMU/8000/1",
+            presence: None,
         }
     }
 }
@@ -86,9 +89,17 @@ impl Baresip {
     ) -> Result<Baresip> {
         let dir = scratch.path().join(phone.user);
         std::fs::create_dir_all(&dir).with_context(|| format!("cannot make {}", dir.display()))?;
-        std::fs::write(dir.join("config"), config(phone, &dir.to_string_lossy()))?;
+        let mut config = config(phone, &dir.to_string_lossy());
+        if manner.presence.is_some() {
+            config += "module_app contact.so\nmodule_app presence.so\n";
+        }
+        std::fs::write(dir.join("config"), config)?;
         std::fs::write(dir.join("accounts"), account(phone, manner))?;
-        std::fs::write(dir.join("contacts"), "")?;
+        let watched = manner.presence.unwrap_or_default().iter();
+        let contacts: String = watched
+            .map(|uri| format!("\"watched\" <{uri}>;presence=p2p\n"))
+            .collect();
+        std::fs::write(dir.join("contacts"), contacts)?;
         let mut command = namespace.command("baresip");
         let family = if phone.address.is_ipv4() { "-4" } else { "-6" };
         command.arg(family).arg("-f").arg(&dir).current_dir(&dir);
@@ -192,6 +203,15 @@ impl Baresip {
     /// It takes no command any more.
     pub fn transfer(&mut self, uri: &str) -> Result<()> {
         self.process.tell(&format!("/transfer {uri}"))
+    }
+
+    /// Tells those who watch it whether somebody is there.
+    ///
+    /// # Errors
+    /// It takes no command any more.
+    pub fn is_there(&mut self, is_there: bool) -> Result<()> {
+        let state = if is_there { "online" } else { "offline" };
+        self.process.tell(&format!("/presence_{state}"))
     }
 
     /// Waits until a call has ended, or could not be set up; returns the line that says why.

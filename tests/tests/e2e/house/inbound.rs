@@ -9,6 +9,7 @@ use super::*;
 const RINGS: Manner = Manner {
     answers: false,
     codecs: "PCMU/8000/1",
+    presence: None,
 };
 
 #[test]

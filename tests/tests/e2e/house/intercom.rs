@@ -44,3 +44,40 @@ fn the_intercom_is_answered_at_once() -> Result<()> {
     }
     house.is_quiet()
 }
+
+/// Of phones that all answer by themselves the first has the call, and the others are quiet again.
+#[test]
+fn the_whole_house_is_called_and_the_first_has_it() -> Result<()> {
+    if skip("intercom to all phones") {
+        return Ok(());
+    }
+    let home = Home::new()?;
+    let mut house = House::open(&home)?;
+    let mut alice = house.living(Manner::default())?;
+    let mut hall = house.desk("6005", 5070, "five")?;
+    let mut attic = house.desk("6006", 5080, "six")?;
+    let at_living = Ear::open(&home.living, SERVER)?;
+
+    alice.dial(&uri("6000", SERVER))?;
+    let late = attic.wait_for("INVITE", |sip| sip.is("INVITE"))?;
+    let (invite, taken) = hall.is_called()?;
+    for invite in [&invite, &late] {
+        let [alert, from] = ["Alert-Info", "From"].map(|name| invite.header(name));
+        assert_eq!(alert, Some("<http://localhost>;info=alert-autoanswer"));
+        let from = from.unwrap_or_default();
+        assert!(from.starts_with("\"Intercom\" <sip:6000@"), "{from}");
+    }
+    assert!(taken, "{invite:?}");
+    alice.wait_established()?;
+    at_living.hears(ALICE, VOICE)?;
+    // Who has said nothing yet is not cancelled (RFC 3261 9.1); who answers now is hung up.
+    attic.takes(&late)?;
+    let bye = attic.wait_for("BYE", |sip| sip.is("BYE"))?;
+    let reason = bye.header("Reason").unwrap_or_default();
+    assert!(reason.starts_with("SIP;cause=200"), "{bye:?}");
+    attic.reply(&bye, "200 OK")?;
+    alice.hang_up()?;
+    hall.is_hung_up()?;
+    alice.wait_ended()?;
+    house.is_quiet()
+}

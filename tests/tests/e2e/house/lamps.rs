@@ -3,7 +3,7 @@
 
 use anyhow::Result;
 use sbc_tests::e2e::home::{Home, KITCHEN, SERVER};
-use sbc_tests::e2e::{Desk, Ear, Manner, Sip};
+use sbc_tests::e2e::{Desk, Ear, Manner, Sip, Wire};
 
 use super::*;
 
@@ -56,6 +56,34 @@ fn a_lamp_shows_the_calls_of_another_phone() -> Result<()> {
             !told.text().contains(&format!("{KITCHEN}:5070")),
             "{told:?}"
         );
+    }
+    house.is_quiet()
+}
+
+/// The one lamp that baresip has: whether a phone is there.
+#[test]
+fn a_lamp_shows_whether_somebody_is_there() -> Result<()> {
+    if skip("presence") {
+        return Ok(());
+    }
+    let home = Home::new()?;
+    let mut house = House::open(&home)?;
+    let watching = |presence| Manner {
+        presence: Some(presence),
+        ..Manner::default()
+    };
+    let mut office = house.office(watching(&[]))?;
+    let mut wire = Wire::open(&home.living, SERVER)?;
+    let _alice = house.living(watching(&["sip:6004@192.168.1.2"]))?;
+    // It says nothing in particular at first.
+    wire.wait_for("NOTIFY", |sip| sip.is("NOTIFY"))?;
+    for (state, is_there) in [("closed", false), ("open", true)] {
+        office.is_there(is_there)?;
+        let body = format!("<basic>{state}</basic>");
+        let told = wire.wait_for("NOTIFY", |sip| {
+            sip.is("NOTIFY") && sip.text().contains(&body)
+        })?;
+        assert_eq!(told.header("Event"), Some("presence"), "{told:?}");
     }
     house.is_quiet()
 }
