@@ -21,7 +21,11 @@ fn a_lamp_shows_the_calls_of_another_phone() -> Result<()> {
 
     attic.watch("6005")?;
     let subscribe = hall.wait_for("SUBSCRIBE", |sip| sip.is("SUBSCRIBE"))?;
-    assert_eq!(subscribe.header("Event"), Some("dialog"));
+    let [event, accept] = ["Event", "Accept"].map(|name| subscribe.header(name));
+    assert_eq!(
+        [event, accept],
+        [Some("dialog"), Some("application/dialog-info+xml")]
+    );
     hall.reply(&subscribe, "200 OK")?;
     attic.wait_for("200", |sip| sip.answers("SUBSCRIBE", 200))?;
     hall.tell(&subscribe, None, "")?;
