@@ -309,7 +309,7 @@ fn fits(parts: &[Part], number: &str) -> bool {
     rest.next().is_none()
 }
 
-pub(super) fn within(ranges: &[RangeInclusive<char>], c: char) -> bool {
+fn within(ranges: &[RangeInclusive<char>], c: char) -> bool {
     ranges.iter().any(|range| range.contains(&c))
 }
 
