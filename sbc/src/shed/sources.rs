@@ -34,9 +34,7 @@ pub struct Sources {
     /// How long a ban lasts, by network.
     lasting: Vec<Duration>,
     trunks: Vec<(TrunkId, Place)>,
-    /// How often each is registered, or a trunk's.
-    known: HashMap<Place, usize>,
-    phones: HashMap<Place, usize>,
+    known: HashMap<Place, Known>,
     /// The addresses of this host.
     own: BTreeSet<IpAddr>,
     bans: BTreeMap<Place, Ban>,
@@ -47,6 +45,15 @@ pub struct Sources {
     challenges: Challenges,
     full: u64,
     actions: VecDeque<Action>,
+}
+
+/// What a source is known for; one of the two at least. Nearly all of them are of phones, and there may be tens of thousands.
+#[derive(Clone, Copy, Debug, Default)]
+struct Known {
+    /// How often it is a trunk's.
+    trunks: u32,
+    /// How many contacts are registered from there.
+    phones: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -66,7 +73,6 @@ impl Sources {
             lasting: config.networks.iter().map(|one| one.limits.ban).collect(),
             trunks: Vec::new(),
             known: HashMap::new(),
-            phones: HashMap::new(),
             own: BTreeSet::new(),
             bans: BTreeMap::new(),
             ends: BTreeSet::new(),
@@ -87,7 +93,7 @@ impl Sources {
         let before = std::mem::take(&mut self.trunks);
         self.know_trunks(config);
         for (_, place) in before {
-            self.forget(place);
+            self.forget(place, |known| &mut known.trunks);
         }
         for (network, one) in (0..).map(NetworkId).zip(&config.networks) {
             let limits = one.limits;
@@ -100,7 +106,7 @@ impl Sources {
             for &prefix in &trunk.accept_from {
                 let place = (trunk.network, ban::canonical(prefix));
                 self.trunks.push((id, place));
-                self.know(place);
+                self.know(place, |known| &mut known.trunks);
             }
         }
     }
@@ -122,15 +128,12 @@ impl Sources {
             }
             Input::Registered { network, source } => {
                 let place = (network, IpNet::from(source.to_canonical()));
-                *self.phones.entry(place).or_default() += 1;
-                self.know(place);
+                self.know(place, |known| &mut known.phones);
                 self.offenders.remove(&(network, ban::host(source)));
             }
             Input::Unregistered { network, source } => {
                 let place = (network, IpNet::from(source.to_canonical()));
-                if release(&mut self.phones, place).is_some() {
-                    self.forget(place);
-                }
+                self.forget(place, |known| &mut known.phones);
             }
             Input::TrunkFound {
                 trunk,
@@ -324,8 +327,11 @@ impl Sources {
         let is_here = |place: &Place| place.0 == network && ban::overlap(&place.1, prefix);
         let is_alone = prefix.prefix_len() == prefix.max_prefix_len();
         let is_phone = match is_alone {
-            true => self.phones.contains_key(&(network, *prefix)),
-            false => self.phones.keys().any(is_here),
+            true => {
+                let known = self.known.get(&(network, *prefix));
+                known.is_some_and(|known| known.phones > 0)
+            }
+            false => self.phones().any(is_here),
         };
         is_phone || self.trunks.iter().any(|(_, place)| is_here(place)) || self.is_own(prefix)
     }
@@ -350,8 +356,7 @@ impl Sources {
             .map(|(id, _)| Warning::Trunk(*id))
             .collect();
         let phones = self
-            .phones
-            .keys()
+            .phones()
             .filter(|(_, phone)| prefix.contains(phone))
             .count();
         if phones > 0 {
@@ -398,32 +403,34 @@ impl Sources {
         self.by_offence -= usize::from(ban.by != By::Operator);
     }
 
-    fn know(&mut self, place: Place) {
-        let times = self.known.entry(place).or_default();
-        *times += 1;
-        if *times == 1 {
+    /// Where phones are registered.
+    fn phones(&self) -> impl Iterator<Item = &Place> {
+        let phones = self.known.iter().filter(|(_, known)| known.phones > 0);
+        phones.map(|(place, _)| place)
+    }
+
+    fn know(&mut self, place: Place, of: impl Fn(&mut Known) -> &mut u32) {
+        let is_new = !self.known.contains_key(&place);
+        let times = of(self.known.entry(place).or_default());
+        *times = times.saturating_add(1);
+        if is_new {
             let (network, prefix) = place;
             self.actions.push_back(Action::Known { network, prefix });
         }
     }
 
-    fn forget(&mut self, place: Place) {
-        if release(&mut self.known, place) == Some(0) {
+    fn forget(&mut self, place: Place, of: impl Fn(&mut Known) -> &mut u32) {
+        let Some(known) = self.known.get_mut(&place) else {
+            return;
+        };
+        let times = of(known);
+        *times = times.saturating_sub(1);
+        if known.trunks == 0 && known.phones == 0 {
+            self.known.remove(&place);
             let (network, prefix) = place;
             self.actions.push_back(Action::Unknown { network, prefix });
         }
     }
-}
-
-/// One less; gives how many are left, none if there were none.
-fn release(times: &mut HashMap<Place, usize>, place: Place) -> Option<usize> {
-    let count = times.get_mut(&place)?;
-    *count -= 1;
-    let left = *count;
-    if left == 0 {
-        times.remove(&place);
-    }
-    Some(left)
 }
 
 /// What may be banned of this.

@@ -12,7 +12,7 @@ impl Sources {
         let source = source.to_canonical();
         let place = (network, IpNet::from(source));
         self.trunks.push((trunk, place));
-        self.know(place);
+        self.know(place, |known| &mut known.trunks);
         self.offenders.remove(&(network, ban::host(source)));
         // What it was banned for it did while nobody knew who it is.
         let undeserved: Vec<Place> = self
@@ -32,7 +32,7 @@ impl Sources {
         let known = self.trunks.iter().position(|one| *one == (trunk, place));
         if let Some(index) = known {
             self.trunks.remove(index);
-            self.forget(place);
+            self.forget(place, |known| &mut known.trunks);
         }
     }
 }
