@@ -1,11 +1,20 @@
-//! What everyone's SIP port meets every day: svmap, svwar and svcrack find nothing, and who answers challenges is banned.
+//! What everyone's SIP port meets every day, over UDP. A ban needs proof that the source is not forged; who has none for us learns nothing.
+//!
+//! | tool | sends | learns | banned |
+//! |---|---|---|---|
+//! | svmap | one OPTIONS an address | nothing: no answer | no: nothing came back from there |
+//! | svwar, OPTIONS | one OPTIONS | nothing: no answer, and gives up | no: the same |
+//! | svwar, REGISTER | a REGISTER for a name that nobody has; with `--force` one for the first name, too | that every name is asked for a password: gives up | no: it answers no challenge |
+//! | svwar, INVITE | the same with INVITE, and an ACK | the same | no: its ACK proves it, but one is not ten |
+//! | who does not give up | INVITE and ACK for one name after the other | the same | yes: ten ACKs, twenty messages |
+//! | svcrack | REGISTER with a password, of our nonce | that each is wrong | yes: ten guesses, twenty messages |
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use sbc::sip::{Message, Name, digest};
-use sbc_tests::e2e::{Daemon, EDGE_LEFT, FastPath, Lab, Need, PHONE, skipped};
+use sbc_tests::e2e::{Daemon, EDGE_LEFT, FastPath, Lab, Metrics, Need, PHONE, skipped};
 
 use crate::support::start_on;
 
@@ -90,15 +99,61 @@ fn svwar_finds_nothing() -> Result<()> {
     let daemon = start(&lab)?;
     for method in ["REGISTER", "INVITE", "OPTIONS"] {
         for force in ["", "--force"] {
+            let before = messages(&daemon, "in")?;
             let line = format!("svwar {force} -m {method} -e 6000-6010 {EDGE_LEFT}");
             let said = attack(&lab, &line)?;
             ensure!(!said.contains("6001"), "{said}");
+            let sent = messages(&daemon, "in")? - before;
+            ensure!(sent <= 20.0, "{line}: {sent} messages before it gave up");
         }
     }
+    // It gave up before it had done ten times what would prove it.
+    assert_eq!(daemon.scrape()?.sum("sbc_bans", &[]), 0.0);
     // Nothing that it asked has opened anything.
     let metrics = daemon.scrape()?;
     assert_eq!(metrics.sum("sbc_transactions", &[]), 0.0);
     assert_eq!(metrics.sum("sbc_calls_total", &[]), 0.0);
+    Ok(())
+}
+
+#[test]
+fn who_calls_one_name_after_the_other_is_banned_within_twenty_messages() -> Result<()> {
+    if skipped("an enumeration by INVITE", &TOOLS[..2]) {
+        return Ok(());
+    }
+    let lab = Lab::new()?;
+    let daemon = start(&lab)?;
+    let mut scanner = Phone::open(&lab, PHONE)?;
+    let mut challenges = Vec::new();
+    for name in 5995..6005 {
+        let challenge = scanner.call(&name.to_string())?;
+        challenges.push((
+            challenge.code(),
+            challenge.values(Name::WwwAuthenticate).count(),
+        ));
+        scanner.acknowledge(&challenge)?;
+    }
+    // The accounts among them are as the others.
+    let first = challenges.first().copied();
+    ensure!(
+        challenges.iter().all(|one| Some(*one) == first),
+        "{challenges:?}"
+    );
+    assert_eq!(first.and_then(|(code, _)| code), Some(401));
+    let is_banned = |metrics: &Metrics| metrics.sum("sbc_bans", &[]) == 1.0;
+    daemon.scrape_until("a ban", SOON, is_banned)?;
+    assert_eq!(messages(&daemon, "in")?, 20.0);
+    // Nobody listens any more; a neighbour is nobody's.
+    scanner
+        .socket
+        .set_read_timeout(Some(Duration::from_millis(200)))?;
+    ensure!(scanner.call("6001").is_err());
+    let mut phone = Phone::open(&lab, OTHER)?;
+    // However often a phone is asked for its password: it has it.
+    for _ in 0..15 {
+        phone.register("6001")?;
+    }
+    assert_eq!(daemon.scrape()?.sum("sbc_bans", &[]), 1.0);
     Ok(())
 }
 
@@ -167,6 +222,33 @@ impl Phone {
         let length = self.socket.recv(&mut buffer).context("no answer")?;
         let answer = buffer[..length].to_vec();
         Ok(Message::parse(answer.into(), &Default::default())?)
+    }
+
+    /// INVITE in somebody's name, without a password.
+    fn call(&mut self, user: &str) -> Result<Message> {
+        self.sent += 1;
+        self.send("INVITE", user, &format!("<sip:{user}@{EDGE_LEFT}>"))?;
+        let mut buffer = [0; 4096];
+        let length = self.socket.recv(&mut buffer).context("no answer")?;
+        let answer = buffer[..length].to_vec();
+        Ok(Message::parse(answer.into(), &Default::default())?)
+    }
+
+    fn acknowledge(&mut self, answer: &Message) -> Result<()> {
+        let to = answer.header(Name::To).context("no To")?;
+        let user = to.split(['<', ':', '@']).nth(2).unwrap_or_default();
+        self.send("ACK", user, to)
+    }
+
+    fn send(&self, method: &str, user: &str, to: &str) -> Result<()> {
+        let (local, sent) = (self.socket.local_addr()?, self.sent);
+        let request = format!(
+            "{method} sip:{user}@{EDGE_LEFT} SIP/2.0\r\nVia: SIP/2.0/UDP {local};branch=z9hG4bKc{sent};rport\r\n\
+             From: <sip:{user}@{EDGE_LEFT}>;tag=a\r\nTo: {to}\r\nCall-ID: {sent}-{local}\r\n\
+             CSeq: {sent} {method}\r\nMax-Forwards: 70\r\nContact: <sip:{user}@{local}>\r\nContent-Length: 0\r\n\r\n"
+        );
+        self.socket.send_to(request.as_bytes(), BOX)?;
+        Ok(())
     }
 
     fn register(&mut self, user: &str) -> Result<()> {
