@@ -193,7 +193,7 @@ fn registration_probes_and_messages_go_on_at_the_second_server() -> Result<()> {
     let caller = lab.phone.enter(|| UdpSocket::bind((PHONE, 5060)))??;
     caller.set_read_timeout(Some(SOON))?;
     ensure!(message(&caller)?.starts_with("SIP/2.0 200 "));
-    ensure!(two.heard.messages.load(Ordering::Relaxed) == 1);
+    ensure!(two.heard.messages.load(Ordering::Relaxed) >= 1);
 
     // Both are dead, and one comes back.
     drop(two);
