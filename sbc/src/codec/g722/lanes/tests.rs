@@ -2,10 +2,13 @@
 
 use proptest::collection::vec;
 use proptest::prelude::{Strategy, any, prop_oneof};
+use proptest::test_runner::Config;
 use proptest::{prop_assert_eq, proptest};
 
 use super::super::{Decoder, Encoder, Mode, NarrowDecoder, NarrowEncoder};
 use super::{Decode, DecodeWide, Encode, EncodeWide, Lanes};
+
+const CASES: u32 = 32;
 
 /// All that this machine has.
 fn kinds() -> Vec<Lanes> {
@@ -45,6 +48,9 @@ fn samples() -> impl Strategy<Value = Vec<i16>> {
 }
 
 proptest! {
+    // Without optimisation a case takes a tenth of a second.
+    #![proptest_config(Config { cases: CASES, ..Config::default() })]
+
     #[test]
     fn decoded_alike(frames in vec((octets(), octets()), 1..40)) {
         for lanes in kinds() {
@@ -91,6 +97,9 @@ proptest! {
 }
 
 proptest! {
+    // Without optimisation a case takes a tenth of a second.
+    #![proptest_config(Config { cases: CASES, ..Config::default() })]
+
     #[test]
     fn wide_voices_are_decoded_alike(frames in vec(octets(), 1..40), odd in 0_usize..40) {
         for lanes in kinds() {
@@ -133,7 +142,7 @@ proptest! {
 
 /// Long and equal frames, as calls have them: all lanes, and the state carried on.
 #[test]
-fn a_minute_of_forty_calls() {
+fn two_seconds_of_forty_calls() {
     let noise = |seed: usize| {
         let mut state = seed as u64 * 7_919 + 1;
         move || {
@@ -148,7 +157,7 @@ fn a_minute_of_forty_calls() {
     let mut sources: Vec<_> = (0..40).map(noise).collect();
     let mut alone = vec![(NarrowEncoder::new(), NarrowDecoder::new()); 40];
     let mut together = alone.clone();
-    for _ in 0..300 {
+    for _ in 0..100 {
         let samples: Vec<Vec<i16>> = sources
             .iter_mut()
             .map(|next| (0..160).map(|_| next()).collect())
