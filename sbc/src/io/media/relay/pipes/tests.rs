@@ -50,12 +50,15 @@ fn with_rtcp(multiplexed: [bool; 2]) -> [FlowPair; 2] {
     for side in &mut rtcp.sides {
         side.voice = None;
         if !side.multiplexed {
-            let next = |at: SocketAddr| SocketAddr::new(at.ip(), at.port() + 1);
-            side.local = next(side.local);
-            side.named = side.named.map(next);
+            side.local = next_port(side.local);
+            side.named = side.named.map(next_port);
         }
     }
     [rtp, rtcp]
+}
+
+fn next_port(at: SocketAddr) -> SocketAddr {
+    SocketAddr::new(at.ip(), at.port() + 1)
 }
 
 /// 20 ms of silence of a source.
