@@ -108,7 +108,7 @@ fn accounts_and_registered_phones_are_small() {
         "{refreshed} bytes once refreshed, {rested} before"
     );
     assert!(
-        left <= 32,
+        left <= LEFT,
         "{left} bytes a phone that is not registered any more"
     );
     assert!(proxied <= PROXIED, "{proxied} bytes a phone behind a proxy");
