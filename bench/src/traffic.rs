@@ -175,10 +175,11 @@ impl Ends {
             let sent = now();
             let mut packet = packet(call, number as u16, sent);
             if let Some(speech) = &self.speech {
-                // Those of a call follow each other.
-                let number = number / calls;
-                packet = self::packet(call, number as u16, sent);
-                speech[0].say(&mut packet, call + number as usize);
+                // Those of a call follow each other, and what was streamed before.
+                let streamed = self.sequence[0].get(call).copied().unwrap_or(0);
+                let number = streamed.wrapping_add((number / calls) as u16 + 1);
+                packet = self::packet(call, number, sent);
+                speech[0].say(&mut packet, call + usize::from(number));
             }
             self.sockets[0].send_to(&packet, target)?;
             let mut bytes = [0; 2048];
