@@ -10,7 +10,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 use bytes::Bytes;
 use sbc::config::{Config, NetworkId, NoSecrets};
 use sbc::engine::{Action, Engine, Input};
-use sbc::media::{FlowCommand, FlowReport, NetworkPath, XdpMode};
+use sbc::media::{FlowCommand, FlowReport, NetworkPath, Transcoding, XdpMode};
 use sbc::sip::Transport;
 use sbc::transaction::Hop;
 use sbc_tests::e2e::{CARRIER, EDGE_LEFT, EDGE_RIGHT, FastPath, PHONE, lab_config, resident_bytes};
@@ -111,7 +111,7 @@ impl Stage {
         let config = config.map_err(|errors| anyhow!("the lab's config: {errors}"))?;
         let now = Instant::now();
         let mut stage = Stage {
-            engine: Engine::new(Arc::new(config), [7; 32], now),
+            engine: Engine::new(Arc::new(config), [7; 32], now).transcoding(Transcoding::On),
             now,
             used: Duration::ZERO,
             sent: Vec::new(),

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use sbc::config::{Config, NetworkId, NoSecrets};
 use sbc::engine::{Action, Engine, Input};
-use sbc::media::{FlowCommand, FlowReport};
+use sbc::media::{FlowCommand, FlowReport, Transcoding};
 use sbc::sip::Transport;
 use sbc::transaction::Hop;
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
@@ -58,12 +58,12 @@ media_ports = "20000-29999"
 [trunk.a]
 network = "left"
 server = "sip:10.71.1.2:5060"
-codecs = ["PCMU", "PCMA"]
+codecs = ["G722", "PCMU", "PCMA"]
 
 [trunk.b]
 network = "right"
 server = "sip:10.71.2.2:5060"
-codecs = ["PCMU", "PCMA"]
+codecs = ["G722", "PCMU", "PCMA"]
 
 [[route]]
 from = ["trunk:a"]
@@ -75,7 +75,7 @@ fn calls_take_little_and_leave_nothing() {
     let config = Config::parse(CONFIG, "memory.toml", &NoSecrets).unwrap();
     let now = Instant::now();
     let mut bench = Bench {
-        engine: Engine::new(Arc::new(config), [7; 32], now),
+        engine: Engine::new(Arc::new(config), [7; 32], now).transcoding(Transcoding::On),
         now,
         calls: 0,
         peak: 0,

@@ -90,7 +90,7 @@ impl CallMedia {
             Ok(()) => Transcoding::Off,
             Err(_) => transcoding,
         };
-        let streams = match offered(&sdp, from_end, to_end, ports, between) {
+        let mut streams = match offered(&sdp, from_end, to_end, ports, between) {
             Err(Refused::NoStream(Unsupported::Codec)) if between != transcoding => {
                 direct = Err(Some(Anchored::Codec));
                 offered(&sdp, from_end, to_end, ports, transcoding)?
@@ -126,6 +126,7 @@ impl CallMedia {
         let body = leg.render(&sdp, &plans);
         self.offers.retain(|offer| offer.to != to);
         self.offers.reserve_exact(1);
+        streams.shrink_to_fit();
         self.offers.push(Offer {
             from,
             to,

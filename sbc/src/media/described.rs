@@ -28,12 +28,8 @@ const VIDEO_CLOCK: u32 = 90_000;
 /// One m= line.
 #[derive(Clone, Debug)]
 pub(super) struct Described {
-    /// `audio`.
-    pub(super) kind: Box<str>,
-    /// `RTP/AVP`.
-    pub(super) protocol: Box<str>,
-    /// `0 8 101`.
-    pub(super) formats: Box<str>,
+    /// What it is, its protocol and its formats, as they were written: `audio RTP/AVP 0 8 101`. One text, as an offer is held as long as its call.
+    line: Box<str>,
     pub(super) state: State,
 }
 
@@ -92,14 +88,6 @@ pub(super) struct Coded {
 }
 
 impl Coded {
-    pub(super) fn of(codec: Codec, payload_type: u8) -> Coded {
-        Coded {
-            payload_type,
-            clock: NARROWBAND_CLOCK,
-            meaning: Meaning::Codec(codec),
-        }
-    }
-
     pub(super) fn codec(&self) -> Option<Codec> {
         match self.meaning {
             Meaning::Codec(codec) => Some(codec),
@@ -114,7 +102,7 @@ pub(super) enum Meaning {
     ComfortNoise,
     TelephoneEvent,
     /// Not audio: passed as it is. The name in lower case and the clock, or else the static number.
-    Passed(String),
+    Passed(Box<str>),
 }
 
 /// What may come from one side as RTP.
@@ -129,6 +117,22 @@ pub(super) struct Numbers {
 }
 
 impl Described {
+    /// `audio`.
+    pub(super) fn kind(&self) -> &str {
+        self.line.split(' ').next().unwrap_or_default()
+    }
+
+    /// Protocol and formats: `RTP/AVP 0 8 101`.
+    pub(super) fn rest(&self) -> &str {
+        self.line.split_once(' ').map_or("", |(_, rest)| rest)
+    }
+
+    /// Of the same kind and protocol.
+    pub(super) fn is_like(&self, other: &Described) -> bool {
+        let protocol = |of: &Described| of.rest().split(' ').next().map(str::to_ascii_lowercase);
+        self.kind().eq_ignore_ascii_case(other.kind()) && protocol(self) == protocol(other)
+    }
+
     pub(super) fn carried(&self) -> Option<&Carried> {
         match &self.state {
             State::Carried(carried) => Some(carried),
@@ -250,9 +254,7 @@ pub(super) fn describe(sdp: &Sdp<'_>, end: &End, ports: &Ports) -> Vec<Described
                 }
             };
             Described {
-                kind: media.kind.into(),
-                protocol: media.protocol.into(),
-                formats: media.formats.into(),
+                line: format!("{} {} {}", media.kind, media.protocol, media.formats).into(),
                 state,
             }
         })
@@ -406,8 +408,9 @@ fn meaning(encoding: &Encoding<'_>) -> Option<Meaning> {
 }
 
 fn passed(format: &Format<'_>) -> Meaning {
-    Meaning::Passed(match format.encoding {
+    let name = match format.encoding {
         Some(encoding) => format!("{}/{}", encoding.name.to_ascii_lowercase(), encoding.clock),
         None => format.payload_type.to_string(),
-    })
+    };
+    Meaning::Passed(name.into())
 }

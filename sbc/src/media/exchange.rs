@@ -4,7 +4,7 @@ use super::described::{Carried, Class, Described, State, describe};
 use super::leg::{End, Leg};
 use super::ports::Ports;
 use super::refused::{Misfit, Refused, Unsupported};
-use super::voices::{Said, Spare, Transcoding, Voices, agree, own};
+use super::voices::{Own, Said, Spare, Transcoding, Voices, agree};
 use crate::sdp::{Formats, Host, RtcpPlan, Sdp, Stream, StreamPlan};
 
 /// A stream of an offer, as it was answered.
@@ -28,10 +28,10 @@ pub(super) fn offered(
     for (stream, described) in streams.iter_mut().zip(sdp.streams()) {
         if let State::Carried(carried) = &mut stream.state {
             let can_add = transcoding == Transcoding::On && carried.class == Class::Audio;
-            let own = can_add.then(|| own(carried, &from.codecs));
+            let own = can_add.then(|| Own::new(carried, &from.codecs, &described));
             carried.restrict(&from.codecs);
             carried.restrict(&to.codecs);
-            carried.spare = own.and_then(|own| Spare::new(own, carried, &to.codecs, &described));
+            carried.spare = own.and_then(|own| Spare::new(own, carried, &to.codecs));
             if !carried.is_usable() {
                 stream.state = State::Unsupported(Unsupported::Codec);
             }
@@ -62,8 +62,7 @@ pub(super) fn answered(
         let Some(offer) = offered.carried() else {
             return Ok(None);
         };
-        let alike = answer.kind.eq_ignore_ascii_case(&offered.kind)
-            && answer.protocol.eq_ignore_ascii_case(&offered.protocol);
+        let alike = answer.is_like(offered);
         match answer.state {
             State::Off => Ok(None),
             _ if !alike => Err(Misfit::Kind),
@@ -130,8 +129,8 @@ pub(super) fn as_said<'c>(
             formats: carried.listed(),
         },
         _ => StreamPlan::Refuse {
-            kind: offered.kind.to_string(),
-            rest: format!("{} {}", offered.protocol, offered.formats),
+            kind: offered.kind().to_owned(),
+            rest: offered.rest().to_owned(),
         },
     };
     streams.map(plan).collect()
@@ -155,8 +154,8 @@ fn plan(
             held: carried.place.is_none(),
         },
         _ => StreamPlan::Refuse {
-            kind: offered.kind.to_string(),
-            rest: format!("{} {}", offered.protocol, offered.formats),
+            kind: offered.kind().to_owned(),
+            rest: offered.rest().to_owned(),
         },
     }
 }

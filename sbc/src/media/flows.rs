@@ -28,7 +28,12 @@ pub(super) struct Installed {
 
 impl Flows {
     pub(super) fn poll_action(&mut self) -> Option<FlowCommand> {
-        self.actions.pop_front()
+        let action = self.actions.pop_front();
+        if action.is_none() {
+            // A call has none for almost all of its time.
+            self.actions = VecDeque::new();
+        }
+        action
     }
 
     pub(super) fn pairs(&self) -> impl Iterator<Item = &FlowPair> {

@@ -43,16 +43,30 @@ const MAX_EVENTS: usize = 64;
 /// Those that no codec has by itself (RFC 3551 6).
 const DYNAMIC: std::ops::RangeInclusive<u8> = 96..=127;
 
-/// What there is to an offer beside what is passed on of it, where the other side may use codecs that the offerer does not have.
+/// What there is to an offer beside what is passed on of it, where the other side may use codecs that the offerer does not have. Held as long
+/// as the call is: small.
 #[derive(Clone, Debug)]
 pub(super) struct Spare {
-    /// What the offerer may use, in its order and with its numbers: one codec at least.
-    own: Vec<Coded>,
+    own: Own,
+    /// Codecs for the other side, in our order for it.
+    added: Few,
+}
+
+/// What the offerer may use, with its numbers.
+#[derive(Clone, Debug)]
+pub(super) struct Own {
+    /// Each once, in its order: one at least where there is anything to add.
+    codecs: Few,
+    /// Its telephone-event.
+    event: Option<u8>,
     /// Which events it takes, as it said: `0-15`.
     events: Option<Box<str>>,
-    /// Codecs for the other side, in our order for it.
-    added: SmallVec<[Coded; 2]>,
+    comfort_noise: bool,
 }
+
+/// Codecs and their payload types.
+#[derive(Clone, Debug, Default)]
+struct Few([Option<(Codec, u8)>; Codec::ALL.len()]);
 
 /// What is spoken on the two sides of a stream that is transcoded.
 #[derive(Clone, Debug)]
@@ -63,37 +77,68 @@ pub(super) struct Voices {
     pub(super) told: Formats,
 }
 
-/// What of an offer its writer may use, as it stands there.
-pub(super) fn own(offer: &Carried, allowed: &[Codec]) -> Vec<Coded> {
-    let formats = offer.formats.iter();
-    let mine = formats.filter(|format| format.codec().is_none_or(|codec| allowed.contains(&codec)));
-    mine.cloned().collect()
+impl Few {
+    /// One that is there stays as it was.
+    fn add(&mut self, codec: Codec, number: u8) {
+        if !self.has(codec)
+            && let Some(place) = self.0.iter_mut().find(|place| place.is_none())
+        {
+            *place = Some((codec, number));
+        }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (Codec, u8)> {
+        self.0.iter().flatten().copied()
+    }
+
+    fn has(&self, codec: Codec) -> bool {
+        self.iter().any(|(had, _)| had == codec)
+    }
+
+    fn has_number(&self, number: u8) -> bool {
+        self.iter().any(|(_, had)| had == number)
+    }
+}
+
+impl Own {
+    /// What of an offer its writer may use, as it stands there.
+    pub(super) fn new(offer: &Carried, allowed: &[Codec], stream: &Stream<'_, '_>) -> Own {
+        let mut codecs = Few::default();
+        for format in &offer.formats {
+            if let Some(codec) = format.codec().filter(|codec| allowed.contains(codec)) {
+                codecs.add(codec, format.payload_type);
+            }
+        }
+        let event = telephone_event(&offer.formats);
+        Own {
+            codecs,
+            event,
+            events: event.and_then(|number| events(stream, number)),
+            comfort_noise: has_noise(&offer.formats),
+        }
+    }
 }
 
 impl Spare {
     /// `own` is what the writer of `offer` may use, of which the other side, that may use `allowed`, gets what is left in `offer`. `None` if there
     /// is nothing to add.
-    pub(super) fn new(
-        own: Vec<Coded>,
-        offer: &Carried,
-        allowed: &[Codec],
-        stream: &Stream<'_, '_>,
-    ) -> Option<Box<Spare>> {
-        own.iter().find_map(Coded::codec)?;
-        let has = |codec: Codec| own.iter().any(|format| format.codec() == Some(codec));
-        let mut added: SmallVec<[Coded; 2]> = SmallVec::new();
-        for &codec in allowed.iter().filter(|&&codec| !has(codec)) {
+    pub(super) fn new(own: Own, offer: &Carried, allowed: &[Codec]) -> Option<Box<Spare>> {
+        own.codecs.iter().next()?;
+        let mut added = Few::default();
+        for &codec in allowed.iter().filter(|&&codec| !own.codecs.has(codec)) {
             let is_taken = |number: &u8| {
-                let mut all = offer.formats.iter().chain(&added);
-                all.any(|f| f.payload_type == *number || f.codec() == Some(codec))
+                let mut formats = offer.formats.iter();
+                added.has_number(*number)
+                    || added.has(codec)
+                    || formats.any(|f| f.payload_type == *number || f.codec() == Some(codec))
             };
             let mut numbers = std::iter::once(codec.payload_type()).chain(DYNAMIC);
             if let Some(number) = numbers.find(|number| !is_taken(number)) {
-                added.push(Coded::of(codec, number));
+                added.add(codec, number);
             }
         }
-        let events = telephone_event(&own).and_then(|number| events(stream, number));
-        (!added.is_empty()).then(|| Box::new(Spare { own, events, added }))
+        added.iter().next()?;
+        Some(Box::new(Spare { own, added }))
     }
 
     /// What the other side is offered: `kept` of the offer, codecs first, and what is added behind those.
@@ -104,35 +149,33 @@ impl Spare {
         let rest = kept.iter().filter(|format| !is_codec(format)).map(number);
         Formats::Mixed(Box::new(Mixed {
             types: codecs
-                .chain(self.added.iter().map(number))
+                .chain(self.added.iter().map(|(_, number)| number))
                 .chain(rest)
                 .collect(),
             own: kept.iter().map(number).collect(),
             keeps_packet_time: true,
-            attributes: self.added.iter().filter_map(rtpmap).collect(),
+            attributes: self.added.iter().map(rtpmap_of).collect(),
         }))
     }
 
     fn adds(&self, meaning: &Meaning) -> bool {
-        self.added.iter().any(|format| format.meaning == *meaning)
+        matches!(meaning, Meaning::Codec(codec) if self.added.has(*codec))
     }
 
     /// What the offerer is answered: one codec of its own, and what goes with it, with its own numbers.
-    fn answer(&self, codec: &Coded, packet_time: Option<u8>) -> Formats {
-        let event = telephone_event(&self.own);
-        let others = self.own.iter().filter(|format| match format.meaning {
-            Meaning::ComfortNoise => format.payload_type == COMFORT_NOISE,
-            Meaning::TelephoneEvent => Some(format.payload_type) == event,
-            Meaning::Codec(_) | Meaning::Passed(_) => false,
-        });
-        let all: SmallVec<[&Coded; 4]> = std::iter::once(codec).chain(others).collect();
-        let mut attributes: Vec<String> = all.iter().filter_map(|format| rtpmap(format)).collect();
-        if let (Some(number), Some(events)) = (event, &self.events) {
-            attributes.push(format!("fmtp:{number} {events}"));
+    fn answer(&self, codec: (Codec, u8), packet_time: Option<u8>) -> Formats {
+        let noise = self.own.comfort_noise.then_some(COMFORT_NOISE);
+        let mut attributes = vec![rtpmap_of(codec)];
+        attributes.extend(noise.map(|number| map(number, "CN")));
+        if let Some(number) = self.own.event {
+            attributes.push(map(number, "telephone-event"));
+            let events = self.own.events.as_ref();
+            attributes.extend(events.map(|events| format!("fmtp:{number} {events}")));
         }
         attributes.extend(packet_time.map(|ms| format!("ptime:{ms}")));
+        let others = noise.into_iter().chain(self.own.event);
         Formats::Mixed(Box::new(Mixed {
-            types: all.iter().map(|format| format.payload_type).collect(),
+            types: std::iter::once(codec.1).chain(others).collect(),
             own: SmallVec::new(),
             keeps_packet_time: false,
             attributes,
@@ -171,34 +214,30 @@ fn transcode(offer: &Carried, spare: &Spare, answer: &Carried, said: Said) -> Op
     if is_forwarded {
         return None;
     }
-    let named = spare.added.iter().find(|f| f.meaning == first.meaning)?;
-    let mine = spare.own.iter().find(|format| format.codec().is_some())?;
-    let events = telephone_event(&spare.own);
+    let theirs = first.codec()?;
+    let (_, named) = spare.added.iter().find(|(codec, _)| *codec == theirs)?;
+    let mine = spare.own.codecs.iter().next()?;
+    let events = spare.own.event;
     let their_events = telephone_event(&answer.formats);
-    let has_noise = |formats: &[Coded]| {
-        formats
-            .iter()
-            .any(|f| f.meaning == Meaning::ComfortNoise && f.payload_type == COMFORT_NOISE)
-    };
     Some(Voices {
         offerer: Voice {
-            codec: mine.codec()?,
-            numbers: both(mine.payload_type),
+            codec: mine.0,
+            numbers: both(mine.1),
             events: events.map(both),
-            comfort_noise: has_noise(&spare.own),
+            comfort_noise: spare.own.comfort_noise,
             packet_time: offer.packet_time.unwrap_or(PACKET_TIME),
         },
         answerer: Voice {
-            codec: first.codec()?,
+            codec: theirs,
             numbers: PayloadTypes {
-                from_peer: named.payload_type,
+                from_peer: named,
                 to_peer: first.payload_type,
             },
             // Ours are those of the offer, which is passed on with them.
             events: events
                 .zip(their_events)
                 .map(|(from_peer, to_peer)| PayloadTypes { from_peer, to_peer }),
-            comfort_noise: has_noise(&spare.own) && has_noise(&answer.formats),
+            comfort_noise: spare.own.comfort_noise && has_noise(&answer.formats),
             packet_time: answer.packet_time.unwrap_or(PACKET_TIME),
         },
         told: spare.answer(mine, offer.packet_time),
@@ -257,13 +296,16 @@ fn events(stream: &Stream<'_, '_>, number: u8) -> Option<Box<str>> {
     (!said.is_empty() && said.len() <= MAX_EVENTS && is_list(said)).then(|| said.into())
 }
 
-fn rtpmap(format: &Coded) -> Option<String> {
-    let name = match format.meaning {
-        Meaning::Codec(codec) => codec.name(),
-        Meaning::ComfortNoise => "CN",
-        Meaning::TelephoneEvent => "telephone-event",
-        Meaning::Passed(_) => return None,
-    };
-    let number = format.payload_type;
-    Some(format!("rtpmap:{number} {name}/{NARROWBAND_CLOCK}"))
+fn has_noise(formats: &[Coded]) -> bool {
+    formats
+        .iter()
+        .any(|f| f.meaning == Meaning::ComfortNoise && f.payload_type == COMFORT_NOISE)
+}
+
+fn rtpmap_of((codec, number): (Codec, u8)) -> String {
+    map(number, codec.name())
+}
+
+fn map(number: u8, name: &str) -> String {
+    format!("rtpmap:{number} {name}/{NARROWBAND_CLOCK}")
 }
