@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use sbc::config::{Config, NetworkId};
 use sbc::io::fast_path::{FastPath, Opened};
-use sbc::io::media::{Driver, Workers};
+use sbc::io::media::{Driver, Gathering, Setup, Workers};
 use sbc::media::{
     Fallback, FlowCommand, FlowKind, FlowPair, NetworkPath, PairId, Path, Side, XdpMode,
 };
@@ -35,7 +35,7 @@ pub enum Contender {
     /// rtpengine in user space.
     Rtpengine,
     /// Our media workers on that driver, from G.722 to PCMU and back.
-    Transcoding(Driver),
+    Transcoding(Driver, Gathering),
     /// rtpengine, the same.
     RtpengineTranscoding,
 }
@@ -63,8 +63,14 @@ impl Contender {
             Contender::Kernel => "the kernel path",
             Contender::User => "the user-space path",
             Contender::Rtpengine => "rtpengine in user space",
-            Contender::Transcoding(Driver::IoUring) => "the box on io_uring",
-            Contender::Transcoding(Driver::Epoll) => "the box on epoll",
+            Contender::Transcoding(Driver::IoUring, Gathering::For(_)) => "the box on io_uring",
+            Contender::Transcoding(Driver::IoUring, Gathering::Off) => {
+                "the box on io_uring, frame by frame"
+            }
+            Contender::Transcoding(Driver::Epoll, Gathering::For(_)) => "the box on epoll",
+            Contender::Transcoding(Driver::Epoll, Gathering::Off) => {
+                "the box on epoll, frame by frame"
+            }
             Contender::RtpengineTranscoding => "rtpengine",
         }
     }
@@ -77,10 +83,16 @@ impl Contender {
         match self {
             Contender::Forwarding => forwarding(lab, calls),
             Contender::Kernel => kernel(lab, calls),
-            Contender::User => user(lab, calls, None, |call| {
+            Contender::User => user(lab, calls, (None, &Setup::new(count())), |call| {
                 pair(call, Path::User(Fallback::Off))
             }),
-            Contender::Transcoding(driver) => user(lab, calls, Some(driver), transcode::pair),
+            Contender::Transcoding(driver, gathering) => {
+                let setup = Setup {
+                    gathering,
+                    ..Setup::new(count())
+                };
+                transcoding(lab, calls, driver, &setup)
+            }
             Contender::Rtpengine => rtpengine(lab, calls, Rtpengine::call),
             Contender::RtpengineTranscoding => rtpengine(lab, calls, Rtpengine::transcoded_call),
         }
@@ -143,23 +155,39 @@ fn config(lab: &MediaLab) -> Result<Config> {
     parsed.map_err(|errors| anyhow!("the lab's config: {errors}"))
 }
 
-fn user(
-    lab: &MediaLab,
+/// Our media workers on that driver, from G.722 to PCMU and back.
+///
+/// # Errors
+/// They cannot be set to work.
+pub fn transcoding<'a>(
+    lab: &'a MediaLab,
     calls: u16,
-    driver: Option<Driver>,
+    driver: Driver,
+    setup: &Setup,
+) -> Result<AtWork<'a>> {
+    user(lab, calls, (Some(driver), setup), transcode::pair)
+}
+
+fn count() -> usize {
+    std::thread::available_parallelism().map_or(1, |n| n.get().min(MAX_WORKERS))
+}
+
+fn user<'a>(
+    lab: &'a MediaLab,
+    calls: u16,
+    (driver, setup): (Option<Driver>, &Setup),
     pair: impl Fn(u16) -> Result<FlowPair>,
-) -> Result<AtWork<'_>> {
+) -> Result<AtWork<'a>> {
     let others = workers_threads()?;
     let (sender, reports) = std::sync::mpsc::channel();
     let report = Arc::new(move |input| {
         // The benchmark may have ended.
         let _ = sender.send(input);
     });
-    let count = std::thread::available_parallelism().map_or(1, |n| n.get().min(MAX_WORKERS));
     // Their sockets belong to where they were started.
     let start = || match driver {
-        Some(driver) => Workers::start_on(driver, count, 2, report),
-        None => Workers::start(count, 2, report),
+        Some(driver) => Workers::start_as(driver, setup, 2, report),
+        None => Workers::start(setup, 2, report),
     };
     let workers = lab.lab.edge.enter(start)??;
     for call in 0..calls {

@@ -77,6 +77,21 @@ pub fn of(thread: &str) -> Result<Duration> {
     Ok(Duration::from_nanos(nanoseconds))
 }
 
+/// How often the clock's tick met it in user space, and how often in the kernel: what its time is shared by.
+///
+/// # Errors
+/// The thread is gone.
+pub fn split(thread: &str) -> Result<[u64; 2]> {
+    let path = format!("{thread}/stat");
+    let text = fs::read_to_string(&path).with_context(|| path.clone())?;
+    // Its name may have anything in it.
+    let fields = text.rsplit_once(')').map_or("", |(_, fields)| fields);
+    let field = |nth| fields.split_whitespace().nth(nth)?.parse().ok();
+    let split = field(11).zip(field(12));
+    let (user, kernel) = split.with_context(|| format!("{path}: {text:?}"))?;
+    Ok([user, kernel])
+}
+
 /// Of several together.
 ///
 /// # Errors

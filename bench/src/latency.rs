@@ -34,7 +34,7 @@ const SETTLING: u32 = 5_000;
 /// It cannot be set to work, or loses packets.
 pub fn through(lab: &MediaLab, contender: Contender, pace: Pace) -> Result<Latency> {
     let mut ends = match contender {
-        Contender::Transcoding(_) | Contender::RtpengineTranscoding => {
+        Contender::Transcoding(..) | Contender::RtpengineTranscoding => {
             lab.ends()?.saying(transcode::speech())
         }
         _ => lab.ends()?,

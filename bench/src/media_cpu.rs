@@ -10,6 +10,7 @@ use anyhow::{Result, anyhow, ensure};
 
 use crate::contender::Contender;
 use crate::cpu_time::{self, Thread};
+use crate::drops::Drops;
 use crate::media_lab::MediaLab;
 use crate::transcode;
 
@@ -53,7 +54,7 @@ pub fn measure(
     load: Load,
 ) -> Result<Cost> {
     let mut ends = match contender {
-        Contender::Transcoding(_) | Contender::RtpengineTranscoding => {
+        Contender::Transcoding(..) | Contender::RtpengineTranscoding => {
             lab.ends()?.saying(transcode::speech())
         }
         _ => lab.ends()?,
@@ -65,6 +66,7 @@ pub fn measure(
     };
     let mut tries = 1;
     let (before, streamed, after, lost) = loop {
+        let drops = Drops::so_far(lab)?;
         let before = clocks()?;
         let streamed = ends.stream(&at_work.targets, load.rate, load.counted)?;
         let after = clocks()?;
@@ -74,9 +76,10 @@ pub fn measure(
         }
         ensure!(
             tries < TRIES,
-            "{:.1} % of {} packets were lost, {TRIES} times over",
+            "{:.1} % of {} packets were lost, {TRIES} times over: {}",
             lost * 100.0,
-            streamed.sent
+            streamed.sent,
+            Drops::so_far(lab)?.since(&drops)
         );
         tries += 1;
     };

@@ -1,7 +1,9 @@
 //! What is measured, section by section: how much of it, and which figures have a goal.
 
 mod calls;
+mod capacity;
 mod codec;
+mod records;
 mod registrar;
 mod routing;
 mod transcode;
@@ -39,7 +41,7 @@ pub(crate) enum Measure {
 }
 use Measure::{Always, Asked};
 
-pub(crate) const SECTIONS: [Section; 16] = [
+pub(crate) const SECTIONS: [Section; 18] = [
     Section {
         name: "sip",
         title: "one INVITE",
@@ -86,6 +88,11 @@ pub(crate) const SECTIONS: [Section; 16] = [
         measure: Always(transcode::costs),
     },
     Section {
+        name: "capacity",
+        title: "calls from G.722 to PCMU and back that talk all at once",
+        measure: Always(capacity::rows),
+    },
+    Section {
         name: "load",
         title: "signalling, 2,000 calls at 100/s",
         measure: Always(loaded),
@@ -114,6 +121,11 @@ pub(crate) const SECTIONS: [Section; 16] = [
         name: "registrar",
         title: "10,000 registrations with digest at 2,000/s, beside kamailio, and 50,000 phones",
         measure: Always(registrar::registrations),
+    },
+    Section {
+        name: "records",
+        title: "the CDR cost per call: 10,000 calls with records in JSON and CSV, and without",
+        measure: Always(records::cost),
     },
     Section {
         name: "million",

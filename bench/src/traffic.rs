@@ -11,7 +11,9 @@ use anyhow::{Context, Result, bail, ensure};
 /// 20 ms of PCMU, RTP header included.
 const LENGTH: usize = 172;
 /// How often packets that are due are sent.
-const TICK: Duration = Duration::from_micros(500);
+pub(crate) const TICK: Duration = Duration::from_micros(500);
+/// No more than this at a time, should the generator be behind: a veth device queues 256 packets, and drops what comes in addition.
+pub(crate) const BURST: u32 = 128;
 /// Longer than a packet takes that arrives at all.
 const PATIENCE: Duration = Duration::from_millis(500);
 
@@ -98,7 +100,10 @@ impl Ends {
         let began = Instant::now();
         while began.elapsed() < duration {
             let due = (began.elapsed().as_secs_f64() * f64::from(rate)) as u64;
-            while count.sent < due {
+            for _ in 0..BURST {
+                if count.sent >= due {
+                    break;
+                }
                 self.send_next(targets)?;
                 count.sent += 1;
             }
@@ -113,7 +118,8 @@ impl Ends {
         Ok(count)
     }
 
-    fn send_next(&mut self, targets: &[Vec<SocketAddr>; 2]) -> Result<()> {
+    /// The next packet in turn: which end sent it, and of which call.
+    pub(crate) fn send_next(&mut self, targets: &[Vec<SocketAddr>; 2]) -> Result<(usize, usize)> {
         let (side, call) = (self.turn & 1, (self.turn >> 1) % targets[0].len().max(1));
         self.turn = self.turn.wrapping_add(1);
         let target = targets[side]
@@ -130,9 +136,9 @@ impl Ends {
             speech[side].say(&mut packet, call + usize::from(number));
         }
         match self.sockets[side].send_to(&packet, target) {
-            Ok(_) => Ok(()),
+            Ok(_) => Ok((side, call)),
             // Its own queue is full: a packet that is lost, and counted so.
-            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(()),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok((side, call)),
             Err(error) => Err(error).with_context(|| format!("cannot send to {target}")),
         }
     }

@@ -8,7 +8,7 @@ use sbc::codec::g722::NarrowEncoder;
 use sbc::config::Codec;
 use sbc::engine::Input;
 use sbc::io::media::{Driver, Workers};
-use sbc::media::{Fallback, FlowCommand, FlowPair, PairId, Path, PayloadTypes, Voice};
+use sbc::media::{Fallback, FlowCommand, FlowPair, PairId, Path, Voice};
 use sbc_tests::e2e::resident_bytes;
 
 use crate::contender;
@@ -66,16 +66,7 @@ pub fn pair(call: u16) -> Result<FlowPair> {
     let spoken = [(Codec::G722, 9), (Codec::Pcmu, 0)];
     for (side, (codec, number)) in pair.sides.iter_mut().zip(spoken) {
         (side.payload_types, side.timed) = (1 << number, 1 << number);
-        side.voice = Some(Voice {
-            codec,
-            numbers: PayloadTypes {
-                from_peer: number,
-                to_peer: number,
-            },
-            events: None,
-            comfort_noise: false,
-            packet_time: 20,
-        });
+        side.voice = Some(Voice::plain(codec, number));
     }
     Ok(pair)
 }

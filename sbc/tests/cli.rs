@@ -56,8 +56,12 @@ fn own_address(last: u8) -> IpAddr {
 }
 
 fn config(address: IpAddr) -> String {
+    let token = match address.is_loopback() {
+        true => "",
+        false => "admin_token = \"token-of-this-test\"\n",
+    };
     format!(
-        "[sbc]\nadmin = \"{address}:9960\"\nstate_dir = \"STATE\"\n[network.lan]\naddress = [\"{address}\"]\n\
+        "[sbc]\n{token}admin = \"{address}:9960\"\nstate_dir = \"STATE\"\n[network.lan]\naddress = [\"{address}\"]\n\
          [phone.6001]\npassword = \"very secret\"\n[[route]]\nname = \"all\"\nfrom = [\"phone:*\"]\nto = [\"phone:{{number}}\"]\n"
     )
 }
@@ -82,12 +86,17 @@ fn help_names_what_there_is_and_nothing_else() {
             "check",
             "explain",
             "reload",
+            "status",
+            "calls",
+            "hangup",
             "flows",
             "trunks",
             "registrations",
             "ban",
             "unban",
             "bans",
+            "completions",
+            "man",
             "help"
         ],
         "{out}"
@@ -97,6 +106,9 @@ fn help_names_what_there_is_and_nothing_else() {
     for command in [
         &[][..],
         &["reload"],
+        &["status"],
+        &["calls"],
+        &["hangup"],
         &["flows"],
         &["trunks"],
         &["registrations"],
@@ -107,6 +119,35 @@ fn help_names_what_there_is_and_nothing_else() {
         let (out, ..) = told(sbc().args(command).arg("--help").output().unwrap());
         assert!(out.ends_with(codes), "{out}");
     }
+}
+
+#[test]
+fn completions_and_manual_pages_are_printed_and_written() {
+    let (out, err, code) = told(sbc().args(["completions", "bash"]).output().unwrap());
+    assert_eq!((err.as_str(), code), ("", 0));
+    assert!(out.contains("complete -F _sbc"), "{out}");
+    let (.., code) = told(sbc().args(["completions", "elvish?"]).output().unwrap());
+    assert_eq!(code, 2);
+
+    let (page, err, code) = told(sbc().arg("man").output().unwrap());
+    assert_eq!((err.as_str(), code), ("", 0));
+    let dir = std::env::temp_dir().join(format!("sbc-{}-man", std::process::id()));
+    let (out, err, code) = told(sbc().args(["man", "--dir"]).arg(&dir).output().unwrap());
+    assert_eq!((out.as_str(), err.as_str(), code), ("", "", 0));
+    let written = std::fs::read_to_string(dir.join("sbc.1")).unwrap();
+    assert_eq!(written, page);
+    assert!(dir.join("sbc-reload.1").is_file());
+    std::fs::remove_dir_all(dir).unwrap();
+    let (_, err, code) = told(
+        sbc()
+            .args(["man", "--dir", "/dev/null/x"])
+            .output()
+            .unwrap(),
+    );
+    assert!(
+        err.contains("cannot write to /dev/null/x") && code == 1,
+        "{err}"
+    );
 }
 
 #[test]

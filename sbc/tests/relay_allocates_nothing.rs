@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use sbc::config::Codec;
 use sbc::io::media::Driver;
-use sbc::media::{PayloadTypes, Voice};
+use sbc::media::Voice;
 use support::{Sbc, is_refused, own_address, pair, peer, rtp};
 
 mod support;
@@ -58,8 +58,10 @@ fn no_packet_costs_an_allocation() {
     nothing_is_allocated(Driver::Epoll);
     if !is_refused(Driver::IoUring, "no transcoded packet costs an allocation") {
         nothing_is_allocated_to_transcode(Driver::IoUring);
+        nothing_is_allocated_to_gather(Driver::IoUring);
     }
     nothing_is_allocated_to_transcode(Driver::Epoll);
+    nothing_is_allocated_to_gather(Driver::Epoll);
 }
 
 /// G.722 at A, PCMU at B.
@@ -75,16 +77,7 @@ fn nothing_is_allocated_to_transcode(driver: Driver) {
         .zip([(Codec::G722, 9), (Codec::Pcmu, 0)])
     {
         side.payload_types = 1 << number;
-        side.voice = Some(Voice {
-            codec,
-            numbers: PayloadTypes {
-                from_peer: number,
-                to_peer: number,
-            },
-            events: None,
-            comfort_noise: false,
-            packet_time: 20,
-        });
+        side.voice = Some(Voice::plain(codec, number));
     }
     sbc.install(&pair);
     sbc.settle();
@@ -119,6 +112,61 @@ fn nothing_is_allocated_to_transcode(driver: Driver) {
     talk(0..60);
     let before = ALLOCATIONS.load(Ordering::Relaxed);
     talk(60..2_000);
+    let after = ALLOCATIONS.load(Ordering::Relaxed);
+    assert_eq!(after - before, 0);
+}
+
+/// As many calls as are done together, and more.
+const CALLS: u16 = 40;
+
+/// G.722 at A, PCMU at B, in many calls at once.
+fn nothing_is_allocated_to_gather(driver: Driver) {
+    let address = own_address(driver, 4);
+    let (a, b) = (peer(address), peer(address));
+    let sbc = Sbc::start(driver, 1);
+    let locals = |call: u16| [0, 2].map(|side| SocketAddr::new(address, 21_000 + 4 * call + side));
+    for call in 0..CALLS {
+        let mut pair = pair(u64::from(call) + 1, locals(call), [&a, &b]);
+        for (side, (codec, number)) in pair
+            .sides
+            .iter_mut()
+            .zip([(Codec::G722, 9), (Codec::Pcmu, 0)])
+        {
+            side.payload_types = 1 << number;
+            side.voice = Some(Voice::plain(codec, number));
+        }
+        sbc.install(&pair);
+    }
+    sbc.settle();
+    let mut bytes = [0; 2048];
+    let mut talk = |numbers: std::ops::Range<u16>| {
+        for number in numbers {
+            let mut packet = rtp(number);
+            packet[4..8].copy_from_slice(&(u32::from(number) * 160).to_be_bytes());
+            for call in 0..CALLS {
+                for (from, local, payload_type) in
+                    [(&a, locals(call)[0], 9), (&b, locals(call)[1], 0)]
+                {
+                    packet[1] = payload_type;
+                    from.send_to(&packet, local).unwrap();
+                }
+            }
+            for to in [&a, &b] {
+                for _ in 0..CALLS {
+                    let received = loop {
+                        match to.recv_from(&mut bytes) {
+                            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                            received => break received,
+                        }
+                    };
+                    assert_eq!(received.unwrap().0, 172);
+                }
+            }
+        }
+    };
+    talk(0..20);
+    let before = ALLOCATIONS.load(Ordering::Relaxed);
+    talk(20..220);
     let after = ALLOCATIONS.load(Ordering::Relaxed);
     assert_eq!(after - before, 0);
 }

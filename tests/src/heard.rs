@@ -147,7 +147,8 @@ pub(crate) fn param<'a>(value: &'a str, name: &str) -> Option<&'a str> {
 pub(crate) fn finish(mut text: String, method: &str, body: &str) -> Vec<u8> {
     let kind = match method {
         _ if body.is_empty() => "",
-        "INFO" => "application/dtmf-relay",
+        "INFO" if body.contains('=') => "application/dtmf-relay",
+        "INFO" => "application/dtmf",
         "NOTIFY" => "application/dialog-info+xml",
         "MESSAGE" => "text/plain",
         _ => "application/sdp",

@@ -1,5 +1,6 @@
 //! The test bench: the box among real clients in network namespaces, and the engine in a simulated network.
 
+mod books;
 pub mod e2e;
 pub mod frames;
 pub mod fuzz;
@@ -10,3 +11,5 @@ mod relay;
 pub mod ringing;
 pub mod sim;
 pub mod stage;
+
+pub use books::Books;

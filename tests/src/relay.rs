@@ -12,6 +12,7 @@ use sbc::media::{
     FlowCommand, FlowKind, FlowPair, FlowReport, PairId, Slot, Transcoding, Voice, flow_configs,
     flow_count, must_relearn,
 };
+use sbc::rtp::info::Pressed;
 use sbc_ebpf::{Datagram, FlowConfig, FlowState, Kind, admit, whither};
 
 struct Entry {
@@ -32,6 +33,8 @@ pub(crate) fn transcoding_of(seed: u64) -> Transcoding {
 #[derive(Default)]
 pub(crate) struct Relay {
     pairs: BTreeMap<PairId, Entry>,
+    /// Keys that were to be put into media: for which side, which.
+    pub(crate) keys: Vec<(usize, Pressed)>,
 }
 
 impl Relay {
@@ -73,6 +76,12 @@ impl Relay {
             FlowCommand::Read(id) => {
                 let entry = self.pairs.get(id).expect("an installed pair");
                 Some((*id, entry.report()))
+            }
+            FlowCommand::Key(id, to, key) => {
+                let entry = self.pairs.get(id).expect("an installed pair");
+                assert!(entry.pair.sides[*to].voice.is_some(), "nobody sends it");
+                self.keys.push((*to, *key));
+                None
             }
             FlowCommand::Remove(id) => {
                 let entry = self.pairs.remove(id).expect("an installed pair");
@@ -125,6 +134,12 @@ impl Relay {
         let send = whither(&leaves.configs(self)[own], &latch.states[other]);
         let send = send.map_err(|drop| format!("dropped: {drop:?}"))?;
         Ok((leaves.pair.sides[other].local, send.to()))
+    }
+
+    /// The pair whose sides have keys in different forms, if there is one.
+    pub(crate) fn keyed(&self) -> Option<PairId> {
+        let mut pairs = self.pairs.values();
+        pairs.find_map(|entry| entry.pair.keys().map(|_| entry.pair.id))
     }
 
     /// What is spoken at the side of this port of ours, and at the other one, if what comes here is transcoded.

@@ -68,7 +68,7 @@ fn a_sysctl_that_forbids_io_uring_is_named_and_calls_go_on() -> Result<()> {
     let printed = process.printed();
     let lines: Vec<_> = printed
         .lines()
-        .filter(|line| line.contains("epoll"))
+        .filter(|line| line.contains("on epoll"))
         .collect();
     let words = ["WARN", "reason=\"sysctl\"", "kernel.io_uring_disabled is 2"];
     ensure!(

@@ -1,9 +1,10 @@
-//! The daemon where a seccomp filter refuses io_uring: it starts, says why, and carries calls on epoll.
+//! The daemon where a seccomp filter refuses io_uring or bpf, as those of containers do: it starts, says why and what to allow, and carries calls
+//! all the same.
 
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use sbc_tests::e2e::{Loopback, Need, skipped};
+use sbc_tests::e2e::{FastPath, Loopback, Need, skipped};
 
 /// The one line about the workers.
 fn said(daemon: &mut Loopback) -> Result<Vec<String>> {
@@ -11,7 +12,7 @@ fn said(daemon: &mut Loopback) -> Result<Vec<String>> {
     ensure!(!printed.contains("panicked"), "{printed}");
     Ok(printed
         .lines()
-        .filter(|line| line.contains("epoll"))
+        .filter(|line| line.contains("on epoll"))
         .map(str::to_owned)
         .collect())
 }
@@ -72,6 +73,29 @@ fn only_entering_is_forbidden() -> Result<()> {
 #[test]
 fn only_registering_is_forbidden() -> Result<()> {
     refused("register", "EPERM", &["WARN", "reason=\"forbidden\""])
+}
+
+#[test]
+fn bpf_is_forbidden() -> Result<()> {
+    // Who lacks the capabilities is told of these.
+    if skipped("bpf is forbidden", &[Need::Root]) {
+        return Ok(());
+    }
+    let launcher = env!("CARGO_BIN_EXE_without_io_uring");
+    let launcher = [launcher, "seccomp", "bpf", "EPERM"].map(AsRef::as_ref);
+    let mut daemon = Loopback::start_with(&launcher, FastPath::Native, ["", ""])?;
+    let printed = daemon.process().printed();
+    let about: Vec<&str> = printed
+        .lines()
+        .filter(|line| line.contains("bpf"))
+        .collect();
+    ensure!(
+        about.len() == 1 && about[0].contains("seccomp profile") && about[0].contains("allow bpf"),
+        "one line that says what to do: {about:?}"
+    );
+    let call = daemon.call()?;
+    call.talks(5)?;
+    call.hangs_up()
 }
 
 #[test]

@@ -73,6 +73,7 @@ fn shape(report: &Report) -> String {
         FlowCommand::Install(pair) => format!("+{}", kind_of(pair.id)),
         FlowCommand::Update(pair) => format!("={}", kind_of(pair.id)),
         FlowCommand::Read(id) => format!("?{}", kind_of(*id)),
+        FlowCommand::Key(id, ..) => format!("*{}", kind_of(*id)),
         FlowCommand::Remove(id) => format!("-{}", kind_of(*id)),
     });
     words.collect::<Vec<_>>().join(" ")

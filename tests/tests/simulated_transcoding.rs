@@ -64,6 +64,13 @@ const WIDE: Change = |media| speaks(media, &[("9", "G722/8000")]);
 const MU: Change = |media| speaks(media, &[("0", "PCMU/8000")]);
 const AL: Change = |media| speaks(media, &[("8", "PCMA/8000")]);
 const WIDE_OR_MU: Change = |media| speaks(media, &[("9", "G722/8000"), ("0", "PCMU/8000")]);
+const MU_OR_AL: Change = |media| speaks(media, &[("0", "PCMU/8000"), ("8", "PCMA/8000")]);
+const MU_AL_OR_WIDE: Change = |media| {
+    speaks(
+        media,
+        &[("0", "PCMU/8000"), ("8", "PCMA/8000"), ("9", "G722/8000")],
+    );
+};
 const WIDE_AND_KEYS: Change = |media| {
     speaks(
         media,
@@ -208,6 +215,21 @@ fn who_answers_with_what_only_he_has_is_heard_with_it() {
     in_all_weathers([WIDE_OR_MU, MU], |mut stage| {
         let legs = connect(&mut stage, B);
         assert_eq!(told(&stage), [[Pcmu, G722]]);
+        end(stage, legs);
+    });
+}
+
+#[test]
+fn who_answers_with_several_codecs_of_his_own_is_heard_with_each() {
+    in_all_weathers([WIDE, MU_OR_AL], |mut stage| {
+        let legs = connect(&mut stage, A);
+        assert_eq!(told(&stage), [[G722, Pcmu]]);
+        end(stage, legs);
+    });
+    // One that both have is among them, behind what he begins with.
+    in_all_weathers([WIDE, MU_AL_OR_WIDE], |mut stage| {
+        let legs = connect(&mut stage, A);
+        assert_eq!(told(&stage), [[G722, Pcmu]]);
         end(stage, legs);
     });
 }

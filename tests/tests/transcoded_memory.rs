@@ -32,16 +32,10 @@ impl Outbox for Count {
 }
 
 fn voice(codec: Codec, packet_time: u8, events: Option<u8>) -> Voice {
-    let numbers = |number| PayloadTypes {
-        from_peer: number,
-        to_peer: number,
-    };
     Voice {
-        codec,
-        numbers: numbers(codec.payload_type()),
-        events: events.map(numbers),
-        comfort_noise: false,
+        events: events.map(PayloadTypes::both),
         packet_time,
+        ..Voice::plain(codec, codec.payload_type())
     }
 }
 
@@ -78,8 +72,19 @@ fn packet(bytes: &mut [u8; 172], n: u32, payload_type: u8) -> &[u8] {
     bytes.get(..length).unwrap()
 }
 
+/// Whoever runs this test may allocate beside it, once; what a packet costs it costs each time.
 #[test]
 fn no_transcoded_packet_costs_an_allocation() {
+    let allocated: Vec<(usize, usize)> = (0..3).map(|_| talk()).collect();
+    assert!(allocated.contains(&(0, 0)), "{allocated:?}");
+    // It does count.
+    let region = Region::new(ALLOCATOR);
+    drop(vec![0_u8; 9]);
+    assert!(region.change().allocations > 0);
+}
+
+/// What was allocated, and allocated anew.
+fn talk() -> (usize, usize) {
     let voices = [
         voice(Codec::G722, 20, Some(101)),
         voice(Codec::Pcma, 30, None),
@@ -110,7 +115,6 @@ fn no_transcoded_packet_costs_an_allocation() {
     }
     pipe.end(u64::from(PACKETS) * 20_000_000, &mut count);
     let change = region.change();
-    assert_eq!((change.allocations, change.reallocations), (0, 0));
     // All of it was there to be counted.
     let [a, b] = pipe.stats();
     assert_eq!(a.lost + a.restarts, 40 + 1);
@@ -119,7 +123,5 @@ fn no_transcoded_packet_costs_an_allocation() {
     assert_eq!(count.rtp, [a.sent as usize, b.sent as usize]);
     assert!(a.sent > 1_800 && b.sent > 1_200, "{} {}", a.sent, b.sent);
     assert!(count.rtcp.iter().all(|&count| count > 3));
-    // It does count.
-    drop(vec![0_u8; 9]);
-    assert!(region.change().allocations > 0);
+    (change.allocations, change.reallocations)
 }

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 
 /// Program and Debian package.
-const CLIENTS: [(&str, &str); 10] = [
+const CLIENTS: [(&str, &str); 11] = [
     ("baresip", "baresip-core"),
     ("linphonec", "linphone-cli"),
     ("kamailio", "kamailio"),
@@ -14,6 +14,7 @@ const CLIENTS: [(&str, &str); 10] = [
     ("svcrack", "sipvicious"),
     ("espeak-ng", "espeak-ng"),
     ("ffmpeg", "ffmpeg"),
+    ("prometheus", "prometheus"),
     ("ethtool", "ethtool"),
     ("ip", "iproute2"),
     ("nft", "nftables"),
@@ -44,6 +45,26 @@ pub(crate) fn provide_machine() -> Result<()> {
     }
     println!("installing {package}");
     install(&[package])
+}
+
+/// What boots a Debian in a container.
+const CONTAINER: [(&str, &str); 2] = [
+    ("systemd-nspawn", "systemd-container"),
+    ("debootstrap", "debootstrap"),
+];
+
+/// Installs what boots a Debian if it is missing and this is root on a machine with apt.
+///
+/// # Errors
+/// Apt says why not.
+pub(crate) fn provide_container() -> Result<()> {
+    let lacking = |(program, _): &&(&str, &str)| !is_installed(program);
+    let missing: Vec<&str> = CONTAINER.iter().filter(lacking).map(|one| one.1).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    println!("installing {}", missing.join(" "));
+    install(&missing)
 }
 
 /// Installs what is missing if this is root on a machine with apt; otherwise says what is missing.

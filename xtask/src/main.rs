@@ -1,11 +1,15 @@
 //! Chores of this repository: `cargo xtask help`.
 
 mod clients;
+mod dist;
 mod ebpf;
 mod kernel;
+mod package;
 mod run;
 mod tidy;
+mod tool;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -47,6 +51,14 @@ enum Chore {
     },
     /// The tests of the kernel path and of io_uring under Debian's Linux 6.1, in a virtual machine (qemu)
     Kernel,
+    /// Builds the Debian package, target/dist/sbc_*.deb
+    Dist {
+        /// Packs this program instead of building one
+        #[arg(long)]
+        binary: Option<PathBuf>,
+    },
+    /// The Debian package, of the debug build, on a Debian that is booted for it (root)
+    PackageTest,
     /// Layering and house rules
     Tidy,
     /// Measures: prints a table, writes target/bench.json
@@ -76,6 +88,8 @@ fn perform(chore: Chore) -> Result<()> {
         Chore::Ci => run::ci(),
         Chore::Ebpf { check } => ebpf::run(check),
         Chore::Kernel => kernel::run(),
+        Chore::PackageTest => package::run(),
+        Chore::Dist { binary } => dist::run(binary.as_deref()),
         Chore::Tidy => tidy::run(),
         Chore::Bench { section, calls } => run::bench(section.as_deref(), calls),
     }

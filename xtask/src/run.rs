@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
-use crate::{clients, ebpf, kernel, tidy};
+use crate::{clients, ebpf, kernel, package, tidy};
 
 /// The line by which a test says that it could not run.
 const SKIPPED: &str = "skipped: ";
@@ -22,7 +22,8 @@ pub(crate) fn top() -> PathBuf {
 /// Everything: unit, simulated, kernel, end to end.
 pub(crate) fn test() -> Result<()> {
     clients::provide();
-    tests(&["test", "--workspace"])
+    // One that fails does not hide what the others would say.
+    tests(&["test", "--workspace", "--no-fail-fast"])
 }
 
 /// Only what needs namespaces.
@@ -50,11 +51,8 @@ pub(crate) fn ci() -> Result<()> {
         ])
     })?;
     step("tests", test)?;
-    if let Err(reason) = kernel::provided() {
-        println!("skipped: Debian's own kernel: {reason}");
-        return Ok(());
-    }
-    step("Debian's own kernel", kernel::run)
+    where_provided("the package", package::provided, package::run)?;
+    where_provided("Debian's own kernel", kernel::provided, kernel::run)
 }
 
 /// Two phones, live.
@@ -104,6 +102,19 @@ pub(crate) fn bench(section: Option<&str>, calls: Option<u32>) -> Result<()> {
 /// Where cargo builds.
 pub(crate) fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| top().join("target"), PathBuf::from)
+}
+
+/// A step that says what it lacks.
+fn where_provided(
+    name: &str,
+    provided: impl FnOnce() -> Result<()>,
+    work: impl FnOnce() -> Result<()>,
+) -> Result<()> {
+    if let Err(reason) = provided() {
+        println!("skipped: {name}: {reason:#}");
+        return Ok(());
+    }
+    step(name, work)
 }
 
 fn step(name: &str, work: impl FnOnce() -> Result<()>) -> Result<()> {
@@ -188,7 +199,8 @@ fn command(arguments: &[&str]) -> Command {
     command
 }
 
-fn cargo(arguments: &[&str]) -> Result<()> {
+/// Runs cargo.
+pub(crate) fn cargo(arguments: &[&str]) -> Result<()> {
     let status = command(arguments).status().context("cannot start cargo")?;
     if !status.success() {
         bail!("cargo {} failed", arguments.join(" "));

@@ -14,7 +14,7 @@ use super::machine::{Call, LEG_A, State};
 use super::reliable::RELIABLE;
 use super::side::{T2, Unacked, Why, contact, via};
 use crate::dialog::Dialog;
-use crate::engine::{Event, Outcome};
+use crate::engine::{Event, Outcome, Tried};
 use crate::media::LegId;
 use crate::sip::{Message, Method, Name, Start, reason_phrase, response_to};
 
@@ -196,8 +196,11 @@ impl Call {
             self.watch(now, leg);
             self.ends = self.longest(cx, leg).map(|longest| now + longest);
         }
+        self.note_ringing(now, index);
+        self.note_tried(index, Tried::Answered);
         for other in 0..self.branches.len() {
             if other != index {
+                self.note_tried(other, Tried::Elsewhere);
                 self.cancel(other, &Why::cause(200, "Call completed elsewhere"));
                 self.end_media_of(now, cx, other);
             }
@@ -379,6 +382,13 @@ impl Call {
         };
         let was_ringing = branch.is_ringing();
         branch.attempt = Attempt::Done;
+        if let Some(index) = self.branches.iter().position(|b| b.leg == leg) {
+            self.note_tried(index, failure.tried());
+        }
+        if was_ringing {
+            let who = self.who(leg);
+            self.tried(who, &failure);
+        }
         self.media.end_leg(now, cx.ports, leg);
         self.order_flows();
         if self.is_target(leg) {

@@ -22,7 +22,7 @@ use super::relay::cancel_of;
 use super::session::Session;
 use super::side::{Side, Why, contact, face, via};
 use crate::config::{Codec, Config, MediaTimeout, Peer, PhoneId, TrunkId};
-use crate::engine::{Outcome, Party};
+use crate::engine::{Outcome, Party, Tried};
 use crate::media::{End, LegId};
 use crate::registrar::Registrar;
 use crate::routing::locate::{Place, Places, Way};
@@ -127,15 +127,22 @@ impl Call {
             let found = targets(now, cx.registrar, config, cx.places, next, &self.number);
             match found.and_then(|found| reachable(now, cx, round.terms.is_emergency, found)) {
                 Ok(targets) => all.extend(targets),
-                Err(why) => self.note(why),
+                Err(why) => {
+                    self.tried(next.destination.into(), &why);
+                    self.note(why);
+                }
             }
         }
         let mut asked = false;
         let alone = all.len() == 1 && !self.branches.iter().any(Branch::is_ringing);
         for target in all {
+            let destination = target.destination;
             match self.ask(now, cx, target, &round.terms, alone) {
                 Ok(()) => asked = true,
-                Err(why) => self.note(why),
+                Err(why) => {
+                    self.tried(destination.into(), &why);
+                    self.note(why);
+                }
             }
         }
         asked
@@ -173,6 +180,7 @@ impl Call {
             }
         };
         self.respond(self.a.id, bytes);
+        self.note_refusal(cx, &failure, why);
         self.close(now, cx, Some(LEG_A), (failure.outcome, failure.reason), why);
     }
 
@@ -225,11 +233,13 @@ impl Call {
         let attempt = Attempt::Calling { cancel: false };
         // Most calls have one, and most of what a call takes is in there.
         self.branches.reserve_exact(1);
+        let tally = self.tally(now);
         self.branches.push(Branch {
             phone: target.phone,
             destination: Some(target.destination),
             terms: Some(terms.clone()),
             onward: target.onward,
+            tally,
             ..Branch::new(leg, side, invite.clone(), attempt, end)
         });
         self.actions.push_back(Action::Open(tag));
@@ -331,6 +341,8 @@ impl Call {
         for index in 0..self.branches.len() {
             let rings = self.branches.get(index).filter(|b| b.is_ringing());
             if let Some(leg) = rings.map(|branch| branch.leg) {
+                self.note_tried(index, Tried::NoAnswer);
+                self.tried(self.who(leg), &Failure::rang_out());
                 self.cancel(index, &Why::default());
                 self.media.end_leg(now, cx.ports, leg);
                 // Who comes next may be heard.
@@ -343,6 +355,9 @@ impl Call {
 
     /// Takes back what a B leg was asked: CANCEL at once if it has said anything, else when it does (RFC 3261 9.1).
     pub(super) fn cancel(&mut self, index: usize, why: &Why) {
+        if self.branches.get(index).is_some_and(Branch::is_ringing) {
+            self.note_tried(index, Tried::Cancelled);
+        }
         let Some(branch) = self.branches.get_mut(index) else {
             return;
         };

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::net::{IpAddr, SocketAddr};
 
 use super::credentials::Remembered;
-use crate::config::{Codec, Config, NetworkId, PhoneId, Trunk, TrunkId};
+use crate::config::{Codec, Config, Dtmf, NetworkId, PhoneId, Trunk, TrunkId};
 use crate::dialog::Tokens;
 use crate::media::{Anchored, Direct, End, Fallback, NetworkPath, Ports, Transcoding};
 use crate::registrar::Registrar;
@@ -59,6 +59,8 @@ pub struct Host {
     pub addresses: HashSet<IpAddr>,
     /// Whether there are workers that transcode.
     pub transcoding: Transcoding,
+    /// Whether somebody wants a record of each call.
+    pub recording: bool,
 }
 
 impl Host {
@@ -75,6 +77,7 @@ impl Host {
             media_from: trunk.map_or_else(Vec::new, |trunk| trunk.media_from.clone()),
             rebinds: trunk.is_none(),
             codecs: codecs.to_vec(),
+            dtmf: trunk.map_or_else(Dtmf::default, |trunk| trunk.dtmf),
             dscp: config.network(hop.network).dscp.media,
             path: self
                 .paths
@@ -111,6 +114,7 @@ impl Host {
         };
         End {
             direct,
+            dtmf: phone.dtmf,
             ..self.end(config, hop, None, &phone.codecs)
         }
     }

@@ -81,6 +81,9 @@ impl Call {
         if code == 100 || !is_ringing || self.is_taken() {
             return;
         }
+        if code != 199 {
+            self.note_ringing(now, index);
+        }
         if let Some(branch) = self.branches.get_mut(index) {
             branch.side.session.learn(answer);
         }

@@ -13,6 +13,7 @@ use super::legs::{Attempt, Branch};
 use super::machine::{Call, State};
 use super::plan::Round;
 use super::side::Why;
+use crate::engine::Tried;
 use crate::media::LegId;
 use crate::routing::Destination;
 use crate::routing::locate::{Place, Unwell, Way};
@@ -91,7 +92,9 @@ impl Call {
             transaction::Failure::Timeout => Unwell::Silent,
             transaction::Failure::Transport => Unwell::Unreachable,
         };
+        let who = self.who(leg);
         if self.rests(now, cx, leg, how) && self.ask_elsewhere(now, cx, leg, false) {
+            self.tried(who, &Failure::transaction(failure));
             return;
         }
         self.on_branch_failed(now, cx, leg, Failure::transaction(failure));
@@ -107,7 +110,12 @@ impl Call {
     ) -> bool {
         if answer.code() == Some(503) {
             let how = Unwell::Unavailable(retry_after(answer));
-            return self.rests(now, cx, leg, how) && self.ask_elsewhere(now, cx, leg, false);
+            let who = self.who(leg);
+            let goes_on = self.rests(now, cx, leg, how) && self.ask_elsewhere(now, cx, leg, false);
+            if goes_on {
+                self.tried(who, &Failure::answer(leg, answer));
+            }
+            return goes_on;
         }
         if let Some(branch) = self.branch(leg)
             && let Some(trunk) = branch.side.trunk
@@ -188,6 +196,7 @@ impl Call {
             branch.attempt = attempt;
         }
         if asked {
+            self.note_tried(index, Tried::Failed);
             self.cancel(index, &Why::default());
             self.media.end_leg(now, cx.ports, leg);
             self.order_flows();

@@ -16,6 +16,54 @@ use crate::sip::{Message, Method, Name};
 use crate::transaction::ServerId;
 
 impl Call {
+    /// The end: `from` hung up, or nobody did.
+    pub(super) fn close(
+        &mut self,
+        now: Instant,
+        cx: &mut Context<'_>,
+        from: Option<LegId>,
+        how: (Outcome, String),
+        why: &Why,
+    ) {
+        if !matches!(self.state, State::Over) {
+            self.abandon_transfer(now, cx);
+        }
+        if !matches!(self.state, State::Over) {
+            self.note_end(cx, from, why);
+        }
+        let (from_party, to) = (self.from(), self.to());
+        let state = std::mem::replace(&mut self.state, State::Over);
+        let duration = match state {
+            State::Up { since, .. } => now.saturating_duration_since(since),
+            State::Ringing(_) => std::time::Duration::ZERO,
+            State::Over => return,
+        };
+        self.drop_relay(cx);
+        self.drop_provisionals(cx);
+        self.drop_passing(None);
+        self.keys = None;
+        self.watch = None;
+        self.media.end(now, cx.ports);
+        self.order_flows();
+        // A 2xx is repeated until its ACK also to who has hung up: he may wait for it (RFC 3261 13.3.1.4).
+        if from != Some(LEG_A) {
+            self.hang_up_a(cx, why);
+        }
+        for index in 0..self.branches.len() {
+            self.hang_up_b(cx, index, from, why);
+        }
+        self.actions.push_back(Action::Event(Event::CallEnded {
+            call: self.id,
+            from: from_party,
+            to,
+            outcome: how.0,
+            reason: how.1,
+            duration,
+            // The engine knows.
+            media: Default::default(),
+        }));
+    }
+
     /// The caller gave up while it rang.
     pub(super) fn on_cancel(
         &mut self,
@@ -91,6 +139,7 @@ impl Call {
                     }));
                 }
             }
+            AfterFailure::Fatal if self.go_back(now, cx, failure) => {}
             AfterFailure::Fatal => {
                 self.stop(now, cx, "its media cannot be forwarded", "No media path");
             }
@@ -165,6 +214,23 @@ impl Call {
             ),
             &Why::cause(408, "Media timeout"),
         );
+    }
+
+    /// An operator ends it, whoever talks or rings.
+    pub(super) fn on_hang_up(&mut self, now: Instant, cx: &mut Context<'_>) {
+        let why = Why::cause(487, "Hung up by the operator");
+        let reason = "hung up by the operator";
+        match self.state {
+            State::Ringing(_) => {
+                let failure = Failure::own(487, Outcome::Cancelled, reason);
+                self.give_up_because(now, cx, failure, &why);
+            }
+            State::Up { .. } => {
+                let how = (Outcome::Answered, reason.to_owned());
+                self.close(now, cx, None, how, &why);
+            }
+            State::Over => {}
+        }
     }
 
     /// The box stops.

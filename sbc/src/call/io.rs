@@ -1,11 +1,14 @@
 //! What happens to a call, and what it wants done.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 
 use super::Replaces;
-use crate::engine::{CallId, Event, FlowFailure};
+use crate::engine::{CallId, Event, FlowFailure, Party, Tried};
 use crate::media::{FlowCommand, FlowReport, LegId, PairId};
 use crate::routing::Caller;
+use crate::rtp::info::Pressed;
 use crate::sip::Message;
 use crate::transaction::{ClientId, Failure, Hop, ServerId};
 
@@ -34,6 +37,8 @@ pub enum Purpose {
     Pass(LegId, u32),
     /// How a transfer goes that this leg asked for.
     Notify(LegId),
+    /// A key for this leg.
+    Key(LegId),
 }
 
 /// What happens to a call.
@@ -106,10 +111,21 @@ pub enum Input {
         /// What it did.
         report: FlowReport,
     },
+    /// A key was pressed at one side of a flow pair of its media, and the other's peer is to be told of it.
+    KeyPressed {
+        /// The pair.
+        pair: PairId,
+        /// The side of who is told, 0 or 1.
+        to: usize,
+        /// Which, and for how long.
+        key: Pressed,
+    },
     /// Peers outside see a network of ours at another address now (`external`): those of this call are told.
     Readdressed,
     /// The box stops: end it.
     Stop,
+    /// An operator ends it.
+    HangUp,
 }
 
 /// What a call wants done, in order.
@@ -187,6 +203,20 @@ pub enum Action {
     },
     /// A leg that was borrowed stays: the call that it came from is over.
     Release(CallId),
+    /// Count that somebody who was asked rings, or has answered.
+    Rang {
+        /// Who.
+        to: Party,
+        /// Since the INVITE.
+        after: Duration,
+    },
+    /// Count what came of asking somebody.
+    Tried {
+        /// Whom.
+        to: Party,
+        /// What.
+        result: Tried,
+    },
     /// Count what there was no room for.
     Full(&'static str),
     /// Order this of the media shells.

@@ -99,10 +99,12 @@ impl Call {
         if !matches!(self.state, State::Up { .. }) {
             return;
         }
+        let before = self.agreed(now, [offerer, from]);
         let answer = sdp_of(ack)
             .map(|body| self.media.answer(now, cx.ports, from, body))
             .unwrap_or(Err(Refused::NoOffer));
         self.order_flows();
+        self.keep_before(before);
         let index = self
             .branches
             .iter()

@@ -11,6 +11,7 @@ use super::machine::{Call, State};
 use super::plan::Terms;
 use super::reliable::Provisionals;
 use super::side::{Side, Why};
+use super::tally::Tally;
 use crate::config::PhoneId;
 use crate::media::{End, LegId};
 use crate::routing::Destination;
@@ -62,6 +63,7 @@ pub(super) struct Branch {
     pub(super) onward: Option<Box<Onward>>,
     /// What its CANCEL is to say, once it may be sent.
     pub(super) why: Option<Box<Why>>,
+    pub(super) tally: Tally,
 }
 
 impl Call {
@@ -133,6 +135,7 @@ impl Branch {
             has_answered: false,
             onward: None,
             why: None,
+            tally: Tally::default(),
         }
     }
 

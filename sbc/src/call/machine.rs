@@ -4,11 +4,15 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use bytes::Bytes;
+use thin_vec::ThinVec;
 
+use super::before::Before;
 use super::context::Context;
+use super::ended::Ended;
 use super::failure::Failure;
 use super::filter::allowed;
 use super::io::{Action, Input, Purpose};
+use super::keys::Keys;
 use super::late::{Again, Late};
 use super::legs::{Branch, Incoming};
 use super::moved::Moved;
@@ -20,11 +24,12 @@ use super::rejoin::Own;
 use super::relay::Relay;
 use super::reliable::Provisionals;
 use super::replacing::Lent;
-use super::side::{Side, Why};
+use super::side::Side;
 use super::silence::Watch;
 use super::transfer::Transfer;
-use crate::config::Peer;
-use crate::engine::{CallId, Event, Outcome, Party};
+use super::view::AllTried;
+use crate::config::{Peer, RouteId};
+use crate::engine::{CallId, Event, Party};
 use crate::media::{CallMedia, LegId};
 use crate::routing::{Caller, Decision};
 use crate::sip::Message;
@@ -35,7 +40,7 @@ pub const LEG_A: LegId = LegId(0);
 
 /// A call: one A leg, many B legs. Knows nothing of transactions' names but those that it is told.
 ///
-/// What most calls never have, or only for a moment, is boxed: thousands of them wait at a time.
+/// What most calls never have, or only for a moment, is boxed, or a vector of one word: thousands of them wait at a time.
 pub struct Call {
     pub(super) id: CallId,
     pub(super) number: String,
@@ -47,6 +52,8 @@ pub struct Call {
     pub(super) relay: Option<Box<Relay>>,
     /// An offer of one leg's that the other one is to answer in its ACK.
     pub(super) late: Option<Box<Late>>,
+    /// What the two had agreed upon before the last exchange, as long as it may have to be brought back.
+    pub(super) before: Option<Box<Before>>,
     /// What one leg has still to be told of the other.
     pub(super) again: Option<Again>,
     /// Once it is up: when it has lasted long enough.
@@ -63,22 +70,29 @@ pub struct Call {
     pub(super) passing: Vec<Passing>,
     /// How many there have been.
     pub(super) passed: u32,
+    /// Keys in INFO, where the two have them in different forms.
+    pub(super) keys: Option<Box<Keys>>,
     pub(super) transfer: Option<Box<Transfer>>,
     /// An offer of ours.
     pub(super) own: Option<Box<Own>>,
-    pub(super) referrals: Vec<Referral>,
+    pub(super) referrals: ThinVec<Referral>,
     /// REFERs that were passed on.
-    pub(super) referred: Vec<Referred>,
+    pub(super) referred: ThinVec<Referred>,
     /// Who has sent a REFER before.
-    pub(super) referrers: Vec<LegId>,
+    pub(super) referrers: ThinVec<LegId>,
     /// INVITEs that took a party's place.
-    pub(super) guests: Vec<ServerId>,
+    pub(super) guests: ThinVec<ServerId>,
     /// Legs that go back to where they came from.
-    pub(super) returned: Vec<Lent>,
+    pub(super) returned: ThinVec<Lent>,
     /// B legs that there have been.
     pub(super) legs: u32,
+    /// By which route; none where the config in force has it no more.
+    pub(super) route: Option<RouteId>,
+    pub(super) tried: AllTried,
     /// BYEs of ours that have no final answer yet.
     pub(super) closing: u32,
+    /// How it ended, until its record has it.
+    pub(super) ended: Option<Box<Ended>>,
     pub(super) actions: VecDeque<Action>,
 }
 
@@ -166,6 +180,7 @@ impl Call {
             media: CallMedia::new(),
             relay: None,
             late: None,
+            before: None,
             again: None,
             ends: None,
             moved: None,
@@ -175,15 +190,19 @@ impl Call {
             started: now,
             passing: Vec::new(),
             passed: 0,
+            keys: None,
             transfer: None,
             own: None,
-            referrals: Vec::new(),
-            referred: Vec::new(),
-            referrers: Vec::new(),
-            guests: Vec::new(),
-            returned: Vec::new(),
+            referrals: ThinVec::new(),
+            referred: ThinVec::new(),
+            referrers: ThinVec::new(),
+            guests: ThinVec::new(),
+            returned: ThinVec::new(),
             legs: 0,
+            route: Some(decision.route),
+            tried: None,
             closing: 0,
+            ended: None,
             actions: VecDeque::new(),
         };
         call.actions.push_back(Action::Event(Event::CallStarted {
@@ -285,6 +304,18 @@ impl Call {
                 purpose: Purpose::Pass(_, number),
             } => self.on_pass_failed(number, 503),
             Input::Response {
+                purpose: Purpose::Key(leg),
+                message,
+                ..
+            } => self.on_key_answer(now, cx, leg, &message),
+            Input::Failed {
+                purpose: Purpose::Key(leg),
+                ..
+            }
+            | Input::Full {
+                purpose: Purpose::Key(leg),
+            } => self.on_key_failed(cx, leg),
+            Input::Response {
                 purpose: Purpose::Notify(leg),
                 message,
                 ..
@@ -331,10 +362,12 @@ impl Call {
             Input::ServerFailed(id) => self.on_server_failed(now, cx, id),
             Input::Ack { message, .. } => self.on_ack(now, cx, &message),
             Input::Request { id, hop, message } => self.on_request(now, cx, id, hop, &message),
+            Input::KeyPressed { pair, to, key } => self.on_key_pressed(now, cx, pair, to, key),
             Input::FlowFailed { pair, failure } => self.on_flow_failed(now, cx, pair, failure),
             Input::FlowRead { pair, report } => self.on_flow_read(now, cx, pair, &report),
             Input::Readdressed => self.on_readdressed(now, cx),
             Input::Stop => self.on_stop(now, cx),
+            Input::HangUp => self.on_hang_up(now, cx),
         }
     }
 
@@ -431,49 +464,5 @@ impl Call {
         if let Ok(message) = Message::parse(bytes, &Default::default()) {
             self.actions.push_back(Action::Respond { id, message });
         }
-    }
-
-    /// The end: `from` hung up, or nobody did.
-    pub(super) fn close(
-        &mut self,
-        now: Instant,
-        cx: &mut Context<'_>,
-        from: Option<LegId>,
-        how: (Outcome, String),
-        why: &Why,
-    ) {
-        if !matches!(self.state, State::Over) {
-            self.abandon_transfer(now, cx);
-        }
-        let (from_party, to) = (self.from(), self.to());
-        let state = std::mem::replace(&mut self.state, State::Over);
-        let duration = match state {
-            State::Up { since, .. } => now.saturating_duration_since(since),
-            State::Ringing(_) => std::time::Duration::ZERO,
-            State::Over => return,
-        };
-        self.drop_relay(cx);
-        self.drop_provisionals(cx);
-        self.drop_passing(None);
-        self.watch = None;
-        self.media.end(now, cx.ports);
-        self.order_flows();
-        // A 2xx is repeated until its ACK also to who has hung up: he may wait for it (RFC 3261 13.3.1.4).
-        if from != Some(LEG_A) {
-            self.hang_up_a(cx, why);
-        }
-        for index in 0..self.branches.len() {
-            self.hang_up_b(cx, index, from, why);
-        }
-        self.actions.push_back(Action::Event(Event::CallEnded {
-            call: self.id,
-            from: from_party,
-            to,
-            outcome: how.0,
-            reason: how.1,
-            duration,
-            // The engine knows.
-            media: Default::default(),
-        }));
     }
 }

@@ -22,6 +22,9 @@ use crate::media::{Anchored, Direct, LegId};
 use crate::sip::{Message, Method, Name, Writer, reason_phrase, response_to};
 use crate::transaction::{Hop, ServerId};
 
+/// Seconds after which who was refused for want of something may ask again.
+const BUSY: u32 = 10;
+
 impl Call {
     /// A request with one of our tags.
     pub(super) fn on_request(
@@ -74,7 +77,13 @@ impl Call {
                 self.reply(cx, id, hop, request, 200, None);
             }
             Method::Refer => self.on_refer(now, cx, leg, id, hop, request),
-            _ => self.pass_request(cx, leg, Asked { id, hop, request }),
+            _ => {
+                let asked = Asked { id, hop, request };
+                let other = self.opposite(leg);
+                if !other.is_some_and(|other| self.takes_key(now, cx, [leg, other], asked)) {
+                    self.pass_request(cx, leg, asked);
+                }
+            }
         }
     }
 
@@ -196,7 +205,7 @@ impl Call {
                 self.refuse_for_now(cx, &origin, if has_offered { 500 } else { 491 });
             }
             Method::Refer => self.refuse(id, hop, request, 500),
-            _ => self.pass_early(cx, Asked { id, hop, request }),
+            _ => self.pass_early(now, cx, Asked { id, hop, request }),
         }
     }
 
@@ -334,6 +343,8 @@ impl Call {
         let writer = match code {
             // Half a second or so until the other one is through.
             500 => writer.header(Name::RetryAfter, 1),
+            // Calls that take a worker's time have to end.
+            503 => writer.header(Name::RetryAfter, BUSY),
             _ => writer,
         };
         self.respond(id, writer.finish());

@@ -76,7 +76,8 @@ impl Call {
         }
     }
 
-    pub(super) fn party_of(&self, leg: LegId) -> Party {
+    /// A leg's label.
+    pub(crate) fn party_of(&self, leg: LegId) -> Party {
         if leg == LEG_A {
             return self.a.side.party;
         }
@@ -85,7 +86,7 @@ impl Call {
     }
 
     /// The account or trunk at a leg.
-    pub(super) fn caller_of(&self, leg: LegId) -> Option<Caller> {
+    pub(crate) fn caller_of(&self, leg: LegId) -> Option<Caller> {
         let (side, phone) = match leg {
             LEG_A => (&self.a.side, self.a.phone),
             _ => {
@@ -119,6 +120,14 @@ impl Call {
         }
         let branch = self.branches.iter().find(|b| b.leg == leg)?;
         branch.side.dialog.as_ref()
+    }
+
+    /// Who took it, or who came last, while it is up.
+    pub(crate) fn answered_leg(&self) -> Option<LegId> {
+        match self.state {
+            State::Up { leg, .. } => Some(leg),
+            State::Ringing(_) | State::Over => None,
+        }
     }
 
     /// The other one of the two who talk, if this is one of them.

@@ -14,7 +14,7 @@ use super::replaces::{Replaces, unescaped};
 use super::replacing::Guest;
 use super::side::{Unacked, Why, contact};
 use crate::dialog::Dialog;
-use crate::engine::{Event, Outcome};
+use crate::engine::{Event, Outcome, Tried};
 use crate::media::LegId;
 use crate::routing::Caller;
 use crate::sip::{Message, Name, reason_phrase, response_to};
@@ -134,6 +134,7 @@ impl Call {
         for index in 0..self.branches.len() {
             let other = self.branches.get(index).map(|branch| branch.leg);
             if let Some(other) = other.filter(|&other| other != leg) {
+                self.note_tried(index, Tried::Elsewhere);
                 self.cancel(index, &why);
                 self.media.end_leg(now, cx.ports, other);
             }

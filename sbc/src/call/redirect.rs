@@ -15,6 +15,7 @@ use super::legs::{Attempt, Branch};
 use super::machine::{Call, State};
 use super::plan::{Round, Turn, turns};
 use super::replaces::unescaped;
+use crate::engine::Tried;
 use crate::routing::{Caller, Destination, route};
 use crate::sip::{Message, Name, NameAddr, Transport, Uri};
 
@@ -57,6 +58,7 @@ impl Call {
             return self.on_branch_failed(now, cx, leg, failure);
         }
         self.redirects += 1;
+        self.note_tried(index, Tried::Redirected);
         if let Some(branch) = self.branches.get_mut(index) {
             branch.attempt = Attempt::Done;
         }

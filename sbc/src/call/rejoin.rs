@@ -80,9 +80,13 @@ impl Call {
         if self.is_busy(to) {
             return self.postpone(now, cx, own, PAUSE);
         }
-        let (Some(from_end), Some(to_end)) = (self.end(own.from), self.end(to)) else {
+        let (Some(mut from_end), Some(mut to_end)) = (self.end(own.from), self.end(to)) else {
             return self.lose_own(now, cx, &own, 481);
         };
+        let transcoding = self.transcoding(now, cx);
+        for end in [&mut from_end, &mut to_end] {
+            end.transcoding = end.transcoding.now(transcoding);
+        }
         let ends = ((own.from, &from_end), (to, &to_end));
         let offer = self.media.offer(
             now, cx.ports, ends.0.0, ends.0.1, ends.1.0, ends.1.1, &own.sdp,

@@ -124,9 +124,13 @@ impl Call {
         to: LegId,
         body: &[u8],
     ) -> Result<Bytes, u16> {
-        let (Some(from_end), Some(to_end)) = (self.end(from), self.end(to)) else {
+        let (Some(mut from_end), Some(mut to_end)) = (self.end(from), self.end(to)) else {
             return Err(488);
         };
+        let transcoding = self.transcoding(now, cx);
+        for end in [&mut from_end, &mut to_end] {
+            end.transcoding = end.transcoding.now(transcoding);
+        }
         self.media
             .offer(now, cx.ports, from, &from_end, to, &to_end, body)
             .map_err(|refused| refused.code())
@@ -302,11 +306,13 @@ impl Call {
     }
 
     fn finish_relay(&mut self, now: Instant, cx: &mut Context<'_>, relay: Relay, answer: &Message) {
+        let before = self.agreed(now, [relay.from, relay.to]);
         let sdp = sdp_of(answer).map(|body| {
             let sdp = self.media.answer(now, cx.ports, relay.to, body);
             (Bytes::copy_from_slice(body), sdp)
         });
         self.order_flows();
+        self.keep_before(before);
         let Some((body, Ok(sdp))) = sdp else {
             return self.refuse_origin(&relay, 488);
         };

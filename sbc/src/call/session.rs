@@ -4,6 +4,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::view::SessionView;
 use crate::sip::{Message, Method, Name, Writer};
 
 /// Seconds: the interval that we ask for.
@@ -79,6 +80,16 @@ impl Session {
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         let timer = self.timer?;
         Some(timer.refresh.map_or(timer.end, |at| at.min(timer.end)))
+    }
+
+    /// What is agreed upon.
+    pub(super) fn view(&self) -> Option<SessionView> {
+        let timer = self.timer?;
+        Some(SessionView {
+            interval: Duration::from_secs(timer.interval.into()),
+            is_ours: timer.refresher == Refresher::Us,
+            end: timer.end,
+        })
     }
 
     /// What is to be done by now.

@@ -22,7 +22,7 @@ use super::side::{Side, Why, contact, face, via};
 use super::transfer::How;
 use crate::config::Config;
 use crate::dialog::Dialog;
-use crate::engine::Outcome;
+use crate::engine::{Outcome, Tried};
 use crate::media::LegId;
 use crate::routing::Decision;
 use crate::sip::{Message, Method, Name, Writer};
@@ -188,10 +188,12 @@ impl Call {
         side.sent = Some(offer);
         let hop = target.hop;
         let attempt = Attempt::Calling { cancel: false };
+        let tally = self.tally(now);
         self.branches.push(Branch {
             phone: target.phone,
             destination: Some(target.destination),
             onward: target.onward,
+            tally,
             ..Branch::new(leg, side, invite.clone(), attempt, end)
         });
         if let Some(blind) = self.blind() {
@@ -297,6 +299,8 @@ impl Call {
         cx.remembered
             .keep(branch.side.trunk, &branch.side.challenges);
         branch.attempt = Attempt::Up;
+        self.note_ringing(now, index);
+        self.note_tried(index, Tried::Answered);
         self.acknowledge(cx, index, None);
         self.call_off_targets(
             now,

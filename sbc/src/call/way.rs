@@ -1,5 +1,7 @@
 //! The dialogs that something may go on in: those of the two who talk, and early ones, of whoever rings and of who waits for him.
 
+use std::time::Instant;
+
 use super::context::Context;
 use super::machine::{Call, LEG_A};
 use super::passing::Asked;
@@ -29,12 +31,15 @@ impl Way {
 
 impl Call {
     /// Hands a request of an early dialog on to the other end of that.
-    pub(super) fn pass_early(&mut self, cx: &mut Context<'_>, asked: Asked<'_>) {
+    pub(super) fn pass_early(&mut self, now: Instant, cx: &mut Context<'_>, asked: Asked<'_>) {
         let Asked { id, hop, request } = asked;
         let found = self.early_way(request);
         let legs = found
             .as_ref()
             .map_or([LEG_A; 2], |(from, way)| [*from, way.leg()]);
+        if found.is_some() && self.takes_key(now, cx, legs, asked) {
+            return;
+        }
         if !self.lets_pass(cx, legs, request) {
             return self.refuse(id, hop, request, 405);
         }

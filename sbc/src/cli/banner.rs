@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 
-use sbc::config::{Config, FastPath, Network, NetworkId, open_admin};
+use sbc::config::{Admin, Config, FastPath, Network, NetworkId, open_admin};
 use sbc::media::{NetworkPath, XdpMode};
 
 use super::source::Origin;
@@ -14,7 +14,7 @@ use super::source::Origin;
 pub(super) struct Banner<'a> {
     pub(super) config: &'a Config,
     pub(super) origin: &'a Origin,
-    pub(super) admin: SocketAddr,
+    pub(super) admin: &'a Admin,
     pub(super) paths: &'a [(NetworkId, NetworkPath)],
 }
 
@@ -25,8 +25,19 @@ impl fmt::Display for Banner<'_> {
             Origin::File(file) => self.configured(f, file)?,
         }
         self.media(f)?;
-        writeln!(f, "  Metrics    http://{}/metrics", self.admin)?;
-        writeln!(f, "  Health     http://{}/healthz", self.admin)?;
+        match self.admin {
+            Admin::Tcp(address) => {
+                writeln!(f, "  Metrics    http://{address}/metrics")?;
+                writeln!(f, "  Health     http://{address}/healthz")?;
+            }
+            Admin::Unix(path) => {
+                let path = path.display();
+                writeln!(
+                    f,
+                    "  Metrics    curl --unix-socket {path} http://localhost/metrics"
+                )?;
+            }
+        }
         if let Some(note) = open_admin(self.config) {
             writeln!(f, "             {note}")?;
         }

@@ -8,19 +8,23 @@ use std::time::Duration;
 use clap::Args;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
+use hyper::client::conn::http1::SendRequest;
 use hyper::{Method, Request, StatusCode, header};
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
 use tokio::runtime::{Builder, Runtime};
 
-use sbc::config::{Config, Errors, NoSecret, Secrets};
+use sbc::config::{Admin, Config, Errors, NoSecret, Secrets};
 use sbc::io::admin::types::Refusal;
 
 /// Where it is unless a config says otherwise.
 const USUAL: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9960);
+/// Has the token, for whoever has no config.
+const TOKEN: &str = "SBC_ADMIN_TOKEN";
 /// How long one request may take in all.
 const PATIENCE: Duration = Duration::from_secs(15);
 /// Bytes of an answer.
@@ -32,15 +36,17 @@ pub(super) struct Whom {
     /// The config file that the daemon runs on: its `admin` says where it answers
     #[arg(short, long, value_name = "FILE", conflicts_with = "admin")]
     config: Option<PathBuf>,
-    /// Where the daemon answers [default: `admin` of --config, else 127.0.0.1:9960]
-    #[arg(long, value_name = "ADDRESS")]
-    admin: Option<SocketAddr>,
+    /// Where the daemon answers: an address, or unix:/PATH of its socket [default: `admin` of --config, else 127.0.0.1:9960]
+    #[arg(long, value_name = "ADDRESS", value_parser = Admin::parse)]
+    admin: Option<Admin>,
 }
 
 /// A daemon that is hoped to run.
 #[derive(Debug)]
 pub(super) struct Daemon {
-    address: SocketAddr,
+    address: Admin,
+    /// Where the config, or SBC_ADMIN_TOKEN, has one.
+    token: Option<String>,
     runtime: Runtime,
 }
 
@@ -54,16 +60,13 @@ pub(super) enum DaemonError {
     #[error(
         "no daemon answers at {address} ({source}): is it running? --config FILE or --admin ADDRESS says where it is"
     )]
-    Absent {
-        address: SocketAddr,
-        source: io::Error,
-    },
+    Absent { address: Admin, source: io::Error },
     #[error("the daemon at {address} has not answered in {} s: it has too much to do, or hangs", PATIENCE.as_secs())]
-    Late { address: SocketAddr },
+    Late { address: Admin },
     #[error("{0}")]
     Refused(String),
     #[error("what answers at {address} is no sbc, or one of another version: {what}")]
-    Foreign { address: SocketAddr, what: String },
+    Foreign { address: Admin, what: String },
     #[error("cannot start: {0}")]
     Host(io::Error),
 }
@@ -81,17 +84,22 @@ impl Daemon {
     /// # Errors
     /// The config cannot be read.
     pub(super) fn find(whom: &Whom) -> Result<Daemon, DaemonError> {
-        let address = match (&whom.admin, &whom.config) {
-            (Some(address), _) => *address,
+        let (address, configured) = match (&whom.admin, &whom.config) {
+            (Some(address), _) => (address.clone(), None),
             (None, Some(file)) => admin_of(file)?,
-            (None, None) => USUAL,
+            (None, None) => (Admin::Tcp(USUAL), None),
         };
+        let told = std::env::var(TOKEN).ok().filter(|token| !token.is_empty());
         let runtime = Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(DaemonError::Host)?;
         Ok(Daemon {
-            address: reachable(address),
+            address: match address {
+                Admin::Tcp(address) => Admin::Tcp(reachable(address)),
+                socket => socket,
+            },
+            token: told.or(configured),
             runtime,
         })
     }
@@ -129,7 +137,7 @@ impl Daemon {
             match tokio::time::timeout(PATIENCE, asked).await {
                 Ok(answer) => answer,
                 Err(_) => Err(DaemonError::Late {
-                    address: self.address,
+                    address: self.address.clone(),
                 }),
             }
         };
@@ -149,21 +157,34 @@ impl Daemon {
         page: &str,
         body: Bytes,
     ) -> Result<(StatusCode, Bytes), DaemonError> {
-        let stream = TcpStream::connect(self.address).await;
-        let stream = stream.map_err(|source| DaemonError::Absent {
-            address: self.address,
+        let absent = |source| DaemonError::Absent {
+            address: self.address.clone(),
             source,
-        })?;
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-            .await
-            .map_err(|error| self.foreign(error))?;
-        // What breaks the connection shows in the answer.
-        tokio::spawn(connection);
+        };
+        let mut sender = match &self.address {
+            Admin::Tcp(address) => {
+                let stream = TcpStream::connect(address).await.map_err(absent)?;
+                self.speak(stream).await?
+            }
+            Admin::Unix(path) => {
+                let stream = UnixStream::connect(path).await.map_err(absent)?;
+                self.speak(stream).await?
+            }
+        };
+        let host = match &self.address {
+            Admin::Tcp(address) => address.to_string(),
+            Admin::Unix(_) => "localhost".to_owned(),
+        };
         let request = Request::builder()
             .method(method)
             .uri(page)
-            .header(header::HOST, self.address.to_string())
-            .header(header::CONTENT_TYPE, "application/json")
+            .header(header::HOST, host)
+            .header(header::CONTENT_TYPE, "application/json");
+        let request = match &self.token {
+            Some(token) => request.header(header::AUTHORIZATION, format!("Bearer {token}")),
+            None => request,
+        };
+        let request = request
             .body(Full::new(body))
             .map_err(|error| self.foreign(error))?;
         let answer = sender
@@ -176,23 +197,39 @@ impl Daemon {
         Ok((status, body.to_bytes()))
     }
 
+    async fn speak(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    ) -> Result<SendRequest<Full<Bytes>>, DaemonError> {
+        let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| self.foreign(error))?;
+        // What breaks the connection shows in the answer.
+        tokio::spawn(connection);
+        Ok(sender)
+    }
+
     fn foreign(&self, what: impl ToString) -> DaemonError {
         DaemonError::Foreign {
-            address: self.address,
+            address: self.address.clone(),
             what: what.to_string(),
         }
     }
 }
 
-/// Only the address matters: passwords that this user may not read do not.
-fn admin_of(file: &Path) -> Result<SocketAddr, DaemonError> {
+/// Only that matters: passwords that this user may not read do not.
+fn admin_of(file: &Path) -> Result<(Admin, Option<String>), DaemonError> {
     let text = std::fs::read_to_string(file).map_err(|source| DaemonError::Unreadable {
         file: file.to_owned(),
         source,
     })?;
     let config =
         Config::parse(&text, &file.display().to_string(), &Blind).map_err(DaemonError::Config)?;
-    Ok(config.sbc.admin)
+    let token = config.sbc.admin_token;
+    Ok((
+        config.sbc.admin,
+        token.map(|token| token.reveal().to_owned()),
+    ))
 }
 
 /// A daemon on all addresses is on this host's own, too.
@@ -205,16 +242,19 @@ fn reachable(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip, address.port())
 }
 
-/// Has something for every secret, and reads none.
+/// Has something for every secret, also for those that may not be read here.
 struct Blind;
 
+/// Long enough for any of them.
+const UNREAD: &str = "unread-by-this-user";
+
 impl Secrets for Blind {
-    fn env(&self, _name: &str) -> Result<String, NoSecret> {
-        Ok("unread".to_owned())
+    fn env(&self, name: &str) -> Result<String, NoSecret> {
+        Ok(std::env::var(name).unwrap_or_else(|_| UNREAD.to_owned()))
     }
 
-    fn file(&self, _path: &Path) -> Result<String, NoSecret> {
-        Ok("unread".to_owned())
+    fn file(&self, path: &Path) -> Result<String, NoSecret> {
+        Ok(std::fs::read_to_string(path).unwrap_or_else(|_| UNREAD.to_owned()))
     }
 }
 

@@ -194,7 +194,10 @@ impl Firewall<'_> {
 
     /// Metrics, health and API.
     fn admin(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let admin = self.config.sbc.admin;
+        let Some(admin) = self.config.sbc.admin.tcp() else {
+            let text = "Management: a Unix socket, which needs no rule.";
+            return comment(f, 8, text);
+        };
         let ip = admin.ip();
         if ip.is_loopback() {
             let text = format!("Management: {admin} is loopback, and needs no rule.");
@@ -203,7 +206,7 @@ impl Firewall<'_> {
         let guarded = self.guarded().any(|g| g.network.addresses.contains(&ip));
         if !(guarded || ip.is_unspecified()) {
             let text = format!(
-                "Management: {admin} is an address of no network, so that this table leaves it open. Metrics are there, without a password."
+                "Management: {admin} is an address of no network, so that this table leaves it open. Metrics and API are there, for whoever has `admin_token`."
             );
             return comment(f, 8, &text);
         }
@@ -211,7 +214,7 @@ impl Firewall<'_> {
             f,
             8,
             &format!(
-                "Management: {admin} has the metrics, without a password, and is closed to other hosts. For a Prometheus \
+                "Management: {admin} has metrics and API, for whoever has `admin_token`, and is closed to other hosts. For a Prometheus \
                  elsewhere, put its address in place of the example and take the # away:"
             ),
         )?;

@@ -78,7 +78,7 @@ fn rate(flows: &mut [Flow], before: &[Flow], since: Duration) {
     }
 }
 
-fn read(daemon: &Daemon, call: Option<&str>) -> Result<Vec<Flow>, DaemonError> {
+pub(super) fn read(daemon: &Daemon, call: Option<&str>) -> Result<Vec<Flow>, DaemonError> {
     let mut flows = Vec::new();
     let mut after = None;
     loop {
@@ -120,7 +120,7 @@ const SPARE: [usize; 8] = [11, 9, 8, 5, 10, 7, 2, 1];
 /// The same with packets a second in place of bytes: whoever asks for them wants to see them.
 const SPARE_OF_RATE: [usize; 7] = [11, 9, 8, 10, 7, 2, 1];
 
-fn table(flows: &[Flow], call: Option<&str>, rate: bool, room: usize) -> String {
+pub(super) fn table(flows: &[Flow], call: Option<&str>, rate: bool, room: usize) -> String {
     if flows.is_empty() {
         return match call {
             None => "No media flows: no call has media now.\n".to_owned(),
@@ -176,7 +176,9 @@ const TITLE: usize = 110;
 /// `call 2: phone:6001 to trunk:b, dialled 15551234567, in the kernel`.
 fn title(flow: &Flow, room: usize) -> String {
     let path = match (&flow.why, flow.path.as_str()) {
-        (Some(why), _) if flow.reason.as_deref() == Some("transcoded") => why.clone(),
+        (Some(why), _) if matches!(flow.reason.as_deref(), Some("transcoded" | "dtmf")) => {
+            why.clone()
+        }
         (Some(why), _) => format!("in user space: {why}"),
         (None, "kernel") => "in the kernel".to_owned(),
         (None, path) => format!("path {path}"),

@@ -3,16 +3,21 @@
 mod accounts;
 mod banner;
 mod bans;
+mod calls;
 mod check;
 mod client;
 mod columns;
+mod completions;
 mod explain;
 mod firewall;
 mod flows;
+mod hangup;
+mod man;
 mod reload;
 mod run;
 mod servers;
 mod source;
+mod status;
 mod trunks;
 
 use std::io::{self, Write};
@@ -62,6 +67,12 @@ enum Command {
     ///
     /// The file is taken whole, or refused whole with what is wrong with it, or what wants a restart.
     Reload(reload::ReloadArgs),
+    /// Show how a running daemon is on one screen; what wants looking at comes first
+    Status(status::StatusArgs),
+    /// Show the calls of a running daemon, or everything about one: its legs, who was tried, why its codecs
+    Calls(calls::CallsArgs),
+    /// End a call: both parties are hung up, or whoever rings
+    Hangup(hangup::HangupArgs),
     /// Show the media flows of a running daemon: who, which way, from where, how well
     Flows(flows::FlowsArgs),
     /// Show each trunk of a running daemon: does it answer, are we registered, its calls
@@ -74,6 +85,10 @@ enum Command {
     Unban(bans::UnbanArgs),
     /// Show who is banned, where, by whom and for how long
     Bans(bans::BansArgs),
+    /// Print what has a shell complete commands and options
+    Completions(completions::CompletionsArgs),
+    /// Print the manual page, for `man -l -`, or write that of each command into a directory
+    Man(man::ManArgs),
 }
 
 #[derive(Debug, Args)]
@@ -140,6 +155,8 @@ enum Failure {
     Caller(#[from] NoCaller),
     #[error("cannot start: {0}")]
     Host(io::Error),
+    #[error("cannot write to {}: {source}", file.display())]
+    Write { file: PathBuf, source: io::Error },
 }
 
 /// Nobody answers where a daemon was expected (as `systemctl status` says it).
@@ -162,12 +179,17 @@ pub(crate) fn main() -> ExitCode {
         Some(Command::Check(args)) => check::check(&args),
         Some(Command::Explain(args)) => explain::explain(&args),
         Some(Command::Reload(args)) => reload::reload(&args),
+        Some(Command::Status(args)) => status::status(&args),
+        Some(Command::Calls(args)) => calls::calls(&args),
+        Some(Command::Hangup(args)) => hangup::hangup(&args),
         Some(Command::Flows(args)) => flows::flows(&args),
         Some(Command::Trunks(args)) => trunks::trunks(&args),
         Some(Command::Registrations(args)) => trunks::registrations(&args),
         Some(Command::Ban(args)) => bans::ban(&args),
         Some(Command::Unban(args)) => bans::unban(&args),
         Some(Command::Bans(args)) => bans::bans(&args),
+        Some(Command::Completions(args)) => completions::completions(&args),
+        Some(Command::Man(args)) => man::man(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -7,6 +7,7 @@ use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use sbc::io::reload::Loader;
+use sbc::io::service::Notifier;
 use sbc::io::{log, run as daemon};
 
 use super::banner::Banner;
@@ -26,11 +27,12 @@ pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
         let signals = Signals::new().map_err(Failure::Host)?;
         let config = Arc::new(source.config);
         let mut options = daemon::Options::of_host().map_err(Failure::Host)?;
+        options.notifier = Notifier::of_environment().map_err(Failure::Host)?;
         // Accounts of the built-in settings are others each time.
         if let Origin::File(file) = &source.origin {
             options.state = Some(config.sbc.state_dir.clone());
             let file = file.clone();
-            options.loader = Some(Loader::new(move || {
+            options.loader = Some(Loader::new(file.clone(), move || {
                 let source = source::load(Some(&file)).map_err(|error| error.to_string())?;
                 Ok(source.config)
             }));

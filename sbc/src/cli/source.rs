@@ -12,6 +12,7 @@ use sbc::config::{
     Secrets,
 };
 use sbc::io::host::{self, HostAddress, Kind};
+use sbc::io::media::{self, Misplaced};
 
 use super::accounts;
 
@@ -59,6 +60,8 @@ pub(super) enum SourceError {
         origin: String,
         overlap: EphemeralOverlap,
     },
+    #[error("{origin}: {error}")]
+    Workers { origin: String, error: Misplaced },
     #[error("cannot list the addresses of this host: {0}")]
     Host(io::Error),
     #[error("this host has no address yet that a phone could reach: connect it, then start again")]
@@ -90,6 +93,10 @@ pub(super) fn load(file: Option<&Path>) -> Result<Source, SourceError> {
             }
         })?;
     }
+    media::fits(&config.sbc.media).map_err(|error| SourceError::Workers {
+        origin: origin.to_string(),
+        error,
+    })?;
     Ok(Source { config, origin })
 }
 

@@ -93,16 +93,12 @@ pub mod ulaw {
 
     /// As many samples as both have room for.
     pub fn encode_all(samples: &[i16], octets: &mut [u8]) {
-        for (octet, &sample) in octets.iter_mut().zip(samples) {
-            *octet = encode(sample);
-        }
+        super::each(samples, octets, encode);
     }
 
     /// As many octets as both have room for.
     pub fn decode_all(octets: &[u8], samples: &mut [i16]) {
-        for (sample, &octet) in samples.iter_mut().zip(octets) {
-            *sample = decode(octet);
-        }
+        super::each(octets, samples, decode);
     }
 }
 
@@ -191,16 +187,19 @@ pub mod alaw {
 
     /// As many samples as both have room for.
     pub fn encode_all(samples: &[i16], octets: &mut [u8]) {
-        for (octet, &sample) in octets.iter_mut().zip(samples) {
-            *octet = encode(sample);
-        }
+        super::each(samples, octets, encode);
     }
 
     /// As many octets as both have room for.
     pub fn decode_all(octets: &[u8], samples: &mut [i16]) {
-        for (sample, &octet) in samples.iter_mut().zip(octets) {
-            *sample = decode(octet);
-        }
+        super::each(octets, samples, decode);
+    }
+}
+
+/// As many as both have room for.
+fn each<A: Copy, B>(from: &[A], to: &mut [B], law: impl Fn(A) -> B) {
+    for (to, &from) in to.iter_mut().zip(from) {
+        *to = law(from);
     }
 }
 

@@ -7,12 +7,11 @@ pub mod comfort_noise;
 pub mod conceal;
 pub mod g711;
 pub mod g722;
-pub mod resample;
 #[cfg(test)]
 mod signals;
+pub mod tone;
 
 /// The sample nearest to this; what is beyond full scale is cut, not wrapped. (`round` is a call into a library on most machines.)
 fn nearest(sample: f32) -> i16 {
     ((sample + 32_768.5) as u16 ^ 0x8000) as i16
 }
-pub mod tone;

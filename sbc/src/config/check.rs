@@ -42,6 +42,10 @@ pub(super) fn parts(config: &Config, places: &Places, report: &mut Report) {
 /// What cannot be together, as far as the addresses are known.
 pub(super) fn conflicts(config: &Config) -> Vec<(At, Conflict)> {
     let mut found = external::conflicts(config);
+    if config.sbc.admin.is_wide() && config.sbc.admin_token.is_none() {
+        let admin = config.sbc.admin.to_string();
+        found.push((At::Admin, Conflict::OpenAdmin { admin }));
+    }
     for (index, network) in config.networks.iter().enumerate() {
         for other in &config.networks[..index] {
             if let Some(place) = shared(network, other) {
@@ -53,7 +57,7 @@ pub(super) fn conflicts(config: &Config) -> Vec<(At, Conflict)> {
                 among_media(index, network, owner, &mut found);
             }
         }
-        if takes(network, config.sbc.admin) {
+        if config.sbc.admin.tcp().is_some_and(|at| takes(network, at)) {
             let conflict = Conflict::Admin {
                 admin: config.sbc.admin.to_string(),
                 network: network.name.clone(),
@@ -189,6 +193,9 @@ impl Conflict {
                 "in the media range only media comes through: move the port or the range"
             }
             Conflict::Admin { .. } => "give `admin` another port",
+            Conflict::OpenAdmin { .. } => {
+                "add `admin_token = { file = \"/etc/sbc/admin.token\" }`, which they have to know, or take `127.0.0.1:9960`"
+            }
             Conflict::Family { .. } => "add an address of that family to the network",
             Conflict::Transport { .. } => {
                 "add a listener of that transport to `sip` of the network"

@@ -1,5 +1,9 @@
 //! Audio codecs.
 
+use super::error::{Fault, Report};
+use super::reader::Section;
+use super::values;
+
 /// An audio codec that the box knows by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Codec {
@@ -34,4 +38,27 @@ impl Codec {
             Codec::Pcma => 8,
         }
     }
+}
+
+/// `codecs`: all of them where it is not there.
+pub(super) fn read(section: &Section<'_, '_>, report: &mut Report) -> Vec<Codec> {
+    let Some(texts) = section.texts("codecs", "codec", report) else {
+        return Codec::ALL.to_vec();
+    };
+    let mut codecs = Vec::new();
+    for text in texts {
+        let Some(codec) = values::one(&text, report, values::codec) else {
+            continue;
+        };
+        if codecs.contains(&codec) {
+            // In another case; the same spelling has been told.
+            let fault = Fault::Twice {
+                key: text.key,
+                found: text.text.to_owned(),
+            };
+            report.add(text.at, fault);
+        }
+        codecs.push(codec);
+    }
+    codecs
 }

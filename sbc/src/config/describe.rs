@@ -2,13 +2,17 @@
 
 use ipnet::IpNet;
 
+use super::admin::Admin;
+use super::cdr;
 use super::check::range;
 use super::codec::Codec;
 use super::direct_media;
 use super::dscp::shown_mark;
+use super::dtmf;
 use super::duration::shown_duration;
 use super::external;
 use super::identity;
+use super::media;
 use super::model::{Bind, Config, Dscp, FastPath, Network, PhoneId, TrunkId};
 use super::passing;
 use super::routes_told;
@@ -25,15 +29,21 @@ const SOME: usize = 6;
 pub fn describe(config: &Config) -> String {
     let mut out = wrapped(
         &format!(
-            "sbc \"{}\": state in {}, admin at http://{}",
+            "sbc \"{}\": state in {}, admin at {}",
             config.sbc.name,
             config.sbc.state_dir.display(),
-            config.sbc.admin
+            match &config.sbc.admin {
+                Admin::Tcp(address) => format!("http://{address}"),
+                socket => socket.to_string(),
+            }
         ),
         2,
     );
     if let Some(note) = open_admin(config) {
         out.push_str(&wrapped(&format!("  {note}"), 2));
+    }
+    if let Some(line) = media::told(config) {
+        out.push_str(&wrapped(&line, 2));
     }
     part(&mut out, &networks(config).render());
     let is_marked = |network: &&Network| network.dscp != Dscp::default();
@@ -90,12 +100,20 @@ pub fn describe(config: &Config) -> String {
     if let Some(line) = direct_media::told(config) {
         out.push_str(&wrapped(&format!("  {line}"), 2));
     }
+    for line in dtmf::told(config) {
+        out.push_str(&wrapped(&format!("  {line}"), 2));
+    }
     if !(config.trunks.is_empty() && config.phones.is_empty()) {
         part(&mut out, &silence(config).render());
     }
     let upkeep = upkeep::told(config);
     if !upkeep.is_empty() {
         let lines: String = upkeep.iter().map(|line| wrapped(line, 2)).collect();
+        part(&mut out, &lines);
+    }
+    let records = cdr::told(config);
+    if !records.is_empty() {
+        let lines: String = records.iter().map(|line| wrapped(line, 2)).collect();
         part(&mut out, &lines);
     }
     let passing = passing::told(config);
@@ -121,8 +139,9 @@ pub fn describe(config: &Config) -> String {
 /// What is to be said of an admin address that other hosts may reach.
 #[must_use]
 pub fn open_admin(config: &Config) -> Option<&'static str> {
-    let note = "Metrics and health are open to whoever reaches that address, without a password.";
-    (!config.sbc.admin.ip().to_canonical().is_loopback()).then_some(note)
+    let note =
+        "Other hosts may reach that address: metrics and API are for whoever has `admin_token`.";
+    config.sbc.admin.is_wide().then_some(note)
 }
 
 fn part(out: &mut String, body: &str) {

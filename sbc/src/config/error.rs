@@ -173,12 +173,20 @@ pub enum Fault {
         found: &'static str,
     },
     /// A secret that is elsewhere could not be had.
-    #[error("password: {source_name} {failure}")]
+    #[error("{key}: {source_name} {failure}")]
     Secret {
+        /// What it is for.
+        key: &'static str,
         /// The variable or file, in words.
         source_name: String,
         /// Why not.
         failure: NoSecret,
+    },
+    /// A token that can be guessed, or cannot be said in a header.
+    #[error("admin_token: expected at least {least} visible ASCII characters")]
+    Token {
+        /// How many.
+        least: usize,
     },
     /// A table of prefixes could not be had.
     #[error("number: file `{file}` {failure}")]
@@ -266,6 +274,12 @@ pub enum Conflict {
         admin: String,
         /// Whose SIP.
         network: String,
+    },
+    /// Whoever reaches the API may use it.
+    #[error("admin {admin} can be reached from other hosts, and there is no `admin_token`")]
+    OpenAdmin {
+        /// The address.
+        admin: String,
     },
     /// No address of ours can reach the trunk.
     #[error("server: found an {family} address, but network `{network}` has no {family} address")]

@@ -6,13 +6,16 @@
 //! Imports nothing of ours but names of [`crate::sip`]: transports, methods, headers.
 
 mod added_headers;
+mod admin;
 mod answers;
 mod bind;
+mod cdr;
 mod check;
 mod codec;
 mod describe;
 mod direct_media;
 mod dscp;
+mod dtmf;
 mod duration;
 mod embedded;
 mod error;
@@ -22,6 +25,7 @@ mod host_name;
 mod identity;
 mod limits;
 mod lookup;
+mod media;
 mod model;
 mod parse;
 mod passing;
@@ -48,11 +52,14 @@ mod values;
 mod when;
 
 pub use added_headers::AddedHeader;
+pub use admin::Admin;
 pub use answers::Answers;
 pub use bind::{BindError, BindErrors, HostInterface, usable};
+pub use cdr::{Cdr, Rotate, Webhook};
 pub use codec::Codec;
 pub use describe::{describe, open_admin};
 pub(crate) use describe::{joined, some};
+pub use dtmf::Dtmf;
 pub use duration::{NoDuration, duration, shown_duration};
 pub use embedded::embedded;
 pub(crate) use error::nearest;
@@ -61,6 +68,7 @@ pub use external::{External, Outside, StunServer, is_public, misled};
 pub use host_name::{HostName, NoHostName};
 pub use identity::{FromUser, Identity, Style};
 pub use lookup::Lookup;
+pub use media::{MediaPriority, MediaWorkers};
 pub use model::*;
 pub use passing::{Headers, METHODS, Passes, Passing, Peer, Transfers};
 pub use pattern::{Groups, Pattern, PatternFault};

@@ -9,12 +9,16 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::added_headers::AddedHeader;
+use super::admin::Admin;
 use super::answers::Answers;
+use super::cdr::Cdr;
 use super::codec::Codec;
+use super::dtmf::Dtmf;
 use super::external::{External, Outside};
 use super::host_name::HostName;
 use super::identity::Identity;
 use super::lookup::Lookup;
+use super::media::MediaWorkers;
 use super::passing::Passing;
 use super::pattern::Pattern;
 use super::phones::Phones;
@@ -79,6 +83,8 @@ pub struct Config {
     pub groups: Vec<Group>,
     /// `[[route]]`, in file order: the first match decides.
     pub routes: Vec<Route>,
+    /// `[cdr]`: without it no records are made.
+    pub cdr: Option<Cdr>,
     /// Finds among [`Config::routes`] those that match, in their order.
     /// Made of the routes: whoever changes them makes another.
     pub lookup: Arc<Lookup>,
@@ -91,10 +97,14 @@ pub struct Sbc {
     pub name: String,
     /// Where state that outlives the process is kept.
     pub state_dir: std::path::PathBuf,
-    /// The address of metrics, health and API.
-    pub admin: SocketAddr,
+    /// Where metrics, health and API are.
+    pub admin: Admin,
+    /// What to say there, over TCP.
+    pub admin_token: Option<Secret>,
     /// The name servers that are asked; empty: those of the system.
     pub resolver: Vec<SocketAddr>,
+    /// The threads that carry media in user space.
+    pub media: MediaWorkers,
 }
 
 /// `[network.NAME]`: a side of the box.
@@ -236,6 +246,8 @@ pub struct Trunk {
     pub media_from: Vec<IpNet>,
     /// Offered to and accepted from that side, in our order of preference; never empty.
     pub codecs: Vec<Codec>,
+    /// In which form its keys come, and those of the other side go there.
+    pub dtmf: Dtmf,
     /// What the file says here; [`Config::trunk_media_timeout`] is what holds.
     pub media_timeout: Option<MediaTimeout>,
     /// How long an answered call from or to it may last; a second to a year.
@@ -284,6 +296,8 @@ pub struct Phone {
     pub remote: bool,
     /// Offered to and accepted from it, in our order of preference; never empty.
     pub codecs: Vec<Codec>,
+    /// In which form its keys come, and those of the other side go there.
+    pub dtmf: Dtmf,
     /// `direct_media`: its media may go past the box, to another phone that has it.
     pub direct_media: bool,
     /// What the file says here; [`Config::phone_media_timeout`] is what holds.

@@ -1,20 +1,23 @@
 //! The sections of the file, one function each.
 
-use std::net::SocketAddr;
 use std::ops::Range;
 
 use toml::de::DeTable;
 
+use super::admin;
+use super::cdr;
 use super::check;
-use super::codec::Codec;
+use super::codec;
 use super::direct_media;
 use super::dscp;
+use super::dtmf;
 use super::error::{Errors, Fault, Report};
 use super::external;
 use super::groups;
 use super::identity;
 use super::limits;
 use super::lookup::Lookup;
+use super::media;
 use super::model::{
     Bind, Config, Credentials, FastPath, Listener, Network, NetworkId, Phone, Sbc, Trunk,
 };
@@ -41,9 +44,7 @@ const MAX_IDS: usize = u16::MAX as usize;
 /// What routes are found by.
 const MAX_NUMBERS: usize = 1 << 20;
 
-// The keys of each section.
-const ROOT: &[&str] = &["sbc", "network", "trunk", "phone", "group", "route"];
-const SBC: &[&str] = &["name", "state_dir", "admin", "resolver"];
+const ROOT: &[&str] = &["sbc", "network", "trunk", "phone", "group", "route", "cdr"];
 const NETWORK: &[&str] = &[
     "interface",
     "address",
@@ -67,6 +68,7 @@ const TRUNK: &[&str] = &[
     "accept_from",
     "media_from",
     "codecs",
+    "dtmf",
     "media_timeout",
     "max_duration",
     "transfers",
@@ -91,6 +93,7 @@ const PHONE: &[&str] = &[
     "max_contacts",
     "remote",
     "codecs",
+    "dtmf",
     "media_timeout",
     "transfers",
     "methods",
@@ -180,7 +183,8 @@ fn read(text: &str, secrets: &dyn Secrets, report: &mut Report) -> Option<Config
 
     let names = Names::new(&networks, &trunks, &phones, &groups);
     let mut places = Places::default();
-    let sbc = read_sbc(sbc, &mut places, report);
+    let sbc = read_sbc(sbc, &mut places, secrets, report);
+    let cdr = cdr::read(&root, secrets, report);
     let networks = read_each("network", networks, report, |name, section, report| {
         read_network(name, section, &mut places, report)
     });
@@ -212,6 +216,7 @@ fn read(text: &str, secrets: &dyn Secrets, report: &mut Report) -> Option<Config
         trunks,
         phones: phones.into(),
         groups,
+        cdr: cdr?,
         lookup: Lookup::new(&routes).into(),
         routes,
     };
@@ -235,13 +240,13 @@ fn read_each<T>(
     parsed
 }
 
-fn read_sbc(value: Option<Value<'_, '_>>, places: &mut Places, report: &mut Report) -> Option<Sbc> {
-    let mut sbc = Sbc {
-        name: "sbc".to_owned(),
-        state_dir: "/var/lib/sbc".into(),
-        admin: SocketAddr::from(([127, 0, 0, 1], 9960)),
-        resolver: Vec::new(),
-    };
+fn read_sbc(
+    value: Option<Value<'_, '_>>,
+    places: &mut Places,
+    secrets: &dyn Secrets,
+    report: &mut Report,
+) -> Option<Sbc> {
+    let mut sbc = admin::usual();
     let Some(value) = value else {
         return Some(sbc);
     };
@@ -250,7 +255,7 @@ fn read_sbc(value: Option<Value<'_, '_>>, places: &mut Places, report: &mut Repo
         return None;
     };
     places.admin = value.at.clone();
-    let section = Section::new("[sbc]".to_owned(), value.at.clone(), table, SBC);
+    let section = Section::new("[sbc]".to_owned(), value.at.clone(), table, media::SBC);
     section.unknown(report);
     if let Some(text) = section.text("name", report) {
         values::name("sbc", text.text, text.at, report);
@@ -259,11 +264,9 @@ fn read_sbc(value: Option<Value<'_, '_>>, places: &mut Places, report: &mut Repo
     if let Some(text) = section.text("state_dir", report) {
         sbc.state_dir = values::one(&text, report, values::path).unwrap_or(sbc.state_dir);
     }
-    if let Some(text) = section.text("admin", report) {
-        sbc.admin = values::one(&text, report, values::socket_address).unwrap_or(sbc.admin);
-        places.admin = text.at;
-    }
+    admin::read(&section, &mut sbc, places, secrets, report);
     sbc.resolver = server::resolvers(&section, report);
+    sbc.media = media::read(&section, report);
     Some(sbc)
 }
 
@@ -384,7 +387,8 @@ fn read_trunk(
     let media_from = section
         .texts("media_from", "address or prefix", report)
         .map(|texts| values::media_from(&texts, report));
-    let codecs = read_codecs(section, report);
+    let codecs = codec::read(section, report);
+    let dtmf = dtmf::read(section, report);
     let media_timeout = silence::read(section, report);
     let max_duration = section
         .text("max_duration", report)
@@ -405,6 +409,7 @@ fn read_trunk(
         accepts_server: sources.are_usual,
         media_from: media_from.unwrap_or_default(),
         codecs,
+        dtmf: dtmf?,
         media_timeout: media_timeout?,
         max_duration,
         passing: passing?,
@@ -434,7 +439,7 @@ fn read_credentials(
         .and_then(|text| values::one(&text, report, values::username));
     let password = section
         .required("password", "password = { env = \"NAME\" }", report)
-        .and_then(|value| values::secret(&value, secrets, report));
+        .and_then(|value| values::secret("password", &value, secrets, report));
     Some(Some(Credentials {
         username: username?,
         password: password?,
@@ -449,13 +454,14 @@ fn read_phone(
 ) -> Option<Phone> {
     let password = section
         .required("password", "password = { env = \"NAME\" }", report)
-        .and_then(|value| values::secret(&value, secrets, report));
+        .and_then(|value| values::secret("password", &value, secrets, report));
     let display_name = section
         .text("name", report)
         .and_then(|text| values::one(&text, report, values::display_name));
     let max_contacts = phones::max_contacts(section, report);
     let remote = phones::remote(section, report);
-    let codecs = read_codecs(section, report);
+    let codecs = codec::read(section, report);
+    let dtmf = dtmf::read(section, report);
     let direct_media = direct_media::read(section, report);
     let media_timeout = silence::read(section, report);
     let passing = passing::read(section, report);
@@ -467,32 +473,11 @@ fn read_phone(
         max_contacts: max_contacts?,
         remote: remote?,
         codecs,
+        dtmf: dtmf?,
         direct_media: direct_media?,
         media_timeout: media_timeout?,
         passing: passing?,
         is_gone: false,
         probe: probe?,
     })
-}
-
-fn read_codecs(section: &Section<'_, '_>, report: &mut Report) -> Vec<Codec> {
-    let Some(texts) = section.texts("codecs", "codec", report) else {
-        return Codec::ALL.to_vec();
-    };
-    let mut codecs = Vec::new();
-    for text in texts {
-        let Some(codec) = values::one(&text, report, values::codec) else {
-            continue;
-        };
-        if codecs.contains(&codec) {
-            // In another case; the same spelling has been told.
-            let fault = Fault::Twice {
-                key: text.key,
-                found: text.text.to_owned(),
-            };
-            report.add(text.at, fault);
-        }
-        codecs.push(codec);
-    }
-    codecs
 }

@@ -117,6 +117,7 @@ impl Config {
         };
         let mut new = Config {
             sbc: self.sbc,
+            cdr: self.cdr,
             networks: Vec::new(),
             trunks: Vec::new(),
             phones: Phones::default(),
@@ -318,6 +319,15 @@ fn stuck(new: &Config, old: &Config) -> Vec<String> {
         "`state_dir` in [sbc]",
     );
     compare(new.sbc.admin == old.sbc.admin, "`admin` in [sbc]");
+    compare(
+        new.sbc.admin_token == old.sbc.admin_token,
+        "`admin_token` in [sbc]",
+    );
+    compare(new.cdr == old.cdr, "[cdr]");
+    compare(
+        new.sbc.media == old.sbc.media,
+        "`media_cores`, `media_priority` or `media_gather` in [sbc]",
+    );
     for network in &new.networks {
         let name = &network.name;
         let Some(before) = old.networks.iter().find(|old| old.name == *name) else {

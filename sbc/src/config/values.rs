@@ -1,6 +1,6 @@
 //! One text of the file to one typed value.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -222,17 +222,6 @@ pub(super) fn interface(text: &str) -> Result<String, Expected> {
     }
 }
 
-/// `127.0.0.1:9960`.
-pub(super) fn socket_address(text: &str) -> Result<SocketAddr, Expected> {
-    text.parse().or_else(|_| {
-        let help = match text.parse::<IpAddr>() {
-            Ok(ip) => Some(format!("did you mean `{}`?", SocketAddr::new(ip, 9960))),
-            Err(_) => None,
-        };
-        expected_help("an address and a port such as `127.0.0.1:9960`", help)
-    })
-}
-
 pub(super) fn bracketed(ip: IpAddr) -> String {
     match ip {
         IpAddr::V4(ip) => ip.to_string(),
@@ -336,6 +325,7 @@ pub(super) fn path(text: &str) -> Result<std::path::PathBuf, Expected> {
 
 /// `"text"`, `{ env = "NAME" }` or `{ file = "PATH" }`. What is reported never holds the secret.
 pub(super) fn secret(
+    key: &'static str,
     value: &Value<'_, '_>,
     secrets: &dyn Secrets,
     report: &mut Report,
@@ -344,7 +334,7 @@ pub(super) fn secret(
     let (source_name, content, at) = match value.value {
         DeValue::String(text) => ("the text".to_owned(), Ok(text.to_string()), &value.at),
         DeValue::Table(table) => {
-            let place = "`password`".to_owned();
+            let place = format!("`{key}`");
             let section = Section::new(place, value.at.clone(), table, &["env", "file"]);
             section.unknown(report);
             let (env, file) = (section.optional("env"), section.optional("file"));
@@ -375,6 +365,7 @@ pub(super) fn secret(
         Ok(secret) => Some(secret),
         Err(failure) => {
             let fault = Fault::Secret {
+                key,
                 source_name,
                 failure,
             };

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::handover::{Passage, ports_of};
+use super::recorder::Incoming;
 use super::{Ack, Action, CallId, Engine, Event, Flow, FlowFailure, Slot, Subject};
 use crate::call::{self, Call, Context, Invitation, Purpose};
 use crate::media::{FlowCommand, FlowReport, PairId, Path};
@@ -18,8 +19,19 @@ impl Engine {
         self.next_call += 1;
         self.invites.insert(invitation.id, id);
         self.note_face(&invitation.hop);
+        self.lately.note(now);
         let request = identity(&invitation.message);
         self.requests.insert(request.clone(), id);
+        let incoming = Incoming {
+            caller: invitation.caller,
+            hop: &invitation.hop,
+            message: &invitation.message,
+            number: &invitation.number,
+        };
+        let at = (now, self.wall.now());
+        let decision = &invitation.decision;
+        self.recorder
+            .begin(at, &self.config, id, &incoming, decision);
         let call = Call::new(now, &mut self.context(), id, invitation);
         let slot = Slot {
             call,
@@ -33,6 +45,7 @@ impl Engine {
 
     /// Hands something to a call, if it is still there.
     pub(super) fn tell_call(&mut self, now: Instant, id: CallId, input: call::Input) {
+        self.recorder.note(id, &input);
         self.with_call(now, id, |call, cx| call.handle_input(now, cx, input));
     }
 
@@ -97,8 +110,9 @@ impl Engine {
                 hop,
                 message,
             } => {
-                if matches!(purpose, Purpose::Invite(_)) {
+                if let Purpose::Invite(leg) = purpose {
                     self.note_face(&hop);
+                    self.recorder.asks(&self.config, call, leg, &hop, &message);
                 }
                 let room = match call.is_emergency() {
                     true => Room::Reserve,
@@ -116,7 +130,14 @@ impl Engine {
                 };
                 call.handle_input(now, &mut self.context(), input);
             }
-            call::Action::Respond { id, message } => self.layer.respond(now, id, message),
+            call::Action::Respond { id, message } => {
+                if call.servers().next() == Some(id)
+                    && let Some(code) = message.code()
+                {
+                    self.recorder.tells(now, call.id(), code);
+                }
+                self.layer.respond(now, id, message);
+            }
             call::Action::Ack {
                 invite,
                 tag,
@@ -135,18 +156,26 @@ impl Engine {
                     self.dialogs.remove(&tag);
                 }
             }
-            call::Action::Event(event) => self.on_call_event(event),
+            call::Action::Event(event) => self.on_call_event(now, call, event),
             call::Action::Flow(command) => self.order(now, call.id(), command),
+            call::Action::Rang { to, after } => self.counters.rang(to, after),
+            call::Action::Tried { to, result } => self.counters.tried(to, result),
             call::Action::Full(table) => self.counters.full(table),
             transfer => self.perform_transfer(now, call, transfer),
         }
     }
 
     fn order(&mut self, now: Instant, call: CallId, command: FlowCommand) {
+        if let FlowCommand::Install(pair) | FlowCommand::Update(pair) = &command {
+            self.recorder.forwards(call, pair);
+        }
         match &command {
             FlowCommand::Install(pair) => {
                 if let Some(codecs) = pair.transcoded() {
                     self.tell(Event::MediaTranscoded { call, codecs });
+                }
+                if let Some(forms) = pair.keys() {
+                    self.tell(Event::MediaKeyed { call, forms });
                 }
                 if let Path::User(reason) = pair.path {
                     *self
@@ -167,6 +196,7 @@ impl Engine {
                     subject,
                     path: pair.path.label(),
                     codecs: pair.transcoded(),
+                    keys: pair.keys(),
                     ports: ports_of(pair),
                 };
                 self.flows.insert(pair.id, Box::new(flow));
@@ -175,13 +205,18 @@ impl Engine {
                 if let Some(flow) = self.flows.get_mut(&pair.id) {
                     flow.subject.update(pair);
                     let before = std::mem::replace(&mut flow.codecs, pair.transcoded());
-                    if let Some(codecs) = flow.codecs.filter(|_| flow.codecs != before) {
+                    let codecs = flow.codecs.filter(|_| flow.codecs != before);
+                    let before = std::mem::replace(&mut flow.keys, pair.keys());
+                    let keys = flow.keys.filter(|_| flow.keys != before);
+                    if let Some(codecs) = codecs {
                         self.tell(Event::MediaTranscoded { call, codecs });
+                    }
+                    if let Some(forms) = keys {
+                        self.tell(Event::MediaKeyed { call, forms });
                     }
                 }
             }
-            FlowCommand::Read(_) => {}
-            FlowCommand::Remove(_) => {}
+            FlowCommand::Read(_) | FlowCommand::Key(..) | FlowCommand::Remove(_) => {}
         }
         match self.handover.pass(command) {
             Passage::Now(command) => {
@@ -210,16 +245,19 @@ impl Engine {
         let report = self.reports.total(pair, report);
         self.tell(Event::FlowEnded { pair, report });
         if let Some(event) = self.reports.ended(pair, &report, &mut self.counters) {
-            self.tell(event);
+            self.tell_end(event);
         }
         self.hand_over(pair);
     }
 
     /// Installs those that waited for this pair's ports.
     pub(super) fn hand_over(&mut self, pair: PairId) {
-        let installs = self.handover.ended(pair).into_iter();
-        self.actions
-            .extend(installs.map(|pair| Action::Flow(FlowCommand::Install(Arc::new(pair)))));
+        for pair in self.handover.ended(pair) {
+            let keys = self.handover.keys_of(pair.id);
+            let install = FlowCommand::Install(Arc::new(pair));
+            let all = std::iter::once(install).chain(keys);
+            self.actions.extend(all.map(Action::Flow));
+        }
     }
 
     /// A pair is not installed; what it did until then, if that does not follow.
@@ -249,14 +287,20 @@ impl Engine {
                 &mut self.counters,
             );
             if let Some(event) = ended {
-                self.tell(event);
+                self.tell_end(event);
             }
         }
     }
 
-    fn on_call_event(&mut self, event: Event) {
+    fn on_call_event(&mut self, now: Instant, of: &mut Call, event: Event) {
         match &event {
-            Event::CallAnswered { setup, .. } => self.counters.call_setup.observe(*setup),
+            Event::CallAnswered {
+                setup, sip_call_id, ..
+            } => {
+                self.counters.call_setup.observe(*setup);
+                self.recorder.answered(now, &self.config, of, sip_call_id);
+            }
+            Event::CallTransferred { .. } => self.recorder.transferred(&self.config, of),
             Event::CallEnded {
                 call,
                 from,
@@ -270,8 +314,9 @@ impl Engine {
                     self.counters.call_duration.observe(*duration);
                 }
                 let call = *call;
+                self.recorder.ended(now, &self.config, of, &event);
                 if let Some(event) = self.reports.call_ended(call, event) {
-                    self.tell(event);
+                    self.tell_end(event);
                 }
                 return;
             }

@@ -1,8 +1,13 @@
 //! What is counted as it happens; the rest of [`Stats`] is read off the tables.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use super::stats::{Histogram, JitterHistogram, MessageLabels, Outcome, Party, Stats};
+use super::Event;
+use super::stats::{
+    Histogram, JitterHistogram, MessageLabels, MosHistogram, Outcome, Party, RingingHistogram,
+    Stats, Tried,
+};
 use crate::config::NetworkId;
 use crate::media::Quality;
 use crate::sip::{Message, Method, Start};
@@ -15,6 +20,10 @@ pub(super) struct Counters {
     pub(super) call_setup: Histogram,
     pub(super) call_duration: Histogram,
     pub(super) media_jitter: JitterHistogram,
+    attempts: BTreeMap<(Party, Tried), u64>,
+    post_dial_delay: BTreeMap<Party, RingingHistogram>,
+    one_way: BTreeMap<(Party, Party), u64>,
+    mos: BTreeMap<NetworkId, MosHistogram>,
     media_quality: BTreeMap<NetworkId, Quality>,
     pub(super) flow_fallbacks: BTreeMap<&'static str, u64>,
     messages: BTreeMap<MessageLabels, u64>,
@@ -59,10 +68,48 @@ impl Counters {
     pub(super) fn forget(&mut self, party: Party) {
         self.calls_total
             .retain(|(from, to, _), _| *from != party && *to != party);
+        self.attempts.retain(|(to, _), _| *to != party);
+        self.post_dial_delay.retain(|to, _| *to != party);
+        self.one_way
+            .retain(|(from, to), _| *from != party && *to != party);
     }
 
     pub(super) fn call_ended(&mut self, from: Party, to: Party, outcome: Outcome) {
         *self.calls_total.entry((from, to, outcome)).or_default() += 1;
+    }
+
+    pub(super) fn tried(&mut self, to: Party, result: Tried) {
+        *self.attempts.entry((to, result)).or_default() += 1;
+    }
+
+    pub(super) fn rang(&mut self, to: Party, after: Duration) {
+        let delay = self.post_dial_delay.entry(to).or_default();
+        delay.0.observe(after);
+    }
+
+    /// How a stream sounded that came from there.
+    pub(super) fn mos(&mut self, network: NetworkId, score: f64) {
+        self.mos.entry(network).or_default().0.observe_value(score);
+    }
+
+    /// A call is over whose legs have reported: whether one was heard and the other never. What came to nothing, or was over before anybody
+    /// could speak, and what had no media here at all says nothing of that.
+    pub(super) fn heard(&mut self, event: &Event) {
+        const SPOKEN: u64 = 100;
+        let Event::CallEnded {
+            from,
+            to,
+            duration,
+            media: [caller, called],
+            ..
+        } = event
+        else {
+            return;
+        };
+        let (one, other) = (caller.packets, called.packets);
+        if !duration.is_zero() && one.min(other) == 0 && one.max(other) >= SPOKEN {
+            *self.one_way.entry((*from, *to)).or_default() += 1;
+        }
     }
 
     /// Adds what is new of a flow.
@@ -79,6 +126,10 @@ impl Counters {
         stats.call_setup = self.call_setup.clone();
         stats.call_duration = self.call_duration.clone();
         stats.media_jitter = self.media_jitter.clone();
+        stats.attempts.clone_from(&self.attempts);
+        stats.post_dial_delay.clone_from(&self.post_dial_delay);
+        stats.one_way.clone_from(&self.one_way);
+        stats.mos.clone_from(&self.mos);
         stats.media_quality.clone_from(&self.media_quality);
         stats.flow_fallbacks.clone_from(&self.flow_fallbacks);
         stats.sip_messages.clone_from(&self.messages);
@@ -158,5 +209,38 @@ mod tests {
         assert_eq!(labels(request), (Method::Bye, "request"));
         assert_eq!(labels(b"SIP/2.0 200 OK\r\n\r\n"), (Method::Other, "2xx"));
         assert_eq!(labels(b""), (Method::Other, "request"));
+    }
+
+    #[test]
+    fn a_call_is_one_way_when_one_side_was_heard_and_the_other_never() {
+        let party = |id| Party::Trunk(crate::config::TrunkId(id));
+        let end = |packets: [u64; 2], seconds| Event::CallEnded {
+            call: crate::engine::CallId(1),
+            from: party(0),
+            to: party(1),
+            outcome: Outcome::Answered,
+            reason: String::new(),
+            duration: Duration::from_secs(seconds),
+            media: packets.map(|packets| crate::media::LegMedia {
+                packets,
+                ..Default::default()
+            }),
+        };
+        let mut counters = Counters::default();
+        for (packets, seconds) in [
+            ([0, 0], 60),
+            ([500, 1], 60),
+            ([99, 0], 60),
+            // The announcement before it was refused.
+            ([0, 500], 0),
+        ] {
+            counters.heard(&end(packets, seconds));
+            assert!(counters.one_way.is_empty(), "{packets:?}");
+        }
+        counters.heard(&end([500, 0], 60));
+        counters.heard(&end([0, 100], 2));
+        assert_eq!(counters.one_way, [((party(0), party(1)), 2)].into());
+        counters.forget(party(1));
+        assert!(counters.one_way.is_empty());
     }
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::{Outcome, Party};
-use crate::config::{Changes, Codec, NetworkId, PhoneId, TrunkId};
+use super::{FlowFailure, Outcome, Party};
+use crate::config::{Changes, Codec, Dtmf, NetworkId, PhoneId, TrunkId};
 use crate::media::{Anchored, Fallback, FlowReport, LegMedia, PairId};
 use crate::routing::locate::News;
 use crate::shed::Ban;
@@ -199,6 +199,13 @@ pub enum Event {
         /// What the side speaks that called, and what the other one.
         codecs: [Codec; 2],
     },
+    /// The two sides of a stream have keys in different forms, and a worker turns the one into the other from now on, or other forms than before.
+    MediaKeyed {
+        /// The call.
+        call: CallId,
+        /// The form of the side that called, and that of the other one.
+        forms: [Dtmf; 2],
+    },
     /// The media of a call has stopped for as long as `media_timeout` allows: it is being ended.
     MediaStopped {
         /// The call.
@@ -237,6 +244,13 @@ pub enum Event {
         pair: PairId,
         /// Why.
         reason: Fallback,
+    },
+    /// What the two sides of a call had just agreed upon cannot be: its media is what it was before, and they are told.
+    MediaTakenBack {
+        /// The call.
+        call: CallId,
+        /// Why.
+        failure: FlowFailure,
     },
     /// A flow pair has ended.
     FlowEnded {

@@ -15,7 +15,12 @@ pub(super) struct Handover {
     ports: HashMap<SocketAddr, PairId>,
     /// In the order in which they were asked for.
     waiting: Vec<FlowPair>,
+    /// Keys for those, of all calls together at most [`MAX_KEYS`].
+    keys: Vec<FlowCommand>,
 }
+
+/// Keys that wait for the few milliseconds that a socket takes to close.
+const MAX_KEYS: usize = 256;
 
 /// What becomes of a command.
 #[derive(Debug, PartialEq, Eq)]
@@ -61,9 +66,16 @@ impl Handover {
                 None => Passage::Now(FlowCommand::Update(pair)),
             },
             FlowCommand::Read(pair) if waits(pair).is_some() => Passage::Later,
+            FlowCommand::Key(pair, ..) if waits(pair).is_some() => {
+                if self.keys.len() < MAX_KEYS {
+                    self.keys.push(command);
+                }
+                Passage::Later
+            }
             FlowCommand::Remove(pair) => match waits(pair) {
                 Some(index) => {
                     self.waiting.remove(index);
+                    self.keys_of(pair);
                     Passage::Never(pair)
                 }
                 None => Passage::Now(FlowCommand::Remove(pair)),
@@ -94,6 +106,12 @@ impl Handover {
         go
     }
 
+    /// The keys for a pair that does not wait any more, in their order.
+    pub(super) fn keys_of(&mut self, pair: PairId) -> Vec<FlowCommand> {
+        let is_for = |key: &mut FlowCommand| matches!(key, FlowCommand::Key(of, ..) if *of == pair);
+        self.keys.extract_if(.., is_for).collect()
+    }
+
     /// RTCP also waits for the RTP that it leans on.
     fn must_wait(&self, pair: &FlowPair, before: &[FlowPair]) -> bool {
         let is_taken = |side: &crate::media::Side| self.ports.contains_key(&side.local);
@@ -104,7 +122,10 @@ impl Handover {
 
     /// Whether nobody leaves, and nobody waits.
     pub(super) fn is_empty(&self) -> bool {
-        self.leaving.is_empty() && self.ports.is_empty() && self.waiting.is_empty()
+        self.leaving.is_empty()
+            && self.ports.is_empty()
+            && self.waiting.is_empty()
+            && self.keys.is_empty()
     }
 }
 
@@ -170,6 +191,30 @@ mod tests {
         assert_eq!(ports_of(&pinned), None);
         let install = FlowCommand::Install(pinned.into());
         assert_eq!(handover.pass(install.clone()), Passage::Now(install));
+    }
+
+    #[test]
+    fn a_key_waits_with_its_pair() {
+        let mut handover = Handover::default();
+        leave(&mut handover, &pair(1, [4000, 4002]));
+        for id in [2, 3] {
+            let passage = handover.pass(FlowCommand::Install(pair(id, [4000, 4004]).into()));
+            assert_eq!(passage, Passage::Later);
+        }
+        let key = |pair, code| {
+            let milliseconds = 100;
+            let key = crate::rtp::info::Pressed { code, milliseconds };
+            FlowCommand::Key(PairId(pair), 1, key)
+        };
+        for (pair, code) in [(2, 5), (3, 6), (2, 7)] {
+            assert_eq!(handover.pass(key(pair, code)), Passage::Later);
+        }
+        let removed = handover.pass(FlowCommand::Remove(PairId(3)));
+        assert_eq!(removed, Passage::Never(PairId(3)));
+        assert_eq!(handover.ended(PairId(1)).len(), 1);
+        assert_eq!(handover.keys_of(PairId(2)), [key(2, 5), key(2, 7)]);
+        assert!(handover.is_empty());
+        assert_eq!(handover.pass(key(2, 1)), Passage::Now(key(2, 1)));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use crate::config::NetworkId;
 use crate::media::{Fallback, FlowReport, NetworkPath, PairId, Reserve};
 use crate::routing::Timestamp;
 use crate::routing::locate::{Answer, Question};
+use crate::rtp::info::Pressed;
 use crate::transaction::{ConnectionId, Hop};
 
 /// What the shells report.
@@ -75,6 +76,8 @@ pub enum Input {
         /// Someone else on this host has one of the two: they are not held.
         is_taken: bool,
     },
+    /// Whether a media worker has time to transcode another stream.
+    WorkersHaveTime(bool),
     /// A flow pair could not be installed.
     FlowFailed {
         /// The pair; it is not installed.
@@ -97,6 +100,15 @@ pub enum Input {
         pair: PairId,
         /// What it did.
         report: FlowReport,
+    },
+    /// A key was pressed at one side of a flow pair, and the peer of the other is to be told of it by signalling.
+    KeyPressed {
+        /// The pair.
+        pair: PairId,
+        /// The side of who is told, 0 or 1.
+        to: usize,
+        /// Which, and for how long.
+        key: Pressed,
     },
     /// A flow pair is gone, after [`crate::media::FlowCommand::Remove`].
     FlowEnded {

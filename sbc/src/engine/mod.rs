@@ -8,6 +8,7 @@
 //! L1: imports L0 and L1; no clock, socket, task or random source.
 
 mod action;
+mod call_views;
 mod calls;
 mod counters;
 mod emergency;
@@ -17,16 +18,21 @@ mod forks;
 mod handover;
 mod input;
 mod introductions;
+mod lately;
 mod outside;
 mod places;
 mod receive;
+mod record;
+mod recorder;
 mod registrations;
 mod reload;
 mod reports;
 mod requests;
 mod sources;
 mod stats;
+mod status;
 mod subscriptions;
+mod tables;
 #[cfg(test)]
 mod tests;
 mod transfers;
@@ -45,12 +51,17 @@ use rand_core::{RngCore as _, SeedableRng as _};
 pub use action::Action;
 pub use event::{CallId, Event, Silent};
 pub use input::{FlowFailure, Input};
-pub use stats::{Histogram, JitterHistogram, MessageLabels, Outcome, Party, Stats};
+pub use record::{CallRecord, Recorded, Try};
+pub use stats::{
+    Histogram, JitterHistogram, MessageLabels, MosHistogram, Outcome, Party, RingingHistogram,
+    Stats, Tried,
+};
+pub use status::StatusView;
 pub use trunks::ContactView;
 pub use view::{FlowOwner, FlowView};
 
 use crate::call::{self, Call, Host, Purpose, Remembered};
-use crate::config::{Codec, Config, NetworkId};
+use crate::config::{Codec, Config, Dtmf, NetworkId};
 use crate::dialog::Tokens;
 use crate::external::Externals;
 use crate::media::{FlowReport, PairId, PortCommand, Ports, Transcoding};
@@ -66,6 +77,8 @@ use counters::Counters;
 use external::Moves;
 use handover::Handover;
 use introductions::Introductions;
+use lately::Lately;
+use recorder::Recorder;
 use reports::{Reports, Subject};
 use subscriptions::Outside;
 
@@ -140,9 +153,11 @@ pub struct Engine {
     flows: BTreeMap<PairId, Box<Flow>>,
     reports: Reports,
     handover: Handover,
+    recorder: Recorder,
     draining: bool,
     stopping: bool,
     counters: Counters,
+    lately: Lately,
     actions: VecDeque<Action>,
     /// Lent to the call that runs: none keeps one for itself.
     wishes: VecDeque<call::Action>,
@@ -170,6 +185,8 @@ struct Flow {
     path: &'static str,
     /// What its sides speak, if it is transcoded.
     codecs: Option<[Codec; 2]>,
+    /// In which forms they have keys, if not in one.
+    keys: Option<[Dtmf; 2]>,
     /// Those of its sockets, if it has any.
     ports: Option<Box<[SocketAddr; 2]>>,
 }
@@ -221,10 +238,12 @@ impl Engine {
             flows: BTreeMap::new(),
             reports: Reports::default(),
             handover: Handover::default(),
+            recorder: Recorder::default(),
             config,
             draining: false,
             stopping: false,
             counters: Counters::default(),
+            lately: Lately::default(),
             actions: VecDeque::new(),
             wishes: VecDeque::new(),
             events: VecDeque::new(),
@@ -279,6 +298,14 @@ impl Engine {
                 self.places.handle_input(now, &self.config, input);
             }
             Input::PortsFound { reserve, is_taken } => self.ports.found(now, reserve, is_taken),
+            Input::WorkersHaveTime(have_time) => {
+                let now = if have_time {
+                    Transcoding::On
+                } else {
+                    Transcoding::Full
+                };
+                self.host.transcoding = self.host.transcoding.now(now);
+            }
             Input::FlowFailed { pair, failure } => {
                 let nothing = Some(FlowReport::default());
                 self.on_flow_failed(now, pair, failure, nothing);
@@ -294,6 +321,11 @@ impl Engine {
                     flow.subject.count(&report, &mut self.counters);
                     let call = flow.subject.call;
                     self.tell_call(now, call, call::Input::FlowRead { pair, report });
+                }
+            }
+            Input::KeyPressed { pair, to, key } => {
+                if let Some(call) = self.flows.get(&pair).map(|flow| flow.subject.call) {
+                    self.tell_call(now, call, call::Input::KeyPressed { pair, to, key });
                 }
             }
             Input::FlowEnded { pair, report } => {
@@ -366,7 +398,7 @@ impl Engine {
         }
         let (events, pairs) = self.reports.give_up(now);
         for event in events {
-            self.tell(event);
+            self.tell_end(event);
         }
         for pair in pairs {
             self.hand_over(pair);
@@ -396,57 +428,16 @@ impl Engine {
         self.pump(now, None);
     }
 
-    /// Everything that is counted.
-    #[must_use]
-    pub fn stats(&self, now: Instant) -> Stats {
-        let mut stats = Stats {
-            registrations: self.registrar.count(),
-            bans: self.sources.count(),
-            trunk_up: self.trunks.up(now, &self.config),
-            trunk_registered: self.trunks.registered(now, &self.config),
-            trunk_refused: self.trunks.refused().clone(),
-            transactions: self.layer.len() as u64,
-            lookups: self.places.lookups().clone(),
-            servers_resting: self.places.resting(now) as u64,
-            dialogs: (self.dialogs.len() + self.outside.dialogs()) as u64,
-            ..Stats::default()
-        };
-        self.counters.copy_to(&mut stats);
-        for slot in self.calls.values() {
-            if let Some(parties) = slot.call.parties() {
-                *stats.calls.entry(parties).or_default() += 1;
-            }
-        }
-        for flow in self.flows.values() {
-            for network in flow.subject.networks() {
-                *stats.flows.entry((network, flow.path)).or_default() += 1;
-            }
-        }
-        for index in (0..).map(NetworkId).take(self.config.networks.len()) {
-            let free = self.ports.free_at(now, index);
-            stats.media_ports_free.insert(index, free);
-        }
-        if self.registrar.full() > 0 {
-            stats.full.insert("bindings", self.registrar.full());
-        }
-        for (table, full) in [
-            ("probes", self.trunks.full()),
-            ("servers", self.places.full()),
-            ("bans", self.sources.full()),
-            ("nonces", self.nonces.full()),
-            ("attempts", self.attempts.full()),
-        ] {
-            if full > 0 {
-                stats.full.insert(table, full);
-            }
-        }
-        stats
-    }
-
     /// No call, transaction or flow is alive: a stopped or drained engine may be dropped.
     #[must_use]
     pub fn is_idle(&self) -> bool {
         !self.has_calls() && self.layer.is_empty()
+    }
+
+    /// Calls that ring or are up.
+    #[must_use]
+    pub fn call_count(&self) -> usize {
+        self.calls.len()
     }
 
     /// A call or a flow is alive, or a flow has yet to say what it did, or a registration of ours is being taken back. Without any, those transactions that are still there only wait for repeats of what has
@@ -476,10 +467,17 @@ impl Engine {
     }
 
     fn tell(&mut self, event: Event) {
+        self.recorder.settle(&event);
         if self.events.len() == MAX_EVENTS {
             self.events.pop_front();
         }
         self.events.push_back(event);
+    }
+
+    /// A call is over, and its flows have reported.
+    fn tell_end(&mut self, event: Event) {
+        self.counters.heard(&event);
+        self.tell(event);
     }
 
     fn send(&mut self, hop: Hop, bytes: Bytes) {

@@ -16,6 +16,7 @@ impl Engine {
     pub fn reload(&mut self, now: Instant, config: Config) -> Result<Changes, NeedsRestart> {
         let (config, changes) = config.succeed(&self.config, &self.in_use())?;
         let before = std::mem::replace(&mut self.config, Arc::new(config));
+        self.renumber_routes(&before);
         self.sources.reload(&self.config);
         self.places.reload(now, &self.config);
         for &trunk in changes.given_away.iter().chain(&changes.changed_trunks) {

@@ -6,10 +6,13 @@ use std::time::{Duration, Instant};
 use super::counters::Counters;
 use super::{CallId, Event};
 use crate::config::NetworkId;
-use crate::media::{FlowKind, FlowPair, FlowReport, LegMedia, PairId, Quality};
+use crate::media::{FlowKind, FlowPair, FlowReport, LegMedia, PairId, Quality, Speech, mos};
 
 /// How long a flow that was removed may take to report. A media worker that is gone never does.
 const WAIT: Duration = Duration::from_secs(2);
+
+/// The static payload types of what [`mos`] rates (RFC 3551, table 4).
+const SPEECH: u128 = 1 << 0 | 1 << 8 | 1 << 9;
 
 /// What a report of a flow pair is about.
 #[derive(Debug)]
@@ -19,6 +22,8 @@ pub(super) struct Subject {
     networks: [NetworkId; 2],
     /// Jitter is measured there.
     is_timed: [bool; 2],
+    /// G.711 or G.722, and nothing else.
+    is_speech: [bool; 2],
     /// What of each side is in the counters.
     counted: [Quality; 2],
     /// What it did before someone else went on with it.
@@ -33,6 +38,9 @@ impl Subject {
             kind: pair.kind,
             networks: [a.network, b.network],
             is_timed: [a, b].map(|side| pair.kind == FlowKind::Rtp && side.clock_rate > 0),
+            is_speech: [a, b].map(|side| {
+                pair.kind == FlowKind::Rtp && side.timed != 0 && side.timed & !SPEECH == 0
+            }),
             counted: Default::default(),
             before: None,
         }
@@ -156,6 +164,19 @@ impl Reports {
         for (side, is_timed) in report.sides.iter().zip(subject.is_timed) {
             if is_timed && side.packets > 0 {
                 counters.media_jitter.0.observe(side.quality.jitter);
+            }
+        }
+        let sides = report.sides.iter().zip(subject.is_speech);
+        for ((side, is_speech), network) in sides.zip(subject.networks) {
+            let quality = &side.quality;
+            let speech = Speech {
+                packets: side.packets.saturating_sub(quality.duplicate),
+                lost: quality.lost,
+                jitter: quality.jitter,
+                delay: Duration::ZERO,
+            };
+            if let Some(score) = mos(&speech).filter(|_| is_speech) {
+                counters.mos(network, score);
             }
         }
         self.settled(subject.call)

@@ -5,6 +5,7 @@ use std::time::Instant;
 use super::calls::identity;
 use super::emergency::{MORE_CALLS, MORE_DIALOGS};
 use super::receive::{Origin, signed};
+use super::recorder::Incoming;
 use super::{Engine, Event, Outcome, Party};
 use crate::call::{self, ALLOW, Invitation, MIN_SE, SUPPORTED};
 use crate::config::NetworkId;
@@ -180,6 +181,16 @@ impl Engine {
                     _ => writer,
                 };
                 self.respond(now, id, writer);
+                let incoming = Incoming {
+                    caller,
+                    hop: &hop,
+                    message: &message,
+                    number: number.as_deref().unwrap_or_default(),
+                };
+                let at = self.wall.now();
+                let label = refusal.outcome.label();
+                let how = (refusal.code, label, refusal.reason.as_str());
+                self.recorder.refused(at, &self.config, &incoming, how);
                 self.tell(Event::CallRefused {
                     from,
                     number: number.unwrap_or_default(),

@@ -17,6 +17,12 @@ pub struct Stats {
     pub call_setup: Histogram,
     /// Seconds from the 200 to the end.
     pub call_duration: Histogram,
+    /// INVITEs that were sent to somebody, by what came of them.
+    pub attempts: BTreeMap<(Party, Tried), u64>,
+    /// Seconds from such an INVITE to the first sign that it rings, or to its 200, by who was asked.
+    pub post_dial_delay: BTreeMap<Party, RingingHistogram>,
+    /// Calls that were answered and in which one side was heard and the other never, by who called and who was called.
+    pub one_way: BTreeMap<(Party, Party), u64>,
     /// Messages that were understood (in) and sent (out).
     pub sip_messages: BTreeMap<MessageLabels, u64>,
     /// Messages that were not, by a fixed word for the reason.
@@ -43,6 +49,8 @@ pub struct Stats {
     pub media_quality: BTreeMap<NetworkId, Quality>,
     /// Jitter of each stream of RTP at its end.
     pub media_jitter: JitterHistogram,
+    /// The opinion score of each stream of RTP at its end, by the network that it came from.
+    pub mos: BTreeMap<NetworkId, MosHistogram>,
     /// Transactions that are alive.
     pub transactions: u64,
     /// Servers of trunks that are asked last for a while.
@@ -74,9 +82,9 @@ pub enum Party {
 /// How a call attempt ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Outcome {
-    /// Answered, and ended by one of the two.
+    /// Answered, and ended by one of the two, or by an operator.
     Answered,
-    /// Cancelled by the caller.
+    /// Cancelled by the caller, or ended by an operator while it rang.
     Cancelled,
     /// Busy: 486, 600.
     Busy,
@@ -108,6 +116,56 @@ impl Outcome {
             Outcome::MediaTimeout => "media-timeout",
             Outcome::SessionExpired => "session-expired",
             Outcome::MaxDuration => "max-duration",
+        }
+    }
+}
+
+/// What came of an INVITE that was sent to somebody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Tried {
+    /// 200.
+    Answered,
+    /// Busy: 486, 600.
+    Busy,
+    /// Rang for too long: 408, 480, 487 of the far side, or our limit.
+    NoAnswer,
+    /// The caller hung up first.
+    Cancelled,
+    /// Somebody else took the call.
+    Elsewhere,
+    /// 3xx that was followed.
+    Redirected,
+    /// Refused: any other 4xx, 6xx.
+    Rejected,
+    /// 5xx, nothing at all, or an answer that was no use.
+    Failed,
+}
+
+impl Tried {
+    /// All of them.
+    pub const ALL: [Tried; 8] = [
+        Tried::Answered,
+        Tried::Busy,
+        Tried::NoAnswer,
+        Tried::Cancelled,
+        Tried::Elsewhere,
+        Tried::Redirected,
+        Tried::Rejected,
+        Tried::Failed,
+    ];
+
+    /// The metric label.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Tried::Answered => "answered",
+            Tried::Busy => "busy",
+            Tried::NoAnswer => "no-answer",
+            Tried::Cancelled => "cancelled",
+            Tried::Elsewhere => "elsewhere",
+            Tried::Redirected => "redirected",
+            Tried::Rejected => "rejected",
+            Tried::Failed => "failed",
         }
     }
 }
@@ -158,6 +216,30 @@ impl Default for JitterHistogram {
     }
 }
 
+/// Seconds until it rings: from a phone beside the box to what callers do not wait for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RingingHistogram(pub Histogram);
+
+impl Default for RingingHistogram {
+    fn default() -> Self {
+        RingingHistogram(Histogram::new(&[
+            0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 11.0, 20.0, 30.0,
+        ]))
+    }
+}
+
+/// Opinion scores in buckets, closer where G.711 ends up.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MosHistogram(pub Histogram);
+
+impl Default for MosHistogram {
+    fn default() -> Self {
+        MosHistogram(Histogram::new(&[
+            1.5, 2.0, 2.6, 3.1, 3.3, 3.6, 3.8, 4.0, 4.1, 4.2, 4.3, 4.35, 4.4, 4.5,
+        ]))
+    }
+}
+
 impl Histogram {
     fn new(bounds: &'static [f64]) -> Self {
         Histogram {
@@ -167,7 +249,7 @@ impl Histogram {
         }
     }
 
-    /// Upper bounds of the buckets, in seconds; one more bucket is for all above.
+    /// Upper bounds of the buckets, in seconds where times are counted; one more bucket is for all above.
     #[must_use]
     pub fn bounds(&self) -> &'static [f64] {
         self.bounds
@@ -175,16 +257,20 @@ impl Histogram {
 
     /// Counts one duration.
     pub fn observe(&mut self, duration: std::time::Duration) {
-        let seconds = duration.as_secs_f64();
+        self.observe_value(duration.as_secs_f64());
+    }
+
+    /// Counts a value that is no time.
+    pub fn observe_value(&mut self, value: f64) {
         let bucket = self
             .bounds
             .iter()
-            .position(|&bound| seconds <= bound)
+            .position(|&bound| value <= bound)
             .unwrap_or(self.bounds.len());
         if let Some(count) = self.counts.get_mut(bucket) {
             *count += 1;
         }
-        self.sum += seconds;
+        self.sum += value;
     }
 
     /// Counts by bucket, not cumulated; the last is for all above the last bound.
@@ -193,7 +279,7 @@ impl Histogram {
         &self.counts
     }
 
-    /// Seconds in all.
+    /// All that was counted, added up.
     #[must_use]
     pub fn sum(&self) -> f64 {
         self.sum

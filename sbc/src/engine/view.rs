@@ -5,7 +5,7 @@ use std::ops::Bound;
 
 use super::{CallId, Engine, Party};
 use crate::call::{Call, Host};
-use crate::config::{Codec, PhoneId};
+use crate::config::{Codec, Dtmf, PhoneId};
 use crate::media::{Fallback, FlowPair, FlowReport, PairId, Path};
 
 /// The call that a flow pair belongs to.
@@ -35,6 +35,8 @@ pub struct FlowView {
     pub pair: FlowPair,
     /// What its sides speak, if its stream is transcoded.
     pub codecs: Option<[Codec; 2]>,
+    /// In which forms its sides have keys, if a worker turns the one into the other.
+    pub keys: Option<[Dtmf; 2]>,
     /// What it did before it fell back from the kernel to user space: whoever forwards it now does not know.
     pub before: FlowReport,
     /// Of each side, whether its address of ours is none of this host's now: nothing comes or leaves there until it is back.
@@ -73,12 +75,11 @@ impl FlowOwner<'_> {
     /// Whether the call goes by this name: its id as the log has it (leading zeros may be left out), or the Call-ID of one of its legs.
     #[must_use]
     pub fn is_named(&self, name: &str) -> bool {
-        u64::from_str_radix(name, 16).is_ok_and(|id| CallId(id) == self.call.id())
-            || self.call.sip_call_ids().any(|id| id == name)
+        self.call.is_named(name)
     }
 
-    /// Of RTCP those of the RTP beside it.
-    fn codecs(&self, pair: &FlowPair) -> Option<[Codec; 2]> {
+    /// What a worker has to do with a pair, of RTCP with the RTP beside it.
+    fn of_pipe<T>(&self, pair: &FlowPair, what: impl Fn(&FlowPair) -> Option<T>) -> Option<T> {
         let is_beside = |rtp: &&FlowPair| {
             let mut sides = rtp.sides.iter().zip(&pair.sides);
             sides.all(|(rtp, side)| {
@@ -87,9 +88,9 @@ impl FlowOwner<'_> {
             })
         };
         match pair.path {
-            Path::User(Fallback::Transcoded) => {
+            Path::User(Fallback::Transcoded | Fallback::Dtmf) => {
                 let mut pairs = self.call.flow_pairs().filter(is_beside);
-                pairs.find_map(FlowPair::transcoded)
+                pairs.find_map(what)
             }
             _ => None,
         }
@@ -108,7 +109,8 @@ impl FlowOwner<'_> {
             from_phone: call.phone(),
             to,
             number: call.number().to_owned(),
-            codecs: self.codecs(pair),
+            codecs: self.of_pipe(pair, FlowPair::transcoded),
+            keys: self.of_pipe(pair, FlowPair::keys),
             pair: pair.clone(),
             before: self.before,
             is_gone: pair

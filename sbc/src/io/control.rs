@@ -1,18 +1,24 @@
 //! The way to the engine's task for everyone else: bounded, and answered within a time limit.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 use thiserror::Error;
 use tokio::sync::{Mutex, mpsc, oneshot};
 
+use super::calls::{CallPart, Found};
 use super::flows::Part;
+use super::media::{Driver, WorkerView};
 use super::metrics::Reading;
 use super::reload::Loader;
+use super::service::Notifier;
+use super::signalling::Local;
 use super::upkeep::Contacts;
+use crate::call::CallDetail;
 use crate::config::{Changes, Config, NeedsRestart, PhoneId};
+use crate::engine::{CallId, StatusView};
 use crate::media::PairId;
 use crate::shed::{Ban, BanError, Banned, UnbanError};
 use crate::trunks::TrunkView;
@@ -40,6 +46,10 @@ pub struct Control {
     phase: Arc<AtomicU8>,
     loader: Option<Loader>,
     reloading: Arc<Mutex<()>>,
+    notifier: Notifier,
+    started: Instant,
+    /// Milliseconds after that: when the config in force was read.
+    loaded: Arc<AtomicU64>,
 }
 
 /// What the engine's task is asked. Its answers take little time: media and signalling wait meanwhile.
@@ -47,12 +57,37 @@ pub struct Control {
 pub(super) enum Request {
     Read(oneshot::Sender<Reading>),
     Ping(oneshot::Sender<()>),
+    /// How things are, and where SIP comes in.
+    Status(oneshot::Sender<(StatusView, Vec<Local>)>),
     /// The next flow pairs after that one, if it belongs to a call of this name.
     Flows {
         after: Option<PairId>,
         call: Option<String>,
         answer: oneshot::Sender<Part>,
     },
+    /// The next calls after that one.
+    Calls {
+        after: Option<CallId>,
+        answer: oneshot::Sender<CallPart>,
+    },
+    /// Those of the next calls that go by this name.
+    Find {
+        name: String,
+        after: Option<CallId>,
+        answer: oneshot::Sender<Found>,
+    },
+    /// All of a call.
+    Call {
+        id: CallId,
+        answer: oneshot::Sender<Option<CallDetail>>,
+    },
+    /// Ends a call; whether there was one to end.
+    HangUp {
+        id: CallId,
+        answer: oneshot::Sender<bool>,
+    },
+    /// How media workers are, and what they run on.
+    Workers(oneshot::Sender<(Driver, Vec<WorkerView>)>),
     /// All trunks.
     Trunks(oneshot::Sender<Vec<TrunkView>>),
     /// Some contacts of phones, from that account on.
@@ -95,13 +130,19 @@ pub enum Unanswered {
 
 impl Control {
     /// The way, and its other end.
-    pub(super) fn new(loader: Option<Loader>) -> (Control, mpsc::Receiver<Request>) {
+    pub(super) fn new(
+        loader: Option<Loader>,
+        notifier: Notifier,
+    ) -> (Control, mpsc::Receiver<Request>) {
         let (requests, asked) = mpsc::channel(REQUESTS);
         let control = Control {
             requests,
             phase: Arc::new(AtomicU8::new(0)),
             loader,
             reloading: Arc::default(),
+            notifier,
+            started: Instant::now(),
+            loaded: Arc::default(),
         };
         (control, asked)
     }
@@ -150,6 +191,24 @@ impl Control {
         &self.reloading
     }
 
+    /// Who is told of a reload.
+    pub(super) fn notifier(&self) -> &Notifier {
+        &self.notifier
+    }
+
+    /// Another config is in force.
+    pub(super) fn loaded(&self) {
+        let passed = self.started.elapsed().as_millis() as u64;
+        self.loaded.store(passed, Ordering::Relaxed);
+    }
+
+    /// Since the daemon is there, and since the config in force is.
+    pub(super) fn ages(&self) -> [Duration; 2] {
+        let up = self.started.elapsed();
+        let loaded = Duration::from_millis(self.loaded.load(Ordering::Relaxed));
+        [up, up.saturating_sub(loaded)]
+    }
+
     /// Where in its life the daemon is.
     #[must_use]
     pub fn phase(&self) -> Phase {
@@ -181,7 +240,7 @@ mod tests {
 
     #[tokio::test]
     async fn where_too_many_wait_nobody_else_does() {
-        let (control, asked) = Control::new(None);
+        let (control, asked) = Control::new(None, Notifier::default());
         let waiting: Vec<_> = (0..REQUESTS)
             .map(|_| {
                 let control = control.clone();

@@ -9,9 +9,9 @@ use tracing::{info, warn};
 
 use super::fast_path::FastPath;
 use super::host;
-use super::media::{Workers, WorkersError};
+use super::media::{Driver, Pulse, Setup, WorkerView, Workers, WorkersError};
 use super::signalling::Inbox;
-use crate::config::{Config, NetworkId};
+use crate::config::{Config, MediaPriority, NetworkId};
 use crate::engine::{Engine, FlowFailure, FlowView, Input};
 use crate::media::{
     Fallback, FlowCommand, FlowPair, FlowReport, MediaStats, NetworkPath, PairId, Path, VoiceStats,
@@ -60,7 +60,9 @@ impl Flows {
                 warn!("a media worker's report found no room");
             }
         });
-        let workers = Workers::start(workers, config.networks.len(), report)?;
+        let setup = Setup::of(&config.sbc.media, workers);
+        let workers = Workers::start(&setup, config.networks.len(), report)?;
+        tell_of(&workers, config.sbc.media.priority);
         let opened = FastPath::open(config);
         let is_open = opened.fast_path.is_some();
         let about_routes = host::forwarding_note(config).filter(|_| is_open);
@@ -112,6 +114,20 @@ impl Flows {
                     None
                 }
             },
+            FlowCommand::Key(pair, to, key) => {
+                // A worker that has too much to do counts no more than this: a key is lost.
+                if self
+                    .workers
+                    .command(FlowCommand::Key(pair, to, key))
+                    .is_err()
+                {
+                    warn!(
+                        pair = pair.0,
+                        "a key found no room on its way to a media worker"
+                    );
+                }
+                None
+            }
             FlowCommand::Remove(pair) => {
                 let report = self.remove(pair)?;
                 Some(Input::FlowEnded { pair, report })
@@ -196,6 +212,11 @@ impl Flows {
         (kernel.unwrap_or_default(), self.workers.stats())
     }
 
+    /// Asks every media worker for a sign of life.
+    pub(super) fn pulse(&self) -> Pulse {
+        self.workers.pulse()
+    }
+
     /// What the workers have transcoded.
     pub(super) fn voice(&self) -> VoiceStats {
         self.workers.voice()
@@ -204,6 +225,16 @@ impl Flows {
     /// What each worker takes of a processor, of a thousand.
     pub(super) fn loads(&self) -> Vec<u64> {
         self.workers.loads()
+    }
+
+    /// Whether a worker has time to transcode another stream.
+    pub(super) fn have_time(&self) -> bool {
+        self.workers.have_time()
+    }
+
+    /// How each worker is.
+    pub(super) fn workers(&self) -> (Driver, Vec<WorkerView>) {
+        (self.workers.driver(), self.workers.views())
     }
 
     /// The flow pairs that come after `after`, a bounded number of them; of this call only, if one is given.
@@ -280,5 +311,39 @@ impl Flows {
         // A worker that is gone reports nothing.
         let passed = self.workers.command(FlowCommand::Remove(pair));
         passed.err().map(|_| FlowReport::default())
+    }
+}
+
+/// Says how media workers run, and what they would have had if the system let them.
+fn tell_of(workers: &Workers, wanted: MediaPriority) {
+    let seats: Vec<_> = workers
+        .views()
+        .iter()
+        .filter_map(|view| view.seated)
+        .collect();
+    let cores: Vec<_> = seats.iter().filter_map(|seat| seat.core).collect();
+    let priority = seats
+        .first()
+        .map_or(MediaPriority::Normal, |seat| seat.priority);
+    info!(
+        workers = seats.len(),
+        on = workers.driver().label(),
+        ?cores,
+        priority = priority.label(),
+        "media workers run"
+    );
+    let Some(error) = seats.iter().find_map(|seat| seat.refused) else {
+        return;
+    };
+    let remedy = "run as root, or with CAP_SYS_NICE";
+    match wanted {
+        MediaPriority::RealTime => warn!(
+            "media workers have no real-time priority: {}; {remedy}",
+            error.desc()
+        ),
+        _ => info!(
+            "media workers have no higher priority than others: {}; {remedy}",
+            error.desc()
+        ),
     }
 }

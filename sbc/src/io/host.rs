@@ -260,6 +260,14 @@ pub fn random<const N: usize>() -> io::Result<[u8; N]> {
     Ok(bytes)
 }
 
+/// A number that no other daemon has.
+///
+/// # Errors
+/// There is no random source.
+pub(super) fn unique() -> io::Result<u64> {
+    random().map(u64::from_le_bytes)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

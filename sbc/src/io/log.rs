@@ -15,8 +15,8 @@ use tracing_subscriber::filter::ParseError;
 use super::current::Current;
 use super::metrics::party_label;
 use super::servers;
-use crate::config::{Codec, Config, NetworkId, PhoneId};
-use crate::engine::{Event, Party};
+use crate::config::{Codec, Config, Dtmf, NetworkId, PhoneId};
+use crate::engine::{Event, FlowFailure, Party};
 use crate::media::LegMedia;
 use crate::shed::By;
 use crate::trunks::Probed;
@@ -301,6 +301,10 @@ impl Journal {
                 let [a, b] = codecs.map(Codec::name);
                 info!(%call, "media is transcoded: {a} <-> {b}");
             }
+            Event::MediaKeyed { call, forms } => {
+                let [a, b] = forms.map(Dtmf::name);
+                info!(%call, "keys go from one form to the other: dtmf {a} <-> {b}");
+            }
             Event::MediaStopped {
                 call,
                 from,
@@ -330,6 +334,14 @@ impl Journal {
                 if let Some(left_out) = self.throttle.pass(now, reason) {
                     warn!(%call, reason, left_out, "media goes through user space, not through the kernel");
                 }
+            }
+            Event::MediaTakenBack { call, failure } => {
+                let reason = match failure {
+                    FlowFailure::PortTaken => "someone else has a port",
+                    FlowFailure::Kernel(reason) => reason.label(),
+                    FlowFailure::Overloaded => "no media worker has time",
+                };
+                warn!(%call, reason, "media of a new session cannot be forwarded; the call goes on with the one before");
             }
             Event::FlowEnded { pair, report } => {
                 let [a, b] = report.sides;

@@ -2,12 +2,14 @@
 //!
 //! [`run::start`] opens sockets and media paths and gives the engine to one task. `signalling` is SIP on the wire,
 //! `resolver` asks DNS, `flows` passes flow commands to whoever forwards media (`media` in user space), `held` holds ports until calls have them, `metrics` and `admin` show what was counted, `log`
-//! what happened, `host` what this machine is,
-//! `changes` and `addresses` when that changes and what follows from it, `reload` takes another config, `current` is the one in force, `upkeep` reads where phones are.
+//! what happened, `cdr` the records of calls, `host` what this machine is,
+//! `changes` and `addresses` when that changes and what follows from it, `reload` takes another config, `current` is the one in force, `upkeep` reads where phones are, `service` tells the service manager.
 
 mod addresses;
 pub mod admin;
 pub mod bind;
+mod calls;
+pub mod cdr;
 mod changes;
 mod control;
 mod current;
@@ -24,6 +26,7 @@ pub mod reload;
 pub mod resolver;
 pub mod run;
 mod servers;
+pub mod service;
 pub mod signalling;
 pub mod store;
 mod upkeep;

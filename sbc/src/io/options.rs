@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::host;
 use super::reload::Loader;
+use super::service::Notifier;
 use super::signalling::Limits;
 
 /// More threads than this for media in user space are not started unasked.
@@ -26,6 +27,8 @@ pub struct Options {
     pub loader: Option<Loader>,
     /// Where what outlives the process is kept; without it nothing is.
     pub state: Option<PathBuf>,
+    /// The service manager, if one listens.
+    pub notifier: Notifier,
 }
 
 impl Options {
@@ -42,6 +45,7 @@ impl Options {
             seed: host::random()?,
             loader: None,
             state: None,
+            notifier: Notifier::default(),
         })
     }
 }

@@ -1,6 +1,7 @@
 //! Another config for the running daemon: read and checked beside the engine's task, then taken whole or refused.
 
 use std::fmt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use thiserror::Error;
@@ -11,12 +12,27 @@ use crate::config::{Changes, Config, NeedsRestart};
 
 /// Reads the config anew, as the daemon was given it: with the addresses of this host, or what is wrong with it.
 #[derive(Clone)]
-pub struct Loader(Arc<dyn Fn() -> Result<Config, String> + Send + Sync>);
+pub struct Loader {
+    load: Arc<dyn Fn() -> Result<Config, String> + Send + Sync>,
+    file: PathBuf,
+}
 
 impl Loader {
-    /// It is called on a thread that may wait for files.
-    pub fn new(load: impl Fn() -> Result<Config, String> + Send + Sync + 'static) -> Loader {
-        Loader(Arc::new(load))
+    /// It reads this file, on a thread that may wait for files.
+    pub fn new(
+        file: PathBuf,
+        load: impl Fn() -> Result<Config, String> + Send + Sync + 'static,
+    ) -> Loader {
+        Loader {
+            load: Arc::new(load),
+            file,
+        }
+    }
+
+    /// What it reads.
+    #[must_use]
+    pub fn file(&self) -> &Path {
+        &self.file
     }
 }
 
@@ -54,7 +70,9 @@ impl Control {
     /// # Errors
     /// See [`ReloadError`]: the config in force stays.
     pub async fn reload(&self) -> Result<Changes, ReloadError> {
+        self.notifier().reloading();
         let done = self.try_reload().await;
+        self.notifier().reloaded(done.is_ok());
         if let Err(error) = &done {
             warn!("reload: {error}");
         }
@@ -65,12 +83,14 @@ impl Control {
         let loader = self.loader().ok_or(ReloadError::BuiltIn)?.clone();
         // One at a time: who asked last has his file in force.
         let _turn = self.reloading().lock().await;
-        let read = tokio::task::spawn_blocking(move || (loader.0)()).await;
+        let read = tokio::task::spawn_blocking(move || (loader.load)()).await;
         let config = read.map_err(|_| ReloadError::Crashed)?;
         let config = Box::new(config.map_err(ReloadError::Wrong)?);
         let asked = self.ask(|answer| Request::Reload { config, answer }).await;
-        asked
+        let changes = asked
             .map_err(ReloadError::Unanswered)?
-            .map_err(ReloadError::NeedsRestart)
+            .map_err(ReloadError::NeedsRestart)?;
+        self.loaded();
+        Ok(changes)
     }
 }

@@ -1,13 +1,15 @@
 //! The daemon: opens everything, then one task owns the engine, feeds it what happens and does what it says.
 
+mod answers;
+
 use std::collections::VecDeque;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use thiserror::Error;
-use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Interval, MissedTickBehavior};
@@ -15,6 +17,7 @@ use tracing::{info, warn};
 
 use super::addresses::{Addresses, Change};
 use super::bind::{self, ListenError, Purpose};
+use super::cdr::{Cdr, CdrError};
 use super::changes::Changes;
 use super::control::Request;
 pub use super::control::{Control, Phase};
@@ -25,14 +28,14 @@ use super::held::Held;
 use super::host::HostAddress;
 use super::log::Journal;
 use super::media::WorkersError;
-use super::metrics::{Metrics, Reading};
+use super::metrics::Metrics;
 pub use super::options::Options;
 use super::registrations::Registrations;
 use super::resolver::Resolver;
+use super::service::Heartbeat;
 use super::signalling::{self, Counters, Door, Event, Events, Inbox, Local, Signalling, inbox};
-use super::upkeep::contacts;
 use super::{admin, host};
-use crate::config::{Config, NetworkId, misled};
+use crate::config::{Admin, Config, NetworkId, misled};
 use crate::engine::{Action, Engine, Input};
 use crate::media::{NetworkPath, Transcoding};
 use crate::routing::Timestamp;
@@ -50,9 +53,15 @@ pub enum StartError {
     /// It cannot listen.
     #[error(transparent)]
     Listen(#[from] ListenError),
+    /// There is no Unix socket.
+    #[error(transparent)]
+    Socket(#[from] admin::SocketError),
     /// Nobody can forward media.
     #[error(transparent)]
     Workers(#[from] WorkersError),
+    /// The records of calls cannot be kept.
+    #[error(transparent)]
+    Cdr(#[from] CdrError),
     /// The kernel does not say what addresses there are.
     #[error("cannot list the addresses of this host: {0}")]
     Addresses(io::Error),
@@ -73,7 +82,7 @@ pub struct Crashed(tokio::task::JoinError);
 #[derive(Debug)]
 pub struct Running {
     locals: Vec<Local>,
-    admin: SocketAddr,
+    admin: Admin,
     paths: Vec<(NetworkId, NetworkPath)>,
     control: Control,
     task: JoinHandle<()>,
@@ -88,8 +97,8 @@ impl Running {
 
     /// Where metrics and health are.
     #[must_use]
-    pub fn admin(&self) -> SocketAddr {
-        self.admin
+    pub fn admin(&self) -> &Admin {
+        &self.admin
     }
 
     /// How each network's media is forwarded.
@@ -124,31 +133,34 @@ pub async fn start(config: Arc<Config>, options: Options) -> Result<Running, Sta
         warn!(%error, "the limit of open files stays as it is");
     }
     let listening = signalling::listen(&config)?;
-    let admin_listener = bind::tcp(&Purpose::Admin, config.sbc.admin, 0)?;
+    let (admin_open, admin) = open_admin(&config.sbc.admin)?;
     // Before they are read: no change is missed.
     let changes = Changes::watch();
     let found = host::addresses().map_err(StartError::Addresses)?;
     let current = Current::new(Arc::clone(&config));
     let metrics = Metrics::new(current.clone())?;
     let (flows, paths) = Flows::open(&config, options.workers, inbox.clone())?;
+    let cdr = open_cdr(&config, options.state.as_deref())?;
     // From here on there are tasks: what is refused now is a mistake of ours.
     let signalling =
         Signalling::start(listening, options.limits, &inbox).map_err(StartError::Runtime)?;
-    let admin_listener = TcpListener::from_std(admin_listener).map_err(StartError::Runtime)?;
-    let admin = admin_listener.local_addr().unwrap_or(config.sbc.admin);
 
     for note in misled(&config) {
         warn!("{note}");
     }
-    let (control, asked) = Control::new(options.loader);
+    let (control, asked) = Control::new(options.loader, options.notifier.clone());
     let locals = signalling.locals().to_vec();
     let now = Instant::now();
     let engine = Engine::new(Arc::clone(&config), options.seed, now);
     let mut engine = engine.transcoding(Transcoding::On);
+    if cdr.is_some() {
+        engine = engine.recording(host::unique().map_err(CdrError::Random)?);
+    }
     let registrations = Registrations::open(options.state.as_deref(), &mut engine, now);
     let mut shell = Shell {
         engine,
         registrations,
+        cdr,
         signalling,
         resolver: Resolver::new(&config.sbc.resolver),
         inbox,
@@ -162,6 +174,7 @@ pub async fn start(config: Arc<Config>, options: Options) -> Result<Running, Sta
         journal: Journal::new(current.clone()),
         current: current.clone(),
         control: control.clone(),
+        heartbeat: Heartbeat::new(options.notifier.clone(), now),
         farewell: options.farewell,
         stopping: None,
         inputs: VecDeque::new(),
@@ -171,14 +184,10 @@ pub async fn start(config: Arc<Config>, options: Options) -> Result<Running, Sta
         shell.input(Instant::now(), Input::NetworkPath { network, path });
     }
     shell.addressed(&found);
-    tokio::spawn(admin::serve(
-        admin_listener,
-        current,
-        control.clone(),
-        metrics,
-    ));
+    tokio::spawn(admin::serve(admin_open, current, control.clone(), metrics));
     let task = tokio::spawn(shell.run());
     control.enter(Phase::Ready);
+    options.notifier.ready();
     Ok(Running {
         locals,
         admin,
@@ -186,6 +195,30 @@ pub async fn start(config: Arc<Config>, options: Options) -> Result<Running, Sta
         control,
         task,
     })
+}
+
+/// Where records go, if they are wanted.
+fn open_cdr(config: &Config, state: Option<&Path>) -> Result<Option<Cdr>, CdrError> {
+    let Some(cdr) = &config.cdr else {
+        return Ok(None);
+    };
+    let directory = state.unwrap_or(&config.sbc.state_dir);
+    Cdr::open(cdr, directory).map(Some)
+}
+
+/// Where the admin pages are, and what that has come to.
+fn open_admin(wanted: &Admin) -> Result<(admin::Open, Admin), StartError> {
+    match wanted {
+        Admin::Tcp(address) => {
+            let listener = bind::tcp(&Purpose::Admin, *address, 0)?;
+            let at = listener.local_addr().unwrap_or(*address);
+            Ok((admin::Open::Tcp(listener), Admin::Tcp(at)))
+        }
+        Admin::Unix(path) => {
+            let socket = admin::open_socket(path)?;
+            Ok((admin::Open::Unix(socket), wanted.clone()))
+        }
+    }
 }
 
 /// What the engine's task owns.
@@ -201,9 +234,11 @@ struct Shell {
     asked: mpsc::Receiver<Request>,
     counters: Arc<Counters>,
     registrations: Registrations,
+    cdr: Option<Cdr>,
     journal: Journal,
     current: Current,
     control: Control,
+    heartbeat: Heartbeat,
     changes: Changes,
     addresses: Addresses,
     farewell: Duration,
@@ -220,7 +255,8 @@ impl Shell {
         let (mut tend, mut glance) = (every(TEND), every(GLANCE));
         let mut told = Instant::now();
         while !self.is_over() {
-            let due = [self.engine.poll_timeout(), self.stopping];
+            let beat = self.heartbeat.poll_timeout();
+            let due = [self.engine.poll_timeout(), self.stopping, beat];
             let due = due.into_iter().flatten().min();
             // Whoever is ready takes turns: questions do not keep traffic waiting, nor traffic questions.
             tokio::select! {
@@ -236,6 +272,13 @@ impl Shell {
             if now.saturating_duration_since(told) >= CLOCK {
                 told = now;
                 self.input(now, Input::Clock(Timestamp::now()));
+                let have_time = self.flows.have_time();
+                self.input(now, Input::WorkersHaveTime(have_time));
+            }
+            if beat.is_some_and(|due| due <= now) {
+                let calls = self.engine.call_count();
+                self.heartbeat
+                    .handle_timeout(now, calls, || self.flows.pulse());
             }
             for event in batch.drain(..) {
                 if let Some(input) = self.signalling.handle(event) {
@@ -258,69 +301,6 @@ impl Shell {
     fn is_over(&self) -> bool {
         self.stopping
             .is_some_and(|deadline| !self.engine.has_calls() || Instant::now() >= deadline)
-    }
-
-    fn answer(&mut self, request: Request) {
-        let now = Instant::now();
-        match request {
-            Request::Read(answer) => {
-                let (kernel, user) = self.flows.stats();
-                let reading = Reading {
-                    engine: self.engine.stats(now),
-                    kernel,
-                    user,
-                    voice: self.flows.voice(),
-                    loads: self.flows.loads(),
-                    sockets: Arc::clone(&self.counters),
-                };
-                // Whoever asked may have given up.
-                let _ = answer.send(reading);
-            }
-            Request::Ping(answer) => drop(answer.send(())),
-            Request::Flows {
-                after,
-                call,
-                answer,
-            } => {
-                let part = self.flows.part(&self.engine, after, call.as_deref());
-                let _ = answer.send(part);
-            }
-            Request::Trunks(answer) => drop(answer.send(self.engine.trunks(now))),
-            Request::Contacts { from, answer } => {
-                let _ = answer.send(contacts(&self.engine, now, from));
-            }
-            Request::Bans(answer) => drop(answer.send(self.engine.bans().copied().collect())),
-            Request::Ban {
-                prefix,
-                lasting,
-                answer,
-            } => {
-                let banned = self.engine.ban(now, prefix, lasting);
-                // In force before it is said to be.
-                self.turn(now);
-                let _ = answer.send(banned);
-            }
-            Request::Unban { prefix, answer } => {
-                let lifted = self.engine.unban(prefix);
-                self.turn(now);
-                let _ = answer.send(lifted);
-            }
-            Request::Reload { config, answer } => {
-                let done = self.engine.reload(now, *config);
-                if done.is_ok() {
-                    self.current.put(Arc::clone(self.engine.config()));
-                }
-                self.turn(now);
-                let _ = answer.send(done);
-            }
-            Request::Stop if self.stopping.is_some() => self.stopping = Some(now),
-            Request::Stop => {
-                info!("stopping: no new calls, those that are up are ended");
-                self.control.enter(Phase::Stopping);
-                self.stopping = Some(now + self.farewell);
-                self.input(now, Input::Stop);
-            }
-        }
     }
 
     fn look_at_addresses(&mut self) {
@@ -442,6 +422,9 @@ impl Shell {
             }
             while let Some(event) = self.engine.poll_event() {
                 self.journal.write(now, event);
+            }
+            if let Some(cdr) = &self.cdr {
+                std::iter::from_fn(|| self.engine.poll_record()).for_each(|record| cdr.put(record));
             }
             self.registrations.keep(&mut self.engine, now);
             match self.inputs.pop_front() {

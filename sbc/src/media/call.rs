@@ -9,14 +9,16 @@ use smallvec::SmallVec;
 use super::described::Described;
 use super::direct::{Anchored, direct};
 use super::exchange::{answered, as_said, offered, to_answer, to_offer};
-use super::flows::Flows;
+use super::flows::{Flows, Installed};
 use super::leg::{End, Leg, LegId};
 use super::ports::{Exhausted, PortPair, Ports};
 use super::refused::{Refused, Unsupported};
 use super::voices::{Said, Transcoding};
 use super::wanted::wanted;
 use super::{FlowCommand, FlowPair, PairId};
+use crate::config::Codec;
 use crate::engine::FlowFailure;
+use crate::rtp::info::Pressed;
 use crate::sdp::{Limits, Sdp};
 
 /// How many legs a call may have at a time.
@@ -46,12 +48,12 @@ pub enum AfterFailure {
 
 /// The last offer made to a leg: what an answer of that leg refers to.
 #[derive(Debug)]
-struct Offer {
+pub(super) struct Offer {
     from: LegId,
-    to: LegId,
-    streams: Vec<Described>,
+    pub(super) to: LegId,
+    pub(super) streams: Vec<Described>,
     /// The two send to each other.
-    is_direct: bool,
+    pub(super) is_direct: bool,
 }
 
 impl CallMedia {
@@ -82,8 +84,11 @@ impl CallMedia {
         let (from_end, to_end) = (&self.as_of_now(from, from_end), &self.as_of_now(to, to_end));
         let mut direct = direct(from_end, to_end);
         let transcoding = match [from_end, to_end].map(|end| end.transcoding) {
+            [Transcoding::Off, _] | [_, Transcoding::Off] => Transcoding::Off,
+            // A worker has taken this one already.
+            _ if self.flows.transcodes([from, to]) => Transcoding::On,
+            [Transcoding::Full, _] | [_, Transcoding::Full] => Transcoding::Full,
             [Transcoding::On, Transcoding::On] => Transcoding::On,
-            _ => Transcoding::Off,
         };
         // Nobody is there to transcode what two send to each other.
         let between = match direct {
@@ -280,14 +285,62 @@ impl CallMedia {
         }
     }
 
+    /// Whether the last exchange took the place of another one whose media can be brought back.
+    #[must_use]
+    pub fn has_former(&self) -> bool {
+        self.flows.has_former()
+    }
+
+    /// What the last exchange led to cannot be: media is as it was before, at once. `false` if there was none.
+    pub fn go_back(&mut self, ports: &mut Ports) -> bool {
+        self.flows.go_back(ports)
+    }
+
     /// The next thing that the shells have to do, in order.
     pub fn poll_action(&mut self) -> Option<FlowCommand> {
         self.flows.poll_action()
     }
 
+    /// The legs of a flow pair, in the order of its sides.
+    #[must_use]
+    pub fn legs_of(&self, pair: PairId) -> Option<[LegId; 2]> {
+        self.flows.legs(pair)
+    }
+
+    /// Whether there is media between two legs into which keys for the second can be put.
+    #[must_use]
+    pub fn has_keys(&self, from: LegId, to: LegId) -> bool {
+        self.flows.pipe([from, to]).is_some()
+    }
+
+    /// A key for one leg that comes from another, where the two have keys in different forms. `false`: there is no media that it could be put into.
+    pub fn press(&mut self, from: LegId, to: LegId, key: Pressed) -> bool {
+        let found = self.flows.pipe([from, to]);
+        if let Some((pair, to)) = found {
+            self.flows.order(FlowCommand::Key(pair, to, key));
+        }
+        found.is_some()
+    }
+
     /// The flow pairs that are installed, or being so.
     pub fn pairs(&self) -> impl Iterator<Item = &FlowPair> {
         self.flows.pairs()
+    }
+
+    /// The last offer that one of these made to the other.
+    pub(super) fn last_offer(&self, legs: [LegId; 2]) -> Option<&Offer> {
+        let mut offers = self.offers.iter().rev();
+        offers.find(|offer| legs.contains(&offer.from) && legs.contains(&offer.to))
+    }
+
+    /// What a leg may use.
+    pub(super) fn codecs(&self, leg: LegId) -> &[Codec] {
+        self.leg(leg).map_or(&[], |leg| &leg.end.codecs)
+    }
+
+    /// The flow pairs of a stream between two legs.
+    pub(super) fn installed(&self, stream: usize, legs: [LegId; 2]) -> Vec<&Installed> {
+        self.flows.of_stream(stream, legs).collect()
     }
 
     fn apply(
@@ -323,7 +376,7 @@ impl CallMedia {
         let mut end = end.clone();
         if let Some(leg) = self.leg(id) {
             (end.network, end.address) = (leg.end.network, leg.end.address);
-            end.transcoding = leg.end.transcoding;
+            end.transcoding = leg.end.transcoding.now(end.transcoding);
         }
         end
     }

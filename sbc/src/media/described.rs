@@ -116,6 +116,16 @@ pub(super) struct Numbers {
     pub(super) clock_rate: u32,
 }
 
+impl Numbers {
+    /// These, and those that others may come as.
+    pub(super) fn or(self, others: Numbers) -> Numbers {
+        Numbers {
+            payload_types: self.payload_types | others.payload_types,
+            ..self
+        }
+    }
+}
+
 impl Described {
     /// `audio`.
     pub(super) fn kind(&self) -> &str {
@@ -332,7 +342,15 @@ fn carry(stream: &Stream<'_, '_>, end: &End, ports: &Ports) -> Result<Carried, U
         Err(_) if carried.multiplexes => None,
         place => place?,
     };
-    carried.formats = formats(stream)
+    carried.formats = coded(stream, class);
+    // It stays for as long as its call does.
+    carried.formats.shrink_to_fit();
+    Ok(carried)
+}
+
+/// What the formats of a stream stand for, as far as we know it.
+pub(super) fn coded(stream: &Stream<'_, '_>, class: Class) -> Vec<Coded> {
+    formats(stream)
         .iter()
         .filter_map(|format| {
             Some(Coded {
@@ -344,10 +362,7 @@ fn carry(stream: &Stream<'_, '_>, end: &End, ports: &Ports) -> Result<Carried, U
                 },
             })
         })
-        .collect();
-    // It stays for as long as its call does.
-    carried.formats.shrink_to_fit();
-    Ok(carried)
+        .collect()
 }
 
 fn class(media: &Media<'_>) -> Result<Class, Unsupported> {

@@ -34,6 +34,9 @@ pub enum Anchored {
     /// What one has offered the other may not use.
     #[error("the two have no codec in common")]
     Codec,
+    /// The one has keys in another form than the other (`dtmf`).
+    #[error("the two have different dtmf")]
+    Dtmf,
     /// Not among the addresses that are local to its network.
     #[error("a phone is outside of local")]
     Outside,
@@ -47,6 +50,7 @@ pub(super) fn direct(one: &End, other: &End) -> Result<(), Option<Anchored>> {
         [Direct::Prevented(why), _] | [_, Direct::Prevented(why)] => Err(Some(why)),
         _ if one.network != other.network => Err(Some(Anchored::Network)),
         _ if one.signalling.is_ipv4() != other.signalling.is_ipv4() => Err(Some(Anchored::Family)),
+        _ if one.dtmf != other.dtmf => Err(Some(Anchored::Dtmf)),
         _ => Ok(()),
     }
 }

@@ -1,6 +1,7 @@
 //! What offer and answer make of each other, stream by stream (RFC 3264).
 
 use super::described::{Carried, Class, Described, State, describe};
+use super::keys;
 use super::leg::{End, Leg};
 use super::ports::Ports;
 use super::refused::{Misfit, Refused, Unsupported};
@@ -27,11 +28,21 @@ pub(super) fn offered(
     let mut why: Option<Unsupported> = None;
     for (stream, described) in streams.iter_mut().zip(sdp.streams()) {
         if let State::Carried(carried) = &mut stream.state {
-            let can_add = transcoding == Transcoding::On && carried.class == Class::Audio;
+            let can_add = transcoding != Transcoding::Off && carried.class == Class::Audio;
+            let forms = [from.dtmf, to.dtmf];
+            keys::take_out(carried, forms, transcoding);
             let own = can_add.then(|| Own::new(carried, &from.codecs, &described));
             carried.restrict(&from.codecs);
             carried.restrict(&to.codecs);
-            carried.spare = own.and_then(|own| Spare::new(own, carried, &to.codecs));
+            let keys = keys::between(carried, forms, transcoding);
+            carried.spare = own.and_then(|own| Spare::new(own, carried, &to.codecs, keys));
+            if transcoding == Transcoding::Full && carried.spare.take().is_some() {
+                // What both have needs no worker's time.
+                let is_shared = carried.formats.iter().any(|f| f.codec().is_some());
+                if !is_shared {
+                    return Err(Refused::Busy);
+                }
+            }
             if !carried.is_usable() {
                 stream.state = State::Unsupported(Unsupported::Codec);
             }

@@ -10,7 +10,8 @@ use std::time::Duration;
 use ipnet::IpNet;
 use smallvec::SmallVec;
 
-use crate::config::{Codec, NetworkId};
+use crate::config::{Codec, Dtmf, NetworkId};
+use crate::rtp::info::Pressed;
 
 /// A flow pair, for as long as it lives; never used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -75,7 +76,8 @@ pub struct Side {
     pub peer: u32,
     /// DSCP of what is sent to this side, 0 to 63.
     pub dscp: u8,
-    /// What its peer speaks, where the two sides of an RTP pair share no codec: such a pair is transcoded. `None` on both: it is forwarded as it is.
+    /// What its peer speaks, where the two sides of an RTP pair share no codec, or have keys in different forms: such a pair ends in a pipe. `None` on both: it
+    /// is forwarded as it is.
     pub voice: Option<Voice>,
 }
 
@@ -86,12 +88,34 @@ pub struct Voice {
     pub codec: Codec,
     /// Its payload types.
     pub numbers: PayloadTypes,
+    /// What the peer may send as well, as it has listed several, with the payload types that we have named.
+    pub others: [Option<(Codec, u8)>; OTHER_CODECS],
     /// Those of telephone-event (RFC 4733), where the peer has it.
     pub events: Option<PayloadTypes>,
+    /// In which form the peer has keys: as events where there are [`Voice::events`]; else those of the other side that come as events, or from
+    /// signalling, are tones for it, or are told to signalling where this is [`Dtmf::Info`]. Its own tones are looked for where this is [`Dtmf::Inband`] and
+    /// the other side's is another.
+    pub keys: Dtmf,
     /// Whether the peer has said that it takes comfort noise (RFC 3389, payload type 13).
     pub comfort_noise: bool,
     /// Of what is sent to the peer: 10 to 60 ms.
     pub packet_time: u8,
+}
+
+impl Voice {
+    /// A codec with one number both ways, in packets of 20 ms, and nothing beside it.
+    #[must_use]
+    pub fn plain(codec: Codec, payload_type: u8) -> Voice {
+        Voice {
+            codec,
+            numbers: PayloadTypes::both(payload_type),
+            others: [None; OTHER_CODECS],
+            events: None,
+            keys: Dtmf::Rtp,
+            comfort_noise: false,
+            packet_time: 20,
+        }
+    }
 }
 
 /// Payload types of one format between a peer and us, 0 to 127: who names a number is sent it (RFC 3264 6.1).
@@ -103,14 +127,34 @@ pub struct PayloadTypes {
     pub to_peer: u8,
 }
 
+impl PayloadTypes {
+    /// The same both ways.
+    #[must_use]
+    pub fn both(number: u8) -> PayloadTypes {
+        PayloadTypes {
+            from_peer: number,
+            to_peer: number,
+        }
+    }
+}
+
 impl FlowPair {
     /// What its sides speak, if it is transcoded.
     #[must_use]
     pub fn transcoded(&self) -> Option<[Codec; 2]> {
-        let [a, b] = self
-            .sides
-            .each_ref()
-            .map(|side| side.voice.map(|v| v.codec));
+        let [a, b] = self.voices()?;
+        (a.codec != b.codec).then_some([a.codec, b.codec])
+    }
+
+    /// In which forms its sides have keys, if those are not the same.
+    #[must_use]
+    pub fn keys(&self) -> Option<[Dtmf; 2]> {
+        let [a, b] = self.voices()?;
+        (a.keys != b.keys).then_some([a.keys, b.keys])
+    }
+
+    fn voices(&self) -> Option<[Voice; 2]> {
+        let [a, b] = self.sides.each_ref().map(|side| side.voice);
         (self.kind == FlowKind::Rtp).then_some([a?, b?])
     }
 }
@@ -142,6 +186,9 @@ pub const MAX_SOURCES: usize = 3;
 
 /// How many SSRCs a side may be held to; one that fixes more is held to none.
 pub const MAX_SSRCS: usize = 4;
+
+/// How many codecs there are beside one.
+pub const OTHER_CODECS: usize = Codec::ALL.len() - 1;
 
 /// DSCP for media: EF (RFC 4594).
 pub const DSCP_MEDIA: u8 = 46;
@@ -186,6 +233,8 @@ pub enum Fallback {
     Full,
     /// Its sides share no codec: a worker transcodes.
     Transcoded,
+    /// Its sides have keys in different forms: a worker takes them out of the one and puts them into the other.
+    Dtmf,
 }
 
 impl Fallback {
@@ -201,6 +250,7 @@ impl Fallback {
             Fallback::Route => "route",
             Fallback::Full => "full",
             Fallback::Transcoded => "transcoded",
+            Fallback::Dtmf => "dtmf",
         }
     }
 }
@@ -220,6 +270,7 @@ impl Fallback {
             Fallback::Route => "its peers are behind a device that takes nothing from XDP",
             Fallback::Full => "the kernel's tables are full",
             Fallback::Transcoded => "its sides share no codec",
+            Fallback::Dtmf => "its sides have keys in different forms",
         }
     }
 }
@@ -254,6 +305,8 @@ pub enum FlowCommand {
     Update(Arc<FlowPair>),
     /// Say what it has done so far: a [`FlowReport`] comes back, and nothing else changes.
     Read(PairId),
+    /// A key for the peer of this side, 0 or 1: in the form that it has them, after those before it. Only where it has a [`Voice`].
+    Key(PairId, usize, Pressed),
     /// End. A [`FlowReport`] comes back.
     Remove(PairId),
 }

@@ -13,9 +13,11 @@ use super::{Fallback, FlowCommand, FlowKind, FlowPair, PairId, Path, Side};
 pub(super) struct Flows {
     installed: Vec<Installed>,
     actions: VecDeque<FlowCommand>,
+    /// What there was before the last exchange that led to new ones; empty if it led to none.
+    former: Box<[Installed]>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Installed {
     pub(super) stream: usize,
     pub(super) legs: [LegId; 2],
@@ -40,6 +42,38 @@ impl Flows {
         self.installed.iter().map(|flow| &*flow.pair)
     }
 
+    /// The legs of a pair, in the order of its sides.
+    pub(super) fn legs(&self, pair: PairId) -> Option<[LegId; 2]> {
+        let mut installed = self.installed.iter();
+        installed.find(|flow| flow.pair.id == pair).map(|f| f.legs)
+    }
+
+    /// The pair between two legs that a pipe has, and which of its sides the second is.
+    pub(super) fn pipe(&self, legs: [LegId; 2]) -> Option<(PairId, usize)> {
+        let [from, to] = legs;
+        self.installed.iter().find_map(|flow| {
+            let to = flow.legs.iter().position(|leg| *leg == to)?;
+            let is_it = flow.legs.contains(&from) && flow.pair.keys().is_some();
+            is_it.then_some((flow.pair.id, to))
+        })
+    }
+
+    /// Whether a worker transcodes between these two.
+    pub(super) fn transcodes(&self, legs: [LegId; 2]) -> bool {
+        let is_between = |flow: &&Installed| flow.legs.iter().all(|leg| legs.contains(leg));
+        let mut between = self.installed.iter().filter(is_between);
+        between.any(|flow| flow.pair.transcoded().is_some())
+    }
+
+    pub(super) fn of_stream(
+        &self,
+        stream: usize,
+        legs: [LegId; 2],
+    ) -> impl Iterator<Item = &Installed> {
+        let is_of = move |flow: &&Installed| flow.stream == stream && flow.legs == legs;
+        self.installed.iter().filter(is_of)
+    }
+
     /// Makes the flows of these two legs the wanted ones. Any other flow of either leg goes, before a new one comes:
     /// they share ports.
     pub(super) fn bring_about(
@@ -54,6 +88,9 @@ impl Flows {
             }
         }
         super::wanted::agree(&mut wanted);
+        let is_between = |flow: &&Installed| legs.iter().all(|leg| flow.legs.contains(leg));
+        let former: Vec<_> = self.installed.iter().filter(is_between).cloned().collect();
+        let before = self.actions.len();
         self.remove_where(|flow| {
             legs.iter().any(|leg| flow.legs.contains(leg))
                 && !wanted.iter().any(|want| want.is(flow))
@@ -96,6 +133,71 @@ impl Flows {
                 }
             }
         }
+        if self.actions.len() > before {
+            let is_new = |action: &FlowCommand| matches!(action, FlowCommand::Install(_));
+            let has_new = self.actions.iter().skip(before).any(is_new);
+            self.former = if has_new {
+                former.into()
+            } else {
+                Box::default()
+            };
+        }
+    }
+
+    /// Whether there were others before the last exchange, which can be brought back.
+    pub(super) fn has_former(&self) -> bool {
+        !self.former.is_empty()
+    }
+
+    /// Brings back what there was before the last exchange, in place of what there is between the two legs; each once. `false` if there was nothing.
+    pub(super) fn go_back(&mut self, ports: &mut Ports) -> bool {
+        let mut former = std::mem::take(&mut self.former).into_vec();
+        let Some(legs) = former.first().map(|flow| flow.legs) else {
+            return false;
+        };
+        self.remove_where(|flow| {
+            let stays = former.iter().any(|old| old.pair.id == flow.pair.id);
+            flow.legs.iter().any(|leg| legs.contains(leg)) && !stays
+        });
+        // RTCP leans on the RTP of its stream.
+        former.sort_by_key(|flow| flow.pair.kind == FlowKind::Rtcp);
+        let is_up = |id: PairId| self.installed.iter().any(|flow| flow.pair.id == id);
+        // A name is used once.
+        let named = former.iter().map(|old| match is_up(old.pair.id) {
+            true => (old.pair.id, old.pair.id),
+            false => (old.pair.id, ports.next_pair()),
+        });
+        let named: Vec<(PairId, PairId)> = named.collect();
+        let now_named = |id: PairId| {
+            named
+                .iter()
+                .find(|(old, _)| *old == id)
+                .map(|(_, new)| *new)
+        };
+        for mut old in former {
+            let pair = Arc::make_mut(&mut old.pair);
+            let before = pair.id;
+            pair.id = now_named(before).unwrap_or(before);
+            pair.companion = pair.companion.and_then(now_named);
+            match self
+                .installed
+                .iter_mut()
+                .find(|flow| flow.pair.id == before)
+            {
+                Some(flow) if flow.pair == old.pair => {}
+                Some(flow) => {
+                    *flow = old;
+                    self.actions
+                        .push_back(FlowCommand::Update(flow.pair.clone()));
+                }
+                None => {
+                    self.actions
+                        .push_back(FlowCommand::Install(old.pair.clone()));
+                    self.installed.push(old);
+                }
+            }
+        }
+        true
     }
 
     /// Another signalling address of a leg's peer: its media may come from there now.
@@ -115,6 +217,11 @@ impl Flows {
                 self.actions.push_back(FlowCommand::Update(pair));
             }
         }
+    }
+
+    /// Asks the shells for something else.
+    pub(super) fn order(&mut self, command: FlowCommand) {
+        self.actions.push_back(command);
     }
 
     pub(super) fn end_leg(&mut self, leg: LegId) {

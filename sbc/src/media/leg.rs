@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use smallvec::SmallVec;
 
 use super::{Direct, NetworkPath, PortPair, Ports, Transcoding};
-use crate::config::{Codec, NetworkId};
+use crate::config::{Codec, Dtmf, NetworkId};
 use crate::sdp::{Anchor, Sdp, StreamPlan, anchor};
 
 /// A leg of a call: 0 is leg A, B legs count up and are never used again.
@@ -31,6 +31,8 @@ pub struct End {
     pub rebinds: bool,
     /// Accepted from it and offered to it, in our order of preference.
     pub codecs: Vec<Codec>,
+    /// In which form its keys come, and those of the other side go there.
+    pub dtmf: Dtmf,
     /// The mark of what is sent to it, 0 to 63.
     pub dscp: u8,
     /// How media is forwarded on that network.

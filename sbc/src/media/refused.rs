@@ -23,6 +23,11 @@ pub enum Refused {
     /// No port is left.
     #[error(transparent)]
     Ports(#[from] Exhausted),
+    /// Its sides share no codec, and no worker has time to transcode another stream.
+    #[error(
+        "its sides share no codec, and no media worker has time to transcode: let calls share a codec, or give the box more processors"
+    )]
+    Busy,
     /// More legs than [`super::MAX_LEGS`].
     #[error("the call has {limit} legs already, which is the most it may have")]
     Legs {
@@ -93,7 +98,7 @@ impl Refused {
         match self {
             Refused::Malformed(_) => 400,
             Refused::NoStream(_) | Refused::Answer(_) | Refused::NoOffer => 488,
-            Refused::Ports(_) | Refused::Legs { .. } => 503,
+            Refused::Ports(_) | Refused::Busy | Refused::Legs { .. } => 503,
         }
     }
 
@@ -107,6 +112,7 @@ impl Refused {
             Refused::NoOffer => "no-offer",
             Refused::Answer(_) => "answer",
             Refused::Ports(_) => "no-ports",
+            Refused::Busy => "busy",
             Refused::Legs { .. } => "legs",
         }
     }

@@ -29,6 +29,8 @@ pub struct NetworkMedia {
 pub struct VoiceStats {
     /// By network.
     pub networks: BTreeMap<NetworkId, NetworkVoice>,
+    /// Keys that had to be told by signalling, or came from it, and found no room.
+    pub lost_keys: u64,
 }
 
 /// One network's.

@@ -3,12 +3,14 @@
 //!
 //! The first codec of an answer is what its writer is going to send, whatever else it lists. If the offerer has that one too, the stream is
 //! forwarded with what both have, and nothing else is let in. If not, it is transcoded, also where something further back in the answer
-//! would be shared: phones do send what they list first. What both have is offered first, so that only who insists comes to this.
+//! would be shared: phones do send what they list first. What both have is offered first, so that only who insists comes to this. Where a stream is
+//! transcoded, whatever its answer lists may be sent in it, and is heard.
 
 use smallvec::SmallVec;
 
 use super::described::{COMFORT_NOISE, Carried, Coded, Meaning, NARROWBAND_CLOCK, Numbers};
-use super::{PayloadTypes, Voice};
+use super::keys::{self, Keys};
+use super::{OTHER_CODECS, PayloadTypes, Voice};
 use crate::config::Codec;
 use crate::sdp::{Attribute, Formats, Mixed, Stream};
 
@@ -20,6 +22,20 @@ pub enum Transcoding {
     Off,
     /// It is transcoded.
     On,
+    /// It is, but no worker has time for more: what is transcoded goes on, and whatever shares no codec comes later (503).
+    Full,
+}
+
+impl Transcoding {
+    /// For what began with this one, now that the workers are so: who began without it goes on without it.
+    #[must_use]
+    pub fn now(self, workers: Transcoding) -> Transcoding {
+        match (self, workers) {
+            (Transcoding::Off, _) => Transcoding::Off,
+            (began, Transcoding::Off) => began,
+            (_, now) => now,
+        }
+    }
 }
 
 /// How what one side has said is read.
@@ -50,6 +66,8 @@ pub(super) struct Spare {
     own: Own,
     /// Codecs for the other side, in our order for it.
     added: Few,
+    /// The two have keys in different forms.
+    keys: Option<Keys>,
 }
 
 /// What the offerer may use, with its numbers.
@@ -122,13 +140,19 @@ impl Own {
 impl Spare {
     /// `own` is what the writer of `offer` may use, of which the other side, that may use `allowed`, gets what is left in `offer`. `None` if there
     /// is nothing to add.
-    pub(super) fn new(own: Own, offer: &Carried, allowed: &[Codec]) -> Option<Box<Spare>> {
+    pub(super) fn new(
+        own: Own,
+        offer: &Carried,
+        allowed: &[Codec],
+        keys: Option<Keys>,
+    ) -> Option<Box<Spare>> {
         own.codecs.iter().next()?;
         let mut added = Few::default();
         for &codec in allowed.iter().filter(|&&codec| !own.codecs.has(codec)) {
             let is_taken = |number: &u8| {
                 let mut formats = offer.formats.iter();
-                added.has_number(*number)
+                keys.is_some_and(|keys| keys.named == Some(*number))
+                    || added.has_number(*number)
                     || added.has(codec)
                     || formats.any(|f| f.payload_type == *number || f.codec() == Some(codec))
             };
@@ -137,8 +161,8 @@ impl Spare {
                 added.add(codec, number);
             }
         }
-        added.iter().next()?;
-        Some(Box::new(Spare { own, added }))
+        (added.iter().next().is_some() || keys.is_some())
+            .then(|| Box::new(Spare { own, added, keys }))
     }
 
     /// What the other side is offered: `kept` of the offer, codecs first, and what is added behind those.
@@ -147,14 +171,22 @@ impl Spare {
         let is_codec = |format: &&Coded| format.codec().is_some();
         let codecs = kept.iter().filter(is_codec).map(number);
         let rest = kept.iter().filter(|format| !is_codec(format)).map(number);
+        let event = self.keys.and_then(|keys| keys.named);
+        let said = event.map(|number| events_of(number, Some(keys::EVENTS)));
         Formats::Mixed(Box::new(Mixed {
             types: codecs
                 .chain(self.added.iter().map(|(_, number)| number))
                 .chain(rest)
+                .chain(event)
                 .collect(),
             own: kept.iter().map(number).collect(),
             keeps_packet_time: true,
-            attributes: self.added.iter().map(rtpmap_of).collect(),
+            attributes: self
+                .added
+                .iter()
+                .map(rtpmap_of)
+                .chain(said.into_iter().flatten())
+                .collect(),
         }))
     }
 
@@ -162,24 +194,46 @@ impl Spare {
         matches!(meaning, Meaning::Codec(codec) if self.added.has(*codec))
     }
 
-    /// What the offerer is answered: one codec of its own, and what goes with it, with its own numbers.
-    fn answer(&self, codec: (Codec, u8), packet_time: Option<u8>) -> Formats {
+    /// What the offerer is answered: one codec of its own, and what goes with it, with its own numbers. Without a packet time what the other side says of it
+    /// goes on.
+    fn answer(
+        &self,
+        codec: (Codec, u8),
+        keeps_packet_time: bool,
+        packet_time: Option<u8>,
+    ) -> Formats {
         let noise = self.own.comfort_noise.then_some(COMFORT_NOISE);
         let mut attributes = vec![rtpmap_of(codec)];
         attributes.extend(noise.map(|number| map(number, "CN")));
         if let Some(number) = self.own.event {
-            attributes.push(map(number, "telephone-event"));
-            let events = self.own.events.as_ref();
-            attributes.extend(events.map(|events| format!("fmtp:{number} {events}")));
+            attributes.extend(events_of(number, self.own.events.as_deref()));
         }
         attributes.extend(packet_time.map(|ms| format!("ptime:{ms}")));
         let others = noise.into_iter().chain(self.own.event);
         Formats::Mixed(Box::new(Mixed {
             types: std::iter::once(codec.1).chain(others).collect(),
             own: SmallVec::new(),
-            keeps_packet_time: false,
+            keeps_packet_time,
             attributes,
         }))
+    }
+}
+
+/// Why a stream is transcoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rule {
+    /// The two have nothing that both may use.
+    NoneShared,
+    /// Something was offered that both have, and the answer began with something else.
+    Insisted,
+}
+
+/// By which rule of [`agree`] it came to transcoding, where it did: what was answered is as it was written.
+pub(super) fn rule(offer: &Carried, answered: &[Coded]) -> Rule {
+    let is_shared = |format: &Coded| format.codec().is_some() && offer.means(&format.meaning);
+    match answered.iter().any(is_shared) {
+        false => Rule::NoneShared,
+        true => Rule::Insisted,
     }
 }
 
@@ -192,8 +246,9 @@ pub(super) fn agree(offer: &Carried, answer: &mut Carried, said: Said) -> Option
     match &voices {
         Some(voices) => {
             let codec = Some(voices.answerer.codec);
+            let is_passed = voices.offerer.codec == voices.answerer.codec;
             answer.formats.retain(|format| match format.meaning {
-                Meaning::Codec(_) => format.codec() == codec,
+                Meaning::Codec(_) if !is_passed => format.codec() == codec,
                 _ => offer.means(&format.meaning),
             });
         }
@@ -211,19 +266,45 @@ fn transcode(offer: &Carried, spare: &Spare, answer: &Carried, said: Said) -> Op
         Said::Answer => is_shared(&first),
         Said::Otherwise => codecs.clone().any(|format| is_shared(&format)),
     };
+    let events = spare.own.event;
+    // Ours are those of the offer, which is passed on with them, or what was added to it.
+    let ours = spare.keys.map_or(events, |keys| keys.named);
+    let their_events = ours
+        .zip(telephone_event(&answer.formats))
+        .map(|(from_peer, to_peer)| PayloadTypes { from_peer, to_peer });
+    let both = [events.map(PayloadTypes::both), their_events];
+    let forms = spare.keys.map(|keys| keys.forms(both));
     if is_forwarded {
-        return None;
+        let [mine, theirs] = forms.filter(|[mine, theirs]| mine != theirs)?;
+        let mut shared = codecs.filter(is_shared);
+        let format = shared.next()?;
+        let codec = format.codec()?;
+        let own = spare.own.codecs.iter().find(|(own, _)| *own == codec)?;
+        let numbers = PayloadTypes {
+            from_peer: own.1,
+            to_peer: format.payload_type,
+        };
+        let time = |said: &Carried| said.packet_time.unwrap_or(PACKET_TIME);
+        return Some(Voices {
+            offerer: keys::passed(codec, PayloadTypes::both(own.1), both[0], mine, time(offer)),
+            answerer: Voice {
+                others: others(offer, spare, answer, codec),
+                ..keys::passed(codec, numbers, both[1], theirs, time(answer))
+            },
+            told: spare.answer(own, true, None),
+        });
     }
+    let forms = forms.unwrap_or_default();
     let theirs = first.codec()?;
     let (_, named) = spare.added.iter().find(|(codec, _)| *codec == theirs)?;
     let mine = spare.own.codecs.iter().next()?;
-    let events = spare.own.event;
-    let their_events = telephone_event(&answer.formats);
     Some(Voices {
         offerer: Voice {
             codec: mine.0,
-            numbers: both(mine.1),
-            events: events.map(both),
+            numbers: PayloadTypes::both(mine.1),
+            others: [None; OTHER_CODECS],
+            events: both[0],
+            keys: forms[0],
             comfort_noise: spare.own.comfort_noise,
             packet_time: offer.packet_time.unwrap_or(PACKET_TIME),
         },
@@ -233,22 +314,40 @@ fn transcode(offer: &Carried, spare: &Spare, answer: &Carried, said: Said) -> Op
                 from_peer: named,
                 to_peer: first.payload_type,
             },
-            // Ours are those of the offer, which is passed on with them.
-            events: events
-                .zip(their_events)
-                .map(|(from_peer, to_peer)| PayloadTypes { from_peer, to_peer }),
+            others: others(offer, spare, answer, theirs),
+            events: both[1],
+            keys: forms[1],
             comfort_noise: spare.own.comfort_noise && has_noise(&answer.formats),
             packet_time: answer.packet_time.unwrap_or(PACKET_TIME),
         },
-        told: spare.answer(mine, offer.packet_time),
+        told: spare.answer(mine, false, offer.packet_time),
     })
+}
+
+/// What else the answerer may send without a word: whatever it lists behind what it begins with, with the numbers that it was offered.
+fn others(
+    offer: &Carried,
+    spare: &Spare,
+    answer: &Carried,
+    first: Codec,
+) -> [Option<(Codec, u8)>; OTHER_CODECS] {
+    let shared = offer.formats.iter().filter_map(|format| {
+        let codec = format.codec()?;
+        Some((codec, format.payload_type))
+    });
+    let mut offered = shared
+        .chain(spare.added.iter())
+        .filter(|(codec, _)| *codec != first && answer.means(&Meaning::Codec(*codec)));
+    std::array::from_fn(|_| offered.next())
 }
 
 /// What may come from a side that speaks so.
 pub(super) fn numbers(voice: &Voice) -> Numbers {
     let bit = |payload_type: u8| 1_u128 << (payload_type & 0x7f);
     let events = voice.events.map_or(0, |events| bit(events.from_peer));
-    let timed = bit(voice.numbers.from_peer);
+    let others = voice.others.iter().flatten();
+    let others = others.fold(0, |bits, (_, number)| bits | bit(*number));
+    let timed = bit(voice.numbers.from_peer) | others;
     Numbers {
         // Phones send it unasked.
         payload_types: timed | events | bit(COMFORT_NOISE),
@@ -263,13 +362,6 @@ pub(super) fn packet_time(wanted: Option<u32>, most: Option<u32>) -> Option<u8> 
     let (least, longest) = PACKET_TIMES;
     let time = time.min(most.unwrap_or(longest)).clamp(least, longest);
     u8::try_from(time).ok()
-}
-
-fn both(number: u8) -> PayloadTypes {
-    PayloadTypes {
-        from_peer: number,
-        to_peer: number,
-    }
 }
 
 fn telephone_event(formats: &[Coded]) -> Option<u8> {
@@ -294,6 +386,12 @@ fn events(stream: &Stream<'_, '_>, number: u8) -> Option<Box<str>> {
             .all(|b| b.is_ascii_digit() || matches!(b, b',' | b'-'))
     };
     (!said.is_empty() && said.len() <= MAX_EVENTS && is_list(said)).then(|| said.into())
+}
+
+/// What is said of telephone-event under this number.
+fn events_of(number: u8, events: Option<&str>) -> impl Iterator<Item = String> {
+    let listed = events.map(|events| format!("fmtp:{number} {events}"));
+    std::iter::once(map(number, "telephone-event")).chain(listed)
 }
 
 fn has_noise(formats: &[Coded]) -> bool {

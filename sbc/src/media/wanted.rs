@@ -113,9 +113,17 @@ pub(super) fn wanted(
         let answer = &agreed.said;
         let spoken = agreed.voices.as_ref();
         let spoken = spoken.map(|voices| [voices.offerer, voices.answerer]);
+        let shared = [numbers(answer, offer), numbers(offer, answer)];
         let heard = match &spoken {
-            Some(spoken) => spoken.each_ref().map(voices::numbers),
-            None => [numbers(answer, offer), numbers(offer, answer)],
+            Some(spoken) => {
+                let [mine, theirs] = spoken.each_ref().map(voices::numbers);
+                match spoken[0].codec == spoken[1].codec {
+                    // Who sends another one that both have is heard, too.
+                    true => [mine.or(shared[0]), theirs.or(shared[1])],
+                    false => [mine, theirs],
+                }
+            }
+            None => shared,
         };
         let (Some(from_port), Some(to_port)) = (from.port(stream), to.port(stream)) else {
             continue;
@@ -158,6 +166,7 @@ pub(super) fn wanted(
                 kind,
                 legs: [a.leg.id, b.leg.id],
                 path: match spoken {
+                    Some([a, b]) if a.codec == b.codec => Path::User(Fallback::Dtmf),
                     Some(_) => Path::User(Fallback::Transcoded),
                     None => path([&a.leg.end, &b.leg.end], &sides),
                 },

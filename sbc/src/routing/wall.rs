@@ -39,6 +39,12 @@ impl Wall {
         self.at = at.saturating_add(passed).unwrap_or(at);
     }
 
+    /// What it is now.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.at
+    }
+
     /// As [`Wall::circumstances`], for who only wants to know: nobody's turn comes of it.
     #[must_use]
     pub fn glance<'a>(&self, network: NetworkId, from: &'a str) -> Circumstances<'a> {

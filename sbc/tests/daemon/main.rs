@@ -8,13 +8,17 @@
 )]
 
 mod agent;
+mod api;
 mod bad_input;
 mod bans;
 mod calls;
 mod flows;
 mod life;
 mod options;
+mod records;
+mod status;
 mod trunks;
+mod watched;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -105,13 +109,18 @@ impl Sbc {
         own_address(self.first + number)
     }
 
+    /// Where its admin pages are.
+    fn admin(&self) -> SocketAddr {
+        self.running.admin().tcp().unwrap()
+    }
+
     async fn page(&self, path: &str) -> (u16, String) {
-        fetch(self.running.admin(), "sbc", path).await
+        fetch(self.admin(), "sbc", path).await
     }
 
     /// A page that only this host gets.
     async fn api(&self, path: &str) -> (u16, String) {
-        let admin = self.running.admin();
+        let admin = self.admin();
         fetch(admin, &admin.to_string(), path).await
     }
 

@@ -13,9 +13,11 @@ use sbc::media::FlowPair;
 
 use support::{Sbc, own_address, pair, peer, rtp};
 
+mod garbage;
 mod life;
 mod load;
 mod peers;
+mod refused;
 #[path = "../support/mod.rs"]
 mod support;
 mod transcoded;

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, UdpSocket};
 use sbc::codec::g711::{alaw, ulaw};
 use sbc::config::{Codec, NetworkId};
 use sbc::io::media::Driver;
-use sbc::media::{FlowKind, FlowPair, NetworkVoice, PairId, PayloadTypes, Traffic, Voice};
+use sbc::media::{FlowKind, FlowPair, NetworkVoice, PairId, Traffic, Voice};
 
 use crate::support::{Sbc, is_silent, own_address, pair, peer, receive};
 
@@ -18,17 +18,17 @@ crate::on_both! {
 }
 
 /// PCMU at A, PCMA at B, with ports for RTCP of their own.
-struct Talk {
-    sbc: Sbc,
-    rtp: FlowPair,
-    rtcp: FlowPair,
+pub(crate) struct Talk {
+    pub(crate) sbc: Sbc,
+    pub(crate) rtp: FlowPair,
+    pub(crate) rtcp: FlowPair,
     /// Audio and RTCP of A, then of B.
-    a: [UdpSocket; 2],
-    b: [UdpSocket; 2],
+    pub(crate) a: [UdpSocket; 2],
+    pub(crate) b: [UdpSocket; 2],
 }
 
 impl Talk {
-    fn start(driver: Driver, test: u8) -> Talk {
+    pub(crate) fn start(driver: Driver, test: u8) -> Talk {
         let address = own_address(driver, test);
         let (a, b) = (
             [(); 2].map(|()| peer(address)),
@@ -53,19 +53,19 @@ impl Talk {
         }
     }
 
-    fn locals(&self) -> [SocketAddr; 2] {
+    pub(crate) fn locals(&self) -> [SocketAddr; 2] {
         [self.rtp.sides[0].local, self.rtp.sides[1].local]
     }
 
     /// A says something; the next thing that B hears.
-    fn b_hears(&self, packet: &[u8]) -> Vec<u8> {
+    pub(crate) fn b_hears(&self, packet: &[u8]) -> Vec<u8> {
         self.a[0].send_to(packet, self.locals()[0]).unwrap();
         let (heard, from) = receive(&self.b[0]);
         assert_eq!(from, self.locals()[1]);
         heard
     }
 
-    fn a_hears(&self, packet: &[u8]) -> Vec<u8> {
+    pub(crate) fn a_hears(&self, packet: &[u8]) -> Vec<u8> {
         self.b[0].send_to(packet, self.locals()[1]).unwrap();
         let (heard, from) = receive(&self.a[0]);
         assert_eq!(from, self.locals()[0]);
@@ -74,27 +74,21 @@ impl Talk {
 }
 
 /// Has a pair transcoded, with these packet times.
-fn transcode(pair: &mut FlowPair, packet_times: [u8; 2]) {
+pub(crate) fn transcode(pair: &mut FlowPair, packet_times: [u8; 2]) {
     let spoken = [(Codec::Pcmu, 0), (Codec::Pcma, 8)];
     for ((side, (codec, number)), packet_time) in
         pair.sides.iter_mut().zip(spoken).zip(packet_times)
     {
         side.payload_types = 1 << number;
         side.voice = Some(Voice {
-            codec,
-            numbers: PayloadTypes {
-                from_peer: number,
-                to_peer: number,
-            },
-            events: None,
-            comfort_noise: false,
             packet_time,
+            ..Voice::plain(codec, number)
         });
     }
 }
 
 /// A tone of 500 Hz, loud, in PCMU or PCMA: a packet of so many samples from there on.
-fn tone(payload_type: u8, sequence: u16, samples: usize) -> Vec<u8> {
+pub(crate) fn tone(payload_type: u8, sequence: u16, samples: usize) -> Vec<u8> {
     let mut packet = vec![0x80, payload_type];
     packet.extend(sequence.to_be_bytes());
     packet.extend((u32::from(sequence) * samples as u32).to_be_bytes());
@@ -109,15 +103,15 @@ fn tone(payload_type: u8, sequence: u16, samples: usize) -> Vec<u8> {
     packet
 }
 
-fn sequence(packet: &[u8]) -> u16 {
+pub(crate) fn sequence(packet: &[u8]) -> u16 {
     u16::from_be_bytes([packet[2], packet[3]])
 }
 
-fn timestamp(packet: &[u8]) -> u32 {
+pub(crate) fn timestamp(packet: &[u8]) -> u32 {
     u32::from_be_bytes(packet[4..8].try_into().unwrap())
 }
 
-fn ssrc(packet: &[u8]) -> u32 {
+pub(crate) fn ssrc(packet: &[u8]) -> u32 {
     u32::from_be_bytes(packet[8..12].try_into().unwrap())
 }
 
@@ -129,14 +123,14 @@ fn each_hears_the_other_in_his_own_codec(driver: Driver) {
         let heard = talk.b_hears(&said);
         let expected: Vec<u8> = said[12..]
             .iter()
-            .map(|&octet| alaw::encode(ulaw::decode(octet)))
+            .map(|&octet| ulaw::to_alaw(octet))
             .collect();
         assert_eq!(heard[12..], expected);
         let said = tone(8, number, 160);
         let back = talk.a_hears(&said);
         let expected: Vec<u8> = said[12..]
             .iter()
-            .map(|&octet| ulaw::encode(alaw::decode(octet)))
+            .map(|&octet| alaw::to_ulaw(octet))
             .collect();
         assert_eq!(back[12..], expected);
         assert_eq!((heard[1] & 0x7f, back[1] & 0x7f), (8, 0));

@@ -1,7 +1,7 @@
-//! Takes io_uring away, as a machine would.
+//! Takes io_uring away, as a machine would, or bpf.
 //!
 //! `without_io_uring seccomp SYSCALL ERRNO PROGRAM ARGUMENT...`: becomes that program under a seccomp filter which refuses that
-//! system call (`setup`, `enter` or `register`) with that error (`EPERM` or `ENOSYS`), and nothing else.
+//! system call (`setup`, `enter` or `register` of io_uring, or `bpf`) with that error (`EPERM` or `ENOSYS`), and nothing else.
 //!
 //! `without_io_uring sysctl`: as root, sets `kernel.io_uring_disabled` to 2, says `disabled`, and sets it back when its input ends:
 //! also when the test that started it was killed.
@@ -40,6 +40,7 @@ fn become_refused(syscall: &str, errno: &str, program: &str, arguments: &[&str])
         "setup" => libc::SYS_io_uring_setup,
         "enter" => libc::SYS_io_uring_enter,
         "register" => libc::SYS_io_uring_register,
+        "bpf" => libc::SYS_bpf,
         other => bail!("io_uring has no system call {other:?}"),
     };
     let errno = match errno {

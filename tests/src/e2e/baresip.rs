@@ -197,6 +197,23 @@ impl Baresip {
         self.process.tell("/resume")
     }
 
+    /// Presses a key: a telephone-event (RFC 4733).
+    ///
+    /// # Errors
+    /// It takes no command any more.
+    pub fn press(&mut self, key: char) -> Result<()> {
+        self.process.tell(&format!("/sndcode {key}"))
+    }
+
+    /// Waits until it has been told of a key by INFO.
+    ///
+    /// # Errors
+    /// It is not.
+    pub fn wait_key(&mut self, key: char) -> Result<()> {
+        let line = format!("received DTMF: '{key}'");
+        self.process.wait_for(&line, SIGNALLING).map(drop)
+    }
+
     /// Asks whom it talks with to call `uri` instead.
     ///
     /// # Errors

@@ -128,7 +128,7 @@ impl<'a> Daemon<'a> {
     /// # Errors
     /// Nobody answers.
     pub fn http(&self, path: &str) -> Result<(u16, String)> {
-        self.namespace.enter(|| get(ADMIN, path))?
+        http(self.namespace, ADMIN, path)
     }
 
     /// How often its BPF programs have run. See [`kernel::bpf_run_count`].
@@ -217,6 +217,14 @@ fn find() -> Result<PathBuf> {
         .map(|dir| dir.join("sbc"))
         .find(|file| file.is_file());
     path.with_context(|| format!("not beside {}", here.display()))
+}
+
+/// `GET path` of whoever listens there in a namespace: status and body.
+///
+/// # Errors
+/// Nobody answers.
+pub fn http(namespace: &Namespace, at: SocketAddr, path: &str) -> Result<(u16, String)> {
+    namespace.enter(|| get(at, path))?
 }
 
 /// HTTP/1.0, so that the answer ends with the connection.

@@ -15,6 +15,13 @@ const SIGNALLING: Duration = Duration::from_secs(30);
 /// What it plays is played once: longer than any test.
 const SECONDS: u32 = 120;
 
+/// What it says and hears is left as it is, in the codecs that the box has: by itself it leaves out G.722.
+const AS_IT_IS: &str = "[sound]\nechocancellation=0\necholimiter=0\nagc=0\neq_active=0\nmic_eq_active=0\nnoisegate=0\n\
+    mic_gain_db=0\nplayback_gain_db=0\n[net]\nadaptive_rate_control=0\n\
+    [audio_codec_0]\nmime=PCMU\nrate=8000\nchannels=1\nenabled=1\n\
+    [audio_codec_1]\nmime=PCMA\nrate=8000\nchannels=1\nenabled=1\n\
+    [audio_codec_2]\nmime=G722\nrate=8000\nchannels=1\nenabled=1\n";
+
 /// A running linphonec; killed on drop. It counts its calls from 1.
 #[derive(Debug)]
 pub struct Linphone {
@@ -34,6 +41,8 @@ impl Linphone {
         tone: u32,
     ) -> Result<Linphone> {
         let home = scratch.path().join(format!("linphone-{}", at.port()));
+        // One that was there before would go on with its recording.
+        let _ = std::fs::remove_dir_all(&home);
         // It keeps a database there, and does not make the directory.
         std::fs::create_dir_all(home.join(".local/share/linphone"))
             .with_context(|| format!("cannot make {}", home.display()))?;
@@ -43,7 +52,7 @@ impl Linphone {
         let config = home.join("linphonerc");
         std::fs::write(
             &config,
-            format!("[sip]\nsip_port={port}\n[rtp]\naudio_rtp_port=7078\n"),
+            format!("[sip]\nsip_port={port}\n[rtp]\naudio_rtp_port=7078\n{AS_IT_IS}"),
         )?;
         let mut command = namespace.command("linphonec");
         command

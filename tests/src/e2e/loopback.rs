@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
+use super::config::FastPath;
 use super::daemon::{READY, binary, get};
 use super::lab::Scratch;
 use super::metrics::Metrics;
@@ -34,11 +35,24 @@ impl Loopback {
     /// # Errors
     /// It ended or was not ready in time; the error holds what it printed.
     pub fn start(launcher: &[&OsStr]) -> Result<Loopback> {
+        Loopback::start_with(launcher, FastPath::Off, ["", ""])
+    }
+
+    /// The same with these lines more for each trunk; it may try the kernel path. On `lo` that is loaded, if that can be, and not used.
+    ///
+    /// # Errors
+    /// As [`Loopback::start`].
+    pub fn start_with(
+        launcher: &[&OsStr],
+        fast_path: FastPath,
+        more: [&str; 2],
+    ) -> Result<Loopback> {
         static STARTED: AtomicU8 = AtomicU8::new(0);
         let first = 3 * STARTED.fetch_add(1, Ordering::Relaxed) + 1;
         let [address, a, b] = [0, 1, 2].map(|number| own_address(first + number));
         let scratch = Scratch::new()?;
-        let file = scratch.write("loopback.toml", &config(address, a, b, &scratch))?;
+        let text = config(address, [a, b], fast_path, more, &scratch);
+        let file = scratch.write("loopback.toml", &text)?;
         let line = [
             launcher,
             &[
@@ -91,20 +105,13 @@ impl Loopback {
         let sbc = SocketAddr::new(self.address, 5060);
         let ends = self.trunks.map(|trunk| End::new(trunk, sbc));
         let [caller, callee] = ends;
-        let (caller, callee) = (caller?, callee?);
-        caller.asks("INVITE", "", &caller.sdp()?)?;
-        let asked = callee.hears("INVITE ")?;
-        callee.answers(&asked, &callee.sdp()?)?;
-        let answered = caller.hears("SIP/2.0 200 ")?;
-        let to = plain::field(&answered, "To").context("a 200 without To")?;
-        let (_, tag) = to.split_once('>').context("a To without a tag")?;
-        caller.asks("ACK", tag, "")?;
-        callee.hears("ACK ")?;
-        Ok(LoopbackCall {
-            towards: [plain::media_of(&answered)?, plain::media_of(&asked)?],
-            tag: tag.to_owned(),
-            ends: [caller, callee],
-        })
+        LoopbackCall::begin(caller?, callee?)
+    }
+
+    /// The box's address for SIP, and the addresses of the trunks.
+    #[must_use]
+    pub fn places(&self) -> (SocketAddr, [IpAddr; 2]) {
+        (SocketAddr::new(self.address, 5060), self.trunks)
     }
 
     fn admin(&self) -> SocketAddr {
@@ -124,6 +131,26 @@ pub struct LoopbackCall {
 }
 
 impl LoopbackCall {
+    /// One end calls through the box, and the other one, where the box leads that, answers.
+    ///
+    /// # Errors
+    /// The call does not come up.
+    pub fn begin(caller: End, callee: End) -> Result<LoopbackCall> {
+        caller.asks("INVITE", "", &caller.sdp()?)?;
+        let asked = callee.hears("INVITE ")?;
+        callee.answers(&asked, &callee.sdp()?)?;
+        let answered = caller.hears("SIP/2.0 200 ")?;
+        let to = plain::field(&answered, "To").context("a 200 without To")?;
+        let (_, tag) = to.split_once('>').context("a To without a tag")?;
+        caller.asks("ACK", tag, "")?;
+        callee.hears("ACK ")?;
+        Ok(LoopbackCall {
+            towards: [plain::media_of(&answered)?, plain::media_of(&asked)?],
+            tag: tag.to_owned(),
+            ends: [caller, callee],
+        })
+    }
+
     /// So many packets of voice, at most 250, one by one in each direction: every one arrives as it was sent, from where the far end knows it.
     ///
     /// # Errors
@@ -192,16 +219,20 @@ impl LoopbackCall {
     }
 }
 
-/// One party of a call.
+/// One party of a call: a trunk to the box, of plain text and whole packets.
 #[derive(Debug)]
-struct End {
+pub struct End {
     sip: UdpSocket,
     media: UdpSocket,
     sbc: SocketAddr,
 }
 
 impl End {
-    fn new(address: IpAddr, sbc: SocketAddr) -> Result<End> {
+    /// At port 5060 of an address of the calling thread's network; `sbc` is where the box listens on that side.
+    ///
+    /// # Errors
+    /// The port is taken, or the address is none of this host's.
+    pub fn new(address: IpAddr, sbc: SocketAddr) -> Result<End> {
         let sip = UdpSocket::bind((address, 5060))?;
         sip.set_read_timeout(Some(PATIENCE))?;
         let media = UdpSocket::bind((address, 0))?;
@@ -267,7 +298,15 @@ fn own_address(last: u8) -> IpAddr {
     Ipv4Addr::new(127, 128 + high % 80, low, last).into()
 }
 
-fn config(address: IpAddr, a: IpAddr, b: IpAddr, scratch: &Scratch) -> String {
+fn config(
+    address: IpAddr,
+    [a, b]: [IpAddr; 2],
+    fast_path: FastPath,
+    more: [&str; 2],
+    scratch: &Scratch,
+) -> String {
+    let [of_a, of_b] = more;
+    let fast_path = fast_path.word();
     let state_dir = scratch.path().join("state");
     let state_dir = state_dir.display();
     format!(
@@ -280,15 +319,17 @@ admin     = "{address}:9960"
 address     = ["{address}"]
 sip         = ["udp:5060"]
 media_ports = "20000-20099"
-fast_path   = "off"
+fast_path   = "{fast_path}"
 
 [trunk.a]
 network = "lo"
 server  = "sip:{a}:5060"
+{of_a}
 
 [trunk.b]
 network = "lo"
 server  = "sip:{b}:5060"
+{of_b}
 
 [[route]]
 name = "out"

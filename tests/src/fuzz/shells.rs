@@ -82,6 +82,15 @@ impl Shells {
                 let report = self.report(true);
                 Ok(self.later(Input::FlowRead { pair, report }))
             }
+            FlowCommand::Key(pair, to, _) => {
+                let known = self.pairs.get(&pair);
+                let side = known.and_then(|known| known.sides.get(to));
+                ensure!(
+                    side.is_some_and(|side| side.voice.is_some()),
+                    "a key that nobody sends"
+                );
+                Ok(None)
+            }
             FlowCommand::Remove(pair) => {
                 ensure!(self.pairs.remove(&pair).is_some(), "a removal of no flow");
                 let report = self.report(false);

@@ -14,6 +14,7 @@ use sbc::sip::Transport;
 use sbc::transaction::Hop;
 
 use super::agent::{Act, Agent, Habits};
+use crate::books::Books;
 use crate::relay::Relay;
 use crate::sim::{Datagram, Link, Weather};
 
@@ -71,6 +72,7 @@ pub struct Stage {
     /// In this order.
     pub agents: [Agent; 3],
     engine: Engine,
+    books: Books,
     link: Link,
     relay: Relay,
     start: Instant,
@@ -91,7 +93,8 @@ impl Stage {
                 Agent::new("198.51.100.7:5060", right, called),
                 Agent::new("203.0.113.9:5060", right, Habits::default()),
             ],
-            engine: Engine::new(Arc::new(config), [9; 32], now),
+            engine: Engine::new(Arc::new(config), [9; 32], now).recording(9),
+            books: Books::default(),
             link: Link::new(weather, ChaCha12Rng::seed_from_u64(seed)),
             relay: Relay::default(),
             start: now,
@@ -260,7 +263,7 @@ impl Stage {
                 Action::Resolve(question) => panic!("{question}: nobody has a name"),
             }
         }
-        while self.engine.poll_event().is_some() {}
+        while self.books.poll(&mut self.engine).is_some() {}
     }
 
     /// Nobody is told where anybody else is, nor where the box is on another side.

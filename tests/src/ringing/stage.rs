@@ -15,6 +15,7 @@ use sbc::transaction::Hop;
 
 use super::called::Called;
 use super::caller::{Caller, CallerPlan};
+use crate::books::Books;
 use crate::heard::Heard;
 use crate::relay::{Relay, transcoding_of};
 use crate::sim::{Datagram, Link, Weather};
@@ -80,6 +81,7 @@ to = ["phone:6001"]
 /// A call that is being set up, and everybody who has to do with it.
 pub struct Stage {
     engine: Engine,
+    books: Books,
     /// Who calls.
     pub caller: Caller,
     /// Who is called.
@@ -102,7 +104,10 @@ impl Stage {
         random.fill_bytes(&mut key);
         let now = Instant::now();
         let mut stage = Stage {
-            engine: Engine::new(Arc::new(config), key, now).transcoding(transcoding_of(seed)),
+            engine: Engine::new(Arc::new(config), key, now)
+                .transcoding(transcoding_of(seed))
+                .recording(seed),
+            books: Books::default(),
             caller: Caller::new(at("10.71.1.2:5060"), at("10.71.1.1:5060"), plan),
             called,
             link: Link::new(weather, ChaCha12Rng::seed_from_u64(seed ^ 0x5eed)),
@@ -337,7 +342,7 @@ impl Stage {
                 Action::Resolve(question) => panic!("{question}: nobody has a name"),
             }
         }
-        while let Some(event) = self.engine.poll_event() {
+        while let Some(event) = self.books.poll(&mut self.engine) {
             if let Event::CallEnded {
                 outcome, reason, ..
             } = event

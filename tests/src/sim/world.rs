@@ -15,6 +15,7 @@ use sbc::transaction::Hop;
 
 use super::agent::{Agent, Fact, Plan};
 use super::link::{Datagram, Link, Weather};
+use crate::books::Books;
 use crate::relay::transcoding_of;
 
 /// Where the calling agent is.
@@ -83,6 +84,7 @@ pub struct Report {
 /// Two agents, the engine, the link.
 pub struct World {
     engine: Engine,
+    books: Books,
     agents: [Agent; 2],
     link: Link,
     start: Instant,
@@ -120,7 +122,10 @@ impl World {
         let start = Instant::now();
         let address = |text: &str| text.parse::<SocketAddr>().expect("an address");
         World {
-            engine: Engine::new(Arc::new(config), key, start).transcoding(transcoding_of(seed)),
+            engine: Engine::new(Arc::new(config), key, start)
+                .transcoding(transcoding_of(seed))
+                .recording(seed),
+            books: Books::default(),
             agents: [
                 Agent::new(address(CALLER), address("10.71.1.1:5060"), caller, fork()),
                 Agent::new(address(CALLEE), address("10.71.2.1:5060"), callee, fork()),
@@ -267,7 +272,7 @@ impl World {
                 Action::Resolve(question) => panic!("{question}: nobody has a name"),
             }
         }
-        while let Some(event) = self.engine.poll_event() {
+        while let Some(event) = self.books.poll(&mut self.engine) {
             self.events.push(event);
         }
     }
@@ -287,6 +292,9 @@ impl World {
                 assert!(self.flows.contains(&pair), "read but not there");
                 self.engine
                     .handle_input(self.now, Input::FlowRead { pair, report });
+            }
+            FlowCommand::Key(pair, ..) => {
+                assert!(self.flows.contains(&pair), "a key for nobody");
             }
             FlowCommand::Remove(pair) => {
                 assert!(self.flows.remove(&pair), "removed but not there");

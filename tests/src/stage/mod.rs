@@ -16,11 +16,13 @@
 mod agent;
 mod answers;
 mod dialog;
+mod keys;
 mod media;
 mod proxy;
 mod requests;
 mod scene;
 mod setup;
+mod shells;
 mod spoken;
 mod talk;
 mod timers;

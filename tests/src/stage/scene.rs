@@ -9,13 +9,14 @@ use bytes::Bytes;
 use rand_chacha::ChaCha12Rng;
 use rand_core::{RngCore as _, SeedableRng as _};
 use sbc::config::{Config, NetworkId, NoSecrets};
-use sbc::engine::{Action, Engine, Event, Input, Limits, Outcome, Stats};
-use sbc::media::{FlowCommand, Transcoding};
+use sbc::engine::{Action, Engine, Event, FlowFailure, Input, Limits, Outcome, Stats};
+use sbc::media::{FlowPair, Transcoding};
 use sbc::sip::Transport;
 use sbc::transaction::Hop;
 
 use super::agent::Agent;
 use super::dialog::{Dialog, State};
+use crate::books::Books;
 use crate::heard::Heard;
 use crate::relay::{Relay, transcoding_of};
 use crate::sim::{Datagram, Link, Weather};
@@ -50,12 +51,15 @@ pub struct Stage {
     pub events: Vec<Event>,
     /// Phones may be told where others of their network want their media, and nothing else of them.
     pub media_is_direct: bool,
+    /// What those who forward media say to a pair that they are to begin with; `None`: they do.
+    pub refuses: fn(&FlowPair) -> Option<FlowFailure>,
     pub(super) relay: Relay,
-    engine: Engine,
+    pub(super) engine: Engine,
+    books: Books,
     link: Link,
     random: ChaCha12Rng,
     start: Instant,
-    now: Instant,
+    pub(super) now: Instant,
     free: Vec<u64>,
     /// Media goes on while time goes by, as long as nothing is said against it.
     talks: bool,
@@ -82,13 +86,15 @@ impl Stage {
         random.fill_bytes(&mut key);
         let now = Instant::now();
         let engine = Engine::with_limits(Arc::new(config), key, now, limits);
-        let engine = engine.transcoding(transcoding_of(seed));
+        let engine = engine.transcoding(transcoding_of(seed)).recording(seed);
         let free = engine.stats(now).media_ports_free.into_values().collect();
         Stage {
             agents: Vec::new(),
             ended: Vec::new(),
+            books: Books::default(),
             events: Vec::new(),
             media_is_direct: false,
+            refuses: |_| None,
             relay: Relay::default(),
             engine,
             link: Link::new(weather, ChaCha12Rng::seed_from_u64(random.next_u64())),
@@ -400,7 +406,7 @@ impl Stage {
         self.story.push_back(line);
     }
 
-    fn perform(&mut self) {
+    pub(super) fn perform(&mut self) {
         while let Some(action) = self.engine.poll_action() {
             self.tick();
             match action {
@@ -413,21 +419,13 @@ impl Stage {
                     };
                     self.link.send(self.now, datagram);
                 }
-                Action::Flow(command) => {
-                    if let Some((pair, report)) = self.relay.order(&command) {
-                        let input = match command {
-                            FlowCommand::Read(_) => Input::FlowRead { pair, report },
-                            _ => Input::FlowEnded { pair, report },
-                        };
-                        self.engine.handle_input(self.now, input);
-                    }
-                }
+                Action::Flow(command) => self.order(&command),
                 Action::Close(_) | Action::CloseOutside(_) => panic!("there is no connection"),
                 Action::LookUp { .. } => panic!("there is no name"),
                 Action::Resolve(question) => panic!("{question}: nobody has a name"),
             }
         }
-        while let Some(event) = self.engine.poll_event() {
+        while let Some(event) = self.books.poll(&mut self.engine) {
             if let Event::CallEnded {
                 outcome,
                 reason,

@@ -66,14 +66,15 @@ pub(super) fn shared(
     Ok(numbers)
 }
 
-/// The same where it is transcoded: of codecs one alone, which is what the sender sends, with the numbers that each side was told.
+/// The same where it is transcoded: of codecs what the sender begins with, and whatever else it has listed of what it was told, with the numbers that each
+/// side was told.
 pub(super) fn spoken(
     [voice, other]: &[Voice; 2],
     [mine, theirs]: [&Said; 2],
     told: &Said,
 ) -> Result<Vec<u8>, String> {
     let name = |voice: &Voice| format!("{}/8000", voice.codec.name());
-    if voice.codec == other.codec {
+    if voice.codec == other.codec && voice.keys == other.keys {
         return Err(format!("both speak {}", name(voice)));
     }
     let sent = first(mine, told).ok_or("the sender was told no codec of its own")?;
@@ -91,6 +92,15 @@ pub(super) fn spoken(
         ));
     }
     let mut numbers = vec![voice.numbers.from_peer];
+    for (fmt, name) in told.formats.iter().filter(|(_, name)| is_codec(name)) {
+        let mut listed = mine.formats.iter();
+        let number = number(fmt)?;
+        if number != voice.numbers.from_peer
+            && listed.any(|(_, mine)| mine.eq_ignore_ascii_case(name))
+        {
+            numbers.push(number);
+        }
+    }
     let told_events = told.formats.iter().find(|(_, name)| is_events(name));
     let has_events = mine.formats.iter().any(|(_, name)| is_events(name));
     match (voice.events, told_events.filter(|_| has_events)) {

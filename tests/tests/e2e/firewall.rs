@@ -68,7 +68,9 @@ fn nft_takes_them() -> Result<()> {
         ("phones", format!("{networks}{trunk}{phone}")),
         (
             "admin",
-            format!("[sbc]\nadmin = \"[2001:db8::1]:9960\"\n{networks}{phone}"),
+            format!(
+                "[sbc]\nadmin = \"[2001:db8::1]:9960\"\nadmin_token = \"token-of-this-test\"\n{networks}{phone}"
+            ),
         ),
         (
             "loopback",

@@ -9,7 +9,9 @@ use std::net::{SocketAddr, UdpSocket};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use sbc::config::{Bind, Config, FastPath as Wanted, Limits, Network, NetworkId, Passing, Sbc};
+use sbc::config::{
+    Admin, Bind, Config, FastPath as Wanted, Limits, Network, NetworkId, Passing, Sbc,
+};
 use sbc::io::fast_path::{FastPath, Program};
 use sbc::media::{
     Fallback, FlowKind, FlowPair, FlowReport, NetworkPath, PairId, Path, Side, Slot, XdpMode,
@@ -59,8 +61,10 @@ fn config(wanted: Wanted) -> Config {
         sbc: Sbc {
             name: "sbc".to_owned(),
             state_dir: PathBuf::new(),
-            admin: SocketAddr::from(([127, 0, 0, 1], 0)),
+            admin: Admin::Tcp(SocketAddr::from(([127, 0, 0, 1], 0))),
+            admin_token: None,
             resolver: Vec::new(),
+            media: Default::default(),
         },
         networks: vec![
             network("inside", &["10.71.1.1", "fd71:1::1"], wanted),
@@ -70,6 +74,7 @@ fn config(wanted: Wanted) -> Config {
         phones: Vec::new().into(),
         groups: Vec::new(),
         lookup: Default::default(),
+        cdr: None,
         routes: Vec::new(),
     }
 }

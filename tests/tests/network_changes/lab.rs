@@ -10,7 +10,9 @@ use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use sbc::config::{Bind, Config, FastPath as Wanted, Limits, Network, NetworkId, Passing, Sbc};
+use sbc::config::{
+    Admin, Bind, Config, FastPath as Wanted, Limits, Network, NetworkId, Passing, Sbc,
+};
 use sbc::io::fast_path::FastPath;
 use sbc::media::{FlowKind, FlowPair, NetworkPath, PairId, Path, Side, XdpMode};
 use sbc_tests::e2e::{Lab, Namespace, Need, skipped};
@@ -115,13 +117,16 @@ pub(crate) fn of(networks: Vec<Network>) -> Config {
         sbc: Sbc {
             name: "sbc".to_owned(),
             state_dir: PathBuf::new(),
-            admin: SocketAddr::from(([127, 0, 0, 1], 0)),
+            admin: Admin::Tcp(SocketAddr::from(([127, 0, 0, 1], 0))),
+            admin_token: None,
             resolver: Vec::new(),
+            media: Default::default(),
         },
         networks,
         trunks: Vec::new(),
         phones: Vec::new().into(),
         groups: Vec::new(),
+        cdr: None,
         lookup: Default::default(),
         routes: Vec::new(),
     }

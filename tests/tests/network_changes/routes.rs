@@ -44,6 +44,46 @@ fn a_neighbour_with_another_ethernet_address_is_followed() {
     cost("two changes of the neighbour's MAC", load.end().lost());
 }
 
+/// What calls before it were told of their router is nothing that one that begins is told without being asked.
+#[test]
+fn a_router_with_another_ethernet_address_is_that_of_calls_that_begin() {
+    let Some(lab) = build("new-calls") else {
+        return;
+    };
+    let behind = ["10.9.9.7", "10.9.9.8", "10.9.9.9"];
+    lab.edge.ip("route add 10.9.9.0/24 via 10.71.2.2").unwrap();
+    for address in &behind[..2] {
+        lab.carrier
+            .ip(&format!("addr add {address}/32 dev lo"))
+            .unwrap();
+    }
+    let mut fast_path = open(&lab);
+    let phone = socket(&lab.phone, PHONE.1);
+    let mut begin = |number: u64, address: &str| {
+        let call = call(number, &format!("{address}:5000"));
+        lab.edge
+            .enter(|| fast_path.install(&call.into()))
+            .unwrap()
+            .unwrap();
+        let carrier = socket(&lab.carrier, &format!("{address}:5000"));
+        let load = Load::begin(&phone, PHONE.0, &carrier);
+        load.goes_on();
+        let lost = load.end().lost();
+        fast_path.remove(PairId(number)).unwrap();
+        lost
+    };
+    // The second is what finds the router known, the third would believe the second.
+    for (number, address) in (1..).zip(behind) {
+        if address == behind[2] {
+            lab.carrier
+                .ip("link set eth0 address 02:00:00:00:00:79")
+                .unwrap();
+        }
+        let lost = begin(number, address);
+        cost(&format!("call {number} behind one router"), lost);
+    }
+}
+
 #[test]
 fn a_route_that_changes_moves_the_flow_to_the_other_interface_and_back() {
     let Some(lab) = build("route") else {

@@ -133,7 +133,9 @@ impl Bench {
         match command {
             FlowCommand::Install(pair) => assert!(self.flows.insert(pair.id)),
             FlowCommand::Update(pair) => assert!(self.flows.contains(&pair.id)),
-            FlowCommand::Read(pair) => assert!(self.flows.contains(&pair)),
+            FlowCommand::Read(pair) | FlowCommand::Key(pair, ..) => {
+                assert!(self.flows.contains(&pair))
+            }
             FlowCommand::Remove(pair) => {
                 assert!(self.flows.remove(&pair));
                 let report = FlowReport::default();

@@ -80,6 +80,7 @@ fn phones_call_from_anywhere_and_an_interface_may_change_its_address() {
     let text = r#"
 [sbc]
 admin = "203.0.113.7:9960"
+admin_token = "token-of-this-test"
 [network.wan]
 interface = "ppp0"
 sip = ["udp:5060"]

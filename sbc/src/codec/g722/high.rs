@@ -1,8 +1,8 @@
 //! The high band, 4 to 8 kHz: 2 bits a sample (clause 6.2.1, blocks 1H to 3H).
 
-use super::limit;
+use super::Nearest;
 use super::predictor::Predictor;
-use super::tables::{HIGH_2, HIGH_DECISION, HIGH_LOG, HIGH_LOG_MAX, HIGH_STEP};
+use super::tables::{HIGH_LOG, HIGH_LOG_MAX, HIGH_STEPS, HighStep};
 
 /// The high band of one direction.
 #[derive(Clone, Debug)]
@@ -24,35 +24,63 @@ impl Default for HighBand {
     }
 }
 
-impl HighBand {
-    /// A sample of 15 bits becomes a code of 2.
+/// The high band's step, which both ends know.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct HighScale {
+    log: i32,
+    now: &'static HighStep,
+}
+
+impl HighScale {
+    /// What is nearest to a difference, and both ends go on by.
     #[inline(always)]
-    pub(super) fn encode(&mut self, sample: i32) -> u8 {
-        let difference = sample - self.predictor.estimate;
-        let sign = difference >> 31;
-        let far = (difference ^ sign) >= (HIGH_DECISION * self.step) >> 12;
+    pub(super) fn quantise(&mut self, difference: i32) -> Nearest {
+        let below = difference >> 31;
+        let far = (difference ^ below) >= i32::from(self.now.decision);
         // 0 and 1 are below, 2 and 3 above; the even ones are far.
-        let code = (u8::from(sign == 0) << 1) | u8::from(!far);
-        self.advance(code);
-        code
+        let code = (u8::from(difference >= 0) << 1) | u8::from(!far);
+        let nearest = Nearest {
+            code,
+            sign: usize::from(self.now.signs[usize::from(code & 3)]),
+            value: self.now.values[usize::from(code & 3)],
+        };
+        self.adapt(code);
+        nearest
     }
 
-    /// A code of 2 bits becomes a sample of 15.
+    /// What a code stands for; both ends go on by it.
     #[inline(always)]
-    pub(super) fn decode(&mut self, code: u8) -> i32 {
-        let estimate = self.predictor.estimate;
-        limit(estimate + self.advance(code))
+    pub(super) fn advance(&mut self, code: u8) -> i16 {
+        let value = self.now.values[usize::from(code & 3)];
+        self.adapt(code);
+        value
     }
 
     #[inline(always)]
-    fn advance(&mut self, code: u8) -> i32 {
-        let code = usize::from(code & 3);
-        let difference = (self.step * i32::from(HIGH_2[code])) >> 15;
-        let log = ((self.log * 127) >> 7) + i32::from(HIGH_LOG[code]);
+    fn adapt(&mut self, code: u8) {
+        let by = HIGH_LOG[usize::from(code & 3)];
+        let log = ((self.log * 127) >> 7) + i32::from(by);
         self.log = log.clamp(0, HIGH_LOG_MAX);
-        let place = (self.log >> 6) as usize;
-        self.step = i32::from(HIGH_STEP[place.min(HIGH_STEP.len() - 1)]);
-        self.predictor.advance(difference);
-        difference
+        self.now = of_log(self.log);
+    }
+}
+
+#[inline(always)]
+fn of_log(log: i32) -> &'static HighStep {
+    &HIGH_STEPS[((log >> 6) as usize).min(HIGH_STEPS.len() - 1)]
+}
+
+impl HighBand {
+    #[inline(always)]
+    pub(super) fn scale(&self) -> HighScale {
+        HighScale {
+            log: self.log,
+            now: of_log(self.log),
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn set_scale(&mut self, scale: HighScale) {
+        (self.log, self.step) = (scale.log, i32::from(scale.now.step));
     }
 }

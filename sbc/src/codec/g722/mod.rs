@@ -4,8 +4,10 @@
 //! | module | what |
 //! |---|---|
 //! | `tables` | the Recommendation's constants, and the same made quick to look up |
-//! | `predictor` | what both bands share: the adaptive predictor (blocks 4L, 4H) |
+//! | `predictor` | the state of the adaptive predictor that both bands have (blocks 4L, 4H) |
 //! | `low`, `high` | a band: quantisers and their scale (blocks 1 to 3) |
+//! | `decode`, `encode` | both bands of a chunk, eight words at once |
+//! | `eight` | eight words at once, with a processor's vectors or one by one |
 //! | `qmf` | the filters that part 16,000 samples a second into the bands and join them |
 //! | `wide` | [`Encoder`] and [`Decoder`]: 16,000 samples a second |
 //! | `fold` | the same from 8,000 samples a second and back, without the 16,000 in between |
@@ -14,6 +16,9 @@
 //!
 //! Nothing here fails: every octet is a valid one, every sample can be encoded.
 
+mod decode;
+mod eight;
+mod encode;
 mod fold;
 mod high;
 pub mod lanes;
@@ -40,6 +45,15 @@ pub enum Mode {
     Seven,
     /// Mode 3: 48 kbit/s, six.
     Six,
+}
+
+/// What is nearest to a difference.
+#[derive(Clone, Copy, Debug)]
+struct Nearest {
+    code: u8,
+    /// 0 to 2: less than nothing, nothing, more. It is known before the rest.
+    sign: usize,
+    value: i16,
 }
 
 /// The Recommendation's saturation to 16 bits.

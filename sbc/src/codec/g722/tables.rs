@@ -32,6 +32,17 @@ pub(super) const LOW_6: [i16; 64] = [
     5_456, 4_944, 4_464, 4_008, 3_576, 3_168, 2_776, 2_400, 2_032, 1_688, 1_360, 1_040, 728, 432,
     136, -432, -136,
 ];
+/// The same by codes of 6 bits, where so many of an octet's bits are voice: eight, seven, six.
+pub(super) static HEARD: [[i16; 64]; 3] = {
+    let mut heard = [LOW_6; 3];
+    let mut code = 0;
+    while code < 64 {
+        heard[1][code] = LOW_5[code >> 1];
+        heard[2][code] = LOW_4[code >> 2];
+        code += 1;
+    }
+    heard
+};
 /// And of 2 bits (QM2).
 pub(super) const HIGH_2: [i16; 4] = [-7_408, -1_616, 7_408, 1_616];
 
@@ -52,19 +63,92 @@ pub(super) const ROOTS: [u16; 32] = [
     3_597, 3_676, 3_756, 3_838, 3_922, 4_008,
 ];
 
-const LOW_STEPS: usize = (LOW_LOG_MAX as usize >> 6) + 1;
-const HIGH_STEPS: usize = (HIGH_LOG_MAX as usize >> 6) + 1;
+const LOW_PLACES: usize = (LOW_LOG_MAX as usize >> 6) + 1;
+const HIGH_PLACES: usize = (HIGH_LOG_MAX as usize >> 6) + 1;
 
-/// Steps by the logarithm's upper bits (SCALEL, SCALEH): 32 to 16,384 and 8 to 16,384.
-pub(super) static LOW_STEP: [u16; LOW_STEPS] = steps(8);
-pub(super) static HIGH_STEP: [u16; HIGH_STEPS] = steps(10);
+/// What goes with a step of the low band (SCALEL), 32 to 16,384.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LowStep {
+    /// [`RECIPROCAL_BITS`] bits of one over it, rounded up.
+    pub(super) reciprocal: u64,
+    pub(super) step: u16,
+    /// What the third decision is: from there on a difference stands for something to both ends.
+    pub(super) third: u16,
+}
 
-/// [`RECIPROCAL_BITS`] bits of one over the low band's step, rounded up.
-pub(super) static LOW_RECIPROCAL: [u64; LOW_STEPS] = reciprocals();
 pub(super) const RECIPROCAL_BITS: u32 = 40;
+
+/// By the logarithm's upper bits.
+pub(super) static LOW_STEPS: [LowStep; LOW_PLACES] = {
+    let steps: [u16; LOW_PLACES] = steps(8);
+    let mut low = [LowStep {
+        reciprocal: 0,
+        step: 0,
+        third: 0,
+    }; LOW_PLACES];
+    let mut at = 0;
+    while at < LOW_PLACES {
+        let step = steps[at];
+        low[at] = LowStep {
+            reciprocal: (1_u64 << RECIPROCAL_BITS).div_ceil(step as u64),
+            step,
+            third: ((DECISIONS[2] as u32 * step as u32) >> 12) as u16,
+        };
+        at += 1;
+    }
+    low
+};
+
+/// What goes with a step of the high band (SCALEH), 8 to 16,384.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct HighStep {
+    /// What the codes stand for, and the signs of that: 0 to 2 for less than nothing, nothing, more.
+    pub(super) values: [i16; 4],
+    pub(super) signs: [u8; 4],
+    pub(super) step: u16,
+    /// From here on differences are far.
+    pub(super) decision: u16,
+}
+
+/// By the logarithm's upper bits.
+pub(super) static HIGH_STEPS: [HighStep; HIGH_PLACES] = {
+    let steps: [u16; HIGH_PLACES] = steps(10);
+    let mut high = [HighStep {
+        values: [0; 4],
+        signs: [0; 4],
+        step: 0,
+        decision: 0,
+    }; HIGH_PLACES];
+    let mut at = 0;
+    while at < HIGH_PLACES {
+        let step = steps[at];
+        let mut code = 0;
+        while code < 4 {
+            let value = (step as i32 * HIGH_2[code] as i32) >> 15;
+            high[at].values[code] = value as i16;
+            high[at].signs[code] = (value.signum() + 1) as u8;
+            code += 1;
+        }
+        high[at].step = step;
+        high[at].decision = ((HIGH_DECISION as u32 * step as u32) >> 12) as u16;
+        at += 1;
+    }
+    high
+};
 
 /// Codes of 6 bits by the difference's sign and its size in 1/4096 of the step, up to [`LAST_DECISION`].
 pub(super) static LOW_CODES: [[u8; LAST_DECISION + 1]; 2] = [codes(false), codes(true)];
+/// What both ends make of it, without the sign, in 1/32768 of the step.
+pub(super) static LOW_SCALES: [i16; LAST_DECISION + 1] = {
+    let codes = codes(false);
+    let mut scales = [0; LAST_DECISION + 1];
+    let mut size = 0;
+    while size <= LAST_DECISION {
+        scales[size] = LOW_4[(codes[size] >> 2) as usize];
+        size += 1;
+    }
+    scales
+};
 
 const fn steps<const N: usize>(shift: i32) -> [u16; N] {
     let mut steps = [0; N];
@@ -81,16 +165,6 @@ const fn steps<const N: usize>(shift: i32) -> [u16; N] {
         at += 1;
     }
     steps
-}
-
-const fn reciprocals() -> [u64; LOW_STEPS] {
-    let mut reciprocals = [0; LOW_STEPS];
-    let mut at = 0;
-    while at < LOW_STEPS {
-        reciprocals[at] = (1_u64 << RECIPROCAL_BITS).div_ceil(LOW_STEP[at] as u64);
-        at += 1;
-    }
-    reciprocals
 }
 
 const fn codes(negative: bool) -> [u8; LAST_DECISION + 1] {
@@ -125,22 +199,20 @@ mod tests {
 
     #[test]
     fn steps_are_those_of_the_recommendation_at_their_ends() {
-        assert_eq!((LOW_STEP[0], LOW_STEP[288]), (32, 16_384));
-        assert_eq!((HIGH_STEP[0], HIGH_STEP[352]), (8, 16_384));
+        assert_eq!((LOW_STEPS[0].step, LOW_STEPS[288].step), (32, 16_384));
+        assert_eq!((HIGH_STEPS[0].step, HIGH_STEPS[352].step), (8, 16_384));
     }
 
     #[test]
     fn codes_by_reciprocal_are_those_by_comparison() {
-        for (&step, &reciprocal) in LOW_STEP.iter().zip(&LOW_RECIPROCAL) {
-            let step = i32::from(step);
-            for size in 0..=step {
-                let by_table = super::super::low::size_in_steps(size, step, reciprocal);
-                let passed = LOW_CODES[0][by_table];
-                assert_eq!(
-                    usize::from(62 - passed),
-                    decided(size, step),
-                    "{size} {step}"
-                );
+        for low in &LOW_STEPS {
+            let step = i32::from(low.step);
+            // All that there are are many: beyond the step there is but one code.
+            for size in (0..=step).chain((step..49_152).step_by(509)) {
+                let by_table = super::super::low::size_in_steps(size, low.reciprocal);
+                let passed = usize::from(62 - LOW_CODES[0][by_table]);
+                assert_eq!(passed, decided(size, step), "{size} {step}");
+                assert_eq!(size >= i32::from(low.third), passed >= 3, "{size} {step}");
             }
         }
     }

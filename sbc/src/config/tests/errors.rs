@@ -139,13 +139,16 @@ fn one_thing_wrong_in_each() {
             "give each its own range in `media_ports`",
         ),
         (
-            at("", "[sbc]\nadmin = \"10.0.0.1:5060\"\n"),
+            at(
+                "",
+                "[sbc]\nadmin = \"10.0.0.1:5060\"\nadmin_token = \"token-of-this-test\"\n",
+            ),
             "f:4:9: error: admin 10.0.0.1:5060 is where network `a` listens for SIP",
             "give `admin` another port",
         ),
         (
             at("", "[sbc]\nadmin = \"127.0.0.1\"\n"),
-            "f:4:9: error: admin: found `127.0.0.1`, expected an address and a port such as `127.0.0.1:9960`",
+            "f:4:9: error: admin: found `127.0.0.1`, expected an address and a port such as `127.0.0.1:9960`, or a Unix socket such as `unix:/run/sbc/admin.sock`",
             "did you mean `127.0.0.1:9960`?",
         ),
         (
@@ -247,7 +250,7 @@ fn one_thing_wrong_in_each() {
         ),
         (
             at("", &format!("[trunk.t]\n{trunk}rooms = true\n")),
-            "f:6:1: error: unknown key `rooms` in [trunk.t], expected `network`, `server`, `accept_from`, `media_from`, `codecs`, `media_timeout`, `max_duration`, `transfers`, `methods`, `headers`, `username`, `password`, `register`, `expires`, `probe`, `max_calls`, `max_calls_per_second`, `trusted`, `style`, `from_user`, `domain` or `user_phone`",
+            "f:6:1: error: unknown key `rooms` in [trunk.t], expected `network`, `server`, `accept_from`, `media_from`, `codecs`, `dtmf`, `media_timeout`, `max_duration`, `transfers`, `methods`, `headers`, `username`, `password`, `register`, `expires`, `probe`, `max_calls`, `max_calls_per_second`, `trusted`, `style`, `from_user`, `domain` or `user_phone`",
             "",
         ),
         (
@@ -257,7 +260,7 @@ fn one_thing_wrong_in_each() {
         ),
         (
             at("", "[phones.6001]\npassword = \"x\"\n"),
-            "f:3:2: error: unknown key `phones` in the file, expected `sbc`, `network`, `trunk`, `phone`, `group` or `route`",
+            "f:3:2: error: unknown key `phones` in the file, expected `sbc`, `network`, `trunk`, `phone`, `group`, `route` or `cdr`",
             "did you mean `phone`?",
         ),
         (

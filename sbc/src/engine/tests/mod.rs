@@ -2,6 +2,7 @@
 
 mod accounts;
 mod admission;
+mod attempts;
 mod bans;
 mod calls;
 mod dialogs;
@@ -9,12 +10,14 @@ mod external;
 mod forks;
 mod holds;
 mod hops;
+mod keys;
 mod limits;
 mod offers;
 mod passed;
 mod passwords;
 mod phones;
 mod reasons;
+mod records;
 mod redirects;
 mod referred;
 mod refreshes;

@@ -128,7 +128,7 @@ proptest! {
                         }
                     }
                     Action::Flow(FlowCommand::Install(pair)) => prop_assert!(up.insert(pair.id)),
-                    Action::Flow(FlowCommand::Read(id)) => prop_assert!(up.contains(&id)),
+                    Action::Flow(FlowCommand::Read(id) | FlowCommand::Key(id, ..)) => prop_assert!(up.contains(&id)),
                     Action::Flow(FlowCommand::Update(pair)) => prop_assert!(up.contains(&pair.id)),
                     Action::Flow(FlowCommand::Remove(id)) => prop_assert!(up.remove(&id)),
                     Action::Close(_) | Action::CloseOutside(_) | Action::LookUp { .. } | Action::Resolve(_) => {}

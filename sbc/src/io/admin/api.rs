@@ -1,16 +1,19 @@
 //! The API: JSON over HTTP, one page a thing. GET reads; POST and DELETE act. An error is `{"error": "…"}`.
 
 use axum::Router;
+use axum::body::Bytes;
 use axum::extract::DefaultBodyLimit;
+use axum::extract::rejection::BytesRejection;
 use axum::http::{StatusCode, header};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use super::guard::guard;
 use super::types::Refusal;
-use super::{Admin, JSON, bans, flows, reload, trunks};
+use super::{Admin, JSON, bans, calls, flows, openapi, reload, status, trunks};
 use crate::io::control::Unanswered;
 
 /// Bytes of a request's body.
@@ -19,6 +22,11 @@ const BODY: usize = 64 << 10;
 /// All pages below `/api`, guarded.
 pub(super) fn router(admin: &Admin) -> Router<Admin> {
     Router::new()
+        .route("/openapi.json", get(openapi::page))
+        .route("/status", get(status::page))
+        .route("/calls", get(calls::page))
+        .route("/call", get(calls::one))
+        .route("/hangup", post(calls::hang_up))
         .route("/flows", get(flows::page))
         .route("/trunks", get(trunks::trunks))
         .route("/registrations", get(trunks::registrations))
@@ -49,6 +57,15 @@ pub(super) fn json<T: Serialize>(status: StatusCode, body: &T) -> Response {
         // Our own types can be written.
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
+}
+
+/// What a request's body asks for.
+pub(super) fn asked<T: DeserializeOwned>(
+    body: Result<Bytes, BytesRejection>,
+) -> Result<T, (StatusCode, String)> {
+    let body = body.map_err(|error| (error.status(), error.body_text()))?;
+    serde_json::from_slice(&body)
+        .map_err(|error| (StatusCode::BAD_REQUEST, format!("the body: {error}")))
 }
 
 /// A refusal, in words.

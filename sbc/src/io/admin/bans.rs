@@ -7,10 +7,9 @@ use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
 use axum::http::StatusCode;
 use axum::response::Response;
-use serde::de::DeserializeOwned;
 
 use super::Admin;
-use super::api::{json, refused, unanswered};
+use super::api::{asked, json, refused, unanswered};
 use super::types::{Ban, BanPage, BanRequest, Banned, UnbanRequest};
 use crate::config::Config;
 use crate::io::control::Request;
@@ -86,15 +85,6 @@ pub(super) async fn unban(
         Ok(Err(error)) => refused(StatusCode::NOT_FOUND, error.to_string()),
         Err(why) => unanswered(why),
     }
-}
-
-/// What a request's body asks for.
-fn asked<T: DeserializeOwned>(
-    body: Result<Bytes, BytesRejection>,
-) -> Result<T, (StatusCode, String)> {
-    let body = body.map_err(|error| (error.status(), error.body_text()))?;
-    serde_json::from_slice(&body)
-        .map_err(|error| (StatusCode::BAD_REQUEST, format!("the body: {error}")))
 }
 
 fn bans_of(config: &Config, bans: &[shed::Ban]) -> BanPage {

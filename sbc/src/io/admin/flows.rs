@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout_at};
 use super::Admin;
 use super::api::{json, refused, unanswered};
 use super::types::{ADDRESS_GONE, Flow, FlowPage, Received, Side};
-use crate::config::{Codec, Config};
+use crate::config::{Codec, Config, Dtmf};
 use crate::engine::{FlowView, Party};
 use crate::io::control::{ANSWER, Request};
 use crate::io::flows::Part;
@@ -108,14 +108,23 @@ fn flow(config: &Config, view: FlowView, report: Option<FlowReport>) -> Flow {
         kind: kind(pair.kind, &pair.sides).to_owned(),
         path: pair.path.label().to_owned(),
         reason: reason.map(|reason| reason.label().to_owned()),
-        why: match view.codecs.map(|codecs| codecs.map(Codec::name)) {
-            Some([a, b]) => Some(format!("transcoded: {a} <-> {b}")),
-            None => reason.map(|reason| reason.words().to_owned()),
-        },
+        why: pipe(view.codecs, view.keys).or_else(|| reason.map(|r| r.words().to_owned())),
         sides: [
             side(config, first, at_first, gone_first),
             side(config, second, at_second, gone_second),
         ],
+    }
+}
+
+/// What a worker changes: `transcoded: G722 <-> PCMU, dtmf: rtp <-> info`.
+fn pipe(codecs: Option<[Codec; 2]>, keys: Option<[Dtmf; 2]>) -> Option<String> {
+    let codecs = codecs.map(|codecs| codecs.map(Codec::name));
+    let codecs = codecs.map(|[a, b]| format!("transcoded: {a} <-> {b}"));
+    let keys = keys.map(|keys| keys.map(Dtmf::name));
+    let keys = keys.map(|[a, b]| format!("dtmf: {a} <-> {b}"));
+    match (codecs, keys) {
+        (Some(codecs), Some(keys)) => Some(format!("{codecs}, {keys}")),
+        (one, other) => one.or(other),
     }
 }
 

@@ -1,10 +1,13 @@
-//! Who may use the API: programs on this host, and no page in somebody's browser.
+//! Who may use the API: programs on this host, or who has the token; and no page in somebody's browser.
 //!
-//! There is no password: whoever can run a program on this host is let in, as with the metrics. What a browser on this host
-//! fetches for a page of another origin is refused: it has an `Origin`, or a `Host` that is a name of the attacker's (DNS
-//! rebinding); and a request that changes something must say `Content-Type: application/json`, which no page may send
+//! Where the config has `admin_token` everyone who comes over TCP has to send it, for the metrics too; other hosts get nothing without. Where it has
+//! none, whoever can run a program on this host is let in. A Unix socket lets in whom its mode lets in.
+//!
+//! What a browser on this host fetches for a page of another origin is refused: it has an `Origin`, or a `Host` that is a name of the attacker's (DNS
+//! rebinding; who has the token is none); and a request that changes something must say `Content-Type: application/json`, which no page may send
 //! elsewhere without asking first.
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -27,7 +30,37 @@ const LONGEST: Duration = Duration::from_secs(10);
 /// The other end of a connection.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Peer {
+    remote: Remote,
     is_this_host: bool,
+}
+
+/// Where it is.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Remote {
+    /// Over TCP.
+    Tcp(SocketAddr),
+    /// Over the Unix socket: the user, where the kernel says.
+    Unix(Option<u32>),
+}
+
+impl fmt::Display for Remote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Remote::Tcp(address) => address.fmt(f),
+            Remote::Unix(Some(user)) => write!(f, "uid {user}"),
+            Remote::Unix(None) => f.write_str("an unknown user"),
+        }
+    }
+}
+
+/// Who asks for something, for the log.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asker(Peer);
+
+impl fmt::Display for Asker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.remote.fmt(f)
+    }
 }
 
 impl Connected<IncomingStream<'_, Listener>> for Peer {
@@ -39,11 +72,25 @@ impl Connected<IncomingStream<'_, Listener>> for Peer {
 impl Peer {
     /// The kernel lets no packet in from outside whose source is an address of its own.
     pub(super) fn new(remote: SocketAddr, local: Option<SocketAddr>) -> Peer {
-        let remote = remote.ip().to_canonical();
-        let is_local = local.is_some_and(|local| local.ip().to_canonical() == remote);
+        let ip = remote.ip().to_canonical();
+        let is_local = local.is_some_and(|local| local.ip().to_canonical() == ip);
         Peer {
-            is_this_host: remote.is_loopback() || is_local,
+            remote: Remote::Tcp(remote),
+            is_this_host: ip.is_loopback() || is_local,
         }
+    }
+
+    /// Of the Unix socket.
+    pub(super) fn of_socket(user: Option<u32>) -> Peer {
+        Peer {
+            remote: Remote::Unix(user),
+            is_this_host: true,
+        }
+    }
+
+    /// Where it is.
+    pub(super) fn remote(self) -> Remote {
+        self.remote
     }
 
     /// Whether it is a program on this host.
@@ -56,12 +103,14 @@ impl Peer {
 pub(super) async fn guard(
     State(admin): State<Admin>,
     ConnectInfo(peer): ConnectInfo<Peer>,
-    request: Request,
+    mut request: Request,
     next: Next,
 ) -> Response {
-    if let Err((status, why)) = permitted(peer, request.method(), request.headers()) {
+    let known = known(&admin, peer, request.headers());
+    if let Err((status, why)) = permitted(peer, known, request.method(), request.headers()) {
         return refused(status, why);
     }
+    request.extensions_mut().insert(Asker(peer));
     let Ok(_turn) = admin.turns.try_acquire() else {
         let why = "too many requests at once: ask again later";
         return refused(StatusCode::SERVICE_UNAVAILABLE, why);
@@ -72,19 +121,88 @@ pub(super) async fn guard(
     }
 }
 
+/// Lets a request through that may read what is no page of the API: metrics.
+pub(super) async fn reader(
+    State(admin): State<Admin>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    request: Request,
+    next: Next,
+) -> Response {
+    match known(&admin, peer, request.headers()).admitted(peer) {
+        Ok(()) => next.run(request).await,
+        Err((status, why)) => refused(status, why),
+    }
+}
+
+/// What there is to say for whoever asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Known {
+    /// He has the token.
+    Token,
+    /// There is one, and he has it not.
+    Stranger,
+    /// There is none, or he needs none.
+    Free,
+}
+
+impl Known {
+    fn admitted(self, peer: Peer) -> Result<(), (StatusCode, &'static str)> {
+        match self {
+            Known::Token => Ok(()),
+            Known::Stranger => Err((
+                StatusCode::UNAUTHORIZED,
+                "the config has an `admin_token`: send it as `Authorization: Bearer TOKEN` (`sbc` takes it from --config FILE or SBC_ADMIN_TOKEN)",
+            )),
+            Known::Free if peer.is_this_host => Ok(()),
+            Known::Free => Err((
+                StatusCode::FORBIDDEN,
+                "this is for this host only: run `sbc` here, or forward a port by ssh",
+            )),
+        }
+    }
+}
+
+fn known(admin: &Admin, peer: Peer, headers: &HeaderMap) -> Known {
+    if let Remote::Unix(_) = peer.remote {
+        return Known::Free;
+    }
+    let config = admin.config.load();
+    let Some(token) = &config.sbc.admin_token else {
+        return Known::Free;
+    };
+    let said = headers
+        .get(header::AUTHORIZATION)
+        .map(|said| said.as_bytes());
+    let said = said.and_then(|said| {
+        let (scheme, said) = said.split_at_checked(BEARER.len())?;
+        scheme.eq_ignore_ascii_case(BEARER).then_some(said)
+    });
+    match said.is_some_and(|said| is_same(said, token.reveal().as_bytes())) {
+        true => Known::Token,
+        false => Known::Stranger,
+    }
+}
+
+/// Before the token (RFC 6750 2.1).
+const BEARER: &[u8] = b"Bearer ";
+
+/// In a time that does not depend on where they differ. How long the token is, is no secret.
+fn is_same(said: &[u8], token: &[u8]) -> bool {
+    let differences = said.iter().zip(token).fold(0, |sum, (a, b)| sum | (a ^ b));
+    said.len() == token.len() && std::hint::black_box(differences) == 0
+}
+
 fn permitted(
     peer: Peer,
+    known: Known,
     method: &Method,
     headers: &HeaderMap,
 ) -> Result<(), (StatusCode, &'static str)> {
     let forbidden = |why| Err((StatusCode::FORBIDDEN, why));
-    if !peer.is_this_host {
-        return forbidden(
-            "the API is for this host only: run `sbc` here, or forward a port by ssh",
-        );
-    }
+    known.admitted(peer)?;
+    let is_any_name = known == Known::Token || matches!(peer.remote, Remote::Unix(_));
     let host = match headers.get(header::HOST).map(|host| host.to_str()) {
-        Some(Ok(host)) if is_address(host) => host,
+        Some(Ok(host)) if is_any_name || is_address(host) => host,
         _ => return forbidden("the Host header must be an address or `localhost`"),
     };
     if let Some(origin) = headers.get(header::ORIGIN)
@@ -127,13 +245,25 @@ mod tests {
 
     use super::*;
 
-    const HERE: Peer = Peer { is_this_host: true };
+    const ANY: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 1);
+    const HERE: Peer = Peer {
+        remote: Remote::Tcp(ANY),
+        is_this_host: true,
+    };
+    const THERE: Peer = Peer {
+        remote: Remote::Tcp(ANY),
+        is_this_host: false,
+    };
 
     fn verdict(peer: Peer, method: &Method, headers: &[(HeaderName, &'static str)]) -> u16 {
         let headers = headers
             .iter()
             .map(|(name, value)| (name.clone(), HeaderValue::from_static(value)));
-        match permitted(peer, method, &headers.collect()) {
+        verdict_on(peer, Known::Free, method, &headers.collect())
+    }
+
+    fn verdict_on(peer: Peer, known: Known, method: &Method, headers: &HeaderMap) -> u16 {
+        match permitted(peer, known, method, headers) {
             Ok(()) => 200,
             Err((status, _)) => status.as_u16(),
         }
@@ -153,12 +283,40 @@ mod tests {
 
     #[test]
     fn other_hosts_get_nothing() {
-        let there = Peer {
-            is_this_host: false,
-        };
         let host = [(header::HOST, "127.0.0.1:9960")];
-        assert_eq!(verdict(there, &Method::GET, &host), 403);
+        assert_eq!(verdict(THERE, &Method::GET, &host), 403);
         assert_eq!(verdict(HERE, &Method::GET, &host), 200);
+    }
+
+    #[test]
+    fn who_has_the_token_may_be_anywhere_and_call_us_anything() {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::HOST, HeaderValue::from_static("edge.example"));
+        let verdict = |peer, known| verdict_on(peer, known, &Method::GET, &headers);
+        assert_eq!(verdict(THERE, Known::Token), 200);
+        for peer in [HERE, THERE] {
+            assert_eq!(verdict(peer, Known::Stranger), 401);
+            assert_eq!(verdict(peer, Known::Free), 403);
+        }
+        assert_eq!(verdict(Peer::of_socket(Some(0)), Known::Free), 200);
+        headers.insert(
+            header::ORIGIN,
+            HeaderValue::from_static("http://evil.example"),
+        );
+        assert_eq!(verdict_on(THERE, Known::Token, &Method::GET, &headers), 403);
+    }
+
+    #[test]
+    fn a_token_is_the_same_or_not() {
+        assert!(is_same(b"0123456789abcdef", b"0123456789abcdef"));
+        for other in [
+            "",
+            "0123456789abcde",
+            "0123456789abcdeF",
+            "0123456789abcdef0",
+        ] {
+            assert!(!is_same(other.as_bytes(), b"0123456789abcdef"), "{other}");
+        }
     }
 
     #[test]

@@ -3,19 +3,19 @@
 //! Each is a file, which signalling and media need too; and whoever may not use the API can open one all the same.
 
 use std::io;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Sleep;
 use tracing::warn;
 
-use super::guard::Peer;
+use super::guard::{Peer, Remote};
+use super::socket::{AdminSocket, File};
 use crate::io::log::Throttle;
 
 /// What connections there may be, and for how long.
@@ -36,9 +36,33 @@ impl Default for Limits {
     }
 }
 
+/// Where they come from.
+enum Inner {
+    Tcp(TcpListener),
+    Unix(
+        UnixListener,
+        #[expect(dead_code, reason = "its end removes it")] File,
+    ),
+}
+
+/// What comes from there.
+enum Stream {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+/// What connections are taken from.
+#[derive(Debug)]
+pub(in crate::io) enum Open {
+    /// An address.
+    Tcp(std::net::TcpListener),
+    /// A Unix socket.
+    Unix(AdminSocket),
+}
+
 /// Takes connections within limits; the others are closed at once.
 pub(super) struct Listener {
-    inner: TcpListener,
+    inner: Inner,
     here: Arc<Semaphore>,
     elsewhere: Arc<Semaphore>,
     patience: Duration,
@@ -46,7 +70,21 @@ pub(super) struct Listener {
 }
 
 impl Listener {
-    pub(super) fn new(inner: TcpListener, limits: Limits) -> Listener {
+    /// Of what does not block.
+    ///
+    /// # Errors
+    /// It cannot be watched.
+    pub(super) fn open(open: Open, limits: Limits) -> io::Result<Listener> {
+        let inner = match open {
+            Open::Tcp(listener) => Inner::Tcp(TcpListener::from_std(listener)?),
+            Open::Unix(socket) => {
+                Inner::Unix(UnixListener::from_std(socket.listener)?, socket.file)
+            }
+        };
+        Ok(Listener::new(inner, limits))
+    }
+
+    fn new(inner: Inner, limits: Limits) -> Listener {
         let room = || Arc::new(Semaphore::new(limits.connections));
         Listener {
             inner,
@@ -57,8 +95,8 @@ impl Listener {
         }
     }
 
-    fn admit(&mut self, stream: TcpStream, remote: SocketAddr) -> Option<Connection> {
-        let peer = Peer::new(remote, stream.local_addr().ok());
+    fn admit(&mut self, stream: Stream, peer: Peer) -> Option<Connection> {
+        let remote = peer.remote();
         let room = match peer.is_this_host() {
             true => &self.here,
             false => &self.elsewhere,
@@ -81,14 +119,14 @@ impl Listener {
 
 impl axum::serve::Listener for Listener {
     type Io = Connection;
-    type Addr = SocketAddr;
+    type Addr = Remote;
 
-    async fn accept(&mut self) -> (Connection, SocketAddr) {
+    async fn accept(&mut self) -> (Connection, Remote) {
         loop {
             match self.inner.accept().await {
-                Ok((stream, remote)) => {
-                    if let Some(connection) = self.admit(stream, remote) {
-                        return (connection, remote);
+                Ok((stream, peer)) => {
+                    if let Some(connection) = self.admit(stream, peer) {
+                        return (connection, peer.remote());
                     }
                 }
                 Err(error) => {
@@ -101,14 +139,44 @@ impl axum::serve::Listener for Listener {
         }
     }
 
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.inner.local_addr()
+    fn local_addr(&self) -> io::Result<Remote> {
+        match &self.inner {
+            Inner::Tcp(listener) => listener.local_addr().map(Remote::Tcp),
+            Inner::Unix(..) => Ok(Remote::Unix(None)),
+        }
     }
+}
+
+impl Inner {
+    async fn accept(&self) -> io::Result<(Stream, Peer)> {
+        match self {
+            Inner::Tcp(listener) => {
+                let (stream, remote) = listener.accept().await?;
+                let peer = Peer::new(remote, stream.local_addr().ok());
+                Ok((Stream::Tcp(stream), peer))
+            }
+            Inner::Unix(listener, _) => {
+                let (stream, _) = listener.accept().await?;
+                let user = stream.peer_cred().ok().map(|peer| peer.uid());
+                Ok((Stream::Unix(stream), Peer::of_socket(user)))
+            }
+        }
+    }
+}
+
+/// Either kind does it.
+macro_rules! on_stream {
+    ($stream:expr, $inner:ident => $done:expr) => {
+        match $stream {
+            Stream::Tcp($inner) => $done,
+            Stream::Unix($inner) => $done,
+        }
+    };
 }
 
 /// A connection that fails when no answer leaves for too long.
 pub(super) struct Connection {
-    stream: TcpStream,
+    stream: Stream,
     peer: Peer,
     patience: Duration,
     deadline: Pin<Box<Sleep>>,
@@ -149,7 +217,7 @@ impl AsyncRead for Connection {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         // Whoever dribbles is not waited for longer.
-        match Pin::new(&mut self.stream).poll_read(cx, buffer) {
+        match on_stream!(&mut self.stream, inner => Pin::new(inner).poll_read(cx, buffer)) {
             Poll::Pending => self.wait(cx),
             done => done,
         }
@@ -162,7 +230,7 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let done = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        let done = on_stream!(&mut self.stream, inner => Pin::new(inner).poll_write(cx, bytes));
         self.left(cx, done)
     }
 
@@ -171,25 +239,28 @@ impl AsyncWrite for Connection {
         cx: &mut Context<'_>,
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let done = Pin::new(&mut self.stream).poll_write_vectored(cx, bytes);
+        let done =
+            on_stream!(&mut self.stream, inner => Pin::new(inner).poll_write_vectored(cx, bytes));
         self.left(cx, done)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        on_stream!(&self.stream, inner => inner.is_write_vectored())
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        on_stream!(&mut self.stream, inner => Pin::new(inner).poll_flush(cx))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        on_stream!(&mut self.stream, inner => Pin::new(inner).poll_shutdown(cx))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::SocketAddr;
+
     use axum::Router;
     use axum::routing::get;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -203,7 +274,8 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let router = Router::new().route("/", get(|| async { "here" }));
-        let served = axum::serve(Listener::new(listener, limits), router);
+        let listener = Listener::new(Inner::Tcp(listener), limits);
+        let served = axum::serve(listener, router);
         tokio::spawn(served.into_future());
         address
     }

@@ -1,13 +1,18 @@
 //! The admin address: metrics, health and the API, over HTTP.
 //!
-//! `api` has the API's pages, `guard` says who may have them, `listener` how many may ask, `types` what they hold: the command line reads these too.
+//! `api` has the API's pages, `guard` says who may have them, `listener` how many may ask, `types` what they hold, `openapi` says so to programs: the command line reads these too.
 
 mod api;
 mod bans;
+mod calls;
+mod explain;
 mod flows;
 mod guard;
 mod listener;
+mod openapi;
 mod reload;
+mod socket;
+mod status;
 mod trunks;
 pub mod types;
 
@@ -16,14 +21,17 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tracing::warn;
 
-use self::guard::{AT_ONCE, Peer};
+use self::guard::{AT_ONCE, Peer, reader};
+pub(super) use self::listener::Open;
 use self::listener::{Limits, Listener};
+pub use self::socket::SocketError;
+pub(super) use self::socket::open as open_socket;
 use super::control::{Control, Phase};
 use super::current::Current;
 use super::metrics::Metrics;
@@ -42,12 +50,7 @@ struct Admin {
 }
 
 /// Answers until the other end of `control` is gone.
-pub(super) async fn serve(
-    listener: TcpListener,
-    config: Current,
-    control: Control,
-    metrics: Metrics,
-) {
+pub(super) async fn serve(open: Open, config: Current, control: Control, metrics: Metrics) {
     let gone = control.clone();
     let admin = Admin {
         config,
@@ -58,13 +61,19 @@ pub(super) async fn serve(
     let router = Router::new()
         .nest("/api", api::router(&admin))
         .route("/", get(index))
-        .route("/metrics", get(exposition))
+        .route(
+            "/metrics",
+            get(exposition).route_layer(from_fn_with_state(admin.clone(), reader)),
+        )
         .route("/healthz", get(health))
         .route("/readyz", get(readiness))
         .fallback(nothing)
         .with_state(admin)
         .into_make_service_with_connect_info::<Peer>();
-    let listener = Listener::new(listener, Limits::default());
+    let listener = match Listener::open(open, Limits::default()) {
+        Ok(listener) => listener,
+        Err(error) => return warn!(%error, "nobody can listen at the admin address"),
+    };
     let served =
         axum::serve(listener, router).with_graceful_shutdown(async move { gone.ended().await });
     if let Err(error) = served.await {
@@ -77,7 +86,7 @@ async fn index() -> &'static str {
         "sbc ",
         env!("CARGO_PKG_VERSION"),
         "\n\n/metrics  what was counted, for Prometheus\n/healthz  200 while the engine answers\n/readyz   200 while new calls are taken\n",
-        "/api      what `sbc flows`, `sbc trunks`, `sbc registrations` and `sbc bans` show and `sbc reload` does, as JSON, for this host only\n"
+        "/api      what `sbc status`, `sbc calls`, `sbc flows`, `sbc trunks`, `sbc registrations` and `sbc bans` show and `sbc reload` does, as JSON, for this host, or with the token of the config\n"
     )
 }
 
@@ -116,7 +125,7 @@ async fn readiness(State(admin): State<Admin>) -> Response {
 }
 
 async fn nothing() -> Response {
-    let body = "{\"error\":\"no such page\",\"pages\":[\"/metrics\",\"/healthz\",\"/readyz\",\"/api/flows\",\"/api/trunks\",\"/api/registrations\",\"/api/bans\",\"/api/reload\"]}\n";
+    let body = "{\"error\":\"no such page\",\"pages\":[\"/metrics\",\"/healthz\",\"/readyz\",\"/api/status\",\"/api/calls\",\"/api/call\",\"/api/hangup\",\"/api/flows\",\"/api/trunks\",\"/api/registrations\",\"/api/bans\",\"/api/reload\",\"/api/openapi.json\"]}\n";
     (StatusCode::NOT_FOUND, [(header::CONTENT_TYPE, JSON)], body).into_response()
 }
 

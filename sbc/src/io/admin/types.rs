@@ -1,26 +1,36 @@
 //! What the API's pages hold. Fields are added, never renamed.
 
+mod calls;
+mod status;
+
 use std::net::SocketAddr;
 
 use ipnet::IpNet;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use self::calls::{
+    Call, CallDetail, CallPage, HangUpRequest, HungUp, Leg, SessionTimer, Stream, StreamSide, Tried,
+};
+
+pub use self::status::{CallCounts, FlowCounts, NetworkStatus, Status, TrunkCounts, WorkerStatus};
+
 /// The body of every refusal.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Refusal {
     /// Why, and what to do.
     pub error: String,
 }
 
 /// The answer to `POST /api/reload`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Reloaded {
     /// What is other than before, in words.
     pub changes: String,
 }
 
 /// `GET /api/flows?call=ID&after=PAIR`: some flow pairs.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct FlowPage {
     /// In the order of their ids.
     pub flows: Vec<Flow>,
@@ -30,7 +40,7 @@ pub struct FlowPage {
 }
 
 /// A flow pair.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Flow {
     /// Its id.
     pub pair: u64,
@@ -59,7 +69,7 @@ pub struct Flow {
 }
 
 /// One side of a flow pair.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Side {
     /// The network's name.
     pub network: String,
@@ -82,7 +92,7 @@ pub struct Side {
 pub const ADDRESS_GONE: &str = "address-gone";
 
 /// What came in at one side.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Received {
     /// Packets.
     pub packets: u64,
@@ -107,16 +117,17 @@ pub struct Received {
 }
 
 /// `GET /api/bans`: all bans that hold, by network and prefix. `DELETE /api/bans`: those that were lifted.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BanPage {
     /// One for each prefix and network.
     pub bans: Vec<Ban>,
 }
 
 /// A ban on a network.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Ban {
     /// Whom it is for.
+    #[schemars(with = "String")]
     pub prefix: IpNet,
     /// The network's name.
     pub network: String,
@@ -127,10 +138,11 @@ pub struct Ban {
 }
 
 /// `POST /api/bans`: bans a prefix on every network.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BanRequest {
     /// With its length, also where it is one address.
+    #[schemars(with = "String")]
     pub prefix: IpNet,
     /// From a second to a year; absent: as the `limits` of each network say.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -138,7 +150,7 @@ pub struct BanRequest {
 }
 
 /// The answer to a [`BanRequest`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Banned {
     /// What holds from now on.
     pub bans: Vec<Ban>,
@@ -147,22 +159,23 @@ pub struct Banned {
 }
 
 /// `DELETE /api/bans`: lifts the ban of a prefix and all within it, on every network.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UnbanRequest {
     /// With its length, also where it is one address.
+    #[schemars(with = "String")]
     pub prefix: IpNet,
 }
 
 /// `GET /api/trunks`: all trunks, in the order of the config.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct TrunkPage {
     /// One for each.
     pub trunks: Vec<Trunk>,
 }
 
 /// A trunk.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Trunk {
     /// As in the config.
     pub name: String,
@@ -191,7 +204,7 @@ pub struct Trunk {
 }
 
 /// What comes of asking a trunk whether it is there.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Probe {
     /// How often it is asked.
     pub interval_seconds: u64,
@@ -206,7 +219,7 @@ pub struct Probe {
 }
 
 /// A registration of ours with a trunk.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Registration {
     /// There is one.
     pub registered: bool,
@@ -225,7 +238,7 @@ pub struct Registration {
 }
 
 /// `GET /api/registrations?after=N`: some contacts of phones.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RegistrationPage {
     /// In the order of the accounts in the config; of an account the latest first.
     pub registrations: Vec<Contact>,
@@ -235,7 +248,7 @@ pub struct RegistrationPage {
 }
 
 /// A contact of a phone.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Contact {
     /// The account.
     pub phone: String,

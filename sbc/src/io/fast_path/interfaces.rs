@@ -183,6 +183,18 @@ pub(super) fn label(mode: XdpMode) -> &'static str {
     }
 }
 
+/// Why the programs are not loaded by one who has the capabilities for it. One line: a verifier's log has hundreds.
+pub(super) fn not_loaded(failure: &ProgramFailure) -> String {
+    let why = failure.to_string();
+    let why = why.lines().next().unwrap_or_default();
+    match failure.os_error() {
+        Some(libc::EPERM) => format!(
+            "bpf is forbidden here, by a seccomp profile (of a container, of systemd's SystemCallFilter) or a security module; allow bpf ({why})"
+        ),
+        _ => why.to_owned(),
+    }
+}
+
 fn remedy(failure: &ProgramFailure) -> &'static str {
     match failure.os_error() {
         Some(libc::EBUSY | libc::EEXIST) => {

@@ -293,8 +293,10 @@ impl Base {
             );
             reason
         };
-        let (program, hops) = Program::load(ports)
-            .map_err(|failure| refuse(&failure, interfaces::fallback(&failure)))?;
+        let (program, hops) = Program::load(ports).map_err(|failure| {
+            let why = interfaces::not_loaded(&failure);
+            refuse(&why, interfaces::fallback(&failure))
+        })?;
         let interfaces =
             Interfaces::read().map_err(|error| refuse(&error, Fallback::Unsupported))?;
         let hops = NextHops::start(hops).map_err(|error| refuse(&error, Fallback::Unsupported))?;

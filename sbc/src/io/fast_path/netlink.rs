@@ -29,11 +29,16 @@ pub(in crate::io) const ADDRESSES: &[u32] = &[1, 5, 9];
 /// The kernel answers at once; more is a broken kernel.
 const PATIENCE: Duration = Duration::from_secs(1);
 const TYPICAL_ANSWER: usize = 8 * 1024;
+/// What the kernel says of one route, neighbour or link is shorter: it never makes an answer longer than half of that.
+const LONGEST_ANSWER: usize = 64 * 1024;
 
 /// A socket for questions.
 pub(super) struct Netlink {
     socket: Socket,
     sequence: u32,
+    /// Questions and answers, one after the other: a call that begins waits for neither an allocation nor a look at how long an answer is.
+    question: Vec<u8>,
+    answer: Vec<u8>,
 }
 
 /// Where packets to a destination go first.
@@ -66,6 +71,8 @@ impl Netlink {
         Ok(Netlink {
             socket: open(NETLINK_ROUTE)?,
             sequence: 0,
+            question: Vec::new(),
+            answer: Vec::with_capacity(LONGEST_ANSWER),
         })
     }
 
@@ -184,12 +191,20 @@ impl Netlink {
         header.sequence_number = self.sequence;
         let mut message = NetlinkMessage::new(header, NetlinkPayload::InnerMessage(question));
         message.finalize();
-        let mut bytes = vec![0; message.buffer_len()];
-        message.serialize(&mut bytes);
-        self.socket.send_to(&bytes, &SocketAddr::new(0, 0), 0)?;
+        self.question.clear();
+        self.question.resize(message.buffer_len(), 0);
+        message.serialize(&mut self.question);
+        self.socket
+            .send_to(&self.question, &SocketAddr::new(0, 0), 0)?;
         loop {
-            let (bytes, _) = self.socket.recv_from_full()?;
-            let answer = NetlinkMessage::<RouteNetlinkMessage>::deserialize(&bytes)
+            self.answer.clear();
+            let length = self.socket.recv(&mut self.answer, libc::MSG_TRUNC)?;
+            if length > self.answer.len() {
+                return Err(io::Error::other(format!(
+                    "an answer of the kernel's of {length} bytes; {LONGEST_ANSWER} are the most"
+                )));
+            }
+            let answer = NetlinkMessage::<RouteNetlinkMessage>::deserialize(&self.answer)
                 .map_err(io::Error::other)?;
             // What is left of a question that was given up.
             if answer.header.sequence_number != self.sequence {

@@ -54,8 +54,17 @@ struct Table {
     free: Vec<u32>,
     /// The first row that was never used. 0 is none.
     unused: u32,
-    /// Who relies on a neighbour being kept: so many rows.
-    kept: HashMap<(u32, IpAddr), u32>,
+    /// Neighbours that are kept.
+    kept: HashMap<(u32, IpAddr), Kept>,
+}
+
+/// A neighbour that the kernel was told to keep found.
+#[derive(Default)]
+struct Kept {
+    /// So many rows rely on it.
+    rows: u32,
+    /// As of the last event: of thousands of phones behind one router each would ask for the router again.
+    mac: Option<[u8; 6]>,
 }
 
 /// From an address of ours to one of a peer's.
@@ -155,7 +164,7 @@ fn watch(table: &Weak<Mutex<Table>>, mut events: Events) {
             // A table that cannot be kept goes stale, and the program asks the kernel: nothing else is to be done.
             let _ = table.map.beat();
             if all {
-                table.devices.clear();
+                table.doubt();
             }
             table.is_link_new = heard == Heard::Links;
             table.ways(|row| all || retry && row.hop.ifindex == 0)
@@ -272,6 +281,14 @@ impl Table {
         }
     }
 
+    /// What was known of devices and neighbours may have changed.
+    fn doubt(&mut self) {
+        self.devices.clear();
+        for kept in self.kept.values_mut() {
+            kept.mac = None;
+        }
+    }
+
     fn ways(&self, which: impl Fn(&Row) -> bool) -> Vec<Way> {
         let doubtful = self.rows.iter().filter(|(_, row)| which(row));
         doubtful.map(|(way, _)| *way).collect()
@@ -308,7 +325,7 @@ impl Table {
         row.hop = hop;
         if before != wanted {
             if let Some(neighbour) = wanted {
-                *self.kept.entry(neighbour).or_default() += 1;
+                self.kept.entry(neighbour).or_default().rows += 1;
             }
             self.stop_keeping(before);
         }
@@ -339,6 +356,9 @@ impl Table {
             return Ok(Answer::Refused(Fallback::Route));
         }
         let key = (ifindex, neighbour);
+        if let Some(mac) = self.kept.get(&key).and_then(|kept| kept.mac) {
+            return Ok(Answer::Hop(device.hop(Some(mac)), Some(key)));
+        }
         let mut found = self.netlink.neighbour(key.0, key.1)?;
         if found.is_some_and(|neighbour| neighbour.is_permanent) {
             let hop = device.hop(found.and_then(|n| n.mac));
@@ -356,6 +376,9 @@ impl Table {
             found = self.netlink.neighbour(key.0, key.1)?;
         }
         let mac = found.and_then(|neighbour| neighbour.mac);
+        if let (Some(kept), false) = (self.kept.get_mut(&key), is_doubtful) {
+            kept.mac = mac;
+        }
         Ok(Answer::Hop(device.hop(mac), Some(key)))
     }
 
@@ -384,11 +407,11 @@ impl Table {
 
     fn stop_keeping(&mut self, neighbour: Option<(u32, IpAddr)>) {
         let Some(key) = neighbour else { return };
-        let Some(users) = self.kept.get_mut(&key) else {
+        let Some(kept) = self.kept.get_mut(&key) else {
             return;
         };
-        *users -= 1;
-        if *users == 0 {
+        kept.rows -= 1;
+        if kept.rows == 0 {
             self.kept.remove(&key);
             let _ = self.netlink.keep(key.0, key.1, false);
         }

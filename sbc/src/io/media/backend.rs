@@ -78,6 +78,8 @@ pub(super) enum Wait {
     No,
     /// Until then at most, in nanoseconds of the monotonic clock; whole milliseconds later, where the system counts these.
     Until(u64),
+    /// The same, and it lets things come meanwhile, so as to have them together; it may end before, when that is many.
+    Gather(u64),
     /// As long as it takes.
     Forever,
 }

@@ -16,9 +16,14 @@ const OLD: u64 = 3_000_000_000;
 pub(super) struct Counters {
     networks: Box<[Network]>,
     starved: Counter,
+    /// Keys that a pipe did not take, or that there were too many of to be told.
+    lost_keys: Counter,
     /// Of a thousand, what the thread takes of its processor; and when that was found out, in nanoseconds of the monotonic clock.
     load: Counter,
     load_at: Counter,
+    /// 1 while it does not keep up.
+    over: Counter,
+    transcoded: Counter,
 }
 
 #[derive(Debug, Default)]
@@ -48,8 +53,11 @@ impl Counters {
         Counters {
             networks: (0..networks).map(|_| Network::default()).collect(),
             starved: Counter::default(),
+            lost_keys: Counter::default(),
             load: Counter::default(),
             load_at: Counter::default(),
+            over: Counter::default(),
+            transcoded: Counter::default(),
         }
     }
 
@@ -105,9 +113,34 @@ impl Counters {
         if is_old { 0 } else { self.load.value() }
     }
 
+    /// Whether the worker keeps up.
+    pub(super) fn keeps_up(&self, does: bool) {
+        self.over.set(u64::from(!does));
+    }
+
+    /// Whether it takes more to transcode; who does nothing does.
+    pub(super) fn has_time(&self, now: u64) -> bool {
+        self.over.value() == 0 || now.saturating_sub(self.load_at.value()) > OLD
+    }
+
+    /// How many pairs it transcodes.
+    pub(super) fn has(&self, transcoded: usize) {
+        self.transcoded.set(transcoded as u64);
+    }
+
+    /// As it said last.
+    pub(super) fn transcoded(&self) -> u64 {
+        self.transcoded.value()
+    }
+
     /// There was no buffer to receive into.
     pub(super) fn starved(&self) {
         self.starved.add(1);
+    }
+
+    /// A key found no room.
+    pub(super) fn lost_key(&self) {
+        self.lost_keys.add(1);
     }
 
     /// How often there was none.
@@ -117,6 +150,7 @@ impl Counters {
 
     /// Adds what was transcoded to a sum.
     pub(super) fn add_voice_to(&self, sum: &mut VoiceStats) {
+        sum.lost_keys += self.lost_keys.value();
         for (id, network) in (0u16..).map(NetworkId).zip(&self.networks) {
             let total: &mut NetworkVoice = sum.networks.entry(id).or_default();
             network.heard.add_to(&mut total.received);

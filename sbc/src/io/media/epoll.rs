@@ -209,6 +209,10 @@ impl Backend for Epoll {
     }
 
     fn turn(&mut self, wait: Wait, handler: &mut impl Handler) -> io::Result<Turn> {
+        if let Wait::Gather(time) = wait {
+            // The bell waits, too. Nothing is lost: what comes is queued in its socket.
+            std::thread::sleep(Duration::from_nanos(time.saturating_sub(nanoseconds())));
+        }
         let idle = self.closed.is_empty() && self.ready.is_empty();
         for id in self.closed.drain(..) {
             self.places.give_back(id);

@@ -9,6 +9,9 @@
 //! | `workers.rs` | [`Workers`]: starts threads, passes commands, sums what they count |
 //! | `worker.rs` | one thread's loop: commands, reports, turns |
 //! | `load.rs` | whether a worker keeps up |
+//! | `pulse.rs` | whether workers turn at all |
+//! | `window.rs` | how long it waits for frames that are cheaper together |
+//! | `setup.rs` | how many workers there are, on which cores, at what priority |
 //! | `relay.rs` | the flow table: what happens to a packet, by the very verdict that the XDP program has, and the pipes of pairs that are transcoded; no I/O |
 //! | `backend.rs` | the seam: which socket has what from whom, send that from there |
 //! | `ring.rs` | the seam on io_uring: the first choice; the daemon's only unsafe code |
@@ -22,15 +25,21 @@ mod backend;
 mod counters;
 mod epoll;
 mod load;
+mod pulse;
 mod reason;
 mod refusal;
 mod relay;
 mod ring;
+mod setup;
 mod socket;
 mod system;
+mod window;
 mod worker;
 mod workers;
 
 pub use backend::MAX_PAYLOAD;
+pub use pulse::{Felt, Pulse};
 pub use refusal::{Driver, Refusal};
-pub use workers::{MAX_SOCKETS, MAX_WAITING, Workers, WorkersError};
+pub use setup::{Gathering, Misplaced, Seated, Setup, fits};
+pub use window::{MAX_WINDOW, WINDOW};
+pub use workers::{MAX_SOCKETS, MAX_WAITING, WorkerView, Workers, WorkersError};

@@ -15,11 +15,14 @@ use super::backend::{Departure, Handler, SendFailure, SocketId};
 use super::counters::Counters;
 use super::reason::Reason;
 use entry::{Companion, Entry, Flow, Life, Side};
+use gather::Gathered;
 use made::Made;
 pub(super) use pipes::voices;
 use timers::Timers;
 
 mod entry;
+mod gather;
+mod keys;
 mod made;
 mod pipes;
 #[cfg(test)]
@@ -43,9 +46,15 @@ pub(super) struct Relay {
     clock: Clock,
     /// What pipes have made and nobody has taken yet.
     made: Made,
+    /// What pipes have left undone.
+    gathered: Gathered,
+    /// They may.
+    gathers: bool,
     timers: Timers,
     /// Pairs that are transcoded.
     transcoded: usize,
+    /// Keys that signalling is to be told of.
+    keys: keys::Waiting,
     /// Of the next pipe.
     seed: u64,
     epoch: u64,
@@ -84,11 +93,20 @@ impl Relay {
             counters,
             clock,
             made: Made::default(),
+            gathered: Gathered::new(),
+            gathers: false,
             timers: Timers::default(),
             transcoded: 0,
+            keys: keys::Waiting::default(),
             seed,
             epoch,
         }
+    }
+
+    /// From now on frames of G.722 may wait for each other, until [`Relay::work_off`] is asked; whether this processor has anything to gain by that.
+    pub(super) fn begin_to_gather(&mut self) -> bool {
+        self.gathers = self.gathered.is_worthwhile();
+        self.gathers
     }
 
     /// Whether the pair is installed and not being removed.

@@ -26,13 +26,14 @@ use super::backend::{Backend, Bell, Handler, Local, SendFailure, SocketId, Turn,
 use super::refusal::Refusal;
 use super::system::nanoseconds;
 use buffers::{Buffers, Pages};
-use pace::{PATIENCE, Pace};
+use pace::Pace;
 use sockets::{Sockets, State};
 use system::refused;
 use tag::Tag;
 
 mod buffers;
 mod pace;
+pub(super) mod scheduling;
 mod sending;
 mod sockets;
 mod system;
@@ -299,19 +300,18 @@ impl Ring {
         Ok(())
     }
 
-    /// Submits, and waits for what is worth a turn. Sends complete by the time they are submitted, so that more than these is
+    /// Submits, and waits for what is worth a turn: so many datagrams or so long, else one. Sends complete by the time they are submitted, so that more than these is
     /// news; but when sockets wait for buffers, the sends are what brings them.
-    fn wait(&self, until: Option<u64>) -> io::Result<usize> {
+    fn wait(&self, collects: Option<(usize, u64)>, until: Option<u64>) -> io::Result<usize> {
         let sending = self.sending as usize;
         if self.sockets.has_unarmed() {
             return self.io.submit_and_wait(usize::from(sending > 0));
         }
         let left = until.map(|until| until.saturating_sub(nanoseconds()));
-        let (datagrams, patience) = match (self.pace.collects(), left) {
+        let (datagrams, patience) = match (collects, left) {
             (None, None) => return self.io.submit_and_wait(sending + 1),
             (None, Some(left)) => (1, left),
-            (Some(datagrams), left) => {
-                let most = u64::from(PATIENCE);
+            (Some((datagrams, most)), left) => {
                 (datagrams, left.map_or(most, |left| left.min(most)))
             }
         };
@@ -383,8 +383,9 @@ impl Backend for Ring {
         let entered = match wait {
             _ if self.sockets.has_closed() => self.io.submit(),
             Wait::No => self.io.submit(),
-            Wait::Until(time) => self.wait(Some(time)),
-            Wait::Forever => self.wait(None),
+            Wait::Until(time) => self.wait(self.pace.collects(), Some(time)),
+            Wait::Gather(time) => self.wait(Some((pace::ENOUGH, u64::MAX)), Some(time)),
+            Wait::Forever => self.wait(self.pace.collects(), None),
         };
         settle(entered)?;
         self.arrived = 0;

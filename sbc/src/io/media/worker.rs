@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver, TryRecvError};
 
@@ -12,6 +13,7 @@ use super::backend::{Backend, Local, SocketId, Wait};
 use super::counters::Counters;
 use super::load::{Change, Load};
 use super::relay::{Relay, voices};
+use super::window::Window;
 
 /// How a worker tells the engine; must not block.
 pub(super) type Report = Arc<dyn Fn(Input) + Send + Sync>;
@@ -42,6 +44,9 @@ pub(super) struct Worker<B> {
     report: Report,
     queue: Queue,
     load: Load,
+    window: Window,
+    /// When the last turn ended.
+    now: u64,
     counters: Arc<Counters>,
     /// Nanoseconds that this thread has had of a processor.
     used: fn() -> u64,
@@ -72,8 +77,17 @@ impl<B: Backend> Worker<B> {
             report,
             queue: Queue::Empty,
             load: Load::default(),
+            window: Window::new(Duration::ZERO),
+            now: 0,
             counters,
             used,
+        }
+    }
+
+    /// Frames of G.722 are done together from now on: those of a turn, for which it waits so long where there are many.
+    pub(super) fn gather(&mut self, window: Duration) {
+        if self.relay.begin_to_gather() {
+            self.window = Window::new(window);
         }
     }
 
@@ -90,10 +104,15 @@ impl<B: Backend> Worker<B> {
 
     fn step(&mut self) -> io::Result<()> {
         let turn = self.backend.turn(self.patience(), &mut self.relay)?;
+        self.now = turn.ended;
+        self.work_off();
         self.ask_pipes(turn.ended);
         self.look_at_load(turn.ended);
         while let Some((pair, report)) = self.relay.poll_ended() {
             (self.report)(Input::FlowEnded { pair, report });
+        }
+        while let Some((pair, to, key)) = self.relay.poll_key() {
+            (self.report)(Input::KeyPressed { pair, to, key });
         }
         if turn.woken || self.queue == Queue::More {
             self.queue = self.carry_out_commands();
@@ -107,11 +126,20 @@ impl<B: Backend> Worker<B> {
             return Wait::No;
         }
         let times = [self.relay.poll_timeout(), self.load.poll_timeout()];
-        times
-            .into_iter()
-            .flatten()
-            .min()
-            .map_or(Wait::Forever, Wait::Until)
+        let until = times.into_iter().flatten().min();
+        match (self.window.until(self.now), until) {
+            (Some(end), until) => Wait::Gather(until.map_or(end, |until| until.min(end))),
+            (None, Some(until)) => Wait::Until(until),
+            (None, None) => Wait::Forever,
+        }
+    }
+
+    /// What the turn has brought that was to be done together.
+    fn work_off(&mut self) {
+        while self.relay.work_off() {
+            self.backend.flush(&mut self.relay);
+        }
+        self.window.note(self.relay.frames(), self.now);
     }
 
     fn ask_pipes(&mut self, now: u64) {
@@ -125,10 +153,12 @@ impl<B: Backend> Worker<B> {
 
     fn look_at_load(&mut self, now: u64) {
         let transcoded = self.relay.transcoded();
+        self.counters.has(transcoded);
         let Some(judged) = self.load.note(now, transcoded > 0, self.used) else {
             return;
         };
         self.counters.loaded(judged.share, now);
+        self.counters.keeps_up(!self.load.is_over());
         let percent = judged.share / 10;
         match judged.change {
             Some(Change::Over) => tracing::warn!(
@@ -164,6 +194,10 @@ impl<B: Backend> Worker<B> {
             FlowCommand::Install(pair) => self.install(&pair),
             FlowCommand::Update(pair) => self.update(&pair),
             FlowCommand::Read(pair) => self.read(pair),
+            FlowCommand::Key(pair, to, key) => {
+                self.relay.press(pair, to, key);
+                self.backend.flush(&mut self.relay);
+            }
             FlowCommand::Remove(pair) => self.remove(pair),
         }
     }
@@ -212,7 +246,9 @@ impl<B: Backend> Worker<B> {
         if pair.kind == FlowKind::Rtp && voices(pair).is_none() {
             self.part(pair.id);
         }
-        for (socket, dscp) in self.relay.update(pair).into_iter().flatten() {
+        let marks = self.relay.update(pair);
+        self.backend.flush(&mut self.relay);
+        for (socket, dscp) in marks.into_iter().flatten() {
             if let Err(error) = self.backend.mark(socket, dscp) {
                 tracing::warn!(pair = pair.id.0, dscp, %error, "a media socket keeps the DSCP that it had");
             }

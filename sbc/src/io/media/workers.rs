@@ -15,9 +15,11 @@ use crate::media::{FlowCommand, FlowKind, FlowReport, MediaStats, PairId, VoiceS
 use super::backend::{Backend, Bell};
 use super::counters::Counters;
 use super::epoll::Epoll;
+use super::pulse::Pulse;
 use super::refusal::{Driver, Refusal};
 use super::relay::Relay;
 use super::ring::Ring;
+use super::setup::{Gathering, Seated, Setup};
 use super::system;
 use super::worker::{Command, Report, Worker};
 
@@ -60,10 +62,25 @@ struct Handle {
     bell: Bell,
     counters: Arc<Counters>,
     thread: Option<JoinHandle<()>>,
+    /// Once it has started.
+    seated: Option<Seated>,
+}
+
+/// How one worker is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WorkerView {
+    /// Of a thousand, what it takes of a processor, over the last second or so.
+    pub load: u64,
+    /// It does not keep up, and takes no new calls that must be transcoded.
+    pub refuses: bool,
+    /// Pairs that it transcodes.
+    pub transcoded: u64,
+    /// Where it works, and at what priority.
+    pub seated: Option<Seated>,
 }
 
 impl Workers {
-    /// Starts `count` workers (one at least) for that many networks: on io_uring, and where that is refused on epoll, with a
+    /// Starts workers for that many networks: on io_uring, and where that is refused on epoll, with a
     /// line in the log that says why. `report` is called on a worker's thread and must not block.
     ///
     /// Raises the soft limit on open files to the hard one.
@@ -71,23 +88,23 @@ impl Workers {
     /// # Errors
     /// [`WorkersError::Start`]: no worker is left running then.
     pub fn start(
-        count: usize,
+        setup: &Setup,
         networks: usize,
         report: Arc<dyn Fn(Input) + Send + Sync>,
     ) -> Result<Workers, WorkersError> {
-        match Workers::start_on(Driver::IoUring, count, networks, report.clone()) {
+        match Workers::start_as(Driver::IoUring, setup, networks, report.clone()) {
             Err(WorkersError::Refused(refusal)) => {
                 tracing::warn!(
                     reason = refusal.label(),
                     "media workers run on epoll instead of io_uring, which costs more time per packet: {refusal}"
                 );
-                Workers::start_on(Driver::Epoll, count, networks, report)
+                Workers::start_as(Driver::Epoll, setup, networks, report)
             }
             started => started,
         }
     }
 
-    /// [`Workers::start`], on this and nothing else.
+    /// So many (one at least), on this and nothing else.
     ///
     /// # Errors
     /// [`WorkersError`]: no worker is left running then.
@@ -97,14 +114,31 @@ impl Workers {
         networks: usize,
         report: Arc<dyn Fn(Input) + Send + Sync>,
     ) -> Result<Workers, WorkersError> {
-        let count = count.max(1);
+        Workers::start_as(driver, &Setup::new(count), networks, report)
+    }
+
+    /// [`Workers::start`], on this and nothing else.
+    ///
+    /// # Errors
+    /// [`WorkersError`]: no worker is left running then.
+    pub fn start_as(
+        driver: Driver,
+        setup: &Setup,
+        networks: usize,
+        report: Arc<dyn Fn(Input) + Send + Sync>,
+    ) -> Result<Workers, WorkersError> {
+        let count = match setup.cores.len() {
+            0 => setup.count.max(1),
+            cores => cores,
+        };
         let limit = usize::try_from(system::raise_file_limit()?).unwrap_or(usize::MAX);
         let limit = limit.saturating_sub(OTHER_FILES).max(limit / 2);
         let capacity = (MAX_SOCKETS.min(limit) / count).max(2);
         let capacity = u16::try_from(capacity).unwrap_or(u16::MAX);
         let workers = (0..count)
             .map(|number| {
-                let seat = Seat::new(number, capacity, networks, report.clone())?;
+                let mut seat = Seat::new(number, capacity, networks, report.clone())?;
+                seat.setup = setup.clone();
                 match driver {
                     Driver::IoUring => seat.take(move |bell| Ok(Ring::new(capacity, bell)?)),
                     Driver::Epoll => seat.take(move |bell| Ok(Epoll::new(capacity, bell)?)),
@@ -136,7 +170,7 @@ impl Workers {
                 (pair.id, leans_on, false)
             }
             FlowCommand::Update(pair) => (pair.id, None, false),
-            FlowCommand::Read(pair) => (*pair, None, false),
+            FlowCommand::Read(pair) | FlowCommand::Key(pair, ..) => (*pair, None, false),
             FlowCommand::Remove(pair) => (*pair, None, true),
         };
         let at = leans_on.or_else(|| leaning.get(&pair).copied());
@@ -183,6 +217,21 @@ impl Workers {
             .collect()
     }
 
+    /// Asks every worker for a sign of life.
+    #[must_use]
+    pub fn pulse(&self) -> Pulse {
+        let ask = |worker: &Handle| {
+            let (answer, answered) = oneshot::channel();
+            // Refused, the answer's sender is dropped, which says so.
+            let _ = worker.command(Command::Reports {
+                pairs: Vec::new(),
+                answer,
+            });
+            answered
+        };
+        Pulse::new(self.workers.iter().map(ask).collect())
+    }
+
     /// What all workers have transcoded since the start; pipes' own counts are up to some seconds behind.
     #[must_use]
     pub fn voice(&self) -> VoiceStats {
@@ -199,6 +248,27 @@ impl Workers {
         let now = system::nanoseconds();
         let loads = self.workers.iter().map(|worker| worker.counters.load(now));
         loads.collect()
+    }
+
+    /// Whether one of them has time to transcode another stream.
+    #[must_use]
+    pub fn have_time(&self) -> bool {
+        let now = system::nanoseconds();
+        let mut workers = self.workers.iter();
+        workers.any(|worker| worker.counters.has_time(now))
+    }
+
+    /// How each worker is.
+    #[must_use]
+    pub fn views(&self) -> Vec<WorkerView> {
+        let now = system::nanoseconds();
+        let views = self.workers.iter().map(|worker| WorkerView {
+            load: worker.counters.load(now),
+            refuses: !worker.counters.has_time(now),
+            transcoded: worker.counters.transcoded(),
+            seated: worker.seated,
+        });
+        views.collect()
     }
 
     /// Totals of what all workers have forwarded and dropped since the start.
@@ -244,6 +314,7 @@ struct Seat {
     listener: Bell,
     relay: Relay,
     report: Report,
+    setup: Setup,
 }
 
 impl Seat {
@@ -264,11 +335,13 @@ impl Seat {
                 system::epoch(),
             ),
             report,
+            setup: Setup::new(1),
             handle: Handle {
                 commands: Some(commands),
                 bell,
                 counters,
                 thread: None,
+                seated: None,
             },
         })
     }
@@ -285,25 +358,34 @@ impl Seat {
             listener,
             relay,
             report,
+            setup,
         } = self;
         let counters = handle.counters.clone();
-        let (started, outcome) = bounded(1);
+        let (started, outcome) = bounded::<Result<Seated, WorkersError>>(1);
         let thread = std::thread::Builder::new().name(format!("media-{number}")).spawn(move || {
+            // Where it works its memory is to be.
+            let seated = setup.seat(number).map_err(WorkersError::Start);
             // A backend belongs to the thread that makes it.
-            let backend = match make(listener) {
-                Ok(backend) => backend,
+            let (seated, backend) = match seated.and_then(|seated| Ok((seated, make(listener)?))) {
+                Ok(both) => both,
                 Err(error) => return drop(started.send(Err(error))),
             };
-            drop(started.send(Ok(())));
+            drop(started.send(Ok(seated)));
             let used = system::thread_nanoseconds;
-            let worker = Worker::new(backend, relay, receiver, report, counters, used);
+            let mut worker = Worker::new(backend, relay, receiver, report, counters, used);
+            if let Gathering::For(window) = setup.gathering {
+                worker.gather(window);
+            }
             if let Err(error) = worker.run() {
                 tracing::error!(worker = number, %error, "a media worker has ended; its calls have no media, restart the daemon");
             }
         })?;
         handle.thread = Some(thread);
         match outcome.recv() {
-            Ok(Ok(())) => Ok(handle),
+            Ok(Ok(seated)) => {
+                handle.seated = Some(seated);
+                Ok(handle)
+            }
             Ok(Err(error)) => Err(error),
             Err(_) => Err(WorkersError::Start(io::ErrorKind::BrokenPipe.into())),
         }

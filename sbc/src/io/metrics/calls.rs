@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::family::Family;
 use super::{network_name, networks};
 use crate::config::{Config, From, Member, MemberTarget, Route, Target, TrunkId};
-use crate::engine::{Outcome, Party, Stats};
+use crate::engine::{Outcome, Party, RingingHistogram, Stats, Tried};
 
 const OUTCOMES: [Outcome; 9] = [
     Outcome::Answered,
@@ -38,6 +38,44 @@ pub(super) fn families(config: &Config, stats: &Stats) -> Vec<Family> {
             total.zero([&label(from), &label(to), outcome.label()]);
         }
     }
+    let mut one_way = Family::counter(
+        "sbc_calls_one_way_total",
+        "Calls of which one side sent audio and the other none, by who called and who was called.",
+        &["from", "to"],
+    );
+    for &(from, to) in pairs.iter().filter(|(_, to)| *to != Party::Nobody) {
+        one_way.zero([&label(from), &label(to)]);
+    }
+    for (&(from, to), &count) in &stats.one_way {
+        one_way.add([&label(from), &label(to)], count);
+    }
+    let asked: BTreeSet<Party> = pairs
+        .iter()
+        .map(|(_, to)| *to)
+        .filter(|to| *to != Party::Nobody)
+        .chain(stats.post_dial_delay.keys().copied())
+        .collect();
+    let mut attempts = Family::counter(
+        "sbc_call_attempts_total",
+        "INVITEs that were sent to a trunk or to phones, by what came of them. Elsewhere: somebody else took the call; redirected: what a 3xx named was asked.",
+        &["to", "result"],
+    );
+    let mut delay = Family::histograms(
+        "sbc_call_post_dial_delay_seconds",
+        "Time from such an INVITE to the first sign that it rings, or to its 200.",
+        &["to"],
+    );
+    let none = RingingHistogram::default();
+    for &to in &asked {
+        for result in Tried::ALL {
+            attempts.zero([&label(to), result.label()]);
+        }
+        let known = stats.post_dial_delay.get(&to).unwrap_or(&none);
+        delay.observed([&label(to)], &known.0);
+    }
+    for (&(to, result), &count) in &stats.attempts {
+        attempts.add([&label(to), result.label()], count);
+    }
     for (&(from, to), &count) in &stats.calls {
         up.add([&label(from), &label(to)], count);
     }
@@ -47,6 +85,9 @@ pub(super) fn families(config: &Config, stats: &Stats) -> Vec<Family> {
     vec![
         up,
         total,
+        one_way,
+        attempts,
+        delay,
         Family::histogram(
             "sbc_call_setup_seconds",
             "Time from a caller's INVITE to its 200.",

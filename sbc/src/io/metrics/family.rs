@@ -11,7 +11,7 @@ use crate::engine;
 /// Labels and their values, in the order of the family's names.
 type Values = Vec<String>;
 
-/// A metric family: name, help, and a series for each set of label values.
+/// A metric family: name, help, and a series or a histogram for each set of label values.
 #[derive(Debug)]
 pub(super) struct Family {
     name: &'static str,
@@ -19,7 +19,7 @@ pub(super) struct Family {
     kind: MetricType,
     labels: &'static [&'static str],
     series: BTreeMap<Values, f64>,
-    histogram: Option<Histogram>,
+    histograms: Vec<(Values, Histogram)>,
 }
 
 impl Family {
@@ -35,7 +35,7 @@ impl Family {
             kind: MetricType::COUNTER,
             labels,
             series: BTreeMap::new(),
-            histogram: None,
+            histograms: Vec::new(),
         }
     }
 
@@ -57,6 +57,25 @@ impl Family {
         help: &'static str,
         from: &engine::Histogram,
     ) -> Self {
+        let mut family = Family::histograms(name, help, &[]);
+        family.observed([], from);
+        family
+    }
+
+    /// Histograms, one for each set of label values.
+    pub(super) fn histograms(
+        name: &'static str,
+        help: &'static str,
+        labels: &'static [&'static str],
+    ) -> Self {
+        Family {
+            kind: MetricType::HISTOGRAM,
+            ..Family::counter(name, help, labels)
+        }
+    }
+
+    /// One of them, as it is.
+    pub(super) fn observed<const N: usize>(&mut self, values: [&str; N], from: &engine::Histogram) {
         // The bucket for all above is not among them: the encoder adds it, from the sample count.
         let mut cumulated = 0;
         let mut buckets = Vec::new();
@@ -71,11 +90,7 @@ impl Family {
         histogram.set_bucket(buckets);
         histogram.set_sample_count(from.counts().iter().sum());
         histogram.set_sample_sum(from.sum());
-        Family {
-            kind: MetricType::HISTOGRAM,
-            histogram: Some(histogram),
-            ..Family::counter(name, help, &[])
-        }
+        self.histograms.push((owned(values), histogram));
     }
 
     /// A series that is to exist even if nothing has been counted.
@@ -104,8 +119,8 @@ impl Family {
             .into_iter()
             .map(|(values, value)| metric(self.kind, self.labels, values, value))
             .collect();
-        if let Some(histogram) = self.histogram {
-            let mut metric = Metric::default();
+        for (values, histogram) in self.histograms {
+            let mut metric = Metric::from_label(pairs(self.labels, values));
             metric.set_histogram(histogram);
             metrics.push(metric);
         }
@@ -125,14 +140,18 @@ fn owned<const N: usize>(values: [&str; N]) -> Values {
     values.map(str::to_owned).to_vec()
 }
 
-fn metric(kind: MetricType, labels: &[&str], values: Values, value: f64) -> Metric {
-    let pairs = labels.iter().zip(values).map(|(name, value)| {
+fn pairs(labels: &[&str], values: Values) -> Vec<LabelPair> {
+    let pair = |(name, value): (&&str, String)| {
         let mut pair = LabelPair::default();
         pair.set_name((*name).to_owned());
         pair.set_value(value);
         pair
-    });
-    let mut metric = Metric::from_label(pairs.collect());
+    };
+    labels.iter().zip(values).map(pair).collect()
+}
+
+fn metric(kind: MetricType, labels: &[&str], values: Values, value: f64) -> Metric {
+    let mut metric = Metric::from_label(pairs(labels, values));
     if kind == MetricType::COUNTER {
         let mut counter = Counter::default();
         counter.set_value(value);

@@ -5,6 +5,7 @@ use sbc_ebpf::shed::Shed;
 use super::family::Family;
 use super::{Reading, network_name, networks};
 use crate::config::Config;
+use crate::engine::MosHistogram;
 use crate::media::{Fallback, Quality, Traffic};
 
 const KERNEL: &str = "kernel";
@@ -12,7 +13,7 @@ const USER: &str = "user";
 /// What a worker has changed.
 const TRANSCODED: &str = "transcoded";
 
-const FALLBACKS: [Fallback; 8] = [
+const FALLBACKS: [Fallback; 9] = [
     Fallback::Off,
     Fallback::Unprivileged,
     Fallback::Unsupported,
@@ -21,6 +22,7 @@ const FALLBACKS: [Fallback; 8] = [
     Fallback::Route,
     Fallback::Full,
     Fallback::Transcoded,
+    Fallback::Dtmf,
 ];
 
 pub(super) fn families(config: &Config, reading: &Reading) -> Vec<Family> {
@@ -91,6 +93,7 @@ pub(super) fn families(config: &Config, reading: &Reading) -> Vec<Family> {
             "Interarrival jitter (RFC 3550) of each stream of RTP that came in, at its end.",
             &reading.engine.media_jitter.0,
         ),
+        mos(config, reading),
         flows(config, reading),
         fallbacks(reading),
         ports(config, reading),
@@ -157,6 +160,20 @@ fn dropped(config: &Config, reading: &Reading) -> Family {
                 family.add([network_name(config, id), reason], count);
             }
         }
+    }
+    family
+}
+
+fn mos(config: &Config, reading: &Reading) -> Family {
+    let mut family = Family::histograms(
+        "sbc_call_mos",
+        "How each direction of a call's speech sounded, at its end: mean opinion score, 1 to 4.5, by the E-model (G.107) from loss and jitter of what came in, of G.711 and G.722, by the network that it came from.",
+        &["network"],
+    );
+    let none = MosHistogram::default();
+    for (id, name) in networks(config) {
+        let known = reading.engine.mos.get(&id).unwrap_or(&none);
+        family.observed([name], &known.0);
     }
     family
 }

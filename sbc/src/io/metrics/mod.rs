@@ -3,6 +3,7 @@
 //! Series whose labels the config gives exist from the start, at zero: `rate()` sees their first change.
 
 mod calls;
+mod cdr;
 mod family;
 mod media;
 mod process;
@@ -12,6 +13,7 @@ mod trunks;
 mod voice;
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
 
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
@@ -19,6 +21,7 @@ use prometheus::{Registry, TextEncoder};
 
 pub(super) use self::calls::label as party_label;
 use self::family::Family;
+use super::cdr::Counters as CdrCounters;
 use super::current::Current;
 use super::signalling::Counters;
 use crate::config::{Config, NetworkId};
@@ -40,6 +43,8 @@ pub struct Reading {
     pub loads: Vec<u64>,
     /// The signalling sockets'.
     pub sockets: Arc<Counters>,
+    /// The records of calls, where they are wanted.
+    pub cdr: Option<Arc<CdrCounters>>,
 }
 
 /// The page at `/metrics`.
@@ -54,6 +59,7 @@ pub struct Metrics {
 struct Page {
     config: Current,
     reading: Arc<Mutex<Reading>>,
+    started: SystemTime,
 }
 
 impl Metrics {
@@ -70,10 +76,12 @@ impl Metrics {
             voice: VoiceStats::default(),
             loads: Vec::new(),
             sockets,
+            cdr: None,
         };
         let page = Page {
             config,
             reading: Arc::new(Mutex::new(reading)),
+            started: SystemTime::now(),
         };
         let registry = Registry::new();
         registry.register(Box::new(page.clone()))?;
@@ -104,7 +112,8 @@ impl Page {
         families.extend(sip::families(&config, &reading));
         families.extend(trunks::families(&config, &reading.engine));
         families.extend(servers::families(&reading.engine));
-        families.extend(process::families());
+        families.extend(cdr::families(&reading));
+        families.extend(process::families(self.started));
         families
     }
 }

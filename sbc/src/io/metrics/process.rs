@@ -1,12 +1,14 @@
 //! The process itself.
 
+use std::time::SystemTime;
+
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
 
 use super::family::Family;
 use crate::io::host;
 
-pub(super) fn families() -> Vec<Family> {
+pub(super) fn families(started: SystemTime) -> Vec<Family> {
     let mut build = Family::gauge(
         "sbc_build_info",
         "Always 1: the version is in the label.",
@@ -14,6 +16,16 @@ pub(super) fn families() -> Vec<Family> {
     );
     build.add([env!("CARGO_PKG_VERSION")], 1);
     let mut families = vec![build];
+    // A clock that stood before 1970 then says nothing.
+    if let Ok(since) = started.duration_since(SystemTime::UNIX_EPOCH) {
+        let mut start = Family::gauge(
+            "process_start_time_seconds",
+            "When the process was started, in seconds since 1970.",
+            &[],
+        );
+        start.set([], since.as_secs_f64());
+        families.push(start);
+    }
     if let Some(bytes) = host::resident_memory() {
         let mut memory = Family::gauge(
             "process_resident_memory_bytes",

@@ -33,6 +33,7 @@ fn page(change: impl FnOnce(&mut Reading)) -> String {
         voice: VoiceStats::default(),
         loads: vec![0],
         sockets: Arc::new(Counters::new(2)),
+        cdr: None,
     };
     change(&mut reading);
     Metrics::new(Current::new(config))

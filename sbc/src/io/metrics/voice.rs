@@ -12,6 +12,7 @@ pub(super) fn families(config: &Config, reading: &Reading) -> Vec<Family> {
         concealed(config, reading),
         late(config, reading),
         load(reading),
+        lost_keys(reading),
     ]
 }
 
@@ -54,5 +55,15 @@ fn load(reading: &Reading) -> Family {
     for (worker, &load) in reading.loads.iter().enumerate() {
         family.set([&worker.to_string()], load as f64 / 1000.0);
     }
+    family
+}
+
+fn lost_keys(reading: &Reading) -> Family {
+    let mut family = Family::counter(
+        "sbc_media_lost_keys_total",
+        "Keys (DTMF) that were to be put into media, or were found in it, and for which there was no room: too many at a time.",
+        &[],
+    );
+    family.add::<0>([], reading.voice.lost_keys);
     family
 }

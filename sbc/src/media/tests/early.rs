@@ -11,6 +11,7 @@ fn shapes(commands: &[FlowCommand]) -> Vec<(char, u64, u16)> {
             FlowCommand::Install(pair) => ('i', pair.id.0, pair.sides[1].local.port()),
             FlowCommand::Update(pair) => ('u', pair.id.0, pair.sides[1].local.port()),
             FlowCommand::Read(id) => ('?', id.0, 0),
+            FlowCommand::Key(id, ..) => ('k', id.0, 0),
             FlowCommand::Remove(id) => ('r', id.0, 0),
         })
         .collect()

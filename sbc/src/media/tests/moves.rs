@@ -3,7 +3,7 @@
 use super::support::*;
 use super::transcoding::*;
 use crate::config::Codec;
-use crate::media::{Anchored, Direct, End, FlowCommand, FlowKind, FlowPair, PairId, Path};
+use crate::media::{Anchored, Direct, End, FlowCommand, FlowKind, FlowPair, PairId, Path, Voice};
 
 #[test]
 fn a_re_invite_leads_into_transcoding_and_out_of_it() {
@@ -80,7 +80,7 @@ fn another_codec_or_hold_is_news_for_the_pair_that_is_there() {
             .sides
             .each_ref()
             .map(|side| (side.voice, side.payload_types));
-        let [x, y] = expected.map(|(codec, number)| Some(voice(codec, number)));
+        let [x, y] = expected.map(|(codec, number)| Some(Voice::plain(codec, number)));
         assert_eq!(heard, [(x, types[0]), (y, types[1])]);
     }
 }
@@ -100,7 +100,7 @@ fn the_side_that_called_comes_first_whoever_offers() {
     );
     let to_b = call.answer(A, &offer("9", "")).unwrap();
     assert_eq!(streams(&to_b), ["m= RTP/AVP 0", "a=rtpmap:0 PCMU/8000"]);
-    let [one, other] = [voice(Codec::G722, 9), voice(Codec::Pcmu, 0)];
+    let [one, other] = [Voice::plain(Codec::G722, 9), Voice::plain(Codec::Pcmu, 0)];
     let heard = spoken(&call).map(|(voice, _)| voice);
     assert_eq!(heard, [Some(one), Some(other)]);
 }

@@ -48,6 +48,7 @@ fn shapes(commands: &[FlowCommand]) -> Vec<(char, u64, Option<u64>)> {
             FlowCommand::Install(pair) => ('i', pair.id.0, pair.companion.map(|id| id.0)),
             FlowCommand::Update(pair) => ('u', pair.id.0, pair.companion.map(|id| id.0)),
             FlowCommand::Read(id) => ('?', id.0, None),
+            FlowCommand::Key(id, ..) => ('k', id.0, None),
             FlowCommand::Remove(id) => ('r', id.0, None),
         })
         .collect()

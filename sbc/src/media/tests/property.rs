@@ -118,7 +118,9 @@ impl Shell {
                     }
                     assert_ne!(before, *pair);
                 }
-                FlowCommand::Read(id) => assert!(self.installed.contains_key(&id)),
+                FlowCommand::Read(id) | FlowCommand::Key(id, ..) => {
+                    assert!(self.installed.contains_key(&id))
+                }
                 FlowCommand::Remove(id) => {
                     let gone = self.installed.remove(&id).unwrap();
                     // RTP stays for as long as there is RTCP that leans on it.
@@ -157,7 +159,9 @@ impl Shell {
                 let Some(voice) = voice else { continue };
                 assert!((10..=60).contains(&voice.packet_time));
                 let events = voice.events.map_or(0, |events| 1 << events.from_peer);
-                let types = 1 << voice.numbers.from_peer | events | 1 << 13;
+                let others = voice.others.iter().flatten();
+                let others = others.fold(0, |bits, (_, number)| bits | 1 << number);
+                let types = 1 << voice.numbers.from_peer | others | events | 1 << 13;
                 assert!([0, types].contains(&side.payload_types));
             }
             let Some(companion) = pair.companion else {
@@ -222,7 +226,9 @@ proptest! {
                         shell.installed.remove(&id);
                         shell.failed.insert(id);
                         taken |= failure == FlowFailure::PortTaken;
-                        if call.failed(id, failure) == AfterFailure::Fatal {
+                        if call.failed(id, failure) == AfterFailure::Fatal
+                            && !call.media.go_back(&mut call.ports)
+                        {
                             break;
                         }
                     }

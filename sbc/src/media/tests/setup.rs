@@ -365,6 +365,7 @@ fn id(command: &FlowCommand) -> (char, u64) {
         FlowCommand::Install(pair) => ('i', pair.id.0),
         FlowCommand::Update(pair) => ('u', pair.id.0),
         FlowCommand::Read(id) => ('?', id.0),
+        FlowCommand::Key(id, ..) => ('k', id.0),
         FlowCommand::Remove(id) => ('r', id.0),
     }
 }

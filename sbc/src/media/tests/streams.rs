@@ -45,6 +45,7 @@ fn ids(commands: &[FlowCommand]) -> Vec<(char, u64)> {
             FlowCommand::Install(pair) => ('i', pair.id.0),
             FlowCommand::Update(pair) => ('u', pair.id.0),
             FlowCommand::Read(id) => ('?', id.0),
+            FlowCommand::Key(id, ..) => ('k', id.0),
             FlowCommand::Remove(id) => ('r', id.0),
         })
         .collect()

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::config::{Bind, Codec, Config, FastPath, Limits, Network, NetworkId, Sbc};
+use crate::config::{Admin, Bind, Codec, Config, FastPath, Limits, Network, NetworkId, Sbc};
 use crate::engine::FlowFailure;
 use crate::media::{
     AfterFailure, CallMedia, End, FlowCommand, FlowKind, FlowPair, LegId, NetworkPath, PairId,
@@ -52,8 +52,10 @@ pub(in crate::media) fn config() -> Config {
         sbc: Sbc {
             name: "sbc".into(),
             state_dir: "/nowhere".into(),
-            admin: at("127.0.0.1:8080"),
+            admin: Admin::Tcp(at("127.0.0.1:8080")),
+            admin_token: None,
             resolver: Vec::new(),
+            media: Default::default(),
         },
         networks: vec![
             network("outside", &["10.71.1.1", "fd00::1"], 20_000),
@@ -62,6 +64,7 @@ pub(in crate::media) fn config() -> Config {
         trunks: Vec::new(),
         phones: Vec::new().into(),
         groups: Vec::new(),
+        cdr: None,
         lookup: Default::default(),
         routes: Vec::new(),
     }
@@ -77,6 +80,7 @@ pub(in crate::media) fn phone(signalling: &str) -> End {
         media_from: Vec::new(),
         rebinds: true,
         codecs: Codec::ALL.to_vec(),
+        dtmf: Default::default(),
         dscp: 46,
         path: KERNEL,
         local: false,
@@ -95,6 +99,7 @@ pub(in crate::media) fn carrier(signalling: &str) -> End {
         media_from: Vec::new(),
         rebinds: false,
         codecs: vec![Codec::Pcma, Codec::Pcmu],
+        dtmf: Default::default(),
         dscp: 46,
         path: KERNEL,
         local: false,

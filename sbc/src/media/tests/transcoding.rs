@@ -60,23 +60,6 @@ pub(super) fn exchange(
     [streams(&to_b), streams(&to_a)]
 }
 
-fn both(number: u8) -> PayloadTypes {
-    PayloadTypes {
-        from_peer: number,
-        to_peer: number,
-    }
-}
-
-pub(super) fn voice(codec: Codec, number: u8) -> Voice {
-    Voice {
-        codec,
-        numbers: both(number),
-        events: None,
-        comfort_noise: false,
-        packet_time: 20,
-    }
-}
-
 fn of_one_pipe(id: u64, kind: FlowKind, sides: [Side; 2], companion: u64) -> Arc<FlowPair> {
     let mut pair = Arc::unwrap_or_clone(pair(id, kind, sides, TRANSCODED));
     pair.companion = Some(PairId(companion));
@@ -153,9 +136,9 @@ fn who_shares_no_codec_is_offered_others_and_the_offerer_is_answered_with_one_of
         Side {
             ssrcs: [7][..].into(),
             voice: Some(Voice {
-                events: Some(both(96)),
+                events: Some(PayloadTypes::both(96)),
                 packet_time: 30,
-                ..voice(Codec::G722, 9)
+                ..Voice::plain(Codec::G722, 9)
             }),
             ..side(
                 OUTSIDE,
@@ -172,7 +155,7 @@ fn who_shares_no_codec_is_offered_others_and_the_offerer_is_answered_with_one_of
                     from_peer: 96,
                     to_peer: 101,
                 }),
-                ..voice(Codec::Pcma, 8)
+                ..Voice::plain(Codec::Pcma, 8)
             }),
             ..side(
                 INSIDE,
@@ -266,9 +249,14 @@ fn an_answer_that_begins_with_what_only_its_writer_has_is_transcoded() {
     let said = answer("8 0", "");
     let [_, to_a] = exchange(&mut call, (&a, &b), &offer("0 9", ""), &said);
     assert_eq!(to_a, ["m= RTP/AVP 0", "a=rtpmap:0 PCMU/8000"]);
+    // It may go on to what both have.
+    let theirs = Voice {
+        others: [Some((Codec::Pcmu, 0)), None],
+        ..Voice::plain(Codec::Pcma, 8)
+    };
     let expected = [
-        (Some(voice(Codec::Pcmu, 0)), 1 | 1 << 13),
-        (Some(voice(Codec::Pcma, 8)), 1 << 8 | 1 << 13),
+        (Some(Voice::plain(Codec::Pcmu, 0)), 1 | 1 << 13),
+        (Some(theirs), 1 << 8 | 1 | 1 << 13),
     ];
     assert_eq!(spoken(&call), expected);
     // The same once more changes nothing.
@@ -328,10 +316,10 @@ fn odd_numbers_of_the_offer_are_its_writers_own() {
             "a=rtpmap:0 telephone-event/8000",
         ]
     );
-    let events = Some(both(0));
+    let events = Some(PayloadTypes::both(0));
     let [a, b] = [(Codec::G722, 97), (Codec::Pcmu, 96)].map(|(codec, number)| Voice {
         events,
-        ..voice(codec, number)
+        ..Voice::plain(codec, number)
     });
     let expected = [
         (Some(a), 1 << 97 | 1 | 1 << 13),

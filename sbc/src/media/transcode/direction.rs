@@ -169,6 +169,7 @@ impl Direction {
         }
         if self.order.ssrc().is_some() {
             self.arrived.restarts += 1;
+            self.player.settle(out);
             self.player.restart();
         }
         let stray = self.stray.take().filter(|_| with_stray);

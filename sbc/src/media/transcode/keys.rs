@@ -148,6 +148,11 @@ impl Keys {
         0
     }
 
+    /// Whether a key has its tone, as far as is known.
+    pub(super) fn is_sounding(&self) -> bool {
+        self.tone.as_ref().is_some_and(|tone| !tone.is_over)
+    }
+
     /// While a key is pressed: its tone, in place of what is there.
     pub(super) fn sound(&mut self, now: Nanos, samples: &mut [i16]) -> bool {
         let pressed = self.tone.as_mut().filter(|tone| !tone.is_over);

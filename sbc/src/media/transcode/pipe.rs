@@ -6,6 +6,7 @@ use super::reports::Reports;
 use super::stats::TranscodeStats;
 use super::{Nanos, Outbox};
 use crate::media::Voice;
+use crate::rtp::info::Pressed;
 
 /// One transcoded RTP pair with its RTCP. Driven by packets: what comes in order is decoded, encoded and sent at once, so that no queue
 /// can grow, however the clocks drift. Only packets behind a gap wait, for at most 40 ms, and what does not fill a packet of the other side.
@@ -42,7 +43,7 @@ impl Pipe {
         self.epoch = epoch;
     }
 
-    /// Signalling has named other codecs, payload types or packet times. Sources and sequences go on.
+    /// Signalling has named other codecs, payload types or packet times. Sources and sequences go on. Nothing may be owed.
     pub fn update(&mut self, voices: [Voice; 2]) {
         let [a, b] = &voices;
         let [ab, ba] = &mut self.directions;
@@ -52,10 +53,19 @@ impl Pipe {
 
     /// An RTP packet of a side's peer.
     pub fn rtp(&mut self, now: Nanos, from: usize, packet: &[u8], out: &mut impl Outbox) {
+        self.settle(from, out);
         let Some(direction) = self.directions.get_mut(from) else {
             return;
         };
         direction.rtp(now, packet, out);
+        self.begin_reports(now, from);
+    }
+
+    /// Something has come from this side: reports begin where something has been heard, or sent.
+    pub(super) fn begin_reports(&mut self, now: Nanos, from: usize) {
+        let Some(direction) = self.directions.get(from) else {
+            return;
+        };
         let has_heard = direction.reception.is_some();
         let has_sent = direction.player.sender.stream.packets > 0;
         for (side, reports) in self.reports.iter_mut().enumerate() {
@@ -70,11 +80,32 @@ impl Pipe {
     }
 
     /// An RTCP datagram of a side's peer. It ends here.
-    pub fn rtcp(&mut self, now: Nanos, from: usize, packet: &[u8], _out: &mut impl Outbox) {
+    pub fn rtcp(&mut self, now: Nanos, from: usize, packet: &[u8], out: &mut impl Outbox) {
+        self.settle_all(out);
         let epoch = self.epoch;
         if let Some((reports, back, _)) = self.leg(from) {
             reports.read(now, epoch, &back.player.sender.stream, packet);
         }
+    }
+
+    /// A key for a side's peer, behind those that wait: as an event where the peer has them, else as a tone. `false`: too many wait.
+    pub fn press(&mut self, now: Nanos, to: usize, key: Pressed, out: &mut impl Outbox) -> bool {
+        self.settle_all(out);
+        let Some((reports, back, _)) = self.leg(to) else {
+            return false;
+        };
+        let found_room = back.player.press(now, key, out);
+        if back.player.sender.stream.packets > 0 {
+            reports.begin(now);
+        }
+        found_room
+    }
+
+    /// A key that the other side has pressed and this side's peer is to be told of by signalling.
+    pub fn poll_key(&mut self) -> Option<(usize, Pressed)> {
+        let [ab, ba] = &mut self.directions;
+        let key = ab.player.told.take().map(|key| (1, key));
+        key.or_else(|| ba.player.told.take().map(|key| (0, key)))
     }
 
     /// When [`Pipe::handle_timeout`] is due. May come earlier after any call.
@@ -87,6 +118,7 @@ impl Pipe {
 
     /// Time has passed: gives up what does not come, sends what is due.
     pub fn handle_timeout(&mut self, now: Nanos, out: &mut impl Outbox) {
+        self.settle_all(out);
         for direction in &mut self.directions {
             direction.handle_timeout(now, out);
         }
@@ -103,6 +135,7 @@ impl Pipe {
 
     /// The pair ends: takes leave of both peers, if they have been sent anything. The last that a pipe is asked.
     pub fn end(&mut self, now: Nanos, out: &mut impl Outbox) {
+        self.settle_all(out);
         let epoch = self.epoch;
         for side in [0, 1] {
             if let Some((reports, back, forth)) = self.leg(side) {
@@ -118,6 +151,21 @@ impl Pipe {
         let [ab, ba] = &self.directions;
         let [a, b] = &self.reports;
         [stats(ab, ba, a), stats(ba, ab, b)]
+    }
+
+    /// Does what is left undone ([`Pipe::owes`]) of either direction.
+    pub fn settle_all(&mut self, out: &mut impl Outbox) {
+        for from in [0, 1] {
+            self.settle(from, out);
+        }
+    }
+
+    pub(super) fn direction(&self, from: usize) -> Option<&Direction> {
+        self.directions.get(from)
+    }
+
+    pub(super) fn direction_mut(&mut self, from: usize) -> Option<&mut Direction> {
+        self.directions.get_mut(from)
     }
 
     /// The reports to a side, with the direction to it and the one from it.
@@ -148,6 +196,7 @@ fn stats(from: &Direction, to: &Direction, reports: &Reports) -> TranscodeStats 
         restarts: arrived.restarts,
         concealed: played.concealed,
         events: played.events,
+        keys_lost: from.player.told.lost + to.player.dialer.dropped,
         malformed_rtcp: reports.malformed,
         sent: sent.packets,
         sent_octets: sent.octets,

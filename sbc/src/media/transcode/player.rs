@@ -3,8 +3,13 @@
 //! The line goes on in samples of the source's clock. What is pushed into the sender is contiguous; where the source leaves a gap in
 //! time, so does the sender.
 
+use super::dialer::Dialer;
+use super::dialling::Told;
+use super::hearing::{Ear, Notes};
 use super::held::Packet;
 use super::keys::{FADE, Keys};
+use super::later::Coded;
+use super::line::{Line, Played};
 use super::quiet::Quiet;
 use super::random::Random;
 use super::sender::{LONGEST, MILLISECOND, Sender};
@@ -20,26 +25,14 @@ use crate::rtp::Event;
 /// Payload type of comfort noise (RFC 3389), in either direction.
 pub(super) const COMFORT_NOISE: u8 = 13;
 
-/// A loss is made up for this long, then it is a gap: the concealer has long been silent.
-const CONCEALED: u32 = (120 * MILLISECOND) as u32;
-
 /// Of a tone no more than this is made at once.
 const TONE: u32 = (500 * MILLISECOND) as u32;
 
-/// A gap in time that is too short for a pause is made up too.
-const NO_PAUSE: u32 = (10 * MILLISECOND) as u32;
-
-/// How far a clock may be ahead of what has passed here: what the network may have held back.
-const PLAUSIBLE: i32 = 1000 * MILLISECOND as i32;
-
 /// What a new source may be late without a gap.
-const TOLERATED: u32 = (60 * MILLISECOND) as u32;
-
-/// A source whose clock runs twice as fast as it should (16 kHz for G.722) is known after so many packets.
-const DOUBLED: u8 = 3;
+pub(super) const TOLERATED: u32 = (60 * MILLISECOND) as u32;
 
 /// Nanoseconds of one sample.
-const SAMPLE: Nanos = 125_000;
+pub(super) const SAMPLE: Nanos = 125_000;
 
 /// What a packet is.
 enum Content {
@@ -49,74 +42,72 @@ enum Content {
     Nothing,
 }
 
-/// What a player has counted.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Played {
-    pub(super) wrong_payload_type: u64,
-    pub(super) empty: u64,
-    pub(super) malformed: u64,
-    pub(super) concealed: u64,
-    pub(super) events: u64,
-}
-
 /// Plays one direction.
 #[derive(Debug)]
 pub(super) struct Player {
     /// The source's voice.
     voice: Voice,
     /// The other side's payload type of events, where it has them.
-    events_to: Option<u8>,
+    pub(super) events_to: Option<u8>,
+    /// Both sides have one codec: what comes is passed on as it is, unless a key stands in its way.
+    pub(super) passes: bool,
     /// The other side takes comfort noise as such.
     noise_to: bool,
-    decoder: Decoder,
-    concealer: Concealer,
-    noise: comfort_noise::Generator,
-    quiet: Option<Quiet>,
+    pub(super) decoder: Decoder,
+    /// A packet that is not decoded yet.
+    pub(super) coded: Coded,
+    pub(super) concealer: Concealer,
+    pub(super) noise: comfort_noise::Generator,
+    pub(super) quiet: Option<Quiet>,
     keys: Keys,
-    line: Line,
+    /// Keys from elsewhere that the other side has as events, or as tones.
+    pub(super) dialer: Dialer,
+    /// The source has keys in the audio, the other side has not.
+    pub(super) ear: Option<Box<Ear>>,
+    /// The other side is told of keys by signalling.
+    pub(super) notes: Option<Notes>,
+    pub(super) told: Told,
+    pub(super) line: Line,
     pub(super) sender: Sender,
     pub(super) played: Played,
 }
 
-/// Where the source is.
-#[derive(Debug, Default)]
-struct Line {
-    /// The timestamp that goes on from what was played.
-    next: u32,
-    /// When what brought it there came; none before the first packet.
-    moved: Option<Nanos>,
-    /// Samples of the last packet of voice.
-    length: u32,
-    /// The next packet is another source's: its timestamps have nothing to do with these.
-    is_anew: bool,
-    /// Packets that could not be played, and whose time is not accounted for.
-    missing: u32,
-    /// Packets in a row whose time was twice their length.
-    doubled: u8,
-}
-
 impl Player {
     pub(super) fn new(to: usize, from: &Voice, other: &Voice, random: &mut Random) -> Player {
-        Player {
+        let mut player = Player {
             voice: *from,
-            events_to: other.events.map(|events| events.to_peer),
-            noise_to: other.comfort_noise,
-            decoder: Decoder::new(from.codec),
+            events_to: None,
+            passes: false,
+            noise_to: false,
+            decoder: Decoder::new(from.codec, other.codec),
+            coded: Coded::default(),
             concealer: Concealer::new(),
             noise: comfort_noise::Generator::new(random.next()),
             quiet: None,
             keys: Keys::default(),
+            dialer: Dialer::default(),
+            ear: None,
+            notes: None,
+            told: Told::default(),
             line: Line::default(),
             sender: Sender::new(to, other, random),
             played: Played::default(),
-        }
+        };
+        player.listen_for(from, other);
+        player
     }
 
     pub(super) fn update(&mut self, from: &Voice, other: &Voice) {
+        self.listen_for(from, other);
+        self.sender.update(other);
+    }
+
+    fn listen_for(&mut self, from: &Voice, other: &Voice) {
         self.voice = *from;
         self.events_to = other.events.map(|events| events.to_peer);
+        self.passes = from.codec == other.codec;
         self.noise_to = other.comfort_noise;
-        self.sender.update(other);
+        self.form(from.keys, other.keys);
     }
 
     /// Whether jitter is measured on packets of this type.
@@ -131,7 +122,8 @@ impl Player {
         self.line.doubled = 0;
         self.sender.mark();
         self.keys = Keys::default();
-        self.decoder = Decoder::new(self.decoder.codec());
+        self.decoder = Decoder::new(self.decoder.codec(), self.sender.codec());
+        self.forget_keys();
     }
 
     /// The next packet of the sequence, behind so many that were lost.
@@ -143,6 +135,7 @@ impl Player {
         lost: u16,
         out: &mut impl Outbox,
     ) {
+        self.settle(out);
         self.line.missing = self.line.missing.saturating_add(lost.into());
         match self.content(packet.payload_type) {
             Content::Voice(_) if payload.is_empty() => self.played.empty += 1,
@@ -163,10 +156,14 @@ impl Player {
     /// When something is due without a packet.
     pub(super) fn poll_timeout(&self) -> Option<Nanos> {
         let noise = self.quiet.as_ref().map(Quiet::due);
-        [noise, self.sender.deadline()].into_iter().flatten().min()
+        [noise, self.sender.deadline(), self.keys_due()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     pub(super) fn handle_timeout(&mut self, now: Nanos, out: &mut impl Outbox) {
+        self.settle(out);
         while let Some(due) = self.quiet.as_mut().and_then(|quiet| quiet.next(now)) {
             let mut samples = [0; LONGEST];
             let size = self.sender.size();
@@ -182,6 +179,7 @@ impl Player {
         if self.sender.deadline().is_some_and(|at| at <= now) {
             self.sender.flush(now, out);
         }
+        self.keep_keys(now, out);
     }
 
     fn content(&self, payload_type: u8) -> Content {
@@ -195,6 +193,10 @@ impl Player {
         }
         if payload_type == COMFORT_NOISE {
             return Content::Noise;
+        }
+        let mut others = self.voice.others.iter().flatten();
+        if let Some((codec, _)) = others.find(|(_, number)| *number == payload_type) {
+            return Content::Voice(*codec);
         }
         // What is still under way when the codec has just changed.
         Codec::ALL
@@ -217,45 +219,92 @@ impl Player {
         payload: &[u8],
         out: &mut impl Outbox,
     ) {
-        if self.decoder.codec() != codec {
-            self.decoder = Decoder::new(codec);
-        }
+        self.decoder.fits(codec, self.sender.codec());
         let length = payload.len() as u32;
         if self.line.moved.is_none() {
             self.line.length = length;
         }
+        if let Some(form) = self.dialer.sounding() {
+            return self.unheard(now, packet, form, payload, out);
+        }
         let lost = self.line.missing;
         let ahead = self.approach(now, packet, out);
-        if ahead > 0 && !self.is_double(ahead, length, lost) {
+        if ahead > 0 && !self.line.is_double(ahead, length, lost) {
+            let marker = self.sender.set_mark(false);
             self.pause(now, ahead.unsigned_abs(), out);
+            let is_pause = self.sender.set_mark(marker);
+            self.sender
+                .set_mark(marker || is_pause && !(self.passes && lost > 0));
         }
         self.quiet = None;
+        self.stay_behind_keys(now, out);
         // A tone stands where some of this sound would be. Any other overlap is a clock's mistake: the sound just goes on.
-        let mut covered = self.keys.covered(ahead);
-        let is_covered = covered > 0;
-        let mut pushed = 0;
-        for octets in payload.chunks(LONGEST) {
-            let mut samples = [0; LONGEST];
-            let Some(samples) = samples.get_mut(..octets.len()) else {
-                continue;
-            };
-            self.decoder.decode(octets, samples);
-            let cut = covered.min(samples.len());
-            covered -= cut;
-            let (_, heard) = samples.split_at_mut(cut);
-            if !self.keys.sound(now, heard) {
-                self.concealer.good(samples);
+        let covered = self.keys.covered(ahead).max(self.line.covered(ahead));
+        self.line.next = match covered > 0 {
+            true => {
+                let heard = payload.len().saturating_sub(covered);
+                self.line.next.wrapping_add(heard as u32)
             }
-            let samples = samples.get(cut..).unwrap_or_default();
-            self.sender.push(now, samples, out);
-            pushed += samples.len() as u32;
-        }
-        self.line.next = match is_covered {
-            true => self.line.next.wrapping_add(pushed),
             false => packet.timestamp.wrapping_add(length),
         };
         self.line.length = length;
         self.line.moved = Some(packet.arrived);
+        if !(self.may_wait(out) && self.coded.keep(now, payload, covered)) {
+            self.decode(now, payload, covered, out);
+        }
+    }
+
+    /// Whether a packet may be decoded with those of other calls: where it is not passed on as it is, and no keys are looked for in it.
+    fn may_wait(&mut self, out: &impl Outbox) -> bool {
+        out.gathers() && !self.passes && self.ear.is_none() && self.decoder.g722().is_some()
+    }
+
+    /// Octets of a voice become sound, of which the beginning is covered.
+    pub(super) fn decode(
+        &mut self,
+        now: Nanos,
+        payload: &[u8],
+        mut covered: usize,
+        out: &mut impl Outbox,
+    ) {
+        for octets in payload.chunks(LONGEST) {
+            let is_plain = self.passes
+                && self.decoder.codec() == self.voice.codec
+                && covered == 0
+                && !self.keys.is_sounding();
+            let mut samples = [0; LONGEST];
+            let Some(samples) = samples.get_mut(..octets.len()) else {
+                continue;
+            };
+            let mut is_cut = false;
+            if !is_plain || self.ear.is_some() {
+                self.decoder.decode(octets, samples);
+                is_cut = self.hear(now, samples);
+            }
+            if is_plain && !is_cut {
+                self.sender.pass(now, octets, out);
+                continue;
+            }
+            let cut = covered.min(samples.len());
+            covered -= cut;
+            self.heard(now, samples, cut, out);
+        }
+    }
+
+    /// What was decoded goes on, but for what is cut off at its beginning.
+    pub(super) fn heard(
+        &mut self,
+        now: Nanos,
+        samples: &mut [i16],
+        cut: usize,
+        out: &mut impl Outbox,
+    ) {
+        let (_, heard) = samples.split_at_mut(cut.min(samples.len()));
+        if !self.keys.sound(now, heard) {
+            self.concealer.good(samples);
+        }
+        let samples = samples.get(cut..).unwrap_or_default();
+        self.sender.push(now, samples, out);
     }
 
     fn event(
@@ -270,13 +319,18 @@ impl Player {
         self.played.events += u64::from(is_new);
         if is_new {
             let ahead = self.approach(now, packet, out);
-            if self.events_to.is_none() && event.is_key() && ahead > 0 {
+            let leaves_room = self.events_to.is_none() || self.notes.is_some();
+            if leaves_room && event.is_key() && ahead > 0 {
                 self.pause(now, ahead.unsigned_abs(), out);
             }
             self.quiet = None;
         }
         // Retransmissions of the end, and updates that did not come, leave no time to be made up for.
         self.line.missing = 0;
+        if self.note(now, packet, event) {
+            self.keys.ignore(packet.timestamp, event);
+            return;
+        }
         let Some(payload_type) = self.events_to else {
             self.tone(now, packet, event, is_new, out);
             return;
@@ -343,6 +397,10 @@ impl Player {
 
     /// The source is silent from here on, and says how its silence sounds.
     fn comfort(&mut self, now: Nanos, packet: &Packet, payload: &[u8], out: &mut impl Outbox) {
+        if self.dialer.sounding().is_some() {
+            self.line.missing = 0;
+            return;
+        }
         if self.noise_to {
             self.approach(now, packet, out);
             self.sender.flush(now, out);
@@ -368,96 +426,5 @@ impl Player {
         }
         self.quiet = Some(Quiet::new(now, time));
         self.line.moved = Some(packet.arrived);
-    }
-
-    /// Brings the line as near to a packet as losses explain. What is left is a gap in time, or, below zero, an overlap.
-    fn approach(&mut self, now: Nanos, packet: &Packet, out: &mut impl Outbox) -> i32 {
-        let missing = std::mem::take(&mut self.line.missing);
-        if self.line.moved.is_none() {
-            self.line.next = packet.timestamp;
-            self.line.moved = Some(packet.arrived);
-            self.line.is_anew = false;
-            return 0;
-        }
-        let passed = self.passed(packet.arrived);
-        let ahead = packet.timestamp.wrapping_sub(self.line.next).cast_signed();
-        let bound = i32::try_from(passed)
-            .unwrap_or(i32::MAX)
-            .saturating_add(PLAUSIBLE);
-        let is_elsewhere = ahead > bound || ahead < -PLAUSIBLE;
-        if std::mem::take(&mut self.line.is_anew) || is_elsewhere {
-            // Its clock says nothing: what has passed here counts.
-            let gap = match passed.saturating_sub(self.line.length) {
-                gap if gap > TOLERATED && self.quiet.is_none() => gap,
-                _ => 0,
-            };
-            self.line.next = packet.timestamp.wrapping_sub(gap);
-            return gap.cast_signed();
-        }
-        let lost = missing.saturating_mul(self.line.length).min(CONCEALED);
-        let lost = lost.min(ahead.max(0).unsigned_abs());
-        self.make_up(now, lost, out);
-        ahead - lost.cast_signed()
-    }
-
-    /// Time passes: to the end of a packet that has begun as sound, then as a gap.
-    fn pause(&mut self, now: Nanos, samples: u32, out: &mut impl Outbox) {
-        let room = self.sender.room() as u32;
-        let filled = match self.quiet {
-            Some(_) => samples.min(TOLERATED.max(room)),
-            None if samples <= NO_PAUSE => samples,
-            None => samples.min(room),
-        };
-        self.make_up(now, filled, out);
-        let left = samples - filled;
-        if left > 0 {
-            self.sender.flush(now, out);
-            self.sender.skip(left);
-            self.line.next = self.line.next.wrapping_add(left);
-        }
-    }
-
-    /// Sound for what did not come.
-    fn make_up(&mut self, now: Nanos, samples: u32, out: &mut impl Outbox) {
-        let mut left = samples as usize;
-        while left > 0 {
-            let mut made = [0; LONGEST];
-            let part = left.min(LONGEST);
-            if let Some(made) = made.get_mut(..part) {
-                match self.quiet {
-                    Some(_) => self.noise.make(made),
-                    None => {
-                        self.concealer.lost(made);
-                        self.played.concealed += part as u64;
-                    }
-                }
-                self.sender.push(now, made, out);
-            }
-            left -= part;
-        }
-        self.line.next = self.line.next.wrapping_add(samples);
-    }
-
-    /// Whether a gap behind so many lost packets is none, but the work of a clock that runs at double speed.
-    fn is_double(&mut self, ahead: i32, length: u32, lost: u32) -> bool {
-        let double = lost.saturating_add(1).saturating_mul(length);
-        let is_double = self.line.length == length && ahead.unsigned_abs() == double;
-        self.line.doubled = match is_double {
-            true => self.line.doubled.saturating_add(1),
-            false => 0,
-        };
-        self.line.doubled > DOUBLED
-    }
-
-    /// The timestamp of the other side's stream for one of the source's, as the line stands.
-    fn at(&self, timestamp: u32) -> u32 {
-        let ahead = timestamp.wrapping_sub(self.line.next);
-        self.sender.end().wrapping_add(ahead)
-    }
-
-    /// Samples of time since the line was moved.
-    fn passed(&self, arrived: Nanos) -> u32 {
-        let since = self.line.moved.unwrap_or(arrived);
-        u32::try_from(arrived.saturating_sub(since) / SAMPLE).unwrap_or(u32::MAX / 2)
     }
 }

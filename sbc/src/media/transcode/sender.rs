@@ -1,8 +1,10 @@
 //! What leaves for one side: a stream of our own, in packets of that side's packet time.
 
+use super::later::FRAME;
 use super::random::Random;
 use super::voice::Encoder;
 use super::{Nanos, Outbox};
+use crate::codec::g722::NarrowEncoder;
 use crate::config::Codec;
 use crate::media::{FlowKind, Voice};
 use crate::rtp::Rtp;
@@ -30,6 +32,17 @@ pub(super) struct Sender {
     codec: Codec,
     encoder: Encoder,
     pub(super) stream: Stream,
+    /// A packet whose samples are not encoded yet: they wait, and nothing else does.
+    owed: Option<Packet>,
+}
+
+/// What a packet made of samples says of itself.
+#[derive(Clone, Copy, Debug)]
+struct Packet {
+    samples: usize,
+    payload_type: u8,
+    marker: bool,
+    timestamp: u32,
 }
 
 /// Numbers them.
@@ -70,6 +83,7 @@ impl Sender {
                 octets: 0,
                 last: None,
             },
+            owed: None,
         }
     }
 
@@ -81,6 +95,11 @@ impl Sender {
             self.encoder = Encoder::new(voice.codec);
         }
         self.stream.payload_type = voice.numbers.to_peer & 0x7f;
+    }
+
+    /// What is sent.
+    pub(super) fn codec(&self) -> Codec {
+        self.codec
     }
 
     /// The timestamp of the next sample.
@@ -104,6 +123,7 @@ impl Sender {
     /// These follow; what is full leaves.
     pub(super) fn push(&mut self, now: Nanos, samples: &[i16], out: &mut impl Outbox) {
         let mut rest = samples;
+        self.settle(out);
         // More than one packet waits when packets have just become shorter.
         while self.filled >= self.size {
             self.emit_waiting(now, self.size, out);
@@ -112,7 +132,10 @@ impl Sender {
             if self.filled == 0
                 && let Some((packet, later)) = rest.split_at_checked(self.size)
             {
-                self.stream.emit(now, packet, &mut self.encoder, out);
+                match later.is_empty() && self.may_owe(packet.len(), out) {
+                    true => self.owe(now, packet),
+                    false => self.stream.emit(now, packet, &mut self.encoder, out),
+                }
                 rest = later;
                 continue;
             }
@@ -125,14 +148,38 @@ impl Sender {
             }
             self.filled += part.len();
             rest = later;
-            if self.filled == self.size {
+            if self.filled == self.size && rest.is_empty() && self.may_owe(self.size, out) {
+                self.owed = Some(self.stream.begin(now, self.size));
+                self.filled = 0;
+            } else if self.filled == self.size {
                 self.emit_waiting(now, self.size, out);
             }
         }
     }
 
+    /// These octets follow, in a packet of their own: what the source has sent, in the codec that both have.
+    pub(super) fn pass(&mut self, now: Nanos, octets: &[u8], out: &mut impl Outbox) {
+        self.flush(now, out);
+        self.stream.whole(now, octets, out);
+    }
+
+    /// So many packets of what is passed on did not come: whoever hears the rest is to know.
+    pub(super) fn lose(&mut self, packets: u32) {
+        let packets = u16::try_from(packets).unwrap_or(u16::MAX);
+        // More than that is no loss but a new sequence (RFC 3550 A.1, MAX_DROPOUT).
+        if packets < 3_000 {
+            self.stream.sequence = self.stream.sequence.wrapping_add(packets);
+        }
+    }
+
+    /// Whether the next packet is marked. Comes back: whether it was to be before.
+    pub(super) fn set_mark(&mut self, marker: bool) -> bool {
+        std::mem::replace(&mut self.stream.marker, marker)
+    }
+
     /// What waits leaves, however little it is.
     pub(super) fn flush(&mut self, now: Nanos, out: &mut impl Outbox) {
+        self.settle(out);
         while self.filled > 0 {
             self.emit_waiting(now, self.filled.min(self.size), out);
         }
@@ -155,6 +202,44 @@ impl Sender {
         (self.filled > 0).then(|| self.since + time + PATIENCE)
     }
 
+    /// Samples of a packet that is to be encoded with those of other calls.
+    pub(super) fn owes(&self) -> Option<&[i16]> {
+        self.waiting.get(..self.owed.as_ref()?.samples)
+    }
+
+    /// The same, and what encodes them.
+    pub(super) fn owed(&mut self) -> Option<(&mut NarrowEncoder, &[i16])> {
+        let samples = self.waiting.get(..self.owed.as_ref()?.samples)?;
+        Some((self.encoder.g722()?, samples))
+    }
+
+    /// They have been, and leave.
+    pub(super) fn encoded(&mut self, octets: &[u8], out: &mut impl Outbox) {
+        if let Some(packet) = self.owed.take() {
+            self.stream.made(packet, octets, out);
+        }
+    }
+
+    /// Encodes what is owed, alone.
+    pub(super) fn settle(&mut self, out: &mut impl Outbox) {
+        if let Some(packet) = self.owed.take()
+            && let Some(samples) = self.waiting.get(..packet.samples)
+        {
+            self.stream.encode(packet, samples, &mut self.encoder, out);
+        }
+    }
+
+    fn may_owe(&mut self, samples: usize, out: &impl Outbox) -> bool {
+        out.gathers() && samples <= FRAME && self.encoder.g722().is_some()
+    }
+
+    fn owe(&mut self, now: Nanos, samples: &[i16]) {
+        if let Some(place) = self.waiting.get_mut(..samples.len()) {
+            place.copy_from_slice(samples);
+        }
+        self.owed = Some(self.stream.begin(now, samples.len()));
+    }
+
     fn emit_waiting(&mut self, now: Nanos, samples: usize, out: &mut impl Outbox) {
         if let Some(packet) = self.waiting.get(..samples) {
             self.stream.emit(now, packet, &mut self.encoder, out);
@@ -168,17 +253,50 @@ impl Sender {
 
 impl Stream {
     fn emit(&mut self, now: Nanos, samples: &[i16], encoder: &mut Encoder, out: &mut impl Outbox) {
-        let mut payload = [0; LONGEST];
-        let Some(payload) = payload.get_mut(..samples.len()) else {
-            return;
-        };
-        encoder.encode(samples, payload);
-        let marker = std::mem::take(&mut self.marker);
+        let packet = self.begin(now, samples.len());
+        self.encode(packet, samples, encoder, out);
+    }
+
+    fn whole(&mut self, now: Nanos, payload: &[u8], out: &mut impl Outbox) {
+        let packet = self.begin(now, payload.len());
+        self.made(packet, payload, out);
+    }
+
+    /// The next packet has so many samples, the last of which has just come.
+    fn begin(&mut self, now: Nanos, samples: usize) -> Packet {
         let timestamp = self.timestamp;
-        self.timestamp = timestamp.wrapping_add(samples.len() as u32);
-        // Its last sample has just come.
+        self.timestamp = timestamp.wrapping_add(samples as u32);
         self.last = Some((now, self.timestamp));
-        self.packet(self.payload_type, marker, timestamp, payload, out);
+        Packet {
+            samples,
+            payload_type: self.payload_type,
+            marker: std::mem::take(&mut self.marker),
+            timestamp,
+        }
+    }
+
+    fn encode(
+        &mut self,
+        packet: Packet,
+        samples: &[i16],
+        encoder: &mut Encoder,
+        out: &mut impl Outbox,
+    ) {
+        let mut payload = [0; LONGEST];
+        if let Some(payload) = payload.get_mut(..samples.len()) {
+            encoder.encode(samples, payload);
+            self.made(packet, payload, out);
+        }
+    }
+
+    fn made(&mut self, packet: Packet, payload: &[u8], out: &mut impl Outbox) {
+        let Packet {
+            payload_type,
+            marker,
+            timestamp,
+            ..
+        } = packet;
+        self.packet(payload_type, marker, timestamp, payload, out);
     }
 
     /// One that is not made of samples, at a time of its own.

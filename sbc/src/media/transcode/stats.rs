@@ -27,6 +27,8 @@ pub struct TranscodeStats {
     pub concealed: u64,
     /// Telephone-events (RFC 4733) that the peer began.
     pub events: u64,
+    /// Keys of the peer that signalling did not ask for in time, and keys for it that found no room.
+    pub keys_lost: u64,
     /// RTCP datagrams that are none.
     pub malformed_rtcp: u64,
     /// RTP packets that the peer was sent.

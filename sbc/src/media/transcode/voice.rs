@@ -10,6 +10,9 @@ use crate::config::Codec;
 pub(super) enum Decoder {
     Pcmu,
     Pcma,
+    /// For an encoder of the other law: the samples that it makes the octets of the recommendation's own tables of (G.711, Tables 3 and 4).
+    PcmuForPcma,
+    PcmaForPcmu,
     G722(NarrowDecoder),
 }
 
@@ -23,19 +26,38 @@ pub(super) enum Encoder {
 }
 
 impl Decoder {
-    pub(super) fn new(codec: Codec) -> Decoder {
-        match codec {
-            Codec::Pcmu => Decoder::Pcmu,
-            Codec::Pcma => Decoder::Pcma,
-            Codec::G722 => Decoder::G722(NarrowDecoder::new()),
+    /// Of what comes in the first codec, and is going to be said in the second.
+    pub(super) fn new(codec: Codec, to: Codec) -> Decoder {
+        match (codec, to) {
+            (Codec::Pcmu, Codec::Pcma) => Decoder::PcmuForPcma,
+            (Codec::Pcma, Codec::Pcmu) => Decoder::PcmaForPcmu,
+            (Codec::Pcmu, _) => Decoder::Pcmu,
+            (Codec::Pcma, _) => Decoder::Pcma,
+            (Codec::G722, _) => Decoder::G722(NarrowDecoder::new()),
         }
     }
 
     pub(super) fn codec(&self) -> Codec {
         match self {
-            Decoder::Pcmu => Codec::Pcmu,
-            Decoder::Pcma => Codec::Pcma,
+            Decoder::Pcmu | Decoder::PcmuForPcma => Codec::Pcmu,
+            Decoder::Pcma | Decoder::PcmaForPcmu => Codec::Pcma,
             Decoder::G722(_) => Codec::G722,
+        }
+    }
+
+    /// Is what [`Decoder::new`] makes of these. Who has heard something of G.722 goes on with what was heard.
+    pub(super) fn fits(&mut self, codec: Codec, to: Codec) {
+        match (&self, codec) {
+            (Decoder::G722(_), Codec::G722) => {}
+            _ => *self = Decoder::new(codec, to),
+        }
+    }
+
+    /// Where it is G.722.
+    pub(super) fn g722(&mut self) -> Option<&mut NarrowDecoder> {
+        match self {
+            Decoder::G722(decoder) => Some(decoder),
+            _ => None,
         }
     }
 
@@ -44,6 +66,12 @@ impl Decoder {
         match self {
             Decoder::Pcmu => each(octets, samples, ulaw::decode),
             Decoder::Pcma => each(octets, samples, alaw::decode),
+            Decoder::PcmuForPcma => {
+                each(octets, samples, |octet| alaw::decode(ulaw::to_alaw(octet)));
+            }
+            Decoder::PcmaForPcmu => {
+                each(octets, samples, |octet| ulaw::decode(alaw::to_ulaw(octet)));
+            }
             Decoder::G722(decoder) => decoder.decode(octets, samples),
         }
     }
@@ -55,6 +83,14 @@ impl Encoder {
             Codec::Pcmu => Encoder::Pcmu,
             Codec::Pcma => Encoder::Pcma,
             Codec::G722 => Encoder::G722(NarrowEncoder::new()),
+        }
+    }
+
+    /// Where it is G.722.
+    pub(super) fn g722(&mut self) -> Option<&mut NarrowEncoder> {
+        match self {
+            Encoder::G722(encoder) => Some(encoder),
+            Encoder::Pcmu | Encoder::Pcma => None,
         }
     }
 

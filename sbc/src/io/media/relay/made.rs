@@ -5,8 +5,9 @@ use crate::media::transcode::Outbox;
 
 use super::entry::Side;
 
-/// Packets at a time: what one packet, or one time-out, makes. 60 ms in packets of 10, after a gap, with reports to both sides.
-const PACKETS: usize = 48;
+/// Packets at a time: what one packet, or one time-out, makes (60 ms in packets of 10, after a gap, with reports to both sides), and
+/// what 32 frames make that were gathered (30 ms in packets of 10).
+const PACKETS: usize = 48 + 32 * 3;
 /// Bytes of them.
 const BYTES: usize = 32 * 1024;
 
@@ -46,7 +47,19 @@ impl Default for Made {
 impl Made {
     /// Where the pipe of the pair at this place leaves what it sends.
     pub(super) fn by(&mut self, place: usize) -> By<'_> {
-        By { made: self, place }
+        By {
+            made: self,
+            place,
+            gathers: false,
+        }
+    }
+
+    /// The same, where the pipe may leave something undone.
+    pub(super) fn gathering(&mut self, place: usize, gathers: bool) -> By<'_> {
+        By {
+            gathers,
+            ..self.by(place)
+        }
     }
 
     /// The next one.
@@ -79,9 +92,14 @@ impl Made {
 pub(super) struct By<'a> {
     made: &'a mut Made,
     place: usize,
+    gathers: bool,
 }
 
 impl Outbox for By<'_> {
+    fn gathers(&self) -> bool {
+        self.gathers
+    }
+
     fn send(&mut self, to: usize, kind: FlowKind, packet: &[u8]) {
         let to = if to == 0 { Side::First } else { Side::Second };
         let Made {

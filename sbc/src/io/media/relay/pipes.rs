@@ -72,6 +72,7 @@ impl Relay {
         match (voices(&entry.pair), &mut entry.voiced) {
             (Some(voices), Some(voiced)) => {
                 voiced.voices = voices;
+                voiced.pipe.settle_all(&mut self.made.by(place));
                 voiced.pipe.update(voices);
             }
             (Some(voices), none) => {
@@ -135,13 +136,16 @@ impl Relay {
             *voiced = Voiced::new(voiced.voices, seed, epoch);
         }
         let from = at.side.index();
-        let out = &mut self.made.by(target);
+        let out = &mut self.made.gathering(target, self.gathers);
         match kind {
             Kind::Rtp => voiced.pipe.rtp(now, from, payload, out),
             Kind::Rtcp => voiced.pipe.rtcp(now, from, payload, out),
             Kind::Opaque => {}
         }
-        self.tidy_up(target);
+        match voiced.pipe.owes(from).filter(|_| kind == Kind::Rtp) {
+            Some(owed) => self.gather(target, from, owed),
+            None => self.tidy_up(target),
+        }
     }
 
     /// Where a packet goes that a pipe has made, and the network that it leaves at. `None`: nobody is there for it.
@@ -167,7 +171,8 @@ impl Relay {
     }
 
     /// After a pipe was asked: when it wants to be asked again, and what it made that nobody could take.
-    fn tidy_up(&mut self, place: usize) {
+    pub(super) fn tidy_up(&mut self, place: usize) {
+        self.take_keys(place);
         let lost = self.made.lost();
         let Some(entry) = self.entries.get(place).and_then(Option::as_ref) else {
             return self.timers.set(place, None);
@@ -229,7 +234,7 @@ fn may_end_here(entry: &Entry, side: Side, datagram: &Datagram) -> Result<Kind, 
     Ok(kind)
 }
 
-fn voiced(entries: &mut [Option<Entry>], place: usize) -> Option<&mut Voiced> {
+pub(super) fn voiced(entries: &mut [Option<Entry>], place: usize) -> Option<&mut Voiced> {
     entries.get_mut(place)?.as_mut()?.voiced.as_deref_mut()
 }
 

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use crate::config::Codec;
 use crate::media::{
-    Fallback, FlowCount, FlowKind, MediaStats, Path, PayloadTypes, Quality, Side, Traffic, Voice,
+    Fallback, FlowCount, FlowKind, MediaStats, Path, Quality, Side, Traffic, Voice,
 };
 
 use super::*;
@@ -39,23 +39,9 @@ pub(in crate::io::media) fn rtp(payload_type: u8) -> [u8; 172] {
     packet
 }
 
-fn spoken(codec: Codec, payload_type: u8) -> Voice {
-    let numbers = PayloadTypes {
-        from_peer: payload_type,
-        to_peer: payload_type,
-    };
-    Voice {
-        codec,
-        numbers,
-        events: None,
-        comfort_noise: false,
-        packet_time: 20,
-    }
-}
-
 /// PCMU on the first side, PCMA on the second.
 pub(in crate::io::media) fn transcoded(mut pair: FlowPair) -> FlowPair {
-    let voices = [spoken(Codec::Pcmu, 0), spoken(Codec::Pcma, 8)];
+    let voices = [Voice::plain(Codec::Pcmu, 0), Voice::plain(Codec::Pcma, 8)];
     for (side, voice) in pair.sides.iter_mut().zip(voices) {
         side.voice = Some(voice);
         side.payload_types = 1 << voice.numbers.from_peer;

@@ -5,9 +5,9 @@
 //! kept waiting.
 
 /// A datagram waits so long for others at most, in nanoseconds: an eightieth of what a voice packet holds.
-pub(super) const PATIENCE: u32 = 250_000;
+const PATIENCE: u32 = 250_000;
 /// So many are enough for a turn: no datagram waits for more.
-const ENOUGH: usize = 64;
+pub(super) const ENOUGH: usize = 64;
 /// Fewer than so many within [`PATIENCE`] are not worth the timer.
 const WORTHWHILE: u64 = 3;
 /// How fast they come is counted over this, in nanoseconds.
@@ -38,15 +38,17 @@ impl Pace {
         }
     }
 
-    /// How many the next turn is to wait for, and [`PATIENCE`] at most; `None`: for the next one, however long that takes.
-    pub(super) fn collects(&self) -> Option<usize> {
-        self.is_fast.then_some(ENOUGH)
+    /// How many the next turn is to wait for, and how many nanoseconds at most; `None`: for the next one, however long that takes.
+    pub(super) fn collects(&self) -> Option<(usize, u64)> {
+        self.is_fast.then_some((ENOUGH, PATIENCE.into()))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const COLLECTS: Option<(usize, u64)> = Some((64, 250_000));
 
     /// After `turns` turns, each of which brought so many and took so long.
     fn after(turns: u32, datagrams: u32, nanoseconds: u64) -> Pace {
@@ -76,8 +78,8 @@ mod tests {
     #[test]
     fn where_several_come_meanwhile_they_are_collected() {
         // 12,500 a second.
-        assert_eq!(after(1000, 1, 80_000).collects(), Some(ENOUGH));
-        assert_eq!(after(10, 125, 10_000_000).collects(), Some(ENOUGH));
+        assert_eq!(after(1000, 1, 80_000).collects(), COLLECTS);
+        assert_eq!(after(10, 125, 10_000_000).collects(), COLLECTS);
     }
 
     #[test]
@@ -91,7 +93,7 @@ mod tests {
     #[test]
     fn once_it_is_quiet_the_next_one_is_not_kept_waiting() {
         let mut pace = after(100, 50, 500_000);
-        assert_eq!(pace.collects(), Some(ENOUGH));
+        assert_eq!(pace.collects(), COLLECTS);
         let mut now = (1 << 40) + 100 * 500_000;
         // Turns that end for lack of patience.
         for _ in 0..2 * WINDOW / u64::from(PATIENCE) {

@@ -1,10 +1,11 @@
 //! A source, a sink and a clock.
 
-use crate::codec::g711::{alaw, ulaw};
+use crate::codec::g711::ulaw;
 use crate::config::Codec;
 use crate::media::transcode::{Nanos, Outbox, Pipe};
 use crate::media::{FlowKind, PayloadTypes, Voice};
 use crate::rtp::Rtp;
+use crate::rtp::info::Pressed;
 
 pub(super) const MS: Nanos = 1_000_000;
 
@@ -13,17 +14,7 @@ pub(super) const EVENTS: [u8; 2] = [101, 96];
 
 /// A codec with its static payload type, 20 ms, nothing else.
 pub(super) fn voice(codec: Codec) -> Voice {
-    let payload_type = codec.payload_type();
-    Voice {
-        codec,
-        numbers: PayloadTypes {
-            from_peer: payload_type,
-            to_peer: payload_type,
-        },
-        events: None,
-        comfort_noise: false,
-        packet_time: 20,
-    }
+    Voice::plain(codec, codec.payload_type())
 }
 
 pub(super) fn with_events(voice: Voice, number: u8) -> Voice {
@@ -107,6 +98,21 @@ impl Bench {
         self.sink.now = self.now;
         self.pipe.rtp(self.now, side, packet, &mut self.sink);
         self.take()
+    }
+
+    /// A key from signalling for a side's peer; what leaves at once.
+    pub(super) fn press(&mut self, to: usize, code: u8, milliseconds: u16) -> Vec<Left> {
+        let key = Pressed { code, milliseconds };
+        self.sink.now = self.now;
+        assert!(self.pipe.press(self.now, to, key, &mut self.sink));
+        self.take()
+    }
+
+    /// Keys that signalling is to tell: whom, which, for how many ms.
+    pub(super) fn told(&mut self) -> Vec<(usize, u8, u16)> {
+        let keys = std::iter::from_fn(|| self.pipe.poll_key());
+        keys.map(|(to, key)| (to, key.code, key.milliseconds))
+            .collect()
     }
 
     pub(super) fn put_rtcp(&mut self, side: usize, packet: &[u8]) {
@@ -235,8 +241,7 @@ pub(super) fn left_octets(left: &[Left]) -> Vec<u8> {
 
 /// PCMU as it should be in PCMA.
 pub(super) fn as_pcma(octets: &[u8]) -> Vec<u8> {
-    let convert = |&octet: &u8| alaw::encode(ulaw::decode(octet));
-    octets.iter().map(convert).collect()
+    octets.iter().copied().map(ulaw::to_alaw).collect()
 }
 
 /// Timestamps of these, counted from the first one's.

@@ -1,0 +1,104 @@
+//! What the engine's task says when it is asked.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use tracing::info;
+
+use super::{Phase, Shell};
+use crate::call::Call;
+use crate::engine::Input;
+use crate::io::calls;
+use crate::io::cdr::Cdr;
+use crate::io::control::Request;
+use crate::io::metrics::Reading;
+use crate::io::upkeep::contacts;
+
+impl Shell {
+    pub(super) fn answer(&mut self, request: Request) {
+        let now = Instant::now();
+        match request {
+            Request::Read(answer) => {
+                let (kernel, user) = self.flows.stats();
+                let reading = Reading {
+                    engine: self.engine.stats(now),
+                    kernel,
+                    user,
+                    voice: self.flows.voice(),
+                    loads: self.flows.loads(),
+                    sockets: Arc::clone(&self.counters),
+                    cdr: self.cdr.as_ref().map(Cdr::counters),
+                };
+                // Whoever asked may have given up.
+                let _ = answer.send(reading);
+            }
+            Request::Status(answer) => {
+                let locals = self.signalling.locals().to_vec();
+                let _ = answer.send((self.engine.status(now), locals));
+            }
+            Request::Ping(answer) => drop(answer.send(())),
+            Request::Flows {
+                after,
+                call,
+                answer,
+            } => {
+                let part = self.flows.part(&self.engine, after, call.as_deref());
+                let _ = answer.send(part);
+            }
+            Request::Calls { after, answer } => drop(answer.send(calls::part(&self.engine, after))),
+            Request::Find {
+                name,
+                after,
+                answer,
+            } => drop(answer.send(calls::find(&self.engine, &name, after))),
+            Request::Call { id, answer } => {
+                let _ = answer.send(self.engine.call(id).map(Call::detail));
+            }
+            Request::HangUp { id, answer } => {
+                let done = self.engine.hang_up(now, id);
+                self.turn(now);
+                let _ = answer.send(done);
+            }
+            Request::Workers(answer) => drop(answer.send(self.flows.workers())),
+            Request::Trunks(answer) => drop(answer.send(self.engine.trunks(now))),
+            Request::Contacts { from, answer } => {
+                let _ = answer.send(contacts(&self.engine, now, from));
+            }
+            Request::Bans(answer) => drop(answer.send(self.engine.bans().copied().collect())),
+            Request::Ban {
+                prefix,
+                lasting,
+                answer,
+            } => {
+                let banned = self.engine.ban(now, prefix, lasting);
+                // In force before it is said to be.
+                self.turn(now);
+                let _ = answer.send(banned);
+            }
+            Request::Unban { prefix, answer } => {
+                let lifted = self.engine.unban(prefix);
+                self.turn(now);
+                let _ = answer.send(lifted);
+            }
+            Request::Reload { config, answer } => {
+                let done = self.engine.reload(now, *config);
+                if let Some(cdr) = &self.cdr {
+                    cdr.reopen();
+                }
+                if done.is_ok() {
+                    self.current.put(Arc::clone(self.engine.config()));
+                }
+                self.turn(now);
+                let _ = answer.send(done);
+            }
+            Request::Stop if self.stopping.is_some() => self.stopping = Some(now),
+            Request::Stop => {
+                info!("stopping: no new calls, those that are up are ended");
+                self.control.enter(Phase::Stopping);
+                self.control.notifier().stopping();
+                self.stopping = Some(now + self.farewell);
+                self.input(now, Input::Stop);
+            }
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! `cargo xtask package-test`: the Debian package, installed on a Debian that is booted for it.
+//!
+//! The Debian is made once, by debootstrap, below `target`, and a copy of it booted by systemd-nspawn. The package is made of the
+//! debug build, which the tests have built anyway. What is done with it is `package` of the package `sbc-tests`.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::run::{cargo, target};
+use crate::{clients, dist, tool};
+
+const SUITE: &str = "bookworm";
+/// Beside what a Debian without these would not be one.
+const PACKAGES: &str = "systemd,systemd-sysv,iproute2";
+/// Where packages come from, where apt does not say.
+const USUAL: &str = "http://deb.debian.org/debian";
+
+/// Makes sure that everything is there, installing programs and making the Debian where that can be done; else says why it is not.
+pub(crate) fn provided() -> Result<()> {
+    ensure!(
+        clients::is_root(),
+        "it boots a machine in a container: run it as root"
+    );
+    clients::provide();
+    clients::provide_container()?;
+    debian().map(drop)
+}
+
+/// Packs, boots, tries.
+///
+/// # Errors
+/// Something is missing, or the package is not as it should be.
+pub(crate) fn run() -> Result<()> {
+    provided()?;
+    cargo(&["build", "--package", "sbc"])?;
+    cargo(&["build", "--package", "sbc-tests", "--bin", "package"])?;
+    let package = dist::pack(&target().join("debug/sbc"), &target().join("package"))?;
+    let status = Command::new(target().join("debug/package"))
+        .arg(package)
+        .arg(debian()?)
+        .status()
+        .context("cannot start the test")?;
+    ensure!(status.success(), "the package is not as it should be");
+    Ok(())
+}
+
+/// The root directory of a Debian.
+fn debian() -> Result<PathBuf> {
+    let folder = target().join("package");
+    let root = folder.join("root");
+    if root.is_dir() {
+        return Ok(root);
+    }
+    let making = folder.join("making");
+    if making.exists() {
+        fs::remove_dir_all(&making)?;
+    }
+    fs::create_dir_all(&folder)?;
+    println!("package: making a Debian, two minutes");
+    tool::output(
+        Command::new("debootstrap")
+            .args(["--variant=minbase", &format!("--include={PACKAGES}"), SUITE])
+            .arg(&making)
+            .arg(mirror()),
+    )?;
+    for file in dist::files(&making.join("var/cache/apt/archives"))? {
+        fs::remove_file(file)?;
+    }
+    fs::rename(&making, &root)?;
+    Ok(root)
+}
+
+/// Where this machine has its own packages from, if they are of the same Debian.
+fn mirror() -> String {
+    let format = "$(CODENAME) $(COMPONENT) $(REPO_URI)";
+    let indexes = tool::output(Command::new("apt-get").args([
+        "indextargets",
+        "--format",
+        format,
+        "Created-By: Packages",
+    ]));
+    let own = format!("{SUITE} main ");
+    let found = indexes.ok().and_then(|lines| {
+        let mut lines = lines.lines();
+        lines.find_map(|line| Some(line.strip_prefix(&own)?.to_owned()))
+    });
+    found.unwrap_or_else(|| USUAL.to_owned())
+}
