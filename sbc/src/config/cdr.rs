@@ -59,6 +59,8 @@ pub struct Rotate {
 /// Who is told of each call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Webhook {
+    /// Over TLS (`https`), to a server whose certificate the system trusts.
+    pub tls: bool,
     /// The host, without brackets if it is an address.
     pub host: String,
     /// Its port.
@@ -148,7 +150,7 @@ pub(super) fn told(config: &Config) -> Vec<String> {
     if let Some(hook) = &cdr.webhook {
         // What comes after `?` may be a secret.
         let path = hook.path.split('?').next().unwrap_or_default();
-        places.push(format!("http://{}{path}", hook.authority()));
+        places.push(format!("{}://{}{path}", hook.scheme(), hook.authority()));
     }
     let mut lines = vec![format!(
         "A record of each call goes to {}; {} of disk in {} are taken for what has yet to go there.",
@@ -178,6 +180,12 @@ pub(super) fn told(config: &Config) -> Vec<String> {
 }
 
 impl Webhook {
+    /// What its URL begins with.
+    #[must_use]
+    pub fn scheme(&self) -> &'static str {
+        if self.tls { "https" } else { "http" }
+    }
+
     /// Host and port, as a URL has them.
     #[must_use]
     pub fn authority(&self) -> String {
@@ -281,19 +289,14 @@ fn webhook(
     Some(Some(Webhook { token, ..hook }))
 }
 
-/// `http://HOST[:PORT][/PATH][?QUERY]`.
+/// `http[s]://HOST[:PORT][/PATH][?QUERY]`.
 fn url(text: &str) -> Result<Webhook, Expected> {
-    const SHAPE: &str = "a URL such as `http://127.0.0.1:8080/calls`";
-    if text.starts_with("https://") {
-        return Err(Expected {
-            help: Some(
-                "TLS is not spoken here yet: name a proxy on this host that does".to_owned(),
-            ),
-            ..expected(SHAPE)
-        });
-    }
-    let wrong = || expected(SHAPE);
-    let rest = text.strip_prefix("http://").ok_or_else(wrong)?;
+    let wrong = || expected("a URL such as `https://billing.example/calls`");
+    let (tls, rest) = match text.strip_prefix("https://") {
+        Some(rest) => (true, rest),
+        None => (false, text.strip_prefix("http://").ok_or_else(wrong)?),
+    };
+    let usual = if tls { "443" } else { "80" };
     let is_plain = |c: char| c.is_ascii_graphic() && !"\"<>\\^`{|}#".contains(c);
     if text.len() > 2048 || !rest.chars().all(is_plain) {
         return Err(wrong());
@@ -306,10 +309,10 @@ fn url(text: &str) -> Result<Webhook, Expected> {
         Some(bracketed) => {
             let (host, port) = bracketed.split_once(']').ok_or_else(wrong)?;
             let _: std::net::Ipv6Addr = host.parse().map_err(|_| wrong())?;
-            let port = port.strip_prefix(':').or(port.is_empty().then_some("80"));
+            let port = port.strip_prefix(':').or(port.is_empty().then_some(usual));
             (host, port.ok_or_else(wrong)?)
         }
-        None => authority.split_once(':').unwrap_or((authority, "80")),
+        None => authority.split_once(':').unwrap_or((authority, usual)),
     };
     let port = port
         .parse()
@@ -321,6 +324,7 @@ fn url(text: &str) -> Result<Webhook, Expected> {
         return Err(wrong());
     }
     Ok(Webhook {
+        tls,
         host: host.to_owned(),
         port,
         path: match path.starts_with('/') {
@@ -395,6 +399,7 @@ mod tests {
             },
             keep: Some(30),
             webhook: Some(Webhook {
+                tls: false,
                 host: "billing.example".to_owned(),
                 port: 8080,
                 path: "/calls?x=1".to_owned(),
@@ -439,11 +444,15 @@ mod tests {
             "http://[::1]x/",
             "ftp://a/",
             "http://é/",
+            "https://",
+            "https://a:0/",
+            "HTTPS://a/",
         ] {
             assert!(url(wrong).is_err(), "{wrong}");
         }
-        let hint = url("https://a/").unwrap_err().help.unwrap();
-        assert!(hint.contains("TLS"), "{hint}");
+        let secure = url("https://[::1]/a").ok().unwrap();
+        assert_eq!((secure.tls, secure.port), (true, 443));
+        assert_eq!(secure.scheme(), "https");
     }
 
     #[test]

@@ -17,6 +17,7 @@ mod sink;
 mod spool;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod webhook;
 mod writer;
 
@@ -32,6 +33,7 @@ use tracing::error;
 pub use counters::{Counters, SINKS};
 pub use spool::SpoolError;
 
+use self::tls::Trust;
 use self::writer::{Message, Writer};
 use crate::config;
 use crate::engine::Recorded;
@@ -70,11 +72,20 @@ impl Cdr {
     /// # Errors
     /// See [`CdrError`]. Files and a webhook that cannot be reached are none: they are tried again.
     pub fn open(config: &config::Cdr, directory: &Path) -> Result<Cdr, CdrError> {
+        Cdr::open_trusting(config, directory, tls::system)
+    }
+
+    /// The same where others than the system say whose certificates are believed.
+    fn open_trusting(
+        config: &config::Cdr,
+        directory: &Path,
+        trust: Trust,
+    ) -> Result<Cdr, CdrError> {
         let (sender, receiver) = bounded(QUEUE);
         let counters = Arc::new(Counters::new(config));
         let worker = config.webhook.as_ref().map(|hook| {
             let told = sender.clone();
-            webhook::start(hook.clone(), Arc::clone(&counters), told)
+            webhook::start(hook.clone(), trust, Arc::clone(&counters), told)
         });
         let worker = worker.transpose().map_err(CdrError::Thread)?;
         let mut writer = Writer::open(config, directory, worker, Arc::clone(&counters))?;

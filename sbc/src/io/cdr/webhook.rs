@@ -10,13 +10,17 @@ use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
 use hyper::{Request, StatusCode, header};
 use hyper_util::rt::TokioIo;
+use jiff::Timestamp;
+use jiff::fmt::rfc2822;
 use thiserror::Error;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 use tracing::{debug, info, warn};
 
 use super::counters::{Counters, SINKS};
 use super::spool::Place;
+use super::tls::{Tls, TlsError, Trust};
 use super::writer::Message;
 use crate::config::Webhook;
 
@@ -69,6 +73,8 @@ enum PostError {
     #[error("cannot connect: {0}")]
     Connect(io::Error),
     #[error("{0}")]
+    Tls(#[from] TlsError),
+    #[error("{0}")]
     Http(#[from] hyper::Error),
     #[error("no answer within {} s", PATIENCE.as_secs())]
     Late,
@@ -98,9 +104,10 @@ impl PostError {
     }
 }
 
-/// Starts the thread. `told` hears of each batch that is done with.
+/// Starts the thread. `told` hears of each batch that is done with; `trust` is asked only where the webhook is one with TLS.
 pub(super) fn start(
     hook: Webhook,
+    trust: Trust,
     counters: Arc<Counters>,
     told: Sender<Message>,
 ) -> io::Result<Worker> {
@@ -111,6 +118,7 @@ pub(super) fn start(
     let (stop, mut stopped) = watch::channel(false);
     let mut poster = Poster {
         hook,
+        tls: Tls::new(trust),
         counters: Arc::clone(&counters),
         is_failing: false,
     };
@@ -151,6 +159,7 @@ pub(super) fn start(
 
 struct Poster {
     hook: Webhook,
+    tls: Tls,
     counters: Arc<Counters>,
     is_failing: bool,
 }
@@ -201,14 +210,25 @@ impl Poster {
         }
     }
 
-    async fn post(&self, records: &[Vec<u8>]) -> Result<(), PostError> {
+    async fn post(&mut self, records: &[Vec<u8>]) -> Result<(), PostError> {
         let posted = tokio::time::timeout(PATIENCE, self.exchange(records));
         posted.await.unwrap_or(Err(PostError::Late))
     }
 
-    async fn exchange(&self, records: &[Vec<u8>]) -> Result<(), PostError> {
+    async fn exchange(&mut self, records: &[Vec<u8>]) -> Result<(), PostError> {
         let to = (self.hook.host.as_str(), self.hook.port);
         let stream = TcpStream::connect(to).await.map_err(PostError::Connect)?;
+        if self.hook.tls {
+            let stream = self.tls.connect(&self.hook.host, stream).await?;
+            return self.ask(stream, records).await;
+        }
+        self.ask(stream, records).await
+    }
+
+    async fn ask<S>(&self, stream: S, records: &[Vec<u8>]) -> Result<(), PostError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
         let body = [b"[", records.join(&b","[..]).as_slice(), b"]"].concat();
@@ -228,8 +248,7 @@ impl Poster {
             let answer = sender.send_request(request).await?;
             let status = answer.status();
             let after = answer.headers().get(header::RETRY_AFTER);
-            let after = after.and_then(|value| value.to_str().ok()?.trim().parse().ok());
-            let after = after.map(|seconds| Duration::from_secs(seconds).min(ASKED));
+            let after = after.and_then(|value| wanted(value.to_str().ok()?, Timestamp::now()));
             // What it says does not matter, but that it has ended.
             let _ = Limited::new(answer.into_body(), ANSWER).collect().await;
             match status.is_success() {
@@ -245,6 +264,45 @@ impl Poster {
                 ended?;
                 asked.await
             }
+        }
+    }
+}
+
+/// How long Retry-After asks to wait: seconds, or until a date (RFC 9110 10.2.3); [`ASKED`] at most.
+fn wanted(value: &str, now: Timestamp) -> Option<Duration> {
+    let value = value.trim();
+    let wait = match value.parse() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) => {
+            let until = rfc2822::parse(value).ok()?.timestamp();
+            // One that is over asks for nothing.
+            Duration::try_from(until.duration_since(now)).unwrap_or_default()
+        }
+    };
+    Some(wait.min(ASKED))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date() {
+        let now: Timestamp = "1994-11-06T08:49:07Z".parse().unwrap();
+        let date = "Sun, 06 Nov 1994 08:49:37 GMT";
+        for (value, seconds) in [
+            ("0", Some(0)),
+            (" 120 ", Some(120)),
+            ("86400", Some(3600)),
+            ("18446744073709551616", None),
+            ("-1", None),
+            ("soon", None),
+            (date, Some(30)),
+            ("Sun, 06 Nov 1994 08:48:37 GMT", Some(0)),
+            ("Mon, 07 Nov 1994 08:49:37 GMT", Some(3600)),
+        ] {
+            let found = wanted(value, now);
+            assert_eq!(found, seconds.map(Duration::from_secs), "{value}");
         }
     }
 }

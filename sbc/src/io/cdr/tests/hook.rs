@@ -1,10 +1,16 @@
 //! A webhook that is a server of the test's own, which does what it is told.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
-use std::sync::mpsc;
+use std::sync::{Arc, LazyLock, mpsc};
 use std::time::Duration;
 
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use tokio_rustls::rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
+
+use super::super::tls::{TlsError, Trust};
 use super::{Cdr, Directory, done, until};
 use crate::config::{self, Secret, Webhook};
 use crate::engine::CallRecord;
@@ -35,7 +41,10 @@ fn serve(listener: TcpListener, answers: Vec<&'static str>) -> mpsc::Receiver<Po
 }
 
 fn read(stream: &TcpStream) -> Posted {
-    let mut reader = BufReader::new(stream);
+    request(&mut BufReader::new(stream))
+}
+
+fn request(reader: &mut impl BufRead) -> Posted {
     let mut head = String::new();
     while !head.ends_with("\r\n\r\n") {
         assert!(reader.read_line(&mut head).unwrap() > 0, "{head}");
@@ -53,6 +62,7 @@ fn config(directory: &Directory, port: u16) -> config::Cdr {
         json: None,
         csv: None,
         webhook: Some(Webhook {
+            tls: false,
             host: "127.0.0.1".to_owned(),
             port,
             path: "/calls?x=1".to_owned(),
@@ -64,6 +74,103 @@ fn config(directory: &Directory, port: u16) -> config::Cdr {
 
 fn ids(posted: &Posted) -> Vec<&str> {
     posted.1.iter().map(|record| record.id.as_str()).collect()
+}
+
+/// Who signs, and who is signed for.
+struct Signed {
+    authority: CertificateDer<'static>,
+    certificate: CertificateDer<'static>,
+    key: PrivateKeyDer<'static>,
+}
+
+/// The same for all tests of this process: what is trusted is asked without saying by whom.
+fn signed() -> &'static Signed {
+    static SIGNED: LazyLock<Signed> = LazyLock::new(|| {
+        let key = KeyPair::generate().unwrap();
+        let mut of_authority = CertificateParams::new(Vec::new()).unwrap();
+        of_authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let authority = of_authority.self_signed(&key).unwrap();
+        let authority = authority.der().clone();
+        let issuer = Issuer::new(of_authority, key);
+        let key = KeyPair::generate().unwrap();
+        let of_host = CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+        let certificate = of_host.signed_by(&key, &issuer).unwrap();
+        Signed {
+            authority,
+            certificate: certificate.der().clone(),
+            key: PrivatePkcs8KeyDer::from(key.serialize_der()).into(),
+        }
+    });
+    &SIGNED
+}
+
+fn ours() -> Result<RootCertStore, TlsError> {
+    let mut roots = RootCertStore::empty();
+    roots.add(signed().authority.clone())?;
+    Ok(roots)
+}
+
+fn nobody() -> Result<RootCertStore, TlsError> {
+    Err(TlsError::NobodyTrusted(String::new()))
+}
+
+fn somebody_else() -> Result<RootCertStore, TlsError> {
+    let mut roots = RootCertStore::empty();
+    let key = KeyPair::generate().unwrap();
+    let other = CertificateParams::new(Vec::new()).unwrap();
+    roots.add(other.self_signed(&key).unwrap().der().clone())?;
+    Ok(roots)
+}
+
+/// A server with TLS that hands over the first request that reaches it, and takes it.
+fn secure(listener: TcpListener) -> mpsc::Receiver<Posted> {
+    let (told, heard) = mpsc::channel();
+    let server = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![signed().certificate.clone()], signed().key.clone_key())
+        .unwrap();
+    let server = Arc::new(server);
+    std::thread::spawn(move || {
+        while let Ok((stream, _)) = listener.accept() {
+            let session = ServerConnection::new(Arc::clone(&server)).unwrap();
+            let mut stream = BufReader::new(StreamOwned::new(session, stream));
+            // Who does not trust us goes away.
+            let Ok([_, ..]) = stream.fill_buf() else {
+                continue;
+            };
+            let posted = request(&mut stream);
+            let text = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+            let _ = stream.get_mut().write_all(text.as_bytes());
+            if told.send(posted).is_err() {
+                return;
+            }
+        }
+    });
+    heard
+}
+
+#[test]
+fn over_tls_only_who_is_trusted_gets_records() {
+    let directory = Directory::new("hook-tls");
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let heard = secure(listener);
+    let mut config = config(&directory, port);
+    config.webhook.as_mut().unwrap().tls = true;
+    for distrust in [nobody as Trust, somebody_else] {
+        let cdr = Cdr::open_trusting(&config, &directory.0, distrust).unwrap();
+        cdr.put(done("1"));
+        until(|| cdr.counters().of_sink("webhook")[2] > 0);
+        assert_eq!(cdr.counters().of_sink("webhook")[0], 0);
+    }
+    assert!(heard.try_recv().is_err());
+    let cdr = Cdr::open_trusting(&config, &directory.0, ours).unwrap();
+    let posted = heard.recv_timeout(WAIT).unwrap();
+    assert_eq!(ids(&posted), ["1", "1"]);
+    assert!(posted.0.contains("\r\nauthorization: Bearer t0k\r\n"));
+    until(|| cdr.counters().of_sink("webhook")[0] == 2);
 }
 
 const WAIT: Duration = Duration::from_secs(60);
