@@ -84,6 +84,8 @@ fn bpf_is_forbidden() -> Result<()> {
     let launcher = env!("CARGO_BIN_EXE_without_io_uring");
     let launcher = [launcher, "seccomp", "bpf", "EPERM"].map(AsRef::as_ref);
     let mut daemon = Loopback::start_with(&launcher, FastPath::Native, ["", ""])?;
+    // Its log and what it greets with come by different ways: that it has greeted does not mean that all of its log is here.
+    daemon.process().wait_for("bpf", Duration::from_secs(10))?;
     let printed = daemon.process().printed();
     let about: Vec<&str> = printed
         .lines()

@@ -150,7 +150,8 @@ fn talk(lab: &Lab, codecs: [Codec; 2], calls: Calls) -> Result<([Heard; 2], [Del
     })();
     done.with_context(|| {
         let [linda, bob] = [linda.process(), bob.process()].map(|process| process.printed());
-        format!("linphonec printed:\n{linda}\nand baresip:\n{bob}")
+        let box_itself = daemon.process().printed();
+        format!("linphonec printed:\n{linda}\nand baresip:\n{bob}\nand the box:\n{box_itself}")
     })?;
     let delays = match codecs[0] == codecs[1] {
         // The kernel forwards it: there is nothing to look at.
