@@ -22,7 +22,7 @@ use sbc_bench::sip::Step;
 use sbc_bench::table::Row;
 use sbc_bench::traffic::Latency;
 use sbc_bench::{instructions, load, relay, sip, xdp};
-use sbc_tests::e2e::BpfStats;
+use sbc_tests::e2e::NoBpfStats;
 
 /// A part of the table.
 pub(crate) struct Section {
@@ -192,7 +192,7 @@ fn again(error: impl Display) -> anyhow::Error {
 
 fn program() -> Vec<Row> {
     // A test that was killed may have left them on. Who may not switch them off may measure nothing here either.
-    let _quiet = BpfStats::off();
+    let _quiet = NoBpfStats::new();
     let cost = xdp::measure(XDP);
     let row = |name: &str, of: fn(&xdp::Cost) -> f64| part(&cost, name, "ns", of);
     let ratio = |name: &str, of: fn(&xdp::Cost) -> f64| part(&cost, name, "x", of);

@@ -75,7 +75,7 @@ impl Home {
     /// # Errors
     /// `ip`, `ethtool` or `nft` refused something.
     pub fn new() -> Result<Home> {
-        let turn = Turn::wait()?;
+        let turn = Turn::share()?;
         let home = Home {
             living: Namespace::new("living")?,
             kitchen: Namespace::new("kitchen")?,

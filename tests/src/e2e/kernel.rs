@@ -1,9 +1,11 @@
 //! What the kernel itself has counted: no word of the box is taken for it.
 
 use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use aya::sys::{Stats, enable_stats};
 
 const BPF_STATS: &str = "/proc/sys/kernel/bpf_stats_enabled";
 
@@ -138,10 +140,10 @@ fn ticks(stat: &str) -> Option<u64> {
     Some(user + system)
 }
 
-/// Whether run counts of BPF programs are kept, while this lives: it costs each run some 40 ns.
+/// Run counts of BPF programs are kept while this lives, whoever else wants them or not: it costs each run some 40 ns.
 #[derive(Debug)]
 pub struct BpfStats {
-    before: String,
+    _kept: OwnedFd,
 }
 
 impl BpfStats {
@@ -150,28 +152,32 @@ impl BpfStats {
     /// # Errors
     /// Not root.
     pub fn on() -> Result<BpfStats> {
-        BpfStats::set("1")
-    }
-
-    /// They are not.
-    ///
-    /// # Errors
-    /// Not root.
-    pub fn off() -> Result<BpfStats> {
-        BpfStats::set("0")
-    }
-
-    fn set(value: &str) -> Result<BpfStats> {
-        let before = std::fs::read_to_string(BPF_STATS).unwrap_or_default();
-        if !before.is_empty() {
-            std::fs::write(BPF_STATS, value)
-                .with_context(|| format!("cannot write {BPF_STATS}"))?;
-        }
-        Ok(BpfStats { before })
+        let kept = enable_stats(Stats::RunTime).context("cannot have BPF programs counted")?;
+        Ok(BpfStats { _kept: kept })
     }
 }
 
-impl Drop for BpfStats {
+/// Nobody who died has left the system counting runs of BPF programs, while this lives.
+#[derive(Debug)]
+pub struct NoBpfStats {
+    before: String,
+}
+
+impl NoBpfStats {
+    /// Switches it off for the system.
+    ///
+    /// # Errors
+    /// Not root.
+    pub fn new() -> Result<NoBpfStats> {
+        let before = std::fs::read_to_string(BPF_STATS).unwrap_or_default();
+        if !before.is_empty() {
+            std::fs::write(BPF_STATS, "0").with_context(|| format!("cannot write {BPF_STATS}"))?;
+        }
+        Ok(NoBpfStats { before })
+    }
+}
+
+impl Drop for NoBpfStats {
     fn drop(&mut self) {
         if !self.before.is_empty() {
             let _ = std::fs::write(BPF_STATS, self.before.trim());

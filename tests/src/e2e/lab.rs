@@ -12,7 +12,7 @@ use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use anyhow::{Context, Result, bail};
 use nix::sched::{CloneFlags, setns};
@@ -22,7 +22,7 @@ use super::kernel::{BpfStats, Udp};
 
 static COUNTER: AtomicU32 = AtomicU32::new(0);
 
-/// The three hosts; gone on drop. One lab at a time on a machine: audio in real time wants its processors.
+/// The three hosts; gone on drop. A few labs at a time on a machine, or one alone: audio in real time wants its processors. See [`Turn`].
 #[derive(Debug)]
 pub struct Lab {
     /// `eth0`, [`Family::phone`].
@@ -54,7 +54,15 @@ impl Lab {
     /// # Errors
     /// `ip` or `ethtool` refused something.
     pub fn over(family: Family) -> Result<Lab> {
-        Lab::build(family, 1, Arc::new(Turn::wait()?))
+        Lab::build(family, 1, Arc::new(Turn::share()?))
+    }
+
+    /// The same for tests that load the machine, or must not be kept waiting: no other lab is there meanwhile.
+    ///
+    /// # Errors
+    /// `ip` or `ethtool` refused something.
+    pub fn alone() -> Result<Lab> {
+        Lab::build(Family::V4, 1, Arc::new(Turn::wait()?))
     }
 
     /// One more, in the same turn: two that each wait for their own would wait for each other.
@@ -70,7 +78,7 @@ impl Lab {
     /// # Errors
     /// `ip` or `ethtool` refused something.
     pub fn with_queues(queues: u32) -> Result<Lab> {
-        Lab::build(Family::V4, queues, Arc::new(Turn::wait()?))
+        Lab::build(Family::V4, queues, Arc::new(Turn::share()?))
     }
 
     fn build(family: Family, queues: u32, turn: Arc<Turn>) -> Result<Lab> {
@@ -317,28 +325,63 @@ impl Drop for Scratch {
     }
 }
 
-/// The right to load the machine: one holder at a time, across processes. Ends on drop, or with the process.
+/// How many may use the machine at once, across processes: as many as the usual test harness runs on two processors.
+const PLACES: usize = 2;
+
+/// The right to use the machine: one of [`PLACES`], or all of them. Ends on drop, or with the process.
 #[derive(Debug)]
 pub struct Turn {
-    _lock: File,
+    _places: Vec<File>,
 }
 
 impl Turn {
-    /// Waits for it, and clears away what a test that was killed has left.
+    /// Waits for one place, and clears away what a test that was killed has left.
     ///
     /// # Errors
-    /// The lock file cannot be made.
-    pub fn wait() -> Result<Turn> {
-        let path = std::env::temp_dir().join("sbc-e2e.lock");
-        let lock = File::options()
-            .create(true)
-            .append(true)
-            .open(&path)
-            .with_context(|| format!("cannot open {}", path.display()))?;
-        lock.lock().context("flock")?;
+    /// A lock file cannot be made.
+    pub fn share() -> Result<Turn> {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let mut places = (0..PLACES).map(place).collect::<Result<Vec<File>>>()?;
+        let free = places.iter().position(|place| place.try_lock().is_ok());
+        let taken = match free {
+            Some(free) => places.swap_remove(free),
+            None => {
+                let next = NEXT.fetch_add(1, Ordering::Relaxed) % PLACES;
+                let place = places.swap_remove(next);
+                place.lock().context("flock")?;
+                place
+            }
+        };
         sweep();
-        Ok(Turn { _lock: lock })
+        Ok(Turn {
+            _places: vec![taken],
+        })
     }
+
+    /// Waits for all places: nobody else is there meanwhile.
+    ///
+    /// # Errors
+    /// A lock file cannot be made.
+    pub fn wait() -> Result<Turn> {
+        let mut places = Vec::new();
+        // In the same order everywhere: two that wait like this never wait for each other.
+        for number in 0..PLACES {
+            let place = place(number)?;
+            place.lock().context("flock")?;
+            places.push(place);
+        }
+        sweep();
+        Ok(Turn { _places: places })
+    }
+}
+
+fn place(number: usize) -> Result<File> {
+    let path = std::env::temp_dir().join(format!("sbc-e2e-{number}.lock"));
+    File::options()
+        .create(true)
+        .append(true)
+        .open(&path)
+        .with_context(|| format!("cannot open {}", path.display()))
 }
 
 /// `sbc-PID-COUNT-ROLE`: the process id tells who may still need it.

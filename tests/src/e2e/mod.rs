@@ -43,7 +43,7 @@ pub use desk::Desk;
 pub use ear::{Ear, Mark};
 pub use family::{CARRIER, EDGE_LEFT, EDGE_RIGHT, Family, PHONE, host};
 pub use kamailio::{Accounts, Carrier, Kamailio};
-pub use kernel::{BpfStats, Udp, bpf_run_count, cpu_time, resident_bytes};
+pub use kernel::{BpfStats, NoBpfStats, Udp, bpf_run_count, cpu_time, resident_bytes};
 pub use keypad::Keypads;
 pub use lab::{Lab, Namespace, Scratch, Turn};
 pub use linphone::Linphone;

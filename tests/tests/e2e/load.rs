@@ -25,7 +25,7 @@ fn two_thousand_calls_leave_nothing_behind() -> Result<()> {
     if skipped("2,000 calls", &LOAD) {
         return Ok(());
     }
-    let lab = Lab::new()?;
+    let lab = Lab::alone()?;
     let daemon = start(&lab, FastPath::Native)?;
     let before = daemon.scrape()?;
     let callee = SocketAddrV4::new(CARRIER, 5060);

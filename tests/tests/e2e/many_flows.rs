@@ -35,7 +35,7 @@ fn five_thousand_flows_lose_nothing_and_leave_nothing() -> Result<()> {
     if skipped("5,000 flows", &[Need::Namespaces, Need::Program("ethtool")]) {
         return Ok(());
     }
-    let lab = Lab::new()?;
+    let lab = Lab::alone()?;
     let daemon = start(&lab, FastPath::Native)?;
     let before = daemon.scrape()?;
     let udp = lab.edge.udp()?;

@@ -27,7 +27,7 @@ fn moves(fast_path: FastPath) -> Result<()> {
     if skipped(&name, &[Need::Namespaces, Need::Program("ethtool")]) {
         return Ok(());
     }
-    let lab = Lab::new()?;
+    let lab = Lab::alone()?;
     let config = lab_config(fast_path, &lab.scratch.path().join("state"));
     // A has both laws, B one of them.
     let config = config.replace("[\"PCMU\", \"G722\", \"PCMA\"]", "[\"PCMA\"]");

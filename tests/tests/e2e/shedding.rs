@@ -147,7 +147,7 @@ fn flood(fast_path: FastPath) -> Result<()> {
     if needs("a flood", fast_path) {
         return Ok(());
     }
-    let lab = Lab::new()?;
+    let lab = Lab::alone()?;
     let daemon = start(&lab, fast_path)?;
     let mut phone = Agent::open(&lab, REGISTERED)?;
     phone.register()?;
@@ -234,7 +234,7 @@ fn ban(fast_path: FastPath) -> Result<()> {
     if needs("a ban", fast_path) {
         return Ok(());
     }
-    let lab = Lab::new()?;
+    let lab = Lab::alone()?;
     let daemon = start(&lab, fast_path)?;
     let mut stranger = Agent::open(&lab, STRANGER)?;
     assert_eq!(stranger.ask("REGISTER", "")?.code(), Some(401));
