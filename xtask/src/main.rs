@@ -59,8 +59,12 @@ enum Chore {
     },
     /// The Debian package, of the debug build, on a Debian that is booted for it (root)
     PackageTest,
-    /// Layering and house rules
+    /// The quick start of README.md, word by word on a fresh Debian, with two phones (root)
+    QuickStartTest,
+    /// Layering, house rules, links of the documentation
     Tidy,
+    /// Writes what of the documentation is made from the code: docs/config.md, docs/metrics.md
+    Docs,
     /// Measures: prints a table, writes target/bench.json
     Bench {
         /// Only this section: sip, xdp, install, relay, media, latency, load, calls, rate, setup, held; or million, which is not among the rest
@@ -90,7 +94,9 @@ fn perform(chore: Chore) -> Result<()> {
         Chore::Kernel => kernel::run(),
         Chore::PackageTest => package::run(),
         Chore::Dist { binary } => dist::run(binary.as_deref()),
+        Chore::QuickStartTest => package::quick_start(),
         Chore::Tidy => tidy::run(),
+        Chore::Docs => run::docs(),
         Chore::Bench { section, calls } => run::bench(section.as_deref(), calls),
     }
 }

@@ -1,4 +1,4 @@
-//! `cargo xtask package-test`: the Debian package, installed on a Debian that is booted for it.
+//! `cargo xtask package-test`: the Debian package, installed on a Debian that is booted for it; `cargo xtask quick-start-test`: the quick start there.
 //!
 //! The Debian is made once, by debootstrap, below `target`, and a copy of it booted by systemd-nspawn. The package is made of the
 //! debug build, which the tests have built anyway. What is done with it is `package` of the package `sbc-tests`.
@@ -9,7 +9,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::run::{cargo, target};
+use crate::run::{cargo, target, top};
 use crate::{clients, dist, tool};
 
 const SUITE: &str = "bookworm";
@@ -45,6 +45,39 @@ pub(crate) fn run() -> Result<()> {
         .context("cannot start the test")?;
     ensure!(status.success(), "the package is not as it should be");
     Ok(())
+}
+
+/// The quick start of README.md on a fresh Debian. Rust is what this machine has, mounted there: it stands for what rustup would bring, and what it has
+/// built for what it would build.
+///
+/// # Errors
+/// Something is missing, or a new user would not get through.
+pub(crate) fn quick_start() -> Result<()> {
+    provided()?;
+    cargo(&["build", "--release", "--package", "sbc"])?;
+    cargo(&["build", "--package", "sbc-tests", "--bin", "quick_start"])?;
+    let rust = tool::output(Command::new("rustc").args(["--print", "sysroot"]))?;
+    let status = Command::new(target().join("debug/quick_start"))
+        .args([
+            debian()?,
+            top(),
+            target(),
+            rust.trim().into(),
+            cargo_home()?,
+        ])
+        .status()
+        .context("cannot start the test")?;
+    ensure!(status.success(), "the quick start is not as it should be");
+    Ok(())
+}
+
+/// Where cargo keeps the sources of other crates.
+fn cargo_home() -> Result<PathBuf> {
+    let named = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let usual = || Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo"));
+    named
+        .or_else(usual)
+        .context("neither CARGO_HOME nor HOME is set")
 }
 
 /// The root directory of a Debian.

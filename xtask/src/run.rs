@@ -52,7 +52,26 @@ pub(crate) fn ci() -> Result<()> {
     })?;
     step("tests", test)?;
     where_provided("the package", package::provided, package::run)?;
+    where_provided("the quick start", package::provided, package::quick_start)?;
     where_provided("Debian's own kernel", kernel::provided, kernel::run)
+}
+
+/// The pages that tests hold against the code, written anew by the same tests.
+pub(crate) fn docs() -> Result<()> {
+    let status = command(&[
+        "test",
+        "--package",
+        "sbc",
+        "--lib",
+        "the_reference_is_current",
+    ])
+    .env("SBC_GOLDEN", "write")
+    .status()
+    .context("cannot start cargo")?;
+    if !status.success() {
+        bail!("the references could not be written");
+    }
+    Ok(())
 }
 
 /// Two phones, live.

@@ -1,5 +1,7 @@
 //! `sbc man`.
 
+mod config;
+
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -13,7 +15,7 @@ use super::{Cli, Failure};
 /// Where to.
 #[derive(Debug, Args)]
 pub(super) struct ManArgs {
-    /// Write a page for each command into this directory, which is made if it is missing: sbc.1, sbc-run.1, …
+    /// Write a page for each command into this directory, which is made if it is missing: sbc.1, sbc-run.1, …, sbc.toml.5
     #[arg(long, value_name = "DIRECTORY")]
     dir: Option<PathBuf>,
 }
@@ -69,6 +71,7 @@ fn pages() -> Vec<(String, Vec<u8>)> {
     let commands: Vec<Command> = sbc.get_subcommands().cloned().collect();
     let mut pages = vec![page(sbc)];
     pages.extend(commands.into_iter().map(page));
+    pages.push((config::NAME.to_owned(), config::page()));
     pages
 }
 
@@ -99,13 +102,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_command_has_a_page() {
+    fn each_command_and_the_config_have_a_page() {
         let pages = pages();
         let names: Vec<&str> = pages.iter().map(|(name, _)| name.as_str()).collect();
         let mut expected = vec!["sbc.1".to_owned()];
         let command = Cli::command();
         let commands = command.get_subcommands();
         expected.extend(commands.map(|command| format!("sbc-{}.1", command.get_name())));
+        expected.push("sbc.toml.5".to_owned());
         assert_eq!(names, expected);
         let run = &pages[names.iter().position(|name| *name == "sbc-run.1").unwrap()].1;
         let run = String::from_utf8_lossy(run);

@@ -7,14 +7,11 @@ use toml::de::DeValue;
 
 use super::duration::{duration, shown_duration};
 use super::error::{Fault, Report, shown};
+use super::keys::CDR;
 use super::model::{Config, Secret};
 use super::reader::Section;
 use super::secrets::Secrets;
 use super::values::{self, Expected};
-
-pub(super) const KEYS: &[&str] = &[
-    "json", "csv", "rotate", "keep", "webhook", "token", "spool", "mask",
-];
 
 /// What the spool may take of the disk.
 const SPOOL: u64 = 32 << 20;
@@ -84,7 +81,7 @@ pub(super) fn read(
         report.add(value.at.clone(), value.mistyped("a table"));
         return None;
     };
-    let section = Section::new("[cdr]".to_owned(), value.at.clone(), table, KEYS);
+    let section = Section::new("[cdr]".to_owned(), value.at.clone(), table, CDR);
     section.unknown(report);
     let file = |key, report: &mut Report| match section.optional(key) {
         None => Some(None),

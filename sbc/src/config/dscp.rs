@@ -3,10 +3,10 @@
 use toml::de::DeValue;
 
 use super::error::{Fault, Report, shown};
+use super::keys::DSCP;
 use super::model::Dscp;
 use super::reader::{Section, Value};
 
-const KEYS: [&str; 2] = ["sip", "media"];
 const EXPECTED: &str =
     "`CS0` to `CS7`, `AF11` to `AF43`, `EF`, `VA`, `LE`, or a number from 0 to 63";
 
@@ -25,7 +25,7 @@ pub(super) fn read(network: &Section<'_, '_>, report: &mut Report) -> Option<Dsc
         );
         return None;
     };
-    let section = Section::new("`dscp`".to_owned(), value.at.clone(), table, &KEYS);
+    let section = Section::new("`dscp`".to_owned(), value.at.clone(), table, DSCP);
     section.unknown(report);
     // All that is wrong is told at once.
     let [sip, media] = [("sip", usual.sip), ("media", usual.media)].map(|(key, usual)| {

@@ -3,14 +3,13 @@
 use toml::de::DeValue;
 
 use super::error::{Fault, Report, nearest, shown};
+use super::keys::MEMBER;
 use super::model::{Group, Member, Strategy};
 use super::reader::{Section, Text, Value, alternatives};
 use super::references::{self, Names};
 use super::route_values;
 use super::values::{self, Expected};
 
-/// The keys of a group.
-pub(super) const KEYS: &[&str] = &["members", "strategy", "ring_for"];
 /// As many as can ring for one call.
 const MAX_MEMBERS: usize = 64;
 const STRATEGIES: [&str; 4] = ["all", "in-order", "round-robin", "weighted"];
@@ -132,7 +131,7 @@ fn member<'d>(
         }
     };
     let place = "a member".to_owned();
-    let section = Section::new(place, item.at.clone(), table, &["target", "weight"]);
+    let section = Section::new(place, item.at.clone(), table, MEMBER);
     section.unknown(report);
     let weight = section.optional("weight").map(|value| {
         let weight = match value.value {

@@ -4,11 +4,11 @@ use toml::de::DeValue;
 
 use super::duration::duration;
 use super::error::{Fault, Report, shown};
+use super::keys::LIMITS;
 use super::model::Limits;
 use super::reader::{Section, Value};
 use super::values::{self, Expected};
 
-const KEYS: [&str; 2] = ["requests_per_second", "ban"];
 /// Requests a second that may be named.
 const MOST: u32 = 100_000;
 
@@ -27,7 +27,7 @@ pub(super) fn read(network: &Section<'_, '_>, report: &mut Report) -> Option<Lim
         );
         return None;
     };
-    let section = Section::new("`limits`".to_owned(), value.at.clone(), table, &KEYS);
+    let section = Section::new("`limits`".to_owned(), value.at.clone(), table, LIMITS);
     section.unknown(report);
     // All that is wrong is told at once.
     let requests = match section.optional("requests_per_second") {

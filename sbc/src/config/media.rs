@@ -8,18 +8,6 @@ use super::error::{Fault, Report, shown};
 use super::model::Config;
 use super::reader::{Section, Value};
 
-/// The keys of `[sbc]`; the last three are read here.
-pub(super) const SBC: &[&str] = &[
-    "name",
-    "state_dir",
-    "admin",
-    "admin_token",
-    "resolver",
-    "media_cores",
-    "media_priority",
-    "media_gather",
-];
-
 /// More workers are none the better.
 const MAX_CORES: usize = 64;
 /// The kernel numbers no more of them (CONFIG_NR_CPUS).

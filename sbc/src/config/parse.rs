@@ -15,6 +15,7 @@ use super::error::{Errors, Fault, Report};
 use super::external;
 use super::groups;
 use super::identity;
+use super::keys::{GROUP, NETWORK, PHONE, ROOT, ROUTE, SBC, TRUNK};
 use super::limits;
 use super::lookup::Lookup;
 use super::media;
@@ -43,64 +44,6 @@ const MAX_TRUNKS: usize = 4096;
 const MAX_IDS: usize = u16::MAX as usize;
 /// What routes are found by.
 const MAX_NUMBERS: usize = 1 << 20;
-
-const ROOT: &[&str] = &["sbc", "network", "trunk", "phone", "group", "route", "cdr"];
-const NETWORK: &[&str] = &[
-    "interface",
-    "address",
-    "local",
-    "external",
-    "stun",
-    "sip",
-    "media_ports",
-    "fast_path",
-    "media_timeout",
-    "transfers",
-    "methods",
-    "headers",
-    "limits",
-    "dscp",
-    "digest",
-];
-const TRUNK: &[&str] = &[
-    "network",
-    "server",
-    "accept_from",
-    "media_from",
-    "codecs",
-    "dtmf",
-    "media_timeout",
-    "max_duration",
-    "transfers",
-    "methods",
-    "headers",
-    "username",
-    "password",
-    "register",
-    "expires",
-    "probe",
-    "max_calls",
-    "max_calls_per_second",
-    "trusted",
-    "style",
-    "from_user",
-    "domain",
-    "user_phone",
-];
-const PHONE: &[&str] = &[
-    "password",
-    "name",
-    "max_contacts",
-    "remote",
-    "codecs",
-    "dtmf",
-    "media_timeout",
-    "transfers",
-    "methods",
-    "headers",
-    "probe",
-    "direct_media",
-];
 
 impl Config {
     /// Reads a config. `file` is how messages call it; `secrets` reads the passwords that are elsewhere.
@@ -157,8 +100,8 @@ fn read(text: &str, secrets: &dyn Secrets, report: &mut Report) -> Option<Config
     let networks = named(&root, "network", NETWORK, report);
     let trunks = named(&root, "trunk", TRUNK, report);
     let phones = named(&root, "phone", PHONE, report);
-    let groups = named(&root, "group", groups::KEYS, report);
-    let routes = listed(&root, "route", routes::KEYS, report);
+    let groups = named(&root, "group", GROUP, report);
+    let routes = listed(&root, "route", ROUTE, report);
 
     let mut bounded = true;
     for (kind, found, limit) in [
@@ -255,7 +198,7 @@ fn read_sbc(
         return None;
     };
     places.admin = value.at.clone();
-    let section = Section::new("[sbc]".to_owned(), value.at.clone(), table, media::SBC);
+    let section = Section::new("[sbc]".to_owned(), value.at.clone(), table, SBC);
     section.unknown(report);
     if let Some(text) = section.text("name", report) {
         values::name("sbc", text.text, text.at, report);

@@ -6,13 +6,14 @@ use std::ops::Range;
 use toml::de::{DeTable, DeValue};
 
 use super::error::{Fault, Report, nearest, shown};
+use super::keys::{Key, is_described};
 
 /// One table of the file, and the keys that it may have; all others are unknown.
 pub(super) struct Section<'d, 'i> {
     place: String,
     at: Range<usize>,
     table: &'d DeTable<'i>,
-    known: &'static [&'static str],
+    known: &'static [Key],
 }
 
 /// A value, its key and its place.
@@ -44,8 +45,9 @@ impl<'d, 'i> Section<'d, 'i> {
         place: String,
         at: Range<usize>,
         table: &'d DeTable<'i>,
-        known: &'static [&'static str],
+        known: &'static [Key],
     ) -> Self {
+        debug_assert!(is_described(known), "{place} is not in `keys::SECTIONS`");
         Section {
             place,
             at,
@@ -62,9 +64,13 @@ impl<'d, 'i> Section<'d, 'i> {
         self.at.clone()
     }
 
+    fn knows(&self, name: &str) -> bool {
+        self.known.iter().any(|key| key.name == name)
+    }
+
     pub(super) fn optional(&self, key: &'static str) -> Option<Value<'d, 'i>> {
         debug_assert!(
-            self.known.contains(&key),
+            self.knows(key),
             "{key} is not among the keys of {}",
             self.place
         );
@@ -95,10 +101,9 @@ impl<'d, 'i> Section<'d, 'i> {
     /// Whether a key that the section cannot have is nearly one of these. It is reported as unknown, with the suggestion;
     /// that the right one is missing need not be said too.
     pub(super) fn misspells(&self, keys: &[&str]) -> bool {
-        let known = |found: &str| self.known.contains(&found);
         self.table.keys().any(|found| {
             let found = found.get_ref().as_ref();
-            !known(found) && nearest(found, keys.iter().copied()).is_some()
+            !self.knows(found) && nearest(found, keys.iter().copied()).is_some()
         })
     }
 
@@ -121,19 +126,19 @@ impl<'d, 'i> Section<'d, 'i> {
     pub(super) fn unknown(&self, report: &mut Report) {
         for key in self.table.keys() {
             let found = key.get_ref().as_ref();
-            if self.known.contains(&found) {
+            if self.knows(found) {
                 continue;
             }
             let absent = self
                 .known
                 .iter()
-                .copied()
+                .map(|key| key.name)
                 .filter(|known| !self.table.contains_key(*known));
             let help = nearest(found, absent).map(|near| format!("did you mean `{near}`?"));
             let fault = Fault::UnknownKey {
                 key: shown(found),
                 place: self.place.clone(),
-                expected: alternatives(self.known),
+                expected: alternatives(&self.known.iter().map(|key| key.name).collect::<Vec<_>>()),
             };
             report.add_with(key.span(), fault, help);
         }
@@ -218,7 +223,7 @@ impl<'d, 'i> Value<'d, 'i> {
 pub(super) fn named<'d, 'i>(
     root: &Section<'d, 'i>,
     kind_of: &'static str,
-    known: &'static [&'static str],
+    known: &'static [Key],
     report: &mut Report,
 ) -> Vec<Named<'d, 'i>> {
     let Some(all) = root.optional(kind_of) else {
@@ -262,7 +267,7 @@ pub(super) fn named<'d, 'i>(
 pub(super) fn listed<'d, 'i>(
     root: &Section<'d, 'i>,
     kind_of: &'static str,
-    known: &'static [&'static str],
+    known: &'static [Key],
     report: &mut Report,
 ) -> Vec<Section<'d, 'i>> {
     let Some(all) = root.optional(kind_of) else {

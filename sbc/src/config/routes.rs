@@ -9,6 +9,7 @@ use toml::de::DeValue;
 use super::added_headers;
 use super::answers::Answers;
 use super::error::{Fault, Report, shown};
+use super::keys::NUMBER;
 use super::model::{Route, Target};
 use super::pattern::Pattern;
 use super::prefixes::Prefixes;
@@ -20,20 +21,6 @@ use super::template::CallerTemplate;
 use super::values::{self, Expected};
 use super::when;
 
-/// The keys of a route.
-pub(super) const KEYS: &[&str] = &[
-    "name",
-    "from",
-    "number",
-    "when",
-    "to",
-    "dial",
-    "caller_id",
-    "on_failure",
-    "ring_for",
-    "emergency",
-    "add_headers",
-];
 /// Regular expressions of a file: they are tried one after the other.
 const MAX_EXPRESSIONS: usize = 1000;
 
@@ -255,7 +242,7 @@ fn table(
         return None;
     };
     let place = "`number`".to_owned();
-    let section = Section::new(place, value.at.clone(), table, &["file"]);
+    let section = Section::new(place, value.at.clone(), table, NUMBER);
     section.unknown(report);
     let path = section
         .required("file", "file = \"/etc/sbc/prefixes.csv\"", report)?

@@ -323,6 +323,7 @@ fn stuck(new: &Config, old: &Config) -> Vec<String> {
         new.sbc.admin_token == old.sbc.admin_token,
         "`admin_token` in [sbc]",
     );
+    compare(new.sbc.resolver == old.sbc.resolver, "`resolver` in [sbc]");
     compare(new.cdr == old.cdr, "[cdr]");
     compare(
         new.sbc.media == old.sbc.media,

@@ -10,6 +10,7 @@ use toml::de::DeValue;
 use super::codec::Codec;
 use super::duration::duration;
 use super::error::{Fault, Report, nearest, shown};
+use super::keys::SECRET;
 use super::model::{FastPath, Listener, MAX_MEDIA_FROM, Secret};
 use super::reader::{Section, Text, Value, alternatives};
 use super::secrets::{NoSecret, Secrets};
@@ -335,7 +336,7 @@ pub(super) fn secret(
         DeValue::String(text) => ("the text".to_owned(), Ok(text.to_string()), &value.at),
         DeValue::Table(table) => {
             let place = format!("`{key}`");
-            let section = Section::new(place, value.at.clone(), table, &["env", "file"]);
+            let section = Section::new(place, value.at.clone(), table, SECRET);
             section.unknown(report);
             let (env, file) = (section.optional("env"), section.optional("file"));
             match (env, file) {

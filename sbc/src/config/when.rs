@@ -8,10 +8,10 @@ use jiff::tz::{TimeZone, TimeZoneDatabase};
 use toml::de::DeValue;
 
 use super::error::{Fault, Report, nearest};
+use super::keys::WHEN;
 use super::reader::{Section, Text};
 use super::values::{self, Expected};
 
-const KEYS: [&str; 3] = ["days", "hours", "zone"];
 const WEEK: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
 const MINUTES: u16 = 24 * 60;
 /// Entries of `days`, and of `hours`.
@@ -144,7 +144,7 @@ pub(super) fn read(route: &Section<'_, '_>, report: &mut Report) -> Result<Optio
         );
         return Err(());
     };
-    let section = Section::new("`when`".to_owned(), value.at.clone(), table, &KEYS);
+    let section = Section::new("`when`".to_owned(), value.at.clone(), table, WHEN);
     section.unknown(report);
     let (days, hours) = (section.optional("days"), section.optional("hours"));
     if days.is_none() && hours.is_none() && !section.misspells(&["days", "hours"]) {

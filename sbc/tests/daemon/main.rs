@@ -12,6 +12,7 @@ mod api;
 mod bad_input;
 mod bans;
 mod calls;
+mod documented;
 mod flows;
 mod life;
 mod options;

@@ -99,6 +99,8 @@ fn installed(machine: &Machine) -> Result<()> {
     machine.exec("dpkg --verify sbc && test -x /usr/bin/sbc")?;
     let page = machine.exec("zcat /usr/share/man/man1/sbc-reload.1.gz")?;
     ensure!(page.contains(".TH sbc-reload"), "{page}");
+    let page = machine.exec("zcat /usr/share/man/man5/sbc.toml.5.gz")?;
+    ensure!(page.contains("media_ports"), "{page}");
     machine.exec("bash -n /usr/share/bash-completion/completions/sbc")?;
 
     let owners = machine.exec("stat -c '%a %U %G' /etc/sbc /etc/sbc/sbc.toml /var/lib/sbc")?;

@@ -37,6 +37,19 @@ impl<'a> Machine<'a> {
     /// # Errors
     /// It does not come up; the error has what it printed.
     pub fn boot(debian: &Path, edge: &'a Namespace, scratch: &Scratch) -> Result<Machine<'a>> {
+        Machine::boot_with(debian, edge, scratch, |_| ())
+    }
+
+    /// The same with more said to `systemd-nspawn`, such as what of this machine is to be seen in there.
+    ///
+    /// # Errors
+    /// As [`Machine::boot`].
+    pub fn boot_with(
+        debian: &Path,
+        edge: &'a Namespace,
+        scratch: &Scratch,
+        more: impl FnOnce(&mut Command),
+    ) -> Result<Machine<'a>> {
         let root = scratch.path().join("machine");
         let copied = Command::new("cp")
             .args(["-a", "--reflink=auto"])
@@ -66,6 +79,7 @@ impl<'a> Machine<'a> {
             ])
             .arg("--directory")
             .arg(&root);
+        more(&mut command);
         let mut container = Process::spawn("systemd-nspawn", command)?;
         let end = Instant::now() + PATIENCE;
         let first = loop {
@@ -107,6 +121,20 @@ impl<'a> Machine<'a> {
         }
     }
 
+    /// A program in there, to be started.
+    #[must_use]
+    pub fn command(&self, program: &str) -> Command {
+        let mut command = Command::new("nsenter");
+        command
+            .arg(format!("--target={}", self.first))
+            .args([
+                "--mount", "--uts", "--ipc", "--net", "--pid", "--", "env", "-i",
+            ])
+            .args(["PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8"])
+            .args(["DEBIAN_FRONTEND=noninteractive", "SYSTEMD_PAGER=", program]);
+        command
+    }
+
     /// Runs a program in there, to its end.
     ///
     /// # Errors
@@ -116,13 +144,7 @@ impl<'a> Machine<'a> {
         program: &str,
         arguments: impl IntoIterator<Item = S>,
     ) -> Result<Output> {
-        Command::new("nsenter")
-            .arg(format!("--target={}", self.first))
-            .args([
-                "--mount", "--uts", "--ipc", "--net", "--pid", "--", "env", "-i",
-            ])
-            .args(["PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8"])
-            .args(["DEBIAN_FRONTEND=noninteractive", "SYSTEMD_PAGER=", program])
+        self.command(program)
             .args(arguments)
             .stdin(Stdio::null())
             .output()

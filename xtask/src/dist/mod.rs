@@ -21,9 +21,10 @@ pub(crate) use tree::files;
 /// Of the package, not of the program: packed anew, this grows.
 const REVISION: u32 = 1;
 /// Sample configs and what they name.
-const EXAMPLES: [&str; 4] = [
+const EXAMPLES: [&str; 5] = [
     "deploy/lab.toml",
     "deploy/examples/home.toml",
+    "deploy/examples/asterisk.toml",
     "deploy/examples/carriers.toml",
     "deploy/examples/prefixes.csv",
 ];
@@ -160,6 +161,14 @@ fn lay_out(tree: &Tree, binary: &Path, release: &Release) -> Result<()> {
     let pages = pages.parent().context("a folder of pages")?;
     tool::output(Command::new(binary).args(["man", "--dir"]).arg(pages))?;
     for page in tree::files(pages)? {
+        let page = match page.ends_with("sbc.toml.5") {
+            true => {
+                let five = tree.place("usr/share/man/man5/sbc.toml.5")?;
+                fs::rename(&page, &five)?;
+                five
+            }
+            false => page,
+        };
         tree.compress(&page)?;
     }
 
@@ -178,6 +187,14 @@ fn lay_out(tree: &Tree, binary: &Path, release: &Release) -> Result<()> {
     tree.compress(&tree.at(&doc("changelog.Debian")))?;
     tree.text(&doc("README.md"), &read("README.md")?)?;
     tree.compress(&tree.at(&doc("README.md")))?;
+    for page in files(&top().join("docs"))? {
+        let name = page.file_name().context("a page has a name")?;
+        let name = name.to_string_lossy();
+        tree.text(
+            &doc(&format!("docs/{name}")),
+            &read(&format!("docs/{name}"))?,
+        )?;
+    }
     for example in EXAMPLES {
         let name = example.rsplit('/').next().unwrap_or(example);
         tree.text(&doc(&format!("examples/{name}")), &read(example)?)?;

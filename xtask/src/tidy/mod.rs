@@ -1,6 +1,7 @@
 //! House rules that no compiler checks. Each rule is a function from a file to findings, with a test that shows it fail.
 
 mod layers;
+mod links;
 mod purity;
 mod source;
 mod words;
@@ -41,6 +42,14 @@ pub(crate) fn run() -> Result<()> {
             continue;
         };
         findings.extend(check(&path, &text));
+        if Path::new(&path).extension().is_some_and(|e| e == "md") {
+            findings.extend(links::check(&path, &text, &|path| {
+                let path = top().join(path);
+                // A folder is there, and has no headings.
+                let folder = path.is_dir().then(String::new);
+                folder.or_else(|| std::fs::read_to_string(path).ok())
+            }));
+        }
     }
     for finding in &findings {
         println!("{finding}");

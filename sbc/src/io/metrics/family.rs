@@ -112,6 +112,12 @@ impl Family {
         self.series.insert(owned(values), value);
     }
 
+    /// The names of its labels.
+    #[cfg(test)]
+    pub(super) fn labels(&self) -> &'static [&'static str] {
+        self.labels
+    }
+
     /// The family as Prometheus wants it; `None` if it is empty.
     pub(super) fn finish(self) -> Option<MetricFamily> {
         let mut metrics: Vec<Metric> = self

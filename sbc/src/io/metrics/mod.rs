@@ -148,4 +148,6 @@ pub(super) fn network_name(config: &Config, id: NetworkId) -> &str {
 }
 
 #[cfg(test)]
+mod reference;
+#[cfg(test)]
 mod tests;
