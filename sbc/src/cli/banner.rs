@@ -27,6 +27,7 @@ impl fmt::Display for Banner<'_> {
         self.media(f)?;
         match self.admin {
             Admin::Tcp(address) => {
+                writeln!(f, "  Web page   http://{address}/")?;
                 writeln!(f, "  Metrics    http://{address}/metrics")?;
                 writeln!(f, "  Health     http://{address}/healthz")?;
             }

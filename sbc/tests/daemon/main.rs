@@ -16,6 +16,7 @@ mod documented;
 mod flows;
 mod life;
 mod options;
+mod page;
 mod records;
 mod status;
 mod trunks;

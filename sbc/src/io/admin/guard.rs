@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use axum::extract::connect_info::{ConnectInfo, Connected};
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
 use axum::serve::IncomingStream;
@@ -206,7 +206,7 @@ fn permitted(
         _ => return forbidden("the Host header must be an address or `localhost`"),
     };
     if let Some(origin) = headers.get(header::ORIGIN)
-        && origin.to_str().ok() != Some(format!("http://{host}").as_str())
+        && !is_own(origin, host, known)
     {
         return forbidden("requests of other sites' pages are refused");
     }
@@ -218,6 +218,14 @@ fn permitted(
         ));
     }
     Ok(())
+}
+
+/// Whether a page comes from here. Who has the token may have a proxy of his before us that speaks TLS, which we do not.
+fn is_own(origin: &HeaderValue, host: &str, known: Known) -> bool {
+    let page = origin.to_str().ok().and_then(|said| said.split_once("://"));
+    page.is_some_and(|(scheme, said)| {
+        said == host && (scheme == "http" || scheme == "https" && known == Known::Token)
+    })
 }
 
 /// `127.0.0.1:9960`, `[::1]`, `localhost:9960`: none that a foreign name server answers for.
@@ -241,7 +249,7 @@ fn is_json(headers: &HeaderMap) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use axum::http::{HeaderName, HeaderValue};
+    use axum::http::HeaderName;
 
     use super::*;
 
@@ -304,6 +312,23 @@ mod tests {
             HeaderValue::from_static("http://evil.example"),
         );
         assert_eq!(verdict_on(THERE, Known::Token, &Method::GET, &headers), 403);
+    }
+
+    #[test]
+    fn behind_a_proxy_that_speaks_tls_the_page_is_ours_for_whoever_has_the_token() {
+        for (origin, with_token, on_this_host) in [
+            ("https://10.0.0.1", 200, 403),
+            ("http://10.0.0.1", 200, 200),
+            ("https://10.0.0.1.evil.example", 403, 403),
+            ("ftp://10.0.0.1", 403, 403),
+        ] {
+            let headers = [(header::HOST, "10.0.0.1"), (header::ORIGIN, origin)];
+            let headers = headers.map(|(name, value)| (name, HeaderValue::from_static(value)));
+            let headers = headers.into_iter().collect();
+            let verdict = |known| verdict_on(HERE, known, &Method::GET, &headers);
+            assert_eq!(verdict(Known::Token), with_token, "{origin}");
+            assert_eq!(verdict(Known::Free), on_this_host, "{origin}");
+        }
     }
 
     #[test]

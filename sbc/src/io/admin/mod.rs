@@ -1,6 +1,6 @@
-//! The admin address: metrics, health and the API, over HTTP.
+//! The admin address: metrics, health, the API and the web page, over HTTP.
 //!
-//! `api` has the API's pages, `guard` says who may have them, `listener` how many may ask, `types` what they hold, `openapi` says so to programs: the command line reads these too.
+//! `page` is what a browser gets; `api` has the API's pages, `guard` says who may have them, `listener` how many may ask, `types` what they hold, `openapi` says so to programs: the command line reads these too.
 
 mod api;
 mod bans;
@@ -10,6 +10,7 @@ mod flows;
 mod guard;
 mod listener;
 mod openapi;
+mod page;
 mod reload;
 mod socket;
 mod status;
@@ -60,7 +61,7 @@ pub(super) async fn serve(open: Open, config: Current, control: Control, metrics
     };
     let router = Router::new()
         .nest("/api", api::router(&admin))
-        .route("/", get(index))
+        .merge(page::router())
         .route(
             "/metrics",
             get(exposition).route_layer(from_fn_with_state(admin.clone(), reader)),
@@ -79,15 +80,6 @@ pub(super) async fn serve(open: Open, config: Current, control: Control, metrics
     if let Err(error) = served.await {
         warn!(%error, "the admin address no longer answers");
     }
-}
-
-async fn index() -> &'static str {
-    concat!(
-        "sbc ",
-        env!("CARGO_PKG_VERSION"),
-        "\n\n/metrics  what was counted, for Prometheus\n/healthz  200 while the engine answers\n/readyz   200 while new calls are taken\n",
-        "/api      what `sbc status`, `sbc calls`, `sbc flows`, `sbc trunks`, `sbc registrations` and `sbc bans` show and `sbc reload` does, as JSON, for this host, or with the token of the config\n"
-    )
 }
 
 async fn exposition(State(admin): State<Admin>) -> Response {
