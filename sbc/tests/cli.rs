@@ -86,6 +86,8 @@ fn help_names_what_there_is_and_nothing_else() {
             "check",
             "explain",
             "reload",
+            "drain",
+            "stop",
             "status",
             "calls",
             "hangup",
@@ -106,6 +108,8 @@ fn help_names_what_there_is_and_nothing_else() {
     for command in [
         &[][..],
         &["reload"],
+        &["drain"],
+        &["stop"],
         &["status"],
         &["calls"],
         &["hangup"],

@@ -8,6 +8,7 @@ mod check;
 mod client;
 mod columns;
 mod completions;
+mod drain;
 mod explain;
 mod firewall;
 mod flows;
@@ -18,11 +19,13 @@ mod run;
 mod servers;
 mod source;
 mod status;
+mod stop;
 mod trunks;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use thiserror::Error;
@@ -67,6 +70,14 @@ enum Command {
     ///
     /// The file is taken whole, or refused whole with what is wrong with it, or what wants a restart.
     Reload(reload::ReloadArgs),
+    /// Have a running daemon take no new calls, and end with the last of those that are up
+    ///
+    /// A new call is refused with 503 and Retry-After, so that whoever calls goes elsewhere, and /readyz says that it drains. Registrations,
+    /// and everything inside calls that are up, go on; emergency calls (`emergency = true` of their route) are still taken. The daemon
+    /// then ends with exit code 0: the unit of the package does not start it again.
+    Drain(drain::DrainArgs),
+    /// Stop a running daemon: every call is ended first, as on SIGTERM
+    Stop(stop::StopArgs),
     /// Show how a running daemon is on one screen; what wants looking at comes first
     Status(status::StatusArgs),
     /// Show the calls of a running daemon, or everything about one: its legs, who was tried, why its codecs
@@ -155,6 +166,10 @@ enum Failure {
     Caller(#[from] NoCaller),
     #[error("cannot start: {0}")]
     Host(io::Error),
+    #[error("the daemon drains no more: somebody has taken that back (`sbc drain --cancel`)")]
+    Resumed,
+    #[error("the daemon is still there after {} s; its log says why", .0.as_secs())]
+    Lingers(Duration),
     #[error("cannot write to {}: {source}", file.display())]
     Write { file: PathBuf, source: io::Error },
 }
@@ -179,6 +194,8 @@ pub(crate) fn main() -> ExitCode {
         Some(Command::Check(args)) => check::check(&args),
         Some(Command::Explain(args)) => explain::explain(&args),
         Some(Command::Reload(args)) => reload::reload(&args),
+        Some(Command::Drain(args)) => drain::drain(&args),
+        Some(Command::Stop(args)) => stop::stop(&args),
         Some(Command::Status(args)) => status::status(&args),
         Some(Command::Calls(args)) => calls::calls(&args),
         Some(Command::Hangup(args)) => hangup::hangup(&args),
@@ -226,6 +243,6 @@ mod tests {
 
     #[test]
     fn a_command_that_is_not_there_yet_is_an_error() {
-        assert!(Cli::try_parse_from(["sbc", "drain"]).is_err());
+        assert!(Cli::try_parse_from(["sbc", "register"]).is_err());
     }
 }

@@ -56,6 +56,7 @@ fn since(seconds: u64) -> String {
 fn screen(status: &Status, since: &str) -> String {
     let doing = match status.phase.as_str() {
         "ready" => "takes calls",
+        "draining" => "drains, and ends with the last call",
         "stopping" => "stops, and takes no new calls",
         other => other,
     };

@@ -295,4 +295,6 @@ pub enum Event {
     Servers(News),
     /// No new calls from now on.
     Draining,
+    /// New calls again.
+    Resumed,
 }

@@ -117,8 +117,10 @@ pub enum Input {
         /// What it did.
         report: FlowReport,
     },
-    /// No new calls from now on; those that are up stay.
+    /// No new calls from now on, but for emergencies; those that are up stay.
     Drain,
+    /// New calls again, after [`Input::Drain`]; nothing after [`Input::Stop`].
+    Resume,
     /// End every call now.
     Stop,
 }

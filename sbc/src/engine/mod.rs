@@ -11,6 +11,7 @@ mod action;
 mod call_views;
 mod calls;
 mod counters;
+mod draining;
 mod emergency;
 mod event;
 mod external;
@@ -331,11 +332,8 @@ impl Engine {
             Input::FlowEnded { pair, report } => {
                 self.on_flow_ended(pair, &report);
             }
-            Input::Drain => {
-                if !std::mem::replace(&mut self.draining, true) {
-                    self.tell(Event::Draining);
-                }
-            }
+            Input::Drain => self.drain(),
+            Input::Resume => self.resume(),
             Input::Stop => {
                 self.draining = true;
                 self.stopping = true;

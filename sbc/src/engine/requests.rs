@@ -282,7 +282,10 @@ impl Engine {
         let is_emergency = decision.as_ref().is_ok_and(|d| self.is_emergency(d));
         // A box that drains may do so for hours; one that stops has nobody left to serve a call.
         if self.stopping || self.draining && !is_emergency {
-            return Err(Refusal::full("no new calls are taken"));
+            return Err(Refusal::full(match self.stopping {
+                true => "no new calls are taken: the box stops",
+                false => "no new calls are taken: the box drains",
+            }));
         }
         let [more_calls, more_dialogs] = match is_emergency {
             true => [MORE_CALLS, MORE_DIALOGS],

@@ -9,6 +9,8 @@ use crate::sip::Transport;
 /// Everything that is counted, as of now. Label sets are bounded by the config and by the enums here.
 #[derive(Clone, Debug, Default)]
 pub struct Stats {
+    /// No new calls are taken, but for emergencies.
+    pub draining: bool,
     /// Calls that are up (set up or ringing), by who called and who is called.
     pub calls: BTreeMap<(Party, Party), u64>,
     /// Call attempts that have ended, or were refused.

@@ -10,6 +10,7 @@ impl Engine {
     #[must_use]
     pub fn stats(&self, now: Instant) -> Stats {
         let mut stats = Stats {
+            draining: self.draining,
             registrations: self.registrar.count(),
             bans: self.sources.count(),
             trunk_up: self.trunks.up(now, &self.config),

@@ -35,7 +35,9 @@ pub enum Phase {
     Starting,
     /// Takes calls.
     Ready,
-    /// Takes no more calls.
+    /// Takes no more calls, and ends with the last of those that are up.
+    Draining,
+    /// Takes no more calls, and ends those that are up.
     Stopping,
 }
 
@@ -111,7 +113,16 @@ pub(super) enum Request {
         config: Box<Config>,
         answer: oneshot::Sender<Result<Changes, NeedsRestart>>,
     },
+    /// No new calls, and the end with the last of them; or new calls again. How many calls there are, and the phase that this led to.
+    Drain {
+        wanted: bool,
+        answer: oneshot::Sender<(u64, Phase)>,
+    },
     Stop,
+    /// As [`Request::Stop`]. How many calls are ended.
+    End(oneshot::Sender<u64>),
+    /// The same, with more time for the far ends to answer.
+    Purge(oneshot::Sender<u64>),
 }
 
 /// Why there is no answer.
@@ -215,6 +226,7 @@ impl Control {
         match self.phase.load(Ordering::Relaxed) {
             0 => Phase::Starting,
             1 => Phase::Ready,
+            2 => Phase::Draining,
             _ => Phase::Stopping,
         }
     }
@@ -224,11 +236,13 @@ impl Control {
         self.requests.closed().await;
     }
 
+    /// It is another one now.
     pub(super) fn enter(&self, phase: Phase) {
         let number = match phase {
             Phase::Starting => 0,
             Phase::Ready => 1,
-            Phase::Stopping => 2,
+            Phase::Draining => 2,
+            Phase::Stopping => 3,
         };
         self.phase.store(number, Ordering::Relaxed);
     }

@@ -393,7 +393,10 @@ impl Journal {
                 warn!(network, %address, %peer, "a peer on the internet is told an address that is none there: what it sends does not arrive; set `external` in [network.{network}]");
             }
             Event::Servers(news) => servers::write(&self.config, &news),
-            Event::Draining => info!("no new calls from now on"),
+            Event::Draining => {
+                info!("no new calls from now on, but for emergencies; those that are up go on")
+            }
+            Event::Resumed => info!("new calls are taken again"),
         }
     }
 

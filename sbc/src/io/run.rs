@@ -86,6 +86,7 @@ pub struct Running {
     paths: Vec<(NetworkId, NetworkPath)>,
     control: Control,
     task: JoinHandle<()>,
+    pages: JoinHandle<()>,
 }
 
 impl Running {
@@ -118,7 +119,10 @@ impl Running {
     /// # Errors
     /// [`Crashed`].
     pub async fn ended(self) -> Result<(), Crashed> {
-        self.task.await.map_err(Crashed)
+        self.task.await.map_err(Crashed)?;
+        // Whoever asked for the end hears that it comes.
+        let _ = tokio::time::timeout(LAST_WORDS, self.pages).await;
+        Ok(())
     }
 }
 
@@ -184,7 +188,7 @@ pub async fn start(config: Arc<Config>, options: Options) -> Result<Running, Sta
         shell.input(Instant::now(), Input::NetworkPath { network, path });
     }
     shell.addressed(&found);
-    tokio::spawn(admin::serve(admin_open, current, control.clone(), metrics));
+    let pages = tokio::spawn(admin::serve(admin_open, current, control.clone(), metrics));
     let task = tokio::spawn(shell.run());
     control.enter(Phase::Ready);
     options.notifier.ready();
@@ -194,6 +198,7 @@ pub async fn start(config: Arc<Config>, options: Options) -> Result<Running, Sta
         paths,
         control,
         task,
+        pages,
     })
 }
 
@@ -276,9 +281,9 @@ impl Shell {
                 self.input(now, Input::WorkersHaveTime(have_time));
             }
             if beat.is_some_and(|due| due <= now) {
-                let calls = self.engine.call_count();
+                let load = (self.engine.call_count(), self.engine.is_draining());
                 self.heartbeat
-                    .handle_timeout(now, calls, || self.flows.pulse());
+                    .handle_timeout(now, load, || self.flows.pulse());
             }
             for event in batch.drain(..) {
                 if let Some(input) = self.signalling.handle(event) {
@@ -293,6 +298,7 @@ impl Shell {
                 self.engine.handle_timeout(now);
                 self.turn(now);
             }
+            self.end_drained();
         }
         info!("stopped");
         self.signalling.finish(LAST_WORDS).await;

@@ -64,7 +64,7 @@ impl Notifier {
 
     /// Everything is open: calls are taken.
     pub(super) fn ready(&self) {
-        self.tell(News::Ready(status(0)));
+        self.tell(News::Ready(status((0, false))));
     }
 
     /// The config file is being read again.
@@ -121,11 +121,15 @@ fn notify(state: &[NotifyState<'_>]) -> io::Result<()> {
     sd_notify::notify(false, state)
 }
 
-fn status(calls: usize) -> String {
-    match calls {
+fn status((calls, is_draining): (usize, bool)) -> String {
+    let calls = match calls {
         0 => "no calls".to_owned(),
         1 => "1 call".to_owned(),
         calls => format!("{calls} calls"),
+    };
+    match is_draining {
+        true => format!("draining: no new calls, {calls} to end"),
+        false => calls,
     }
 }
 
@@ -139,7 +143,7 @@ pub(super) struct Heartbeat<P = Pulse> {
     pulse: Option<P>,
     /// Beats since they all have answered.
     missed: u32,
-    said: usize,
+    said: (usize, bool),
 }
 
 /// Something that tells whether the workers have turned.
@@ -161,7 +165,7 @@ impl<P: Beats> Heartbeat<P> {
             notifier,
             pulse: None,
             missed: 0,
-            said: 0,
+            said: (0, false),
         }
     }
 
@@ -170,15 +174,20 @@ impl<P: Beats> Heartbeat<P> {
         self.due
     }
 
-    /// There are so many calls; `ask` asks the workers for a sign of life.
-    pub(super) fn handle_timeout(&mut self, now: Instant, calls: usize, ask: impl FnOnce() -> P) {
+    /// There are so many calls, and perhaps no new ones any more; `ask` asks the workers for a sign of life.
+    pub(super) fn handle_timeout(
+        &mut self,
+        now: Instant,
+        load: (usize, bool),
+        ask: impl FnOnce() -> P,
+    ) {
         let period = match self.notifier.watchdog {
             Some(time) => (time / BEATS).clamp(FASTEST, STATUS),
             None => STATUS,
         };
         self.due = Some(now + period);
-        if std::mem::replace(&mut self.said, calls) != calls {
-            self.notifier.tell(News::Status(status(calls)));
+        if std::mem::replace(&mut self.said, load) != load {
+            self.notifier.tell(News::Status(status(load)));
         }
         if self.notifier.watchdog.is_some() {
             self.feed(ask);
@@ -249,7 +258,7 @@ mod tests {
         let mut beat = |heart: &mut Heartbeat<Script>, answers: &[Felt]| {
             let now = heart.poll_timeout().unwrap();
             let answers = answers.to_vec();
-            heart.handle_timeout(now, 0, || {
+            heart.handle_timeout(now, (0, false), || {
                 asked += 1;
                 Script(answers)
             });
@@ -277,15 +286,16 @@ mod tests {
         let (notifier, told) = listener(None);
         let start = Instant::now();
         let mut heart: Heartbeat<Script> = Heartbeat::new(notifier, start);
-        for (calls, news) in [
-            (0, None),
-            (1, Some("1 call")),
-            (1, None),
-            (7, Some("7 calls")),
-            (0, Some("no calls")),
+        for (load, news) in [
+            ((0, false), None),
+            ((1, false), Some("1 call")),
+            ((1, false), None),
+            ((7, false), Some("7 calls")),
+            ((7, true), Some("draining: no new calls, 7 calls to end")),
+            ((0, false), Some("no calls")),
         ] {
             let now = heart.poll_timeout().unwrap();
-            heart.handle_timeout(now, calls, || unreachable!("nobody watches"));
+            heart.handle_timeout(now, load, || unreachable!("nobody watches"));
             assert_eq!(heart.poll_timeout(), Some(now + STATUS));
             let news: Vec<News> = news
                 .map(|text| News::Status(text.to_owned()))

@@ -170,6 +170,10 @@ async fn each_page_is_what_the_document_says() {
         ("post", "/api/hangup", "{}", 400),
         ("post", "/api/hangup", hang_up.as_str(), 200),
         ("post", "/api/reload", "", 409),
+        ("post", "/api/drain", "", 200),
+        ("delete", "/api/drain", "", 200),
+        ("post", "/api/stop", "{\"now\":true}", 400),
+        ("post", "/api/stop", "{\"purge\":false}", 200),
     ] {
         let (status, answer) = act(&sbc, method, path, body).await;
         assert_eq!(status, expected, "{method} {path}: {answer}");
@@ -183,5 +187,6 @@ async fn each_page_is_what_the_document_says() {
         methods.map(|method| (path.clone(), method.clone()))
     });
     assert_eq!(seen, all.collect());
-    sbc.stop().await;
+    // A page has stopped it.
+    sbc.ends().await;
 }

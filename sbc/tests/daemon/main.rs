@@ -13,6 +13,7 @@ mod bad_input;
 mod bans;
 mod calls;
 mod documented;
+mod drain;
 mod flows;
 mod life;
 mod options;
@@ -134,6 +135,11 @@ impl Sbc {
 
     async fn stop(self) {
         self.running.control().stop().await;
+        self.ends().await;
+    }
+
+    /// By itself, or as it was told to.
+    async fn ends(self) {
         let ended = tokio::time::timeout(PATIENCE, self.running.ended()).await;
         ended.expect("it does not end").expect("the engine failed");
     }

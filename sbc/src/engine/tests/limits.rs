@@ -57,7 +57,33 @@ fn a_draining_box_takes_no_new_call_and_keeps_those_that_are_up() {
     assert_eq!(refused.code(), Some(503));
     assert!(refused.header(Name::RetryAfter).is_some());
     assert_eq!(bench.engine.stats(bench.now).calls.len(), 1);
+    assert!(bench.engine.stats(bench.now).draining);
     assert!(bench.engine.has_calls());
+    // Asked twice it says so once.
+    bench.engine.handle_input(bench.now, Input::Drain);
+    let told = std::iter::from_fn(|| bench.engine.poll_event());
+    assert_eq!(
+        told.filter(|event| matches!(event, Event::Draining))
+            .count(),
+        1
+    );
+}
+
+#[test]
+fn a_box_that_drains_no_more_takes_calls_again_unless_it_stops() {
+    let mut bench = bench();
+    bench.engine.handle_input(bench.now, Input::Drain);
+    bench.engine.handle_input(bench.now, Input::Resume);
+    assert!(!bench.engine.is_draining());
+    set_up(&mut bench);
+    let told = std::iter::from_fn(|| bench.engine.poll_event());
+    assert_eq!(
+        told.filter(|event| matches!(event, Event::Resumed)).count(),
+        1
+    );
+    bench.engine.handle_input(bench.now, Input::Stop);
+    bench.engine.handle_input(bench.now, Input::Resume);
+    assert!(bench.engine.is_draining());
 }
 
 fn ids(flows: &[FlowCommand]) -> Vec<(PairId, Path)> {

@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 
 use super::guard::guard;
 use super::types::Refusal;
-use super::{Admin, JSON, bans, calls, flows, openapi, reload, status, trunks};
+use super::{Admin, JSON, bans, calls, end, flows, openapi, reload, status, trunks};
 use crate::io::control::Unanswered;
 
 /// Bytes of a request's body.
@@ -32,6 +32,8 @@ pub(super) fn router(admin: &Admin) -> Router<Admin> {
         .route("/registrations", get(trunks::registrations))
         .route("/bans", get(bans::page).post(bans::ban).delete(bans::unban))
         .route("/reload", post(reload::reload))
+        .route("/drain", post(end::drain).delete(end::resume))
+        .route("/stop", post(end::stop))
         .fallback(nothing)
         .method_not_allowed_fallback(no_such_act)
         .layer(DefaultBodyLimit::max(BODY))

@@ -5,6 +5,7 @@
 mod api;
 mod bans;
 mod calls;
+mod end;
 mod explain;
 mod flows;
 mod guard;
@@ -110,6 +111,10 @@ async fn readiness(State(admin): State<Admin>) -> Response {
     match admin.control.phase() {
         Phase::Ready => "ready\n".into_response(),
         Phase::Starting => (StatusCode::SERVICE_UNAVAILABLE, "starting\n").into_response(),
+        Phase::Draining => {
+            let draining = "draining: no new calls but for emergencies, ends with the last one\n";
+            (StatusCode::SERVICE_UNAVAILABLE, draining).into_response()
+        }
         Phase::Stopping => {
             (StatusCode::SERVICE_UNAVAILABLE, "stopping: no new calls\n").into_response()
         }
@@ -117,7 +122,7 @@ async fn readiness(State(admin): State<Admin>) -> Response {
 }
 
 async fn nothing() -> Response {
-    let body = "{\"error\":\"no such page\",\"pages\":[\"/metrics\",\"/healthz\",\"/readyz\",\"/api/status\",\"/api/calls\",\"/api/call\",\"/api/hangup\",\"/api/flows\",\"/api/trunks\",\"/api/registrations\",\"/api/bans\",\"/api/reload\",\"/api/openapi.json\"]}\n";
+    let body = "{\"error\":\"no such page\",\"pages\":[\"/metrics\",\"/healthz\",\"/readyz\",\"/api/status\",\"/api/calls\",\"/api/call\",\"/api/hangup\",\"/api/flows\",\"/api/trunks\",\"/api/registrations\",\"/api/bans\",\"/api/reload\",\"/api/drain\",\"/api/stop\",\"/api/openapi.json\"]}\n";
     (StatusCode::NOT_FOUND, [(header::CONTENT_TYPE, JSON)], body).into_response()
 }
 

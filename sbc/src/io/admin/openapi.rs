@@ -8,8 +8,8 @@ use serde_json::{Map, Value, json};
 
 use super::api;
 use super::types::{
-    BanPage, BanRequest, Banned, CallDetail, CallPage, FlowPage, HangUpRequest, HungUp, Refusal,
-    RegistrationPage, Reloaded, Status, TrunkPage, UnbanRequest,
+    BanPage, BanRequest, Banned, CallDetail, CallPage, Drained, FlowPage, HangUpRequest, HungUp,
+    Refusal, RegistrationPage, Reloaded, Status, StopRequest, Stopping, TrunkPage, UnbanRequest,
 };
 
 /// One thing that can be done.
@@ -161,6 +161,33 @@ const OPERATIONS: &[Operation] = &[
         body: None,
         answer: of::<Reloaded>,
     },
+    Operation {
+        path: "/api/drain",
+        method: "post",
+        name: "drain",
+        summary: "No new calls but for emergencies, and the end with the last one",
+        query: &[],
+        body: None,
+        answer: of::<Drained>,
+    },
+    Operation {
+        path: "/api/drain",
+        method: "delete",
+        name: "resume",
+        summary: "New calls again",
+        query: &[],
+        body: None,
+        answer: of::<Drained>,
+    },
+    Operation {
+        path: "/api/stop",
+        method: "post",
+        name: "stop",
+        summary: "Ends all calls, then the daemon",
+        query: &[],
+        body: Some(of::<StopRequest>),
+        answer: of::<Stopping>,
+    },
 ];
 
 /// The page.
@@ -260,10 +287,10 @@ mod tests {
             for (method, operation) in item.as_object().unwrap() {
                 assert!(["get", "post", "delete"].contains(&method.as_str()));
                 assert!(names.insert(operation["operationId"].as_str().unwrap()));
-                assert_eq!(
-                    method == "get",
-                    operation["requestBody"].is_null() && operation["operationId"] != "reload"
-                );
+                let name = operation["operationId"].as_str().unwrap();
+                let says_all = ["reload", "drain", "resume"].contains(&name);
+                let has_body = !operation["requestBody"].is_null();
+                assert_eq!(has_body, method != "get" && !says_all, "{name}");
             }
         }
         assert_eq!(names.len(), OPERATIONS.len());

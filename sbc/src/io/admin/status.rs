@@ -69,10 +69,12 @@ async fn status(admin: &Admin) -> Result<Status, Unanswered> {
     Ok(status)
 }
 
-fn phase(phase: Phase) -> &'static str {
+/// Its name.
+pub(super) fn phase(phase: Phase) -> &'static str {
     match phase {
         Phase::Starting => "starting",
         Phase::Ready => "ready",
+        Phase::Draining => "draining",
         Phase::Stopping => "stopping",
     }
 }
@@ -210,8 +212,13 @@ fn warnings(
     status: &Status,
 ) -> Vec<String> {
     let mut warnings = Vec::new();
-    if status.phase == "stopping" {
-        warnings.push("the daemon is stopping: no new calls".to_owned());
+    match status.phase.as_str() {
+        "stopping" => warnings.push("the daemon is stopping: no new calls".to_owned()),
+        "draining" => warnings.push(
+            "the daemon drains: no new calls but for emergencies, and it ends with the last one; `sbc drain --cancel` takes that back"
+                .to_owned(),
+        ),
+        _ => {}
     }
     for (id, address) in &view.gone {
         let network = network_name(config, *id);

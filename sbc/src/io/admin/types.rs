@@ -1,6 +1,7 @@
 //! What the API's pages hold. Fields are added, never renamed.
 
 mod calls;
+mod end;
 mod status;
 
 use std::net::SocketAddr;
@@ -13,6 +14,7 @@ pub use self::calls::{
     Call, CallDetail, CallPage, HangUpRequest, HungUp, Leg, SessionTimer, Stream, StreamSide, Tried,
 };
 
+pub use self::end::{Drained, StopRequest, Stopping};
 pub use self::status::{CallCounts, FlowCounts, NetworkStatus, Status, TrunkCounts, WorkerStatus};
 
 /// The body of every refusal.

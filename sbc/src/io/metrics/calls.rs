@@ -27,6 +27,12 @@ pub(super) fn families(config: &Config, stats: &Stats) -> Vec<Family> {
         "Calls that are up now, ringing ones included, by who called and who is called.",
         &["from", "to"],
     );
+    let mut draining = Family::gauge(
+        "sbc_draining",
+        "Whether no new calls are taken, but for emergencies, and the daemon ends with the last one: 1 or 0.",
+        &[],
+    );
+    draining.add([], u64::from(stats.draining));
     let mut total = Family::counter(
         "sbc_calls_total",
         "Call attempts that are over, by who called, who was called (none: no route led anywhere) and how they ended.",
@@ -84,6 +90,7 @@ pub(super) fn families(config: &Config, stats: &Stats) -> Vec<Family> {
     }
     vec![
         up,
+        draining,
         total,
         one_way,
         attempts,

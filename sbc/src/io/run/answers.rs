@@ -1,7 +1,7 @@
 //! What the engine's task says when it is asked.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tracing::info;
 
@@ -13,6 +13,9 @@ use crate::io::cdr::Cdr;
 use crate::io::control::Request;
 use crate::io::metrics::Reading;
 use crate::io::upkeep::contacts;
+
+/// How long a purge waits for the far ends to answer: a service manager waits for longer (`TimeoutStopSec` of the unit).
+pub(in crate::io) const PURGE: Duration = Duration::from_secs(10);
 
 impl Shell {
     pub(super) fn answer(&mut self, request: Request) {
@@ -91,14 +94,52 @@ impl Shell {
                 self.turn(now);
                 let _ = answer.send(done);
             }
+            Request::Drain { wanted, answer } => {
+                self.drain(now, wanted);
+                let calls = self.engine.call_count() as u64;
+                let _ = answer.send((calls, self.control.phase()));
+            }
             Request::Stop if self.stopping.is_some() => self.stopping = Some(now),
-            Request::Stop => {
-                info!("stopping: no new calls, those that are up are ended");
-                self.control.enter(Phase::Stopping);
-                self.control.notifier().stopping();
-                self.stopping = Some(now + self.farewell);
-                self.input(now, Input::Stop);
+            Request::Stop => self.stop(now, self.farewell),
+            Request::End(answer) => {
+                let _ = answer.send(self.engine.call_count() as u64);
+                self.answer(Request::Stop);
+            }
+            Request::Purge(answer) => {
+                let _ = answer.send(self.engine.call_count() as u64);
+                self.stop(now, self.farewell.max(PURGE));
             }
         }
+    }
+
+    /// What is stopping goes on stopping.
+    fn drain(&mut self, now: Instant, wanted: bool) {
+        let (phase, input) = match wanted {
+            true => (Phase::Draining, Input::Drain),
+            false => (Phase::Ready, Input::Resume),
+        };
+        if self.stopping.is_none() {
+            self.control.enter(phase);
+            self.input(now, input);
+        }
+    }
+
+    /// Ends with its last call, if it drains.
+    pub(super) fn end_drained(&mut self) {
+        if self.stopping.is_none() && self.engine.is_draining() && !self.engine.has_calls() {
+            info!("the last call is over");
+            self.stop(Instant::now(), self.farewell);
+        }
+    }
+
+    /// Ends what is up, within that time.
+    fn stop(&mut self, now: Instant, within: Duration) {
+        if self.stopping.is_none() {
+            info!("stopping: no new calls, those that are up are ended");
+            self.control.enter(Phase::Stopping);
+            self.control.notifier().stopping();
+        }
+        self.stopping = Some(now + within);
+        self.input(now, Input::Stop);
     }
 }

@@ -15,7 +15,7 @@ pub struct Status {
     pub version: String,
     /// `name` of the config.
     pub name: String,
-    /// `starting`, `ready` or `stopping`.
+    /// `starting`, `ready`, `draining` (no new calls, the end with the last one) or `stopping`.
     pub phase: String,
     /// Since the daemon is there.
     pub up_seconds: u64,
