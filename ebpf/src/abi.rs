@@ -9,7 +9,8 @@ pub use crate::state_abi::{FlowState, Latched, PairState, Stream, Traffic, latch
 pub const HASH: u64 = fnv1a(include_bytes!("abi.rs"))
     ^ fnv1a(include_bytes!("shed_abi.rs")).rotate_left(1)
     ^ fnv1a(include_bytes!("address.rs")).rotate_left(2)
-    ^ fnv1a(include_bytes!("state_abi.rs")).rotate_left(3);
+    ^ fnv1a(include_bytes!("state_abi.rs")).rotate_left(3)
+    ^ fnv1a(include_bytes!("faults.rs")).rotate_left(4);
 
 /// Source addresses that a flow may have: the named one and three others.
 pub const MAX_CANDIDATES: usize = 4;

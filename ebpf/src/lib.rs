@@ -21,6 +21,7 @@ pub mod abi;
 pub mod address;
 #[cfg(feature = "user")]
 pub mod batch;
+pub mod faults;
 pub mod frame;
 pub mod plain;
 #[cfg(feature = "user")]
@@ -37,6 +38,7 @@ pub use abi::{
     Address, FlowConfig, FlowState, Latched, Local, MAX_CANDIDATES, MAX_NETWORKS, Near, Port,
     Stream,
 };
+pub use faults::{Faults, is_listened_to};
 pub use frame::{Frame, FrameMut, Media, Packet};
 pub use plain::{Headers, PLAIN, Plain, PlainSend};
 pub use reason::Drop;

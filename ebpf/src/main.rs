@@ -9,6 +9,7 @@
 
 mod door;
 mod kernel;
+mod noted;
 
 use core::mem;
 
@@ -17,6 +18,7 @@ use aya_ebpf::btf_maps::{Array, HashMap, PerCpuArray};
 use aya_ebpf::macros::{btf_map, xdp};
 use aya_ebpf::programs::XdpContext;
 use kernel::{MapState, XdpFrame};
+use noted::{PLAIN_RTP, fault, listen, note_stranger, stranger};
 use sbc_ebpf::abi::{
     Address, FlowConfig, HELD, LOCAL, Local, MAX_FLOWS, MAX_LOCALS, MAX_NEAR, MAX_NETWORKS,
     MAX_NEXT_HOPS, MAX_REASONS, Near, NextHop, OUT_V4, PairState, PlainFlow, Port, SPARE_ROWS,
@@ -24,14 +26,14 @@ use sbc_ebpf::abi::{
 };
 use sbc_ebpf::quality::{Next, is_sampled};
 use sbc_ebpf::{
-    Arrived, Drop, Kind, Latch, Media, Packet, Payload, Plain, Send, admit, is_stranger, rewrite,
-    rewrite_plain, whither,
+    Arrived, Drop, Kind, Latch, Media, Packet, Payload, Plain, Send, admit, is_listened_to,
+    rewrite, rewrite_plain, whither,
 };
 
 /// BPF_F_MMAPABLE. Nobody maps them: but such an array begins with a page, and its rows with a cache line.
 const MMAPABLE: usize = 1 << 10;
 
-/// The daemon loads this and the next three with as many rows as its media ranges need.
+/// The daemon loads this, the next three and [`noted::FAULTS`] with as many rows as its media ranges need.
 #[btf_map]
 static INDEX: Array<u64, MAX_FLOWS> = Array::new();
 #[btf_map]
@@ -118,6 +120,9 @@ fn plain(ctx: &XdpContext, frame: XdpFrame<'_>) -> Option<Result<u32, Dropped>> 
         let (source, port) = (packet.source_v4(), packet.source_port());
         let is_out =
             flow.shuts_out(latch, source, port) || stranger(row, latch, source, port.word());
+        if is_out {
+            note_stranger(state, source, port.word());
+        }
         return is_out.then_some(Err(Dropped::of(flow.network, Drop::WrongSource)));
     }
     // Nor do these: where a branch usually goes is known before it is taken.
@@ -144,6 +149,9 @@ fn plain(ctx: &XdpContext, frame: XdpFrame<'_>) -> Option<Result<u32, Dropped>> 
     if is_sampled(next.sequence) {
         let payload = packet.payload();
         sample(row, stream, next.sequence, payload.second, payload.word1);
+        if is_listened_to(next.sequence) {
+            listen(ctx.ctx, state, PLAIN_RTP);
+        }
     }
     Some(Ok(kernel::leave(ctx, hop)))
 }
@@ -174,13 +182,6 @@ fn sample(row: u32, stream: *mut Stream, sequence: u16, second: u8, word1: u32) 
     };
     // SAFETY: within a row of `STATES`, as above.
     unsafe { (*stream).sample(config, &payload, kernel::nanoseconds) };
-}
-
-/// [`is_stranger`], of an IPv4 source. Out of the way of the packets that have the latch.
-#[inline(never)]
-fn stranger(row: u32, latch: u64, source: u32, port: u16) -> bool {
-    let source = Address::from_v4_word(source);
-    flow(row).is_some_and(|config| is_stranger(config, latch, &source, Port::from_word(port)))
 }
 
 /// What is known so far of a packet that is not plain, of this CPU. Between its stages it lies in a map: there the verifier forgets by which of many ways
@@ -263,12 +264,12 @@ fn enter() -> u32 {
     let Some(own) = state(config.state) else {
         return drop(config.network, Drop::NoFlow);
     };
+    work.config = row;
     let kind = match admit(config, &own, packet) {
         Ok(kind) => kind,
-        Err(reason) => return drop(config.network, reason),
+        Err(reason) => return fault(reason as u8),
     };
     work.kind = kind;
-    work.config = row;
     work.out = if kind == Kind::Rtcp && config.rtcp != 0 {
         row_at(config.rtcp)
     } else {
@@ -284,12 +285,9 @@ fn choose(ctx: *mut xdp_md) -> u32 {
         return xdp_action::XDP_ABORTED;
     };
     let ctx = XdpContext::new(ctx);
-    let Some(config) = flow(work.config) else {
-        return xdp_action::XDP_ABORTED;
-    };
     match hop(&ctx, work) {
         Ok(hop) => work.hop = hop,
-        Err(reason) => return drop(config.network, reason),
+        Err(reason) => return fault(reason as u8),
     }
     GO_ON
 }
@@ -313,13 +311,16 @@ fn depart(ctx: *mut xdp_md) -> u32 {
     let Some(work) = work() else {
         return xdp_action::XDP_ABORTED;
     };
-    let ctx = XdpContext::new(ctx);
     let (Some(config), Some(out)) = (flow(work.config), flow(work.out)) else {
         return xdp_action::XDP_ABORTED;
     };
+    if work.kind == Kind::Rtp && is_listened_to(work.packet.payload().sequence) {
+        listen(ctx, config.state, work.packet.udp_at() as u32 + 8);
+    }
+    let ctx = XdpContext::new(ctx);
     let mut frame = XdpFrame::new(&ctx);
     if let Err(reason) = rewrite(&mut frame, &work.packet, out, &work.send, &work.hop) {
-        return drop(config.network, reason);
+        return fault(reason as u8);
     }
     GO_ON
 }

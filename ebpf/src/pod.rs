@@ -2,6 +2,7 @@
 #![expect(unsafe_code, reason = "a marker trait of aya's is unsafe to implement")]
 
 use crate::abi::{Address, Beat, FlowConfig, Local, Near, NextHop, PairState, PlainFlow};
+use crate::faults::Faults;
 use crate::shed_abi::{Host, Rate, SipKey};
 
 // SAFETY: `repr(C)` of integers only, every byte pattern is valid, no padding (sizes are asserted in `abi`).
@@ -12,6 +13,8 @@ unsafe impl aya::Pod for FlowConfig {}
 unsafe impl aya::Pod for PlainFlow {}
 // SAFETY: as above.
 unsafe impl aya::Pod for PairState {}
+// SAFETY: as above.
+unsafe impl aya::Pod for Faults {}
 // SAFETY: as above.
 unsafe impl aya::Pod for Local {}
 // SAFETY: as above.

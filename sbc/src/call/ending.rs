@@ -32,6 +32,8 @@ impl Call {
             self.note_end(cx, from, why);
         }
         let (from_party, to) = (self.from(), self.to());
+        let parted = self.talk().map(Box::new).map(Action::Parted);
+        self.actions.extend(parted);
         let state = std::mem::replace(&mut self.state, State::Over);
         let duration = match state {
             State::Up { since, .. } => now.saturating_duration_since(since),
@@ -61,6 +63,7 @@ impl Call {
             duration,
             // The engine knows.
             media: Default::default(),
+            verdict: Vec::new(),
         }));
     }
 

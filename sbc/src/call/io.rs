@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::Replaces;
+use super::{Replaces, Talk};
 use crate::engine::{CallId, Event, FlowFailure, Party, Tried};
 use crate::media::{FlowCommand, FlowReport, LegId, PairId};
 use crate::routing::Caller;
@@ -219,6 +219,8 @@ pub enum Action {
     },
     /// Count what there was no room for.
     Full(&'static str),
+    /// These two talked when the call ended, before [`crate::engine::Event::CallEnded`].
+    Parted(Box<Talk>),
     /// Order this of the media shells.
     Flow(FlowCommand),
     /// Tell this to the log and the counters.

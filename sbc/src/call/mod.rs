@@ -4,7 +4,7 @@
 //! `plan` whom to ask and when to stop, `credentials` what a trunk is told that asks for a password, `redirect` where a 3xx may lead, `midcall` what comes inside dialogs,
 //! `relay` what of it changes media, `late` what comes in an ACK or an answer, `session` and `refresh` the session timers;
 //! `passing` what goes to the other party, `keys` keys in INFO for whoever has them otherwise, and the other way round, `transfer` and `replacing` exchange a party for another, `target` calls one, `pickup` lets one in while it rings, `guest` makes an offer to who calls without one, `rejoin` offers what that takes,
-//! `referral` tells who asked for it, `referring` passes a REFER on; `way` which dialog something goes on in, `effects` what a refusal is the end of; `ending` the ends, `ended` what their records say, `silence` that of media, `tally` what came of whom was asked; `identity` says who calls, `hiding` decides what of a header tells too much, `filter` which pass by the config, `content` what else of a
+//! `referral` tells who asked for it, `referring` passes a REFER on; `way` which dialog something goes on in, `effects` what a refusal is the end of; `ending` the ends, `ended` what their records say, `silence` that of media, `tally` what came of whom was asked, `heard` who should hear whom; `identity` says who calls, `hiding` decides what of a header tells too much, `filter` which pass by the config, `content` what else of a
 //! message that is passed on, `dialog_info` what of it names dialogs; `view` shows it, `in_use` tells which trunks and phones it needs.
 //!
 //! L1: imports L0, and of L1 [`crate::dialog`], [`crate::media`], [`crate::registrar`], [`crate::routing`], [`crate::trunks`], and the
@@ -25,6 +25,7 @@ mod ending;
 mod failure;
 mod filter;
 mod guest;
+mod heard;
 mod hiding;
 mod identity;
 mod in_use;
@@ -69,6 +70,7 @@ pub(crate) use credentials::{Challenges, copy_credentials};
 pub(crate) use elsewhere::{Onward, retry_after};
 pub use ended::{Ended, EndedBy};
 pub use filter::Filter;
+pub use heard::Talk;
 pub(crate) use identity::{Caller as CallerIdentity, escaped};
 pub use io::{Action, Input, Purpose};
 pub use machine::{Call, Invitation, LEG_A};

@@ -199,6 +199,10 @@ fn whole(detail: &CallDetail, flows: &[Flow], room: usize) -> String {
         let left = format!("in {} at the latest (max_duration)", clock(left));
         line(&mut out, "ends", &left);
     }
+    for (index, found) in detail.verdict.iter().enumerate() {
+        let title = if index == 0 { "verdict" } else { "" };
+        line(&mut out, title, &found.text);
+    }
     for one in &detail.legs {
         leg(&mut out, one);
     }
@@ -301,6 +305,8 @@ fn line(out: &mut String, title: &str, text: &str) {
 
 #[cfg(test)]
 mod tests {
+    use sbc::io::admin::types::Verdict;
+
     use super::*;
 
     fn call(id: &str, state: &str) -> Call {
@@ -409,6 +415,11 @@ CALL  FROM        TO                DIALLED      STATE    TIME  CODECS         M
                 ],
                 pairs: vec![1],
             }],
+            verdict: vec![Verdict {
+                hears: "caller".to_owned(),
+                cause: "nothing-arrived".to_owned(),
+                text: "phone:6001 hears nothing: no packet at all came".to_owned(),
+            }],
         };
         assert_eq!(
             whole(&detail, &[], usize::MAX),
@@ -418,6 +429,7 @@ call 1a: phone:6001 to trunk:carrier, dialled 15551234567
   route     national
   tried     trunk:other: 503 Service Unavailable
   ends      in 1:00:00 at the latest (max_duration)
+  verdict   phone:6001 hears nothing: no packet at all came
 
 caller phone:6001: up
   at        udp:192.0.2.7:5060, on home (ours 192.0.2.1:5060)

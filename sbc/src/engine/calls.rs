@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::findings::Parted;
 use super::handover::{Passage, ports_of};
 use super::recorder::Incoming;
 use super::{Ack, Action, CallId, Engine, Event, Flow, FlowFailure, Slot, Subject};
@@ -158,6 +159,10 @@ impl Engine {
             }
             call::Action::Event(event) => self.on_call_event(now, call, event),
             call::Action::Flow(command) => self.order(now, call.id(), command),
+            call::Action::Parted(talk) => {
+                let parted = Parted::new(now, &self.config, *talk);
+                self.reports.parted(call.id(), parted);
+            }
             call::Action::Rang { to, after } => self.counters.rang(to, after),
             call::Action::Tried { to, result } => self.counters.tried(to, result),
             call::Action::Full(table) => self.counters.full(table),

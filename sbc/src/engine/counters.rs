@@ -9,7 +9,7 @@ use super::stats::{
     Stats, Tried,
 };
 use crate::config::NetworkId;
-use crate::media::Quality;
+use crate::media::{Cause, Quality};
 use crate::sip::{Message, Method, Start};
 use crate::transaction::Hop;
 
@@ -23,6 +23,7 @@ pub(super) struct Counters {
     attempts: BTreeMap<(Party, Tried), u64>,
     post_dial_delay: BTreeMap<Party, RingingHistogram>,
     one_way: BTreeMap<(Party, Party), u64>,
+    verdicts: BTreeMap<Cause, u64>,
     mos: BTreeMap<NetworkId, MosHistogram>,
     media_quality: BTreeMap<NetworkId, Quality>,
     pub(super) flow_fallbacks: BTreeMap<&'static str, u64>,
@@ -101,11 +102,15 @@ impl Counters {
             to,
             duration,
             media: [caller, called],
+            verdict,
             ..
         } = event
         else {
             return;
         };
+        for found in verdict {
+            *self.verdicts.entry(found.cause).or_default() += 1;
+        }
         let (one, other) = (caller.packets, called.packets);
         if !duration.is_zero() && one.min(other) == 0 && one.max(other) >= SPOKEN {
             *self.one_way.entry((*from, *to)).or_default() += 1;
@@ -129,6 +134,7 @@ impl Counters {
         stats.attempts.clone_from(&self.attempts);
         stats.post_dial_delay.clone_from(&self.post_dial_delay);
         stats.one_way.clone_from(&self.one_way);
+        stats.verdicts.clone_from(&self.verdicts);
         stats.mos.clone_from(&self.mos);
         stats.media_quality.clone_from(&self.media_quality);
         stats.flow_fallbacks.clone_from(&self.flow_fallbacks);
@@ -225,6 +231,11 @@ mod tests {
                 packets,
                 ..Default::default()
             }),
+            verdict: vec![crate::media::Finding {
+                hears: crate::media::Hears::Caller,
+                cause: Cause::Silence,
+                text: String::new(),
+            }],
         };
         let mut counters = Counters::default();
         for (packets, seconds) in [
@@ -237,6 +248,7 @@ mod tests {
             counters.heard(&end(packets, seconds));
             assert!(counters.one_way.is_empty(), "{packets:?}");
         }
+        assert_eq!(counters.verdicts, [(Cause::Silence, 4)].into());
         counters.heard(&end([500, 0], 60));
         counters.heard(&end([0, 100], 2));
         assert_eq!(counters.one_way, [((party(0), party(1)), 2)].into());

@@ -8,7 +8,7 @@ use ipnet::IpNet;
 
 use super::{FlowFailure, Outcome, Party};
 use crate::config::{Changes, Codec, Dtmf, NetworkId, PhoneId, TrunkId};
-use crate::media::{Anchored, Fallback, FlowReport, LegMedia, PairId};
+use crate::media::{Anchored, Fallback, Finding, FlowReport, LegMedia, PairId};
 use crate::routing::locate::News;
 use crate::shed::Ban;
 use crate::trunks::Probed;
@@ -235,6 +235,8 @@ pub enum Event {
         duration: Duration,
         /// What came from the caller, and from who was called. A flow that does not report in time is not in it.
         media: [LegMedia; 2],
+        /// Why one of them heard nothing at the end. Empty where both heard, and where nothing is known.
+        verdict: Vec<Finding>,
     },
     /// A flow pair goes through user space although the kernel was asked for.
     FlowFellBack {

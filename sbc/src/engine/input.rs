@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
 
+use super::Unreached;
 use crate::config::NetworkId;
 use crate::media::{Fallback, FlowReport, NetworkPath, PairId, Reserve};
 use crate::routing::Timestamp;
@@ -101,6 +102,8 @@ pub enum Input {
         /// What it did.
         report: FlowReport,
     },
+    /// What a flow pair sent could not be delivered. To be told at most once a second of each port of ours.
+    Unreached(Unreached),
     /// A key was pressed at one side of a flow pair, and the peer of the other is to be told of it by signalling.
     KeyPressed {
         /// The pair.

@@ -15,6 +15,7 @@ mod draining;
 mod emergency;
 mod event;
 mod external;
+mod findings;
 mod forks;
 mod handover;
 mod input;
@@ -51,6 +52,7 @@ use rand_core::{RngCore as _, SeedableRng as _};
 
 pub use action::Action;
 pub use event::{CallId, Event, Silent};
+pub use findings::Unreached;
 pub use input::{FlowFailure, Input};
 pub use record::{CallRecord, Recorded, Try};
 pub use stats::{
@@ -324,6 +326,7 @@ impl Engine {
                     self.tell_call(now, call, call::Input::FlowRead { pair, report });
                 }
             }
+            Input::Unreached(one) => self.on_unreached(now, &one),
             Input::KeyPressed { pair, to, key } => {
                 if let Some(call) = self.flows.get(&pair).map(|flow| flow.subject.call) {
                     self.tell_call(now, call, call::Input::KeyPressed { pair, to, key });

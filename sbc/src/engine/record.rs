@@ -108,6 +108,8 @@ pub struct CallRecord {
     pub callee_jitter_ms: f64,
     /// How what came from the callee sounds.
     pub callee_mos: Option<f64>,
+    /// Why a party heard nothing at the end ([`crate::media::Finding`]): who, the cause, and the same in words.
+    pub verdict: Vec<String>,
 }
 
 /// One INVITE of ours.
@@ -135,7 +137,7 @@ pub enum Recorded {
 
 impl CallRecord {
     /// The names of its fields, in their order.
-    pub const FIELDS: [&'static str; 47] = [
+    pub const FIELDS: [&'static str; 48] = [
         "id",
         "node",
         "call",
@@ -183,6 +185,7 @@ impl CallRecord {
         "callee_lost",
         "callee_jitter_ms",
         "callee_mos",
+        "verdict",
     ];
 }
 

@@ -310,13 +310,20 @@ impl Recorder {
 
     /// The flows of a call that is over have reported, or never will.
     pub(super) fn settle(&mut self, event: &Event) {
-        let Event::CallEnded { call, media, .. } = event else {
+        let Event::CallEnded {
+            call,
+            media,
+            verdict,
+            ..
+        } = event
+        else {
             return;
         };
         let Some(mut record) = self.waiting.remove(call) else {
             return;
         };
         record.add_media(media);
+        record.verdict = verdict.iter().map(ToString::to_string).collect();
         self.put(Recorded::Done(record));
     }
 

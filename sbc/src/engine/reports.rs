@@ -1,12 +1,16 @@
 //! What the flows of calls did: each call's end waits for the reports of its flows, but not for long.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::counters::Counters;
+use super::findings::{Carried, Parted, Told, Unreached};
 use super::{CallId, Event};
 use crate::config::NetworkId;
-use crate::media::{FlowKind, FlowPair, FlowReport, LegMedia, PairId, Quality, Speech, mos};
+use crate::media::{
+    Finding, FlowKind, FlowPair, FlowReport, LegMedia, PairId, Quality, Speech, mos,
+};
 
 /// How long a flow that was removed may take to report. A media worker that is gone never does.
 const WAIT: Duration = Duration::from_secs(2);
@@ -18,6 +22,9 @@ const SPEECH: u128 = 1 << 0 | 1 << 8 | 1 << 9;
 #[derive(Debug)]
 pub(super) struct Subject {
     pub(super) call: CallId,
+    pair: Arc<FlowPair>,
+    /// Of what was sent to each side, that it could not be delivered.
+    told: Option<Box<[Option<Told>; 2]>>,
     kind: FlowKind,
     networks: [NetworkId; 2],
     /// Jitter is measured there.
@@ -31,10 +38,12 @@ pub(super) struct Subject {
 }
 
 impl Subject {
-    pub(super) fn new(call: CallId, pair: &FlowPair) -> Subject {
+    pub(super) fn new(call: CallId, pair: &Arc<FlowPair>) -> Subject {
         let [a, b] = &pair.sides;
         Subject {
             call,
+            pair: Arc::clone(pair),
+            told: None,
             kind: pair.kind,
             networks: [a.network, b.network],
             is_timed: [a, b].map(|side| pair.kind == FlowKind::Rtp && side.clock_rate > 0),
@@ -59,14 +68,36 @@ impl Subject {
         }
     }
 
+    /// What was sent from one of its ports could not be delivered; `false`: it has no such port.
+    pub(super) fn unreached(&mut self, now: Instant, one: &Unreached) -> bool {
+        let is_rtp = self.kind == FlowKind::Rtp;
+        let mut sides = self.pair.sides.iter();
+        let Some(index) = sides.position(|side| is_rtp && side.local == one.local) else {
+            return false;
+        };
+        let told = &mut self.told.get_or_insert_default()[index];
+        *told = Some(Told::another(*told, now, one));
+        true
+    }
+
+    /// What it has carried, in all.
+    pub(super) fn carried(&self, report: FlowReport) -> Carried {
+        Carried {
+            pair: Arc::clone(&self.pair),
+            report,
+            told: self.told.as_deref().copied().unwrap_or_default(),
+        }
+    }
+
     pub(super) fn networks(&self) -> [NetworkId; 2] {
         self.networks
     }
 
     /// What signalling has since named.
-    pub(super) fn update(&mut self, pair: &FlowPair) {
+    pub(super) fn update(&mut self, pair: &Arc<FlowPair>) {
         *self = Subject {
             counted: self.counted,
+            told: self.told.take(),
             before: self.before.take(),
             ..Subject::new(self.call, pair)
         };
@@ -100,7 +131,7 @@ impl Subject {
 /// The reports that are still to come, and what those that came say of their calls.
 #[derive(Debug, Default)]
 pub(super) struct Reports {
-    removed: HashMap<PairId, Subject>,
+    removed: HashMap<PairId, (Instant, Subject)>,
     /// When each of them is given up, in order; those that have reported may still be there.
     due: VecDeque<(Instant, PairId)>,
     calls: HashMap<CallId, OfCall>,
@@ -112,6 +143,12 @@ struct OfCall {
     awaited: usize,
     /// Its [`Event::CallEnded`], once it is over.
     ended: Option<Event>,
+    /// Who talked until then.
+    parted: Option<Box<Parted>>,
+    /// What carried the audio that ended last, and when; if several did, the first of its streams.
+    last: Option<Box<(Instant, Carried)>>,
+    /// A flow has not said what it did.
+    is_mute: bool,
 }
 
 impl Reports {
@@ -119,12 +156,12 @@ impl Reports {
     pub(super) fn expect(&mut self, now: Instant, pair: PairId, subject: Subject) {
         self.calls.entry(subject.call).or_default().awaited += 1;
         self.due.push_back((now + WAIT, pair));
-        self.removed.insert(pair, subject);
+        self.removed.insert(pair, (now, subject));
     }
 
     /// A pair that was expected to end goes on.
     pub(super) fn resume(&mut self, pair: PairId) -> Option<Subject> {
-        let subject = self.removed.remove(&pair)?;
+        let (_, subject) = self.removed.remove(&pair)?;
         self.due.retain(|(_, known)| *known != pair);
         if let Some(of_call) = self.calls.get_mut(&subject.call) {
             of_call.awaited = of_call.awaited.saturating_sub(1);
@@ -135,7 +172,7 @@ impl Reports {
     /// A pair's last report, with what was done before.
     pub(super) fn total(&self, pair: PairId, report: &FlowReport) -> FlowReport {
         let subject = self.removed.get(&pair);
-        subject.map_or(*report, |subject| subject.total(report))
+        subject.map_or(*report, |(_, subject)| subject.total(report))
     }
 
     /// A pair has reported for the last time, in total. Gives the end of its call, if that waited for nothing else.
@@ -145,7 +182,7 @@ impl Reports {
         report: &FlowReport,
         counters: &mut Counters,
     ) -> Option<Event> {
-        let mut subject = self.removed.remove(&pair)?;
+        let (removed, mut subject) = self.removed.remove(&pair)?;
         while self
             .due
             .front()
@@ -160,6 +197,9 @@ impl Reports {
             for (leg, side) in of_call.legs.iter_mut().zip(&report.sides) {
                 leg.add(side);
             }
+        }
+        if subject.kind == FlowKind::Rtp {
+            of_call.carried(removed, subject.carried(*report));
         }
         for (side, is_timed) in report.sides.iter().zip(subject.is_timed) {
             if is_timed && side.packets > 0 {
@@ -191,6 +231,11 @@ impl Reports {
         self.settled(call)
     }
 
+    /// The two who talked when a call ended; its [`Event::CallEnded`] follows.
+    pub(super) fn parted(&mut self, call: CallId, parted: Parted) {
+        self.calls.entry(call).or_default().parted = Some(Box::new(parted));
+    }
+
     /// When [`Reports::give_up`] is due.
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         self.due.front().map(|(at, _)| *at)
@@ -200,10 +245,11 @@ impl Reports {
     pub(super) fn give_up(&mut self, now: Instant) -> (Vec<Event>, Vec<PairId>) {
         let (mut events, mut pairs) = (Vec::new(), Vec::new());
         while let Some((_, pair)) = self.due.pop_front_if(|(at, _)| *at <= now) {
-            let Some(subject) = self.removed.remove(&pair) else {
+            let Some((_, subject)) = self.removed.remove(&pair) else {
                 continue;
             };
             if let Some(of_call) = self.calls.get_mut(&subject.call) {
+                of_call.is_mute = true;
                 of_call.awaited = of_call.awaited.saturating_sub(1);
             }
             events.extend(self.settled(subject.call));
@@ -221,12 +267,36 @@ impl Reports {
         self.calls
             .get(&call)
             .filter(|of_call| of_call.awaited == 0 && of_call.ended.is_some())?;
-        let OfCall { legs, ended, .. } = self.calls.remove(&call)?;
-        let mut event = ended?;
-        if let Event::CallEnded { media, .. } = &mut event {
-            *media = legs;
+        let of_call = self.calls.remove(&call)?;
+        let found = of_call.findings();
+        let mut event = of_call.ended?;
+        if let Event::CallEnded { media, verdict, .. } = &mut event {
+            *media = of_call.legs;
+            *verdict = found;
         }
         Some(event)
+    }
+}
+
+impl OfCall {
+    /// A flow has ended: what ended with it counts, and nothing that ended before.
+    fn carried(&mut self, removed: Instant, one: Carried) {
+        let is_older = |(at, known): &(Instant, Carried)| {
+            *at > removed || (*at == removed && known.pair.id < one.pair.id)
+        };
+        if !self.last.as_deref().is_some_and(is_older) {
+            self.last = Some(Box::new((removed, one)));
+        }
+    }
+
+    /// Why one of the two heard nothing when the call ended.
+    fn findings(&self) -> Vec<Finding> {
+        let Some(parted) = self.parted.as_deref().filter(|_| !self.is_mute) else {
+            return Vec::new();
+        };
+        let last = self.last.as_deref();
+        let last = last.filter(|(removed, _)| *removed == parted.at());
+        parted.findings(last.map(|(_, carried)| carried))
     }
 }
 
@@ -234,7 +304,7 @@ impl Reports {
 mod tests {
     use super::super::stats::{Outcome, Party, Stats};
     use super::*;
-    use crate::media::{Fallback, FlowCount, Path, Side};
+    use crate::media::{Fallback, Faults, FlowCount, Path, Side};
 
     const CALL: CallId = CallId(1);
     const LEFT: NetworkId = NetworkId(0);
@@ -252,7 +322,7 @@ mod tests {
             path: Path::User(Fallback::Off),
             companion: None,
         };
-        Subject::new(CALL, &pair)
+        Subject::new(CALL, &Arc::new(pair))
     }
 
     fn count(packets: u64, lost: u64, jitter: u64) -> FlowCount {
@@ -261,6 +331,7 @@ mod tests {
             bytes: 172 * packets,
             latched: None,
             silent: None,
+            faults: Faults::default(),
             quality: Quality {
                 lost,
                 reordered: 1,
@@ -280,6 +351,7 @@ mod tests {
             reason: String::new(),
             duration: Duration::ZERO,
             media: Default::default(),
+            verdict: Vec::new(),
         }
     }
 

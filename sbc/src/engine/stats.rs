@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::config::{NetworkId, TrunkId};
-use crate::media::Quality;
+use crate::media::{Cause, Quality};
 use crate::sip::Transport;
 
 /// Everything that is counted, as of now. Label sets are bounded by the config and by the enums here.
@@ -25,6 +25,8 @@ pub struct Stats {
     pub post_dial_delay: BTreeMap<Party, RingingHistogram>,
     /// Calls that were answered and in which one side was heard and the other never, by who called and who was called.
     pub one_way: BTreeMap<(Party, Party), u64>,
+    /// Parties of answered calls that heard nothing at the end, by why.
+    pub verdicts: BTreeMap<Cause, u64>,
     /// Messages that were understood (in) and sent (out).
     pub sip_messages: BTreeMap<MessageLabels, u64>,
     /// Messages that were not, by a fixed word for the reason.

@@ -9,7 +9,7 @@ use thiserror::Error;
 use tokio::sync::{Mutex, mpsc, oneshot};
 
 use super::calls::{CallPart, Found};
-use super::flows::Part;
+use super::flows::{Heard, Part};
 use super::media::{Driver, WorkerView};
 use super::metrics::Reading;
 use super::reload::Loader;
@@ -19,7 +19,7 @@ use super::upkeep::Contacts;
 use crate::call::CallDetail;
 use crate::config::{Changes, Config, NeedsRestart, PhoneId};
 use crate::engine::{CallId, StatusView};
-use crate::media::PairId;
+use crate::media::{Finding, FlowReport, PairId};
 use crate::shed::{Ban, BanError, Banned, UnbanError};
 use crate::trunks::TrunkView;
 
@@ -82,6 +82,17 @@ pub(super) enum Request {
     Call {
         id: CallId,
         answer: oneshot::Sender<Option<CallDetail>>,
+    },
+    /// What the flow of a call's audio has done.
+    Heard {
+        id: CallId,
+        answer: oneshot::Sender<Heard>,
+    },
+    /// Why a party of a call hears nothing, if its audio has done this.
+    Findings {
+        id: CallId,
+        report: Option<FlowReport>,
+        answer: oneshot::Sender<Vec<Finding>>,
     },
     /// Ends a call; whether there was one to end.
     HangUp {

@@ -12,7 +12,7 @@ use super::host;
 use super::media::{Driver, Pulse, Setup, WorkerView, Workers, WorkersError};
 use super::signalling::Inbox;
 use crate::config::{Config, MediaPriority, NetworkId};
-use crate::engine::{Engine, FlowFailure, FlowView, Input};
+use crate::engine::{CallId, Engine, FlowFailure, FlowView, Input};
 use crate::media::{
     Fallback, FlowCommand, FlowPair, FlowReport, MediaStats, NetworkPath, PairId, Path, VoiceStats,
 };
@@ -32,6 +32,15 @@ pub(super) struct Part {
     pub(super) pending: Vec<oneshot::Receiver<Vec<(PairId, FlowReport)>>>,
     /// Where to go on, if there may be more.
     pub(super) last: Option<PairId>,
+}
+
+/// What a flow has done.
+#[derive(Debug)]
+pub(super) enum Heard {
+    /// As of now; none if there is no such flow.
+    Now(Option<FlowReport>),
+    /// What a worker will say.
+    Later(Vec<oneshot::Receiver<Vec<(PairId, FlowReport)>>>),
 }
 
 /// Everyone who forwards media.
@@ -266,6 +275,17 @@ impl Flows {
             rows,
             pending: self.workers.read(asked),
             last,
+        }
+    }
+
+    /// What the flow of a call's audio has done, as far as that can be told without keeping traffic waiting.
+    pub(super) fn heard(&self, engine: &Engine, call: CallId) -> Heard {
+        match (engine.heard_by(call), &self.fast_path) {
+            (Some(pair), Some(fast_path)) if self.pinned.contains(&pair) => {
+                Heard::Now(fast_path.report(pair))
+            }
+            (Some(pair), _) => Heard::Later(self.workers.read(vec![pair])),
+            (None, _) => Heard::Now(None),
         }
     }
 

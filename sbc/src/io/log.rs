@@ -323,10 +323,13 @@ impl Journal {
                 reason,
                 duration,
                 media: [caller, callee],
+                verdict,
             } => {
                 let (from, to, outcome) = (self.party(from), self.party(to), outcome.label());
                 let (caller, callee) = (heard(&caller), heard(&callee));
-                info!(%call, from, to, outcome, ?reason, duration_ms = milliseconds(duration), caller, callee, "call ended");
+                let verdict: Vec<String> = verdict.iter().map(ToString::to_string).collect();
+                let verdict = (!verdict.is_empty()).then(|| verdict.join("; "));
+                info!(%call, from, to, outcome, ?reason, duration_ms = milliseconds(duration), caller, callee, verdict, "call ended");
             }
             Event::FlowFellBack { call, pair, reason } => {
                 let reason = reason.label();

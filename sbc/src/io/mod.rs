@@ -17,6 +17,7 @@ pub mod fast_path;
 mod flows;
 mod held;
 pub mod host;
+mod icmp;
 pub mod log;
 pub mod media;
 pub mod metrics;

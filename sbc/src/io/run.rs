@@ -26,6 +26,7 @@ use super::fast_path::{GLANCE, TEND};
 use super::flows::Flows;
 use super::held::Held;
 use super::host::HostAddress;
+use super::icmp::Icmp;
 use super::log::Journal;
 use super::media::WorkersError;
 use super::metrics::Metrics;
@@ -174,6 +175,7 @@ pub async fn start(config: Arc<Config>, options: Options) -> Result<Running, Sta
         asked,
         counters,
         changes,
+        icmp: Icmp::listen(),
         addresses: Addresses::new(&config),
         journal: Journal::new(current.clone()),
         current: current.clone(),
@@ -245,6 +247,7 @@ struct Shell {
     control: Control,
     heartbeat: Heartbeat,
     changes: Changes,
+    icmp: Icmp,
     addresses: Addresses,
     farewell: Duration,
     /// When it ends, whatever is still up.
@@ -268,6 +271,10 @@ impl Shell {
                 Some(request) = self.asked.recv() => self.answer(request),
                 () = self.events.receive(&mut batch, BATCH) => {}
                 () = self.changes.next() => self.look_at_addresses(),
+                () = self.icmp.next() => {
+                    self.inputs.extend(self.icmp.take());
+                    self.turn(Instant::now());
+                }
                 () = doubt.notified() => self.take_back_refused(),
                 _ = tend.tick(), if self.flows.is_waiting() => self.tend(Flows::tend),
                 _ = glance.tick(), if self.flows.is_waiting() => self.tend(Flows::glance),

@@ -10,6 +10,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use smallvec::SmallVec;
 
+use super::faults::Faults;
 use crate::config::{Codec, Dtmf, NetworkId};
 use crate::rtp::info::Pressed;
 
@@ -338,6 +339,7 @@ impl FlowCount {
             bytes: self.bytes + later.bytes,
             latched: later.latched,
             silent: later.silent,
+            faults: self.faults.then(&later.faults),
             quality: Quality {
                 lost: was.lost + is.lost,
                 reordered: was.reordered + is.reordered,
@@ -362,8 +364,10 @@ pub struct FlowCount {
     pub bytes: u64,
     /// Where they come from, once latched.
     pub latched: Option<SocketAddr>,
-    /// How long ago the last of them came; none where none has, or the flow has ended.
+    /// How long ago the last of them came, when the flow ended or was read; none where none has.
     pub silent: Option<Duration>,
+    /// What was not let in, or could not go on. Looked at for RTP only.
+    pub faults: Faults,
     /// How well they came. All zero for RTCP and what is opaque.
     pub quality: Quality,
 }

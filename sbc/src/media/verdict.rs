@@ -9,6 +9,7 @@ use sbc_ebpf::abi::{
 };
 use sbc_ebpf::quality;
 
+use super::faults::Faults;
 use super::flow::{FlowCount, FlowKind, FlowPair, Quality, Side};
 
 /// Hop limit of what the box sends: it is the origin of every packet.
@@ -88,6 +89,7 @@ pub fn flow_count(
         bytes: now.bytes.wrapping_sub(then.bytes),
         latched: latched(config, now),
         silent: None,
+        faults: Faults::default(),
         quality: Quality {
             lost: since(stream.lost, before.lost),
             reordered: since(stream.reordered, before.reordered),

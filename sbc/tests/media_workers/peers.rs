@@ -93,14 +93,16 @@ fn the_first_permitted_source_has_the_flow_until_the_named_one_speaks(driver: Dr
                     packets: 3,
                     bytes: 3 * 172,
                     latched: latched(&talk.a),
-                    silent: None,
+                    silent: report.sides[0].silent,
+                    faults: report.sides[0].faults,
                     quality: lost(3),
                 },
                 FlowCount {
                     packets: 2,
                     bytes: 2 * 172,
                     latched: latched(&talk.b),
-                    silent: None,
+                    silent: report.sides[1].silent,
+                    faults: report.sides[1].faults,
                     quality: lost(4),
                 },
             ]

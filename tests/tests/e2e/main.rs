@@ -39,4 +39,5 @@ mod support;
 mod taken;
 mod transcoding;
 mod turns;
+mod verdicts;
 mod watched;

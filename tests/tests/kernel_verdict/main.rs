@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 use sbc::config::NetworkId;
 use sbc::shed::{Action, Ban, By};
 use sbc::sip::Transport;
-use sbc_ebpf::Drop;
 use sbc_ebpf::abi::{self, NextHop};
+use sbc_ebpf::{Drop, Faults};
 use sbc_tests::e2e::{Need, skipped};
 use sbc_tests::frames::{
     CARRIER, DROP, Fate, LINK, OURS, OURS6, PASS, PHONE, PHONE6, THEIRS, TX, ip, rtp_of, udp,
@@ -213,6 +213,73 @@ fn every_reason_is_given() {
         assert_eq!((fate.0, fate.2), (DROP, Some(reason)));
         assert_eq!(fate.1, frame, "a frame that is dropped is not touched");
     }
+}
+
+#[test]
+fn what_is_dropped_is_noted_of_its_flow() {
+    let Some(mut both) = Both::load() else { return };
+    // Before it has settled, after that, and by IPv6.
+    both.run(&rtp("10.0.0.3:4000", OURS, 0));
+    both.run(&rtp(PHONE, OURS, 0));
+    both.run(&rtp("10.0.0.4:4001", OURS, 0));
+    both.run(&rtp(PHONE, OURS, 96));
+    both.run(&udp(PHONE, OURS, b"no RTP"));
+    let noted = both.kernel.faults(0).unwrap();
+    let counts = (noted.wrong_source, noted.payload_type, noted.not_rtp);
+    assert_eq!(counts, (2, 1, 1), "{noted:?}");
+    let source = SocketAddr::new(noted.source.ip(), noted.port.number());
+    assert_eq!(
+        (source.to_string(), noted.last_type),
+        ("10.0.0.4:4001".to_owned(), 96)
+    );
+    let all = |both: &Both, of: fn(&Faults) -> u32| -> u32 {
+        let rows = (0..20).filter_map(|row| both.kernel.faults(row).ok());
+        rows.map(|faults| of(&faults)).sum()
+    };
+    both.run(&rtp("[fd00::77]:4000", OURS6, 0));
+    assert_eq!(all(&both, |faults| faults.wrong_source), 3);
+    both.change("10.0.0.1:30010", |config| {
+        config.peer_port = abi::Port::NONE
+    });
+    both.run(&rtp(PHONE, "10.0.0.1:30010", 0));
+    assert_eq!(all(&both, |faults| faults.no_peer), 1);
+    both.kernel.clear_faults(0).unwrap();
+    assert_eq!(both.kernel.faults(0).unwrap(), Faults::default());
+}
+
+#[test]
+fn silence_is_told_from_sound() {
+    let Some(mut both) = Both::load() else { return };
+    let says = |from: &str, to: &str, sequence: u16, is_quiet: bool| {
+        let mut packet = rtp_of(0, sequence, 0xdead_beef, 160);
+        if is_quiet {
+            packet[12..].fill(0xff);
+        }
+        udp(from, to, &packet)
+    };
+    let heard = |both: &Both, row: u32| {
+        let faults = both.kernel.faults(row).unwrap();
+        (faults.listened, faults.quiet)
+    };
+    for sequence in 1..=96 {
+        let fate = both.run(&says(PHONE, OURS, sequence, sequence > 60));
+        assert_sent(&fate, THEIRS, CARRIER);
+    }
+    assert_eq!(heard(&both, 0), (3, 2), "32, 64 and 96");
+    // The long way, with headers of another length: a tag, then IPv6.
+    let mut tagged = says(PHONE, OURS, 128, true);
+    tagged.splice(12..12, [0x81, 0, 0, 42]);
+    assert_sent(&both.run(&tagged), THEIRS, CARRIER);
+    assert_eq!(heard(&both, 0), (4, 3));
+    let six: Vec<(u32, u32)> = [true, false]
+        .into_iter()
+        .map(|is_quiet| {
+            both.run(&says(PHONE6, OURS6, 32, is_quiet));
+            let rows = (1..20).map(|row| heard(&both, row));
+            rows.fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
+        })
+        .collect();
+    assert_eq!(six, [(1, 1), (2, 1)]);
 }
 
 #[test]

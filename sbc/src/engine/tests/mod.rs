@@ -34,6 +34,7 @@ mod transcoding;
 mod transfers;
 mod trunks;
 mod updates;
+mod verdicts;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

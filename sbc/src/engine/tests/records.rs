@@ -3,7 +3,7 @@
 use super::dialogs::from_b;
 use super::*;
 use crate::engine::{CallRecord, Recorded};
-use crate::media::{FlowCount, FlowReport, PairId, Quality};
+use crate::media::{Faults, FlowCount, FlowReport, PairId, Quality};
 use crate::routing::Timestamp;
 
 const BEGIN: i64 = 1_800_000_000;
@@ -55,6 +55,7 @@ fn report(bench: &mut Bench, packets: [u64; 2], lost: u64) {
         bytes: 172 * packets,
         latched: None,
         silent: None,
+        faults: Faults::default(),
         quality: Quality {
             lost,
             jitter: Duration::from_micros(1_500),
@@ -160,6 +161,7 @@ fn a_call_that_was_taken() {
         callee_lost: 150,
         callee_jitter_ms: 1.5,
         callee_mos: Some(3.9),
+        verdict: Vec::new(),
     };
     assert_eq!(record, expected);
     assert!(record.route.is_some());

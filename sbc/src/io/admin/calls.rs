@@ -15,14 +15,17 @@ use super::Admin;
 use super::api::{asked, json, refused, unanswered};
 use super::explain;
 use super::guard::Asker;
-use super::types::{Call, CallDetail, CallPage, HangUpRequest, HungUp, Leg, SessionTimer, Tried};
+use super::types::{
+    Call, CallDetail, CallPage, HangUpRequest, HungUp, Leg, SessionTimer, Tried, Verdict,
+};
 use crate::call::{CallDetail as Detail, CallState, CallView, LegView, SessionView, Who};
 use crate::config::{Codec, Config};
 use crate::engine::CallId;
 use crate::io::calls::MOST;
-use crate::io::control::{Request, Unanswered};
+use crate::io::control::{ANSWER, Request, Unanswered};
+use crate::io::flows::Heard;
 use crate::io::metrics::{network_name, party_label};
-use crate::media::{LegId, Path, StreamWay};
+use crate::media::{Finding, LegId, Path, StreamWay};
 
 /// Calls on one page, or somewhat more.
 const ROWS: usize = 1000;
@@ -92,11 +95,49 @@ pub(super) async fn one(
         .await
     {
         Ok(Some(detail)) => {
+            let found = match verdict(&admin, id).await {
+                Ok(found) => found,
+                Err(why) => return unanswered(why),
+            };
             let (config, now) = (admin.config.load(), Instant::now());
-            json(StatusCode::OK, &whole(&config, now, detail))
+            let told = CallDetail {
+                verdict: found.into_iter().map(told).collect(),
+                ..whole(&config, now, detail)
+            };
+            json(StatusCode::OK, &told)
         }
         Ok(None) => nobody(&name),
         Err(why) => unanswered(why),
+    }
+}
+
+/// Why a party of a call that is up hears nothing, as of now.
+pub(super) async fn verdict(admin: &Admin, id: CallId) -> Result<Vec<Finding>, Unanswered> {
+    let heard = admin.control.ask(|answer| Request::Heard { id, answer });
+    let report = match heard.await? {
+        Heard::Now(report) => report,
+        Heard::Later(pending) => {
+            let deadline = tokio::time::Instant::now() + ANSWER;
+            let mut report = None;
+            for pending in pending {
+                // Of a worker that does not answer nothing is said.
+                if let Ok(Ok(told)) = tokio::time::timeout_at(deadline, pending).await {
+                    report = report.or(told.into_iter().next().map(|(_, report)| report));
+                }
+            }
+            report
+        }
+    };
+    let request = |answer| Request::Findings { id, report, answer };
+    admin.control.ask(request).await
+}
+
+/// As the API has it.
+pub(super) fn told(finding: Finding) -> Verdict {
+    Verdict {
+        hears: finding.hears.label().to_owned(),
+        cause: finding.cause.label().to_owned(),
+        text: finding.text,
     }
 }
 
@@ -261,6 +302,7 @@ fn whole(config: &Config, now: Instant, detail: Detail) -> CallDetail {
             })
             .collect(),
         call: call(config, now, detail.call),
+        verdict: Vec::new(),
     }
 }
 

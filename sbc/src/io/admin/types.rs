@@ -11,7 +11,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use self::calls::{
-    Call, CallDetail, CallPage, HangUpRequest, HungUp, Leg, SessionTimer, Stream, StreamSide, Tried,
+    Call, CallDetail, CallPage, HangUpRequest, HungUp, Leg, SessionTimer, Stream, StreamSide,
+    Tried, Verdict,
 };
 
 pub use self::end::{Drained, StopRequest, Stopping};

@@ -18,8 +18,8 @@ use super::tables::{Places, Rows, Slots, next_epoch};
 use super::ticks;
 use crate::engine::FlowFailure;
 use crate::media::{
-    Fallback, FlowCount, FlowKind, FlowPair, FlowReport, MediaStats, PairId, Path, Side, Slot,
-    candidates, flow_configs, flow_count, lost_at_end, must_relearn,
+    Fallback, Faults, FlowCount, FlowKind, FlowPair, FlowReport, MediaStats, PairId, Path, Side,
+    Slot, candidates, flow_configs, flow_count, lost_at_end, must_relearn,
 };
 
 /// What the owner of flows keeps.
@@ -93,6 +93,9 @@ impl Flows {
         }
         let slots = self.slots.take().ok_or(FULL)?;
         let baseline = slots.map(|slot| Baseline::of(&program.state(slot.row).unwrap_or_default()));
+        for slot in slots.iter().filter(|_| pair.kind == FlowKind::Rtp) {
+            program.clear_faults(slot.row).map_err(|_| FULL)?;
+        }
         match self.put(Tables { program, hops }, pair, slots) {
             Ok(written) => {
                 let installed = Installed {
@@ -145,12 +148,10 @@ impl Flows {
         for place in installed.written.places {
             program.unpoint(place);
         }
-        let mut report = FlowReport::default();
+        let mut report = installed.report(program);
         for (index, (count, config)) in (0..).zip(report.sides.iter_mut().zip(&installed.configs()))
         {
-            let now = installed.state(program, index);
-            *count = installed.count(config, index, &now);
-            count.quality.lost += lost_at_end(config, &now);
+            count.quality.lost += lost_at_end(config, &installed.state(program, index));
         }
         self.slots.give_back(installed.slots);
         self.release(hops, &installed.written);
@@ -339,6 +340,14 @@ impl Installed {
         flow_count(config, &self.pair.sides[index], &then, now)
     }
 
+    fn faults(&self, program: &Program, index: usize) -> Faults {
+        if self.pair.kind != FlowKind::Rtp {
+            return Faults::default();
+        }
+        let noted = program.faults(self.slots[index].row);
+        noted.map_or_else(|_| Faults::default(), |noted| Faults::of(&noted))
+    }
+
     fn report(&self, program: &Program) -> FlowReport {
         let configs = self.configs();
         FlowReport {
@@ -348,6 +357,7 @@ impl Installed {
                 let has_come = count.packets > 0;
                 FlowCount {
                     silent: has_come.then(|| ticks::since(now.last_seen)),
+                    faults: self.faults(program, index),
                     ..count
                 }
             }),

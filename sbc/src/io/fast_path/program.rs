@@ -12,6 +12,7 @@ use sbc_ebpf::abi::{
     SPARE_ROWS,
 };
 use sbc_ebpf::batch::lookup_rows;
+use sbc_ebpf::faults::Faults;
 
 use super::shed::ShedMaps;
 
@@ -62,6 +63,7 @@ pub struct Program {
     flows: Array<MapData, FlowConfig>,
     plains: Array<MapData, PlainFlow>,
     states: Array<MapData, PairState>,
+    faults: Array<MapData, Faults>,
     near: Array<MapData, Near>,
     locals: HashMap<MapData, Address, Local>,
     drops: PerCpuArray<MapData, u64>,
@@ -91,6 +93,7 @@ impl Program {
         let mut ebpf = EbpfLoader::new()
             .map_max_entries("INDEX", ports)
             .map_max_entries("STATES", ports.div_ceil(2))
+            .map_max_entries("FAULTS", 2 * ports.div_ceil(2))
             .map_max_entries("FLOWS", ports + SPARE_ROWS as u32)
             .map_max_entries("PLAINS", ports + SPARE_ROWS as u32)
             .load(OBJECT)?;
@@ -105,6 +108,7 @@ impl Program {
             flows: Array::try_from(take(&mut ebpf, "FLOWS")?)?,
             plains: Array::try_from(take(&mut ebpf, "PLAINS")?)?,
             states: Array::try_from(take(&mut ebpf, "STATES")?)?,
+            faults: Array::try_from(take(&mut ebpf, "FAULTS")?)?,
             near: Array::try_from(take(&mut ebpf, ".data.near")?)?,
             locals: HashMap::try_from(take(&mut ebpf, "LOCALS")?)?,
             drops: PerCpuArray::try_from(take(&mut ebpf, "DROPS")?)?,
@@ -178,6 +182,22 @@ impl Program {
     pub fn state(&self, row: u32) -> Result<FlowState, ProgramFailure> {
         let [first, second] = self.states.get(&(row / 2), 0)?.sides();
         Ok(if row.is_multiple_of(2) { first } else { second })
+    }
+
+    /// What a flow has not let in, or could not send.
+    ///
+    /// # Errors
+    /// The row is beyond [`Program::states`].
+    pub fn faults(&self, row: u32) -> Result<Faults, ProgramFailure> {
+        Ok(self.faults.get(&row, 0)?)
+    }
+
+    /// Forgets what the flow before has noted in this row of states. The index must not lead to it.
+    ///
+    /// # Errors
+    /// The row is beyond [`Program::states`].
+    pub fn clear_faults(&mut self, row: u32) -> Result<(), ProgramFailure> {
+        Ok(self.faults.set(row, Faults::default(), 0)?)
     }
 
     /// What the flows of many pairs have seen, at the cost of a few system calls: of the first flow's row of each, which ascend. `None` for

@@ -38,8 +38,17 @@ pub(super) struct Departure {
     pub(super) socket: SocketId,
     /// To there; of the socket's address family.
     pub(super) to: SocketAddr,
-    /// Comes back with [`Handler::send_failed`]: the network it came in on.
-    pub(super) account: u16,
+    /// Comes back with [`Handler::send_failed`].
+    pub(super) account: Account,
+}
+
+/// On whose account a datagram leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Account {
+    /// The network it came in on.
+    pub(super) network: u16,
+    /// The index of the socket that it came in by.
+    pub(super) socket: u16,
 }
 
 /// Why a datagram that was let in did not leave.
@@ -62,7 +71,7 @@ pub(super) trait Handler {
     /// A datagram that was longer than [`MAX_PAYLOAD`], and is gone.
     fn too_big(&mut self, socket: SocketId);
     /// A datagram that was to leave did not.
-    fn send_failed(&mut self, account: u16, failure: SendFailure);
+    fn send_failed(&mut self, account: Account, failure: SendFailure);
     /// A socket is closed, its port free.
     fn closed(&mut self, socket: SocketId);
     /// A socket receives no more, for this reason; it stays until it is closed.

@@ -9,9 +9,9 @@ use sbc_ebpf::abi::MAX_EPOCH;
 use sbc_ebpf::{Datagram, Drop, Kind, admit, whither};
 
 use crate::config::NetworkId;
-use crate::media::{FlowKind, FlowPair, FlowReport, PairId, flow_configs, must_relearn};
+use crate::media::{FlowKind, FlowPair, FlowReport, PairId, Unsent, flow_configs, must_relearn};
 
-use super::backend::{Departure, Handler, SendFailure, SocketId};
+use super::backend::{Account, Departure, Handler, SendFailure, SocketId};
 use super::counters::Counters;
 use super::reason::Reason;
 use entry::{Companion, Entry, Flow, Life, Side};
@@ -247,7 +247,7 @@ impl Relay {
             departure: Departure {
                 socket: twin.socket.ok_or(Drop::NoPeer)?,
                 to: send.to(),
-                account: own.config.network,
+                account: own.account(),
             },
             kind,
             out: NetworkId(goes_as.config.twin_network),
@@ -300,12 +300,13 @@ impl Handler for Relay {
         }
         match self.judge(entry, side, &datagram) {
             Ok(way) => {
-                own.count(way.kind, &datagram.payload, self.clock);
+                own.count(way.kind, &datagram, payload, self.clock);
                 let bytes = payload.len() as u64;
                 self.counters.relayed(network, way.out, bytes);
                 Some(way.departure)
             }
             Err(reason) => {
+                own.note(reason, &datagram);
                 self.counters.dropped(network, Reason::Verdict(reason));
                 None
             }
@@ -332,9 +333,19 @@ impl Handler for Relay {
         }
     }
 
-    fn send_failed(&mut self, account: u16, failure: SendFailure) {
-        self.counters
-            .dropped(NetworkId(account), Reason::Unsent(failure));
+    fn send_failed(&mut self, account: Account, failure: SendFailure) {
+        let network = NetworkId(account.network);
+        self.counters.dropped(network, Reason::Unsent(failure));
+        let place = self.places.get(usize::from(account.socket)).copied();
+        // A socket that has been closed since is nobody's, or another flow's of late: once in a long while it is blamed for a packet that was not its own.
+        if let Some(place) = place.flatten()
+            && let Some(entry) = self.entry(place.entry)
+        {
+            place.side.of(&entry.flows).note_unsent(match failure {
+                SendFailure::Overload => Unsent::Overload,
+                SendFailure::Refused => Unsent::Refused,
+            });
+        }
     }
 
     fn closed(&mut self, socket: SocketId) {

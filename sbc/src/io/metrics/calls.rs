@@ -6,6 +6,7 @@ use super::family::Family;
 use super::{network_name, networks};
 use crate::config::{Config, From, Member, MemberTarget, Route, Target, TrunkId};
 use crate::engine::{Outcome, Party, RingingHistogram, Stats, Tried};
+use crate::media::Cause;
 
 const OUTCOMES: [Outcome; 9] = [
     Outcome::Answered,
@@ -55,6 +56,17 @@ pub(super) fn families(config: &Config, stats: &Stats) -> Vec<Family> {
     for (&(from, to), &count) in &stats.one_way {
         one_way.add([&label(from), &label(to)], count);
     }
+    let mut verdicts = Family::counter(
+        "sbc_call_verdicts_total",
+        "Parties of answered calls that heard nothing at the end of it, by why.",
+        &["cause"],
+    );
+    for cause in Cause::ALL {
+        verdicts.zero([cause.label()]);
+    }
+    for (cause, &count) in &stats.verdicts {
+        verdicts.add([cause.label()], count);
+    }
     let asked: BTreeSet<Party> = pairs
         .iter()
         .map(|(_, to)| *to)
@@ -93,6 +105,7 @@ pub(super) fn families(config: &Config, stats: &Stats) -> Vec<Family> {
         draining,
         total,
         one_way,
+        verdicts,
         attempts,
         delay,
         Family::histogram(

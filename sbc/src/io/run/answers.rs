@@ -57,6 +57,12 @@ impl Shell {
             Request::Call { id, answer } => {
                 let _ = answer.send(self.engine.call(id).map(Call::detail));
             }
+            Request::Heard { id, answer } => {
+                let _ = answer.send(self.flows.heard(&self.engine, id));
+            }
+            Request::Findings { id, report, answer } => {
+                let _ = answer.send(self.engine.findings(now, id, report.as_ref()));
+            }
             Request::HangUp { id, answer } => {
                 let done = self.engine.hang_up(now, id);
                 self.turn(now);

@@ -16,6 +16,9 @@ pub(super) struct Played {
     pub(super) malformed: u64,
     pub(super) concealed: u64,
     pub(super) events: u64,
+    /// Frames that were decoded, and those of them in which nothing was to be heard.
+    pub(super) heard: u64,
+    pub(super) still: u64,
 }
 
 /// Where the source is.

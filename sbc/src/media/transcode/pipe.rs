@@ -195,6 +195,8 @@ fn stats(from: &Direction, to: &Direction, reports: &Reports) -> TranscodeStats 
         stray: arrived.stray,
         restarts: arrived.restarts,
         concealed: played.concealed,
+        heard: played.heard,
+        still: played.still,
         events: played.events,
         keys_lost: from.player.told.lost + to.player.dialer.dropped,
         malformed_rtcp: reports.malformed,

@@ -42,6 +42,9 @@ enum Content {
     Nothing,
 }
 
+/// What is no louder than this, which is a thousandth of what can be, is silence: -60 dB.
+const STILL: u16 = 32;
+
 /// Plays one direction.
 #[derive(Debug)]
 pub(super) struct Player {
@@ -299,6 +302,8 @@ impl Player {
         cut: usize,
         out: &mut impl Outbox,
     ) {
+        self.played.heard += 1;
+        self.played.still += u64::from(samples.iter().all(|sample| sample.unsigned_abs() <= STILL));
         let (_, heard) = samples.split_at_mut(cut.min(samples.len()));
         if !self.keys.sound(now, heard) {
             self.concealer.good(samples);

@@ -25,6 +25,10 @@ pub struct TranscodeStats {
     pub restarts: u64,
     /// Samples that were made up for what was lost, an eighth of a millisecond each.
     pub concealed: u64,
+    /// Frames that were decoded: nothing where the two sides share a codec.
+    pub heard: u64,
+    /// Those of them in which nothing is louder than -60 dB.
+    pub still: u64,
     /// Telephone-events (RFC 4733) that the peer began.
     pub events: u64,
     /// Keys of the peer that signalling did not ask for in time, and keys for it that found no room.

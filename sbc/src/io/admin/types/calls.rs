@@ -64,6 +64,21 @@ pub struct CallDetail {
     pub seconds_left: Option<u64>,
     /// What its media is.
     pub streams: Vec<Stream>,
+    /// Why a party hears nothing now; empty where both hear.
+    #[serde(default)]
+    pub verdict: Vec<Verdict>,
+}
+
+/// That a party of a call hears nothing, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Verdict {
+    /// Who hears nothing: `caller` or `callee`.
+    pub hears: String,
+    /// Why: `no-media`, `held`, `wrong-source`, `codec-mismatch`, `wrong-ssrc`, `not-rtp`, `private-address`, `sent-to-private-address`, `send-failed`,
+    /// `silence` or `nothing-arrived`.
+    pub cause: String,
+    /// The same in words: what was seen, and what to do.
+    pub text: String,
 }
 
 /// A leg of a call.

@@ -3,14 +3,17 @@
 use std::cell::Cell;
 use std::time::Duration;
 
-use sbc_ebpf::{FlowConfig, FlowState, Kind, Payload, Stream};
+use sbc_ebpf::{
+    Arrived as _, Datagram, Drop, Faults as Noted, FlowConfig, FlowState, Kind, Stream,
+    is_listened_to,
+};
 
 use crate::media::transcode::{Pipe, TranscodeStats};
 use crate::media::{
-    FlowCount, FlowKind, FlowPair, FlowReport, Slot, Voice, flow_count, lost_at_end,
+    Faults, FlowCount, FlowKind, FlowPair, FlowReport, Slot, Unsent, Voice, flow_count, lost_at_end,
 };
 
-use super::super::backend::SocketId;
+use super::super::backend::{Account, SocketId};
 use super::Clock;
 
 /// One side of a pair.
@@ -98,6 +101,11 @@ pub(super) enum Companion {
 pub(super) struct Flow {
     pub(super) config: FlowConfig,
     pub(super) state: Cell<FlowState>,
+    /// As the XDP program notes it; what is not sent here is beside it.
+    pub(super) noted: Cell<Noted>,
+    pub(super) unsent: Cell<(u32, Option<Unsent>)>,
+    /// [`sound`] of a pipe that there was.
+    pub(super) sound: Cell<[u32; 2]>,
     /// `None`: the companion's.
     pub(super) socket: Option<SocketId>,
 }
@@ -111,6 +119,9 @@ impl Entry {
             flows: sockets.map(|socket| Flow {
                 config: FlowConfig::default(),
                 state: Cell::default(),
+                noted: Cell::default(),
+                unsent: Cell::default(),
+                sound: Cell::default(),
                 socket,
             }),
             companion: Companion::None,
@@ -130,6 +141,10 @@ impl Entry {
             let silent = || Duration::from_nanos(clock().saturating_sub(state.last_seen));
             FlowCount {
                 silent: (count.packets > 0).then(silent),
+                faults: match self.pair.kind {
+                    FlowKind::Rtp => self.faults(side),
+                    FlowKind::Rtcp | FlowKind::Opaque => Faults::default(),
+                },
                 ..count
             }
         });
@@ -138,15 +153,38 @@ impl Entry {
         }
     }
 
+    /// Of what is, or was, transcoded all is listened to.
+    fn faults(&self, side: Side) -> Faults {
+        let flow = side.of(&self.flows);
+        let noted = flow.faults();
+        let stats = self.voiced.as_ref().map(|voiced| voiced.pipe.stats());
+        let [heard, still] = match stats {
+            Some(stats) => sound(side.of(&stats)),
+            None => flow.sound.get(),
+        };
+        match heard {
+            0 => noted,
+            _ => Faults {
+                listened: heard,
+                quiet: still,
+                ..noted
+            },
+        }
+    }
+
     /// What it has done, now that nothing comes any more.
     pub(super) fn last_report(&self, clock: Clock) -> FlowReport {
         let mut report = self.report(clock);
         for (count, flow) in report.sides.iter_mut().zip(&self.flows) {
-            count.silent = None;
             count.quality.lost += lost_at_end(&flow.config, &flow.state.get());
         }
         report
     }
+}
+
+/// Frames that were decoded, and those in which nothing was to be heard.
+pub(super) fn sound(stats: &TranscodeStats) -> [u32; 2] {
+    [stats.heard, stats.still].map(|count| u32::try_from(count).unwrap_or(u32::MAX))
 }
 
 impl Voiced {
@@ -183,14 +221,54 @@ impl Companion {
 
 impl Flow {
     /// Notes a packet that goes on: as the XDP program does, with a clock of its own.
-    pub(super) fn count(&self, kind: Kind, payload: &Payload, clock: Clock) {
+    pub(super) fn count(&self, kind: Kind, datagram: &Datagram, payload: &[u8], clock: Clock) {
         let mut state = self.state.get();
+        let head = &datagram.payload;
         state.packets = state.packets.wrapping_add(1);
-        state.bytes = state.bytes.wrapping_add(payload.length.into());
+        state.bytes = state.bytes.wrapping_add(head.length.into());
         state.last_seen = clock();
         state
             .stream
-            .follow(&self.config, kind, payload, clock, Stream::odd);
+            .follow(&self.config, kind, head, clock, Stream::odd);
         self.state.set(state);
+        if kind == Kind::Rtp && is_listened_to(head.sequence) {
+            let mut noted = self.noted.get();
+            noted.listen(payload, 0);
+            self.noted.set(noted);
+        }
+    }
+
+    /// Whose packets that go on are.
+    pub(super) fn account(&self) -> Account {
+        Account {
+            network: self.config.network,
+            // One that shares its companion's has none of its own, nor an index as large as that.
+            socket: self.socket.map_or(u16::MAX, |socket| socket.index),
+        }
+    }
+
+    /// Notes a packet that was dropped.
+    pub(super) fn note(&self, reason: Drop, datagram: &Datagram) {
+        let (source, payload) = (datagram.source(), &datagram.payload);
+        let mut noted = self.noted.get();
+        let from = (&source, datagram.source_port());
+        noted.note(reason as u8, from, payload.second, payload.word2);
+        self.noted.set(noted);
+    }
+
+    /// Notes one that was let in here and could not be sent to the other side.
+    pub(super) fn note_unsent(&self, why: Unsent) {
+        let (count, _) = self.unsent.get();
+        self.unsent.set((count.saturating_add(1), Some(why)));
+    }
+
+    fn faults(&self) -> Faults {
+        let (count, why) = self.unsent.get();
+        let noted = Faults::of(&self.noted.get());
+        Faults {
+            unsent: noted.unsent.saturating_add(count),
+            why_unsent: why.or(noted.why_unsent),
+            ..noted
+        }
     }
 }

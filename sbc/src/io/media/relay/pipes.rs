@@ -8,7 +8,7 @@ use crate::media::{FlowKind, FlowPair, PairId, Voice};
 
 use super::super::backend::{Departure, SendFailure};
 use super::super::reason::Reason;
-use super::entry::{Companion, Entry, Life, Mended, Side, Voiced};
+use super::entry::{Companion, Entry, Life, Mended, Side, Voiced, sound};
 use super::made::Packet;
 use super::{Place, Relay};
 
@@ -121,9 +121,12 @@ impl Relay {
         let network = NetworkId(own.config.network);
         let kind = match may_end_here(entry, at.side, datagram) {
             Ok(kind) => kind,
-            Err(reason) => return self.counters.dropped(network, Reason::Verdict(reason)),
+            Err(reason) => {
+                own.note(reason, datagram);
+                return self.counters.dropped(network, Reason::Verdict(reason));
+            }
         };
-        own.count(kind, &datagram.payload, self.clock);
+        own.count(kind, datagram, payload, self.clock);
         self.counters.heard(network, payload.len() as u64);
         let now = (self.clock)();
         let parted = voiced(&mut self.entries, target).is_some_and(|voiced| voiced.has_parted);
@@ -165,7 +168,7 @@ impl Relay {
         let departure = Departure {
             socket: twin.socket?,
             to: send.to(),
-            account: own.config.network,
+            account: own.account(),
         };
         Some((departure, NetworkId(own.config.twin_network)))
     }
@@ -200,6 +203,7 @@ impl Relay {
         if let Some(voiced) = &mut entry.voiced {
             let sides = entry.flows.iter().zip(voiced.pipe.stats());
             for ((flow, stats), counted) in sides.zip(&mut voiced.counted) {
+                flow.sound.set(sound(&stats));
                 let now = Mended::of(&stats);
                 let then = std::mem::replace(counted, now);
                 self.counters.mended(

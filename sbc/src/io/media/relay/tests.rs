@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use crate::config::Codec;
 use crate::media::{
-    Fallback, FlowCount, FlowKind, MediaStats, Path, Quality, Side, Traffic, Voice,
+    Fallback, Faults, FlowCount, FlowKind, MediaStats, Path, Quality, Side, Traffic, Voice,
 };
 
 use super::*;
@@ -194,7 +194,13 @@ fn a_pair_ends_when_both_its_sockets_are_closed() {
             packets: 1,
             bytes: 172,
             latched,
-            silent: None,
+            silent: report.sides[0].silent,
+            // Its number was one of those that are listened to, and its sound none.
+            faults: Faults {
+                listened: 1,
+                quiet: 1,
+                ..Faults::default()
+            },
             quality: Quality::default()
         }
     );
@@ -210,8 +216,12 @@ fn a_pair_ends_when_both_its_sockets_are_closed() {
 fn what_a_backend_could_not_do_is_counted() {
     let mut relay = relay();
     relay.too_big(FIRST);
-    relay.send_failed(0, SendFailure::Overload);
-    relay.send_failed(0, SendFailure::Refused);
+    let account = Account {
+        network: 0,
+        socket: FIRST.index,
+    };
+    relay.send_failed(account, SendFailure::Overload);
+    relay.send_failed(account, SendFailure::Refused);
     relay.starved();
     let expected = [("too-big", 1), ("overload", 1), ("send-failed", 1)].into();
     assert_eq!(stats(&relay).networks[&NetworkId(0)].dropped, expected);

@@ -1,6 +1,6 @@
 //! Which request a completion belongs to, as the word that goes with both.
 
-use super::super::backend::SocketId;
+use super::super::backend::{Account, SocketId};
 
 /// What a completion belongs to: 8 bits of kind, 32 of generation (or account), 16 of socket (or buffer).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,7 +12,7 @@ pub(super) enum Tag {
     /// A socket received, or ends to.
     Receive(SocketId),
     /// A buffer has left.
-    Send { account: u16, buffer: u16 },
+    Send { account: Account, buffer: u16 },
 }
 
 impl Tag {
@@ -22,7 +22,10 @@ impl Tag {
             Tag::Wake => (0, 0, 0),
             Tag::Cancel => (1, 0, 0),
             Tag::Receive(id) => (2, id.generation, id.index),
-            Tag::Send { account, buffer } => (3, account.into(), buffer),
+            Tag::Send { account, buffer } => {
+                let Account { network, socket } = account;
+                (3, u32::from(network) | u32::from(socket) << 16, buffer)
+            }
         };
         kind << 56 | u64::from(middle) << 16 | u64::from(low)
     }
@@ -39,7 +42,10 @@ impl Tag {
                 generation: middle,
             })),
             3 => Some(Tag::Send {
-                account: middle as u16,
+                account: Account {
+                    network: middle as u16,
+                    socket: (middle >> 16) as u16,
+                },
                 buffer: low,
             }),
             _ => None,
@@ -61,14 +67,17 @@ mod tests {
             index: 1,
             generation: 0,
         };
-        let send = |account, buffer| Tag::Send { account, buffer };
+        let send = |network, socket, buffer| Tag::Send {
+            account: Account { network, socket },
+            buffer,
+        };
         for tag in [
             Tag::Wake,
             Tag::Cancel,
             Tag::Receive(far),
             Tag::Receive(near),
-            send(u16::MAX, 0),
-            send(1, u16::MAX),
+            send(u16::MAX, 2, 0),
+            send(1, u16::MAX, u16::MAX),
         ] {
             assert_eq!(Tag::unpack(tag.pack()), Some(tag));
         }
