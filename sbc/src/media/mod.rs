@@ -16,6 +16,7 @@ mod mos;
 mod ports;
 mod refused;
 mod stats;
+mod told;
 pub mod transcode;
 mod verdict;
 mod voices;
