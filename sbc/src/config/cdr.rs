@@ -11,6 +11,7 @@ use super::keys::CDR;
 use super::model::{Config, Secret};
 use super::reader::Section;
 use super::secrets::Secrets;
+use super::size::{bytes, shown_bytes};
 use super::values::{self, Expected};
 
 /// What the spool may take of the disk.
@@ -330,33 +331,6 @@ fn url(text: &str) -> Result<Webhook, Expected> {
         },
         token: None,
     })
-}
-
-const UNITS: [(&str, u64); 4] = [
-    ("TB", 1 << 40),
-    ("GB", 1 << 30),
-    ("MB", 1 << 20),
-    ("kB", 1 << 10),
-];
-
-/// `100MB`: of 1,048,576 bytes each, as `du` counts them.
-fn bytes(text: &str) -> Option<u64> {
-    let (digits, unit) = UNITS
-        .into_iter()
-        .find_map(|(name, unit)| Some((text.strip_suffix(name)?, unit)))?;
-    let is_number = digits.bytes().all(|byte| byte.is_ascii_digit());
-    let number: u64 = digits.parse().ok().filter(|_| is_number)?;
-    number.checked_mul(unit)
-}
-
-fn shown_bytes(bytes: u64) -> String {
-    let whole = UNITS
-        .into_iter()
-        .find(|(_, unit)| bytes > 0 && bytes.is_multiple_of(*unit));
-    match whole {
-        Some((name, unit)) => format!("{}{name}", bytes / unit),
-        None => format!("{bytes} bytes"),
-    }
 }
 
 fn expected(what: &str) -> Expected {

@@ -18,6 +18,7 @@ use super::passing;
 use super::routes_told;
 use super::silence::MediaTimeout;
 use super::table::{Cell, Table, wrapped};
+use super::trace;
 use super::upkeep;
 
 /// How many names a sentence lists.
@@ -111,7 +112,8 @@ pub fn describe(config: &Config) -> String {
         let lines: String = upkeep.iter().map(|line| wrapped(line, 2)).collect();
         part(&mut out, &lines);
     }
-    let records = cdr::told(config);
+    let mut records = cdr::told(config);
+    records.extend(trace::told(config));
     if !records.is_empty() {
         let lines: String = records.iter().map(|line| wrapped(line, 2)).collect();
         part(&mut out, &lines);

@@ -26,6 +26,7 @@ use super::prefixes::Prefixes;
 use super::server::Server;
 use super::silence::MediaTimeout;
 use super::template::{CallerTemplate, Template};
+use super::trace::Trace;
 use super::upkeep::TrunkLimits;
 use super::when::When;
 use crate::sip::Transport;
@@ -85,6 +86,8 @@ pub struct Config {
     pub routes: Vec<Route>,
     /// `[cdr]`: without it no records are made.
     pub cdr: Option<Cdr>,
+    /// `[trace]`: what is kept of each call for whoever asks why it failed.
+    pub trace: Trace,
     /// Finds among [`Config::routes`] those that match, in their order.
     /// Made of the routes: whoever changes them makes another.
     pub lookup: Arc<Lookup>,

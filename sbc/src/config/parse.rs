@@ -30,6 +30,7 @@ use super::routes;
 use super::secrets::Secrets;
 use super::server;
 use super::silence;
+use super::trace;
 use super::upkeep;
 use super::values;
 use crate::sip::Transport;
@@ -128,6 +129,7 @@ fn read(text: &str, secrets: &dyn Secrets, report: &mut Report) -> Option<Config
     let mut places = Places::default();
     let sbc = read_sbc(sbc, &mut places, secrets, report);
     let cdr = cdr::read(&root, secrets, report);
+    let trace = trace::read(&root, report);
     let networks = read_each("network", networks, report, |name, section, report| {
         read_network(name, section, &mut places, report)
     });
@@ -160,6 +162,7 @@ fn read(text: &str, secrets: &dyn Secrets, report: &mut Report) -> Option<Config
         phones: phones.into(),
         groups,
         cdr: cdr?,
+        trace: trace?,
         lookup: Lookup::new(&routes).into(),
         routes,
     };

@@ -48,6 +48,8 @@ pub struct Changes {
     pub changed_networks: Vec<NetworkId>,
     /// Routes or groups are not what they were.
     pub routes: bool,
+    /// `[trace]` says other things than before.
+    pub trace: bool,
 }
 
 /// What the running daemon cannot take over: nothing is changed.
@@ -81,6 +83,9 @@ impl fmt::Display for Changes {
         if self.routes {
             words.push("routes changed".to_owned());
         }
+        if self.trace {
+            words.push("[trace] changed".to_owned());
+        }
         match words[..] {
             [] => f.write_str("nothing has changed"),
             _ => f.write_str(&words.join(", ")),
@@ -99,7 +104,10 @@ impl Config {
             return Err(NeedsRestart(stuck));
         }
         let full = |kind: &str| NeedsRestart(vec![format!("so many more {kind} than before")]);
-        let mut changes = Changes::default();
+        let mut changes = Changes {
+            trace: self.trace != old.trace,
+            ..Changes::default()
+        };
         let networks = places(&self.networks, &old.networks, |_| false);
         let networks = networks.ok_or_else(|| full("networks"))?;
         let trunks = places(&self.trunks, &old.trunks, |id| {
@@ -118,6 +126,7 @@ impl Config {
         let mut new = Config {
             sbc: self.sbc,
             cdr: self.cdr,
+            trace: self.trace,
             networks: Vec::new(),
             trunks: Vec::new(),
             phones: Phones::default(),

@@ -75,6 +75,7 @@ fn config(wanted: Wanted) -> Config {
         groups: Vec::new(),
         lookup: Default::default(),
         cdr: None,
+        trace: Default::default(),
         routes: Vec::new(),
     }
 }

@@ -127,6 +127,7 @@ pub(crate) fn of(networks: Vec<Network>) -> Config {
         phones: Vec::new().into(),
         groups: Vec::new(),
         cdr: None,
+        trace: Default::default(),
         lookup: Default::default(),
         routes: Vec::new(),
     }

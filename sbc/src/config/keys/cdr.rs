@@ -38,8 +38,8 @@ pub(in crate::config) const CDR: &[Key] = &[
     Key::optional(
         "webhook",
         "none",
-        "\"http://127.0.0.1:8080/calls\"",
-        "a URL; https is not spoken",
+        "\"https://billing.example/calls\"",
+        "a URL, with http or https",
         "POST of a JSON list, repeated until it is taken.",
     )
     .wants_restart(),

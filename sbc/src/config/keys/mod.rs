@@ -9,6 +9,7 @@ mod routes;
 mod sbc;
 #[cfg(test)]
 mod tests;
+mod trace;
 mod trunk;
 
 pub use reference::reference;
@@ -18,6 +19,7 @@ pub(super) use network::{DSCP, LIMITS, NETWORK};
 pub(super) use phone::PHONE;
 pub(super) use routes::{GROUP, MEMBER, NUMBER, ROUTE, WHEN};
 pub(super) use sbc::{ROOT, SBC, SECRET};
+pub(super) use trace::TRACE;
 pub(super) use trunk::TRUNK;
 
 /// One key of a section.
@@ -121,6 +123,11 @@ pub const SECTIONS: &[Described] = &[
         heading: "`[cdr]`",
         about: "A record of each call attempt ([what is in it](records.md)). At least one of `json`, `csv` and `webhook`; without the section no records are made.",
         keys: CDR,
+    },
+    Described {
+        heading: "`[trace]`",
+        about: "What is kept of each call attempt for `sbc trace` ([what it shows](trace.md)). The whole section may be left out.",
+        keys: TRACE,
     },
     Described {
         heading: "Secrets",

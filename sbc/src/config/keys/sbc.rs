@@ -11,6 +11,7 @@ pub(in crate::config) const ROOT: &[Key] = &[
     section("group", "[group.NAME]"),
     section("route", "[[route]]"),
     section("cdr", "[cdr]"),
+    section("trace", "[trace]"),
 ];
 
 const fn section(name: &'static str, heading: &'static str) -> Key {

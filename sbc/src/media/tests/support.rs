@@ -65,6 +65,7 @@ pub(in crate::media) fn config() -> Config {
         phones: Vec::new().into(),
         groups: Vec::new(),
         cdr: None,
+        trace: Default::default(),
         lookup: Default::default(),
         routes: Vec::new(),
     }
