@@ -68,6 +68,7 @@ fn tables() -> Vec<(Written, Lines)> {
                 ("webhook", "\"http://127.0.0.1/\""),
             ],
         ),
+        (Section("[trace]"), vec![]),
         (
             Inside("[phone.6001]", "password", false),
             vec![("env", "\"OTHER\"")],
