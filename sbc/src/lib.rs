@@ -4,7 +4,7 @@
 //!
 //! | layer | modules | may import |
 //! |---|---|---|
-//! | L0, bytes without state | [`sip`], [`sdp`], [`rtp`], [`codec`], [`config`] | nothing of ours (and the ABI crate) |
+//! | L0, bytes without state | [`sip`], [`sdp`], [`rtp`], [`codec`], [`config`], [`pcap`] | nothing of ours (and the ABI crate) |
 //! | L1, state machines without I/O | [`transaction`], [`dialog`], [`call`], [`registrar`], [`routing`], [`media`], [`shed`], [`external`], [`engine`] | L0, L1 |
 //! | L2, shells | [`io`] | all |
 //!
@@ -19,6 +19,7 @@ pub mod engine;
 pub mod external;
 pub mod io;
 pub mod media;
+pub mod pcap;
 pub mod registrar;
 pub mod routing;
 pub mod rtp;

@@ -11,12 +11,13 @@ enum Layer {
 }
 
 /// The modules at the top of the crate.
-const MODULES: [(&str, Layer); 16] = [
+const MODULES: [(&str, Layer); 17] = [
     ("config", Layer::L0),
     ("sip", Layer::L0),
     ("sdp", Layer::L0),
     ("rtp", Layer::L0),
     ("codec", Layer::L0),
+    ("pcap", Layer::L0),
     ("transaction", Layer::L1),
     ("dialog", Layer::L1),
     ("call", Layer::L1),
