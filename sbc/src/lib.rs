@@ -5,7 +5,7 @@
 //! | layer | modules | may import |
 //! |---|---|---|
 //! | L0, bytes without state | [`sip`], [`sdp`], [`rtp`], [`codec`], [`config`], [`pcap`] | nothing of ours (and the ABI crate) |
-//! | L1, state machines without I/O | [`transaction`], [`dialog`], [`call`], [`registrar`], [`routing`], [`media`], [`shed`], [`external`], [`engine`] | L0, L1 |
+//! | L1, state machines without I/O | [`transaction`], [`dialog`], [`call`], [`registrar`], [`routing`], [`media`], [`shed`], [`external`], [`trace`], [`engine`] | L0, L1 |
 //! | L2, shells | [`io`] | all |
 //!
 //! `cargo xtask tidy` keeps it so.
@@ -26,5 +26,6 @@ pub mod rtp;
 pub mod sdp;
 pub mod shed;
 pub mod sip;
+pub mod trace;
 pub mod transaction;
 pub mod trunks;

@@ -43,6 +43,22 @@ impl Lent {
     pub(crate) fn home(&self) -> LegId {
         self.home
     }
+
+    /// Its Call-ID.
+    pub(crate) fn sip_call_id(&self) -> &str {
+        self.invite.call_id()
+    }
+
+    /// The account or trunk there.
+    pub(crate) fn who(&self) -> Option<Caller> {
+        let trunk = self.side.trunk.map(Caller::Trunk);
+        trunk.or(self.phone.map(Caller::Phone))
+    }
+
+    /// Our end and theirs.
+    pub(crate) fn hop(&self) -> Hop {
+        self.side.hop
+    }
 }
 
 /// Who calls with Replaces.

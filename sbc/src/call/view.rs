@@ -337,7 +337,7 @@ impl Call {
     }
 
     /// Those between the two who talk; while it rings between the caller and who is heard, else who was asked last.
-    fn streams(&self) -> Vec<StreamView> {
+    pub(crate) fn streams(&self) -> Vec<StreamView> {
         let legs = match &self.state {
             State::Up { near, leg, .. } => Some((*near, *leg)),
             State::Ringing(_) => {

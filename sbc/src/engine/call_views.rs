@@ -28,6 +28,7 @@ impl Engine {
             return false;
         };
         let id = call.id();
+        self.passes(now);
         self.tell_call(now, id, call::Input::HangUp);
         self.pump(now, None);
         true

@@ -33,6 +33,7 @@ impl Engine {
         let decision = &invitation.decision;
         self.recorder
             .begin(at, &self.config, id, &incoming, decision);
+        self.tracer.begin(&self.config, id, &incoming, decision);
         let call = Call::new(now, &mut self.context(), id, invitation);
         let slot = Slot {
             call,
@@ -114,6 +115,7 @@ impl Engine {
                 if let Purpose::Invite(leg) = purpose {
                     self.note_face(&hop);
                     self.recorder.asks(&self.config, call, leg, &hop, &message);
+                    self.tracer.asks(&self.config, call, leg, &hop, &message);
                 }
                 let room = match call.is_emergency() {
                     true => Room::Reserve,
@@ -176,6 +178,7 @@ impl Engine {
         }
         match &command {
             FlowCommand::Install(pair) => {
+                self.tracer.forwards(call, pair);
                 if let Some(codecs) = pair.transcoded() {
                     self.tell(Event::MediaTranscoded { call, codecs });
                 }
@@ -304,13 +307,18 @@ impl Engine {
             } => {
                 self.counters.call_setup.observe(*setup);
                 self.recorder.answered(now, &self.config, of, sip_call_id);
+                self.tracer.answered(&self.config, of);
             }
-            Event::CallTransferred { .. } => self.recorder.transferred(&self.config, of),
+            Event::CallTransferred { .. } => {
+                self.recorder.transferred(&self.config, of);
+                self.tracer.transferred(&self.config, of);
+            }
             Event::CallEnded {
                 call,
                 from,
                 to,
                 outcome,
+                reason,
                 duration,
                 ..
             } => {
@@ -319,6 +327,7 @@ impl Engine {
                     self.counters.call_duration.observe(*duration);
                 }
                 let call = *call;
+                self.tracer.ended(call, *outcome, reason);
                 self.recorder.ended(now, &self.config, of, &event);
                 if let Some(event) = self.reports.call_ended(call, event) {
                     self.tell_end(event);

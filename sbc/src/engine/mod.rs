@@ -37,6 +37,7 @@ mod subscriptions;
 mod tables;
 #[cfg(test)]
 mod tests;
+mod tracer;
 mod transfers;
 mod trunks;
 mod view;
@@ -84,6 +85,7 @@ use lately::Lately;
 use recorder::Recorder;
 use reports::{Reports, Subject};
 use subscriptions::Outside;
+use tracer::Tracer;
 
 /// How many events wait for someone to read them; the oldest make room.
 const MAX_EVENTS: usize = 4096;
@@ -157,6 +159,7 @@ pub struct Engine {
     reports: Reports,
     handover: Handover,
     recorder: Recorder,
+    tracer: Tracer,
     draining: bool,
     stopping: bool,
     counters: Counters,
@@ -242,6 +245,7 @@ impl Engine {
             reports: Reports::default(),
             handover: Handover::default(),
             recorder: Recorder::default(),
+            tracer: Tracer::default(),
             config,
             draining: false,
             stopping: false,
@@ -264,9 +268,12 @@ impl Engine {
 
     /// Takes what happened. Afterwards drain [`Engine::poll_action`] and [`Engine::poll_event`].
     pub fn handle_input(&mut self, now: Instant, input: Input) {
-        self.wall.passes(now);
+        self.passes(now);
         match input {
-            Input::Clock(at) => self.wall.set(now, at),
+            Input::Clock(at) => {
+                self.wall.set(now, at);
+                self.passes(now);
+            }
             Input::Message { hop, bytes } => self.on_message(now, hop, bytes),
             Input::StreamBroken { hop, reason } => self.malformed(&hop, reason),
             Input::ConnectionClosed(connection) => {
@@ -382,6 +389,7 @@ impl Engine {
             self.externals.poll_timeout(),
             self.moves.poll_timeout(),
             self.places.poll_timeout(),
+            self.tracer.poll_timeout(),
         ]
         .into_iter()
         .flatten()
@@ -390,7 +398,8 @@ impl Engine {
 
     /// Does what is due by now.
     pub fn handle_timeout(&mut self, now: Instant) {
-        self.wall.passes(now);
+        self.passes(now);
+        self.tracer.handle_timeout();
         while self.answered.first().is_some_and(|(at, _)| *at <= now) {
             if let Some((_, id)) = self.answered.pop_first() {
                 self.acks.remove(&id);
@@ -469,6 +478,7 @@ impl Engine {
 
     fn tell(&mut self, event: Event) {
         self.recorder.settle(&event);
+        self.tracer.heard(&event);
         if self.events.len() == MAX_EVENTS {
             self.events.pop_front();
         }
@@ -483,6 +493,7 @@ impl Engine {
 
     fn send(&mut self, hop: Hop, bytes: Bytes) {
         self.counters.sent(&hop, &bytes);
+        self.tracer.sent(&hop, &bytes);
         self.actions.push_back(Action::Send { hop, bytes });
     }
 }

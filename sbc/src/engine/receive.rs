@@ -65,6 +65,7 @@ impl Engine {
             self.counters.refused(hop.network, "stray-response");
             return;
         }
+        self.tracer.received(&hop, &message);
         let origin = match message.is_request() {
             true => match self.vet(now, &hop, &message) {
                 Some(origin) => Some(origin),
@@ -159,6 +160,7 @@ impl Engine {
             }
         };
         self.counters.refused(hop.network, reason);
+        self.tracer.turned_away(request, reason);
         if let Some(offence) = offence {
             self.note_offence(now, hop, request, offence);
         }

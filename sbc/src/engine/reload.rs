@@ -18,6 +18,8 @@ impl Engine {
         let before = std::mem::replace(&mut self.config, Arc::new(config));
         self.renumber_routes(&before);
         self.sources.reload(&self.config);
+        self.passes(now);
+        self.tracer.set(self.config.trace);
         self.places.reload(now, &self.config);
         for &trunk in changes.given_away.iter().chain(&changes.changed_trunks) {
             self.remembered.forget(Some(trunk));

@@ -191,6 +191,7 @@ impl Engine {
                 let label = refusal.outcome.label();
                 let how = (refusal.code, label, refusal.reason.as_str());
                 self.recorder.refused(at, &self.config, &incoming, how);
+                self.tracer.refused(&self.config, &incoming, how);
                 self.tell(Event::CallRefused {
                     from,
                     number: number.unwrap_or_default(),

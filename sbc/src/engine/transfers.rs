@@ -83,7 +83,9 @@ impl Engine {
         let home = self.dialogs.get(&TextKey::of(&replaces.to_tag)).copied();
         let home = home.filter(|home| *home != call.id()).ok_or(481_u16)?;
         let slot = self.calls.get_mut(&home).ok_or(481_u16)?;
-        Ok((home, slot.call.lend(by, replaces)?))
+        let lent = slot.call.lend(by, replaces)?;
+        self.trace_moves(call.id(), lent.sip_call_id(), lent.who(), &lent.hop());
+        Ok((home, lent))
     }
 
     /// What a dialog of another call is called towards who is to take it over.
@@ -121,6 +123,7 @@ impl Engine {
 
     fn give_back(&mut self, now: Instant, call: &mut Call, home: CallId, lent: Lent) {
         if self.calls.contains_key(&home) {
+            self.trace_moves(home, lent.sip_call_id(), lent.who(), &lent.hop());
             self.with_call(now, home, |call, cx| call.take_back(now, cx, lent));
         } else {
             call.dismiss_lent(&mut self.context(), lent);
@@ -169,6 +172,8 @@ impl Engine {
             return self.refuse(now, id, &hop, &message, 481);
         };
         self.invites.insert(id, call);
+        self.tracer
+            .joins(&self.config, call, caller, &hop, &message);
         let guest = Box::new(Guest {
             caller,
             id,

@@ -11,7 +11,7 @@ enum Layer {
 }
 
 /// The modules at the top of the crate.
-const MODULES: [(&str, Layer); 17] = [
+const MODULES: [(&str, Layer); 18] = [
     ("config", Layer::L0),
     ("sip", Layer::L0),
     ("sdp", Layer::L0),
@@ -27,6 +27,7 @@ const MODULES: [(&str, Layer); 17] = [
     ("shed", Layer::L1),
     ("external", Layer::L1),
     ("trunks", Layer::L1),
+    ("trace", Layer::L1),
     ("engine", Layer::L1),
     ("io", Layer::L2),
 ];

@@ -30,6 +30,7 @@ mod sessions;
 mod silence;
 mod strangers;
 mod torture;
+mod traces;
 mod transcoding;
 mod transfers;
 mod trunks;

@@ -1,0 +1,306 @@
+//! Tells the traces of calls what happens: every message that is one of an attempt's, and what the box decides. Nothing is put together where no traces
+//! are kept.
+
+use std::time::Instant;
+
+use super::recorder::Incoming;
+use super::{CallId, Engine, Event, Outcome};
+use crate::call::{Call, user_of};
+use crate::config::{Config, Trace};
+use crate::media::{Choice, FlowKind, FlowPair, LegId, LegMedia, Path};
+use crate::routing::{Caller, Decision, Destination, Step};
+use crate::sip::{Message, Method};
+use crate::trace::{Store, Verdict};
+use crate::transaction::Hop;
+
+/// The traces, if they are kept.
+#[derive(Debug, Default)]
+pub(super) struct Tracer(Option<Box<Store>>);
+
+impl Engine {
+    /// The same, with a trace of each call attempt ([`Engine::traces`]).
+    #[must_use]
+    pub fn keeping_traces(mut self, now: Instant, settings: Trace) -> Self {
+        self.tracer.0 = Some(Box::new(Store::new(settings, now)));
+        self
+    }
+
+    /// The traces of call attempts; none without [`Engine::keeping_traces`].
+    #[must_use]
+    pub fn traces(&self) -> Option<&Store> {
+        self.tracer.0.as_deref()
+    }
+
+    /// Time goes on: also for what keeps a clock of its own.
+    pub(super) fn passes(&mut self, now: Instant) {
+        self.wall.passes(now);
+        if let Some(store) = &mut self.tracer.0 {
+            store.passes(now, self.wall.now());
+        }
+    }
+
+    /// One of two legs of a call is another call's from now on.
+    pub(super) fn trace_moves(
+        &mut self,
+        to: CallId,
+        sip_call_id: &str,
+        who: Option<Caller>,
+        hop: &Hop,
+    ) {
+        if let Some(store) = &mut self.tracer.0 {
+            let who = who.map(|who| who.named(&self.config).to_string());
+            let who = who.unwrap_or_else(|| "unknown".to_owned());
+            store.asks(to, sip_call_id, &who, hop.remote);
+        }
+    }
+}
+
+impl Tracer {
+    /// Other settings hold.
+    pub(super) fn set(&mut self, settings: Trace) {
+        if let Some(store) = &mut self.0 {
+            store.set(settings);
+        }
+    }
+
+    pub(super) fn poll_timeout(&self) -> Option<Instant> {
+        self.0.as_ref()?.poll_timeout()
+    }
+
+    pub(super) fn handle_timeout(&mut self) {
+        if let Some(store) = &mut self.0 {
+            store.expire();
+        }
+    }
+
+    /// A message has come in.
+    pub(super) fn received(&mut self, hop: &Hop, message: &Message) {
+        if let Some(store) = &mut self.0 {
+            let begins = is_first(message);
+            store.message(false, hop, message.bytes(), begins);
+        }
+    }
+
+    /// A message leaves.
+    pub(super) fn sent(&mut self, hop: &Hop, bytes: &[u8]) {
+        if let Some(store) = &mut self.0 {
+            store.message(true, hop, bytes, false);
+        }
+    }
+
+    /// Who sent this is not let in.
+    pub(super) fn turned_away(&mut self, request: &Message, reason: &'static str) {
+        if let Some(store) = &mut self.0
+            && is_first(request)
+        {
+            let number = user_of(request.uri().unwrap_or_default());
+            let who = user_of(request.from().uri());
+            let why = format!("{} (From: {who})", in_words(reason));
+            store.turned_away(request.call_id(), &number, &why);
+        }
+    }
+
+    /// A call that leads somewhere.
+    pub(super) fn begin(
+        &mut self,
+        config: &Config,
+        call: CallId,
+        incoming: &Incoming<'_>,
+        decision: &Decision,
+    ) {
+        let Some(store) = &mut self.0 else { return };
+        let call_id = incoming.message.call_id();
+        let from = incoming.caller.named(config).to_string();
+        store.recognised(call_id, Some(call), &from, incoming.number);
+        let route = config.route(decision.route);
+        // One without a name is called `route 3`.
+        let label = match route.name.starts_with("route ") {
+            true => route.name.clone(),
+            false => format!("route {}", route.name),
+        };
+        store.note_call(call, &label, &leads(config, decision));
+    }
+
+    /// One that leads nowhere.
+    pub(super) fn refused(
+        &mut self,
+        config: &Config,
+        incoming: &Incoming<'_>,
+        (_, outcome, reason): (u16, &'static str, &str),
+    ) {
+        let Some(store) = &mut self.0 else { return };
+        let call_id = incoming.message.call_id();
+        let from = incoming.caller.named(config).to_string();
+        store.recognised(call_id, None, &from, incoming.number);
+        store.refused(call_id, outcome, reason);
+    }
+
+    /// An INVITE of ours leaves.
+    pub(super) fn asks(
+        &mut self,
+        config: &Config,
+        call: &Call,
+        leg: LegId,
+        hop: &Hop,
+        message: &Message,
+    ) {
+        let Some(store) = &mut self.0 else { return };
+        let who = call.caller_of(leg);
+        let who = who.map_or_else(|| "unknown".to_owned(), |who| who.named(config).to_string());
+        store.asks(call.id(), message.call_id(), &who, hop.remote);
+    }
+
+    /// Who sent this takes a party's place in a call.
+    pub(super) fn joins(
+        &mut self,
+        config: &Config,
+        call: CallId,
+        caller: Caller,
+        hop: &Hop,
+        message: &Message,
+    ) {
+        let Some(store) = &mut self.0 else { return };
+        let who = caller.named(config).to_string();
+        store.joins(message.call_id(), call, &who, hop.remote);
+    }
+
+    /// Someone took it.
+    pub(super) fn answered(&mut self, config: &Config, call: &Call) {
+        let Some(store) = self.0.as_mut().filter(|store| store.has(call.id())) else {
+            return;
+        };
+        let who = |leg| call.caller_of(leg).map(|who| who.named(config).to_string());
+        let who = |leg| who(leg).unwrap_or_else(|| "unknown".to_owned());
+        if let Some(leg) = call.answered_leg() {
+            store.answered(call.id(), &who(leg));
+        }
+        for stream in call.streams() {
+            if stream.choice == Choice::Open {
+                continue;
+            }
+            let why = stream.why(&stream.legs.map(who));
+            store.note_call(call.id(), &stream.kind, &why);
+        }
+    }
+
+    /// Who forwards a stream, from now on.
+    pub(super) fn forwards(&mut self, call: CallId, pair: &FlowPair) {
+        let Some(store) = self.0.as_mut().filter(|_| pair.kind != FlowKind::Rtcp) else {
+            return;
+        };
+        let [a, b] = pair.sides.each_ref().map(|side| side.local);
+        let way = match pair.path {
+            Path::Kernel => "in the kernel".to_owned(),
+            Path::User(reason) => format!("in user space: {}", reason.words()),
+        };
+        store.note_call(call, "media", &format!("{a} <-> {b}, {way}"));
+    }
+
+    /// What is told to the log.
+    pub(super) fn heard(&mut self, event: &Event) {
+        let Some(store) = &mut self.0 else { return };
+        match event {
+            Event::MediaAnchored { call, why } => {
+                store.note_call(*call, "media", &format!("through the box: {why}"));
+            }
+            Event::MediaTranscoded { call, codecs } if store.is_up(*call) => {
+                let [a, b] = codecs.map(|codec| codec.name());
+                store.note_call(*call, "audio", &format!("{a} <-> {b}, transcoded"));
+            }
+            Event::MediaStopped {
+                call, silent, time, ..
+            } => {
+                let text = format!("nothing from {} for {} s", silent.name(), time.as_secs());
+                store.note_call(*call, "media", &text);
+            }
+            Event::MediaTakenBack { call, .. } => {
+                store.note_call(*call, "media", "what was agreed upon cannot be: as before");
+            }
+            Event::CallEnded { call, media, .. } => {
+                let [caller, callee] = media;
+                if caller.packets + callee.packets > 0 || store.is_up(*call) {
+                    store.note_call(*call, "from the caller", &counted(caller));
+                    store.note_call(*call, "from the callee", &counted(callee));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// A party was replaced.
+    pub(super) fn transferred(&mut self, config: &Config, call: &Call) {
+        let Some(store) = &mut self.0 else { return };
+        let who = call.answered_leg().and_then(|leg| call.caller_of(leg));
+        if let Some(who) = who {
+            let who = who.named(config).to_string();
+            store.answered(call.id(), &who);
+            store.note_call(call.id(), "transferred", &format!("to {who}"));
+        }
+    }
+
+    /// A call is over.
+    pub(super) fn ended(&mut self, call: CallId, outcome: Outcome, reason: &str) {
+        let Some(store) = &mut self.0 else { return };
+        let is_good = matches!(
+            outcome,
+            Outcome::Answered | Outcome::Cancelled | Outcome::MaxDuration
+        );
+        let reason = (!reason.is_empty()).then_some(reason);
+        store.ended(call, outcome.label(), reason, !is_good);
+    }
+
+    /// Why somebody was not heard in a call.
+    #[expect(dead_code, reason = "for who finds that out")]
+    pub(super) fn judged(&mut self, call: CallId, verdict: Vec<Verdict>) {
+        if let Some(store) = &mut self.0 {
+            store.judged(call, verdict);
+        }
+    }
+}
+
+/// An INVITE outside of any dialog.
+fn is_first(message: &Message) -> bool {
+    message.is_request() && message.method() == Method::Invite && message.to().tag().is_none()
+}
+
+/// `trunk:a, then trunk:b + phone:c`.
+fn leads(config: &Config, decision: &Decision) -> String {
+    let name = |who: &Destination| who.named(config).to_string();
+    let step = |step: &Step| match step {
+        Step::Ring { who, .. } => who.iter().map(name).collect::<Vec<_>>().join(" + "),
+        Step::Reject(code) => format!("refuse with {code}"),
+    };
+    let steps: Vec<String> = decision.steps.iter().map(step).collect();
+    steps.join(", then ")
+}
+
+/// `1501 packets, 3 lost, jitter 0.3 ms`.
+fn counted(media: &LegMedia) -> String {
+    match media.packets {
+        0 => "no packet came".to_owned(),
+        packets => format!(
+            "{packets} packets, {} lost, {} late, {} twice, jitter {:.1} ms",
+            media.lost,
+            media.reordered,
+            media.duplicate,
+            media.jitter.as_secs_f64() * 1000.0
+        ),
+    }
+}
+
+/// What a label of `sbc_sip_refused` means for who calls.
+fn in_words(reason: &'static str) -> &'static str {
+    match reason {
+        "no-credentials" => "asked for a password",
+        "unusable-credentials" => "its credentials cannot be read",
+        "weak-algorithm" => "it hashes with an algorithm that `digest` does not allow",
+        "credentials" => "wrong user name or password",
+        "not-local" => "a phone, where phones may not be (`local`, `remote`)",
+        "stale-nonce" => "its password answers a question that is too old: asked again",
+        "replayed" => "its password answers a question that was answered before: asked again",
+        "throttled" => "too many wrong passwords from there: it has to wait",
+        "unanswered" => "not answered: nothing proves where it comes from",
+        "stranger" => "nobody that the config knows: no trunk at that address, and no phones there",
+        other => other,
+    }
+}
