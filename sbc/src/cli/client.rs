@@ -112,6 +112,14 @@ impl Daemon {
         self.ask(Method::GET, page, Bytes::new())
     }
 
+    /// Reads what is no JSON, as it is.
+    ///
+    /// # Errors
+    /// See [`DaemonError`].
+    pub(super) fn fetch(&self, page: &str) -> Result<Bytes, DaemonError> {
+        self.answer(Method::GET, page, Bytes::new())
+    }
+
     /// Has it do something.
     ///
     /// # Errors
@@ -132,6 +140,11 @@ impl Daemon {
         page: &str,
         body: Bytes,
     ) -> Result<T, DaemonError> {
+        let body = self.answer(method, page, body)?;
+        serde_json::from_slice(&body).map_err(|error| self.foreign(error))
+    }
+
+    fn answer(&self, method: Method, page: &str, body: Bytes) -> Result<Bytes, DaemonError> {
         let answered = async {
             let asked = self.exchange(method, page, body);
             match tokio::time::timeout(PATIENCE, asked).await {
@@ -143,7 +156,7 @@ impl Daemon {
         };
         let (status, body) = self.runtime.block_on(answered)?;
         if status.is_success() {
-            return serde_json::from_slice(&body).map_err(|error| self.foreign(error));
+            return Ok(body);
         }
         match serde_json::from_slice::<Refusal>(&body) {
             Ok(refusal) => Err(DaemonError::Refused(refusal.error)),

@@ -20,6 +20,7 @@ mod servers;
 mod source;
 mod status;
 mod stop;
+mod trace;
 mod trunks;
 
 use std::io::{self, Write};
@@ -82,6 +83,8 @@ enum Command {
     Status(status::StatusArgs),
     /// Show the calls of a running daemon, or everything about one: its legs, who was tried, why its codecs
     Calls(calls::CallsArgs),
+    /// Show the ladder of a call that is up or over, message by message, or which calls are kept; writes it for Wireshark too
+    Trace(trace::TraceArgs),
     /// End a call: both parties are hung up, or whoever rings
     Hangup(hangup::HangupArgs),
     /// Show the media flows of a running daemon: who, which way, from where, how well
@@ -198,6 +201,7 @@ pub(crate) fn main() -> ExitCode {
         Some(Command::Stop(args)) => stop::stop(&args),
         Some(Command::Status(args)) => status::status(&args),
         Some(Command::Calls(args)) => calls::calls(&args),
+        Some(Command::Trace(args)) => trace::trace(&args),
         Some(Command::Hangup(args)) => hangup::hangup(&args),
         Some(Command::Flows(args)) => flows::flows(&args),
         Some(Command::Trunks(args)) => trunks::trunks(&args),

@@ -21,6 +21,7 @@ use crate::config::{Changes, Config, NeedsRestart, PhoneId};
 use crate::engine::{CallId, StatusView};
 use crate::media::{Finding, FlowReport, PairId};
 use crate::shed::{Ban, BanError, Banned, UnbanError};
+use crate::trace::{Seen, Summary};
 use crate::trunks::TrunkView;
 
 /// Requests that may wait for the engine's task.
@@ -93,6 +94,21 @@ pub(super) enum Request {
         id: CallId,
         report: Option<FlowReport>,
         answer: oneshot::Sender<Vec<Finding>>,
+    },
+    /// The traces that began before that one, the latest first; a page of them.
+    Traces {
+        before: Option<u64>,
+        answer: oneshot::Sender<Vec<Summary>>,
+    },
+    /// Those that a name may stand for.
+    FindTrace {
+        name: String,
+        answer: oneshot::Sender<Vec<Summary>>,
+    },
+    /// All of a trace.
+    Trace {
+        number: u64,
+        answer: oneshot::Sender<Option<Seen>>,
     },
     /// Ends a call; whether there was one to end.
     HangUp {

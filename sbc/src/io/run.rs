@@ -157,7 +157,8 @@ pub async fn start(config: Arc<Config>, options: Options) -> Result<Running, Sta
     let locals = signalling.locals().to_vec();
     let now = Instant::now();
     let engine = Engine::new(Arc::clone(&config), options.seed, now);
-    let mut engine = engine.transcoding(Transcoding::On);
+    let engine = engine.transcoding(Transcoding::On);
+    let mut engine = engine.keeping_traces(now, config.trace);
     if cdr.is_some() {
         engine = engine.recording(host::unique().map_err(CdrError::Random)?);
     }

@@ -150,6 +150,7 @@ async fn each_page_is_what_the_document_says() {
     let document: Value = serde_json::from_str(&document).unwrap();
     let up = call(&sbc).await;
     let of_call = format!("/api/call?name={}", up.dialog.call_id);
+    let of_trace = format!("/api/trace?name={}", up.dialog.call_id);
     let ban = json!({ "prefix": "192.0.2.0/24", "seconds": 60 }).to_string();
     let lift = json!({ "prefix": "192.0.2.0/24" }).to_string();
     let hang_up = json!({ "call": up.dialog.call_id, "why": "seen enough" }).to_string();
@@ -160,6 +161,10 @@ async fn each_page_is_what_the_document_says() {
         ("get", of_call.as_str(), "", 200),
         ("get", "/api/call?name=nobody", "", 404),
         ("get", "/api/calls?before=1", "", 400),
+        ("get", "/api/traces", "", 200),
+        ("get", of_trace.as_str(), "", 200),
+        ("get", "/api/trace?name=nobody", "", 404),
+        ("get", "/api/trace.pcap?name=nobody", "", 404),
         ("get", "/api/flows", "", 200),
         ("get", "/api/trunks", "", 200),
         ("get", "/api/registrations", "", 200),

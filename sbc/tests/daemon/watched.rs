@@ -9,7 +9,7 @@ use super::calls::{CallUp, call};
 use super::*;
 
 /// What the command line prints about that daemon, to standard output and to standard error, and its exit code.
-async fn cli(sbc: &Sbc, command: &str, arguments: &[&str]) -> (String, String, i32) {
+pub(crate) async fn cli(sbc: &Sbc, command: &str, arguments: &[&str]) -> (String, String, i32) {
     let mut process = std::process::Command::new(env!("CARGO_BIN_EXE_sbc"));
     process
         .args([command, "--admin", &sbc.running.admin().to_string()])

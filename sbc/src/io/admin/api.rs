@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 
 use super::guard::guard;
 use super::types::Refusal;
-use super::{Admin, JSON, bans, calls, end, flows, openapi, reload, status, trunks};
+use super::{Admin, JSON, bans, calls, end, flows, openapi, reload, status, trace, trunks};
 use crate::io::control::Unanswered;
 
 /// Bytes of a request's body.
@@ -27,6 +27,9 @@ pub(super) fn router(admin: &Admin) -> Router<Admin> {
         .route("/calls", get(calls::page))
         .route("/call", get(calls::one))
         .route("/hangup", post(calls::hang_up))
+        .route("/traces", get(trace::page))
+        .route("/trace", get(trace::one))
+        .route("/trace.pcap", get(trace::capture))
         .route("/flows", get(flows::page))
         .route("/trunks", get(trunks::trunks))
         .route("/registrations", get(trunks::registrations))

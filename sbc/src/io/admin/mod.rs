@@ -15,6 +15,7 @@ mod page;
 mod reload;
 mod socket;
 mod status;
+mod trace;
 mod trunks;
 pub mod types;
 
@@ -34,6 +35,7 @@ pub(super) use self::listener::Open;
 use self::listener::{Limits, Listener};
 pub use self::socket::SocketError;
 pub(super) use self::socket::open as open_socket;
+pub(super) use self::trace::{MOST, ROWS};
 use super::control::{Control, Phase};
 use super::current::Current;
 use super::metrics::Metrics;
@@ -122,7 +124,7 @@ async fn readiness(State(admin): State<Admin>) -> Response {
 }
 
 async fn nothing() -> Response {
-    let body = "{\"error\":\"no such page\",\"pages\":[\"/metrics\",\"/healthz\",\"/readyz\",\"/api/status\",\"/api/calls\",\"/api/call\",\"/api/hangup\",\"/api/flows\",\"/api/trunks\",\"/api/registrations\",\"/api/bans\",\"/api/reload\",\"/api/drain\",\"/api/stop\",\"/api/openapi.json\"]}\n";
+    let body = "{\"error\":\"no such page\",\"pages\":[\"/metrics\",\"/healthz\",\"/readyz\",\"/api/status\",\"/api/calls\",\"/api/call\",\"/api/hangup\",\"/api/traces\",\"/api/trace\",\"/api/trace.pcap\",\"/api/flows\",\"/api/trunks\",\"/api/registrations\",\"/api/bans\",\"/api/reload\",\"/api/drain\",\"/api/stop\",\"/api/openapi.json\"]}\n";
     (StatusCode::NOT_FOUND, [(header::CONTENT_TYPE, JSON)], body).into_response()
 }
 

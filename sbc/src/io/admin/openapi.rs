@@ -3,13 +3,15 @@
 use axum::http::StatusCode;
 use axum::response::Response;
 use schemars::generate::SchemaSettings;
-use schemars::{JsonSchema, Schema, SchemaGenerator};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::{Map, Value, json};
 
 use super::api;
+use super::trace::PCAP;
 use super::types::{
     BanPage, BanRequest, Banned, CallDetail, CallPage, Drained, FlowPage, HangUpRequest, HungUp,
-    Refusal, RegistrationPage, Reloaded, Status, StopRequest, Stopping, TrunkPage, UnbanRequest,
+    Refusal, RegistrationPage, Reloaded, Status, StopRequest, Stopping, Trace, TracePage,
+    TrunkPage, UnbanRequest,
 };
 
 /// One thing that can be done.
@@ -60,6 +62,9 @@ const OF_CALL: Parameter = Parameter {
     about: "Of this call only: its id as in the log, or the Call-ID of one of its legs",
 };
 
+/// What is no JSON.
+const CAPTURE: &str = "/api/trace.pcap";
+
 /// All that there are.
 const OPERATIONS: &[Operation] = &[
     Operation {
@@ -97,6 +102,33 @@ const OPERATIONS: &[Operation] = &[
         query: &[],
         body: Some(of::<HangUpRequest>),
         answer: of::<HungUp>,
+    },
+    Operation {
+        path: "/api/traces",
+        method: "get",
+        name: "traces",
+        summary: "Some traces of call attempts, the latest first",
+        query: &[AFTER],
+        body: None,
+        answer: of::<TracePage>,
+    },
+    Operation {
+        path: "/api/trace",
+        method: "get",
+        name: "trace",
+        summary: "The ladder of a call attempt, ended ones too; 409 where the name may be that of several",
+        query: &[CALL],
+        body: None,
+        answer: of::<Trace>,
+    },
+    Operation {
+        path: CAPTURE,
+        method: "get",
+        name: "capture",
+        summary: "Its messages as a capture, for Wireshark",
+        query: &[CALL],
+        body: None,
+        answer: |_| json_schema!({ "type": "string", "format": "binary" }),
     },
     Operation {
         path: "/api/flows",
@@ -249,7 +281,10 @@ fn described(operation: &Operation, generator: &mut SchemaGenerator) -> Value {
         "responses": {
             "200": {
                 "description": "Done",
-                "content": content((operation.answer)(generator)),
+                "content": match operation.path {
+                    CAPTURE => json!({ PCAP: { "schema": (operation.answer)(generator) } }),
+                    _ => content((operation.answer)(generator)),
+                },
             },
             "default": {
                 "description": "Refused: why, and what to do",

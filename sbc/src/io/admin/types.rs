@@ -3,6 +3,7 @@
 mod calls;
 mod end;
 mod status;
+mod trace;
 
 use std::net::SocketAddr;
 
@@ -16,6 +17,8 @@ pub use self::calls::{
 };
 
 pub use self::end::{Drained, StopRequest, Stopping};
+pub use self::trace::{Trace, TracePage, TraceParty, TraceStep, TraceSummary, TraceVerdict};
+
 pub use self::status::{CallCounts, FlowCounts, NetworkStatus, Status, TrunkCounts, WorkerStatus};
 
 /// The body of every refusal.

@@ -9,6 +9,7 @@ mod media;
 mod process;
 mod servers;
 mod sip;
+mod trace;
 mod trunks;
 mod voice;
 
@@ -27,6 +28,7 @@ use super::signalling::Counters;
 use crate::config::{Config, NetworkId};
 use crate::engine::Stats;
 use crate::media::{MediaStats, VoiceStats};
+use crate::trace::Totals;
 
 /// All that was counted, as of one moment.
 #[derive(Clone, Debug)]
@@ -45,6 +47,8 @@ pub struct Reading {
     pub sockets: Arc<Counters>,
     /// The records of calls, where they are wanted.
     pub cdr: Option<Arc<CdrCounters>>,
+    /// The traces of calls, where they are kept.
+    pub trace: Option<Totals>,
 }
 
 /// The page at `/metrics`.
@@ -77,6 +81,7 @@ impl Metrics {
             loads: Vec::new(),
             sockets,
             cdr: None,
+            trace: None,
         };
         let page = Page {
             config,
@@ -113,6 +118,7 @@ impl Page {
         families.extend(trunks::families(&config, &reading.engine));
         families.extend(servers::families(&reading.engine));
         families.extend(cdr::families(&reading));
+        families.extend(trace::families(&reading));
         families.extend(process::families(self.started));
         families
     }

@@ -54,6 +54,7 @@ fn page() -> String {
         loads: vec![0],
         sockets: Arc::new(Counters::new(1)),
         cdr: Some(Arc::new(records)),
+        trace: Some(Totals::default()),
     };
     let groups = [
         ("Media", media::families(&config, &reading)),
@@ -63,6 +64,7 @@ fn page() -> String {
         ("Trunks", trunks::families(&config, &reading.engine)),
         ("DNS and servers", servers::families(&reading.engine)),
         ("Records of calls", cdr::families(&reading)),
+        ("Traces of calls", trace::families(&reading)),
         ("The process", process::families(SystemTime::now())),
     ];
     let mut page = BEGINNING.to_owned();

@@ -34,6 +34,7 @@ fn page(change: impl FnOnce(&mut Reading)) -> String {
         loads: vec![0],
         sockets: Arc::new(Counters::new(2)),
         cdr: None,
+        trace: None,
     };
     change(&mut reading);
     Metrics::new(Current::new(config))

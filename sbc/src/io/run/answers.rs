@@ -7,12 +7,14 @@ use tracing::info;
 
 use super::{Phase, Shell};
 use crate::call::Call;
-use crate::engine::Input;
+use crate::engine::{Engine, Input};
+use crate::io::admin::{MOST, ROWS};
 use crate::io::calls;
 use crate::io::cdr::Cdr;
 use crate::io::control::Request;
 use crate::io::metrics::Reading;
 use crate::io::upkeep::contacts;
+use crate::trace::Store;
 
 /// How long a purge waits for the far ends to answer: a service manager waits for longer (`TimeoutStopSec` of the unit).
 pub(in crate::io) const PURGE: Duration = Duration::from_secs(10);
@@ -31,6 +33,7 @@ impl Shell {
                     loads: self.flows.loads(),
                     sockets: Arc::clone(&self.counters),
                     cdr: self.cdr.as_ref().map(Cdr::counters),
+                    trace: self.engine.traces().map(Store::totals),
                 };
                 // Whoever asked may have given up.
                 let _ = answer.send(reading);
@@ -62,6 +65,18 @@ impl Shell {
             }
             Request::Findings { id, report, answer } => {
                 let _ = answer.send(self.engine.findings(now, id, report.as_ref()));
+            }
+            Request::Traces { before, answer } => {
+                let rows = traces(&self.engine).flat_map(|all| all.before(before));
+                let _ = answer.send(rows.take(ROWS).collect());
+            }
+            Request::FindTrace { name, answer } => {
+                let found = traces(&self.engine).flat_map(|all| all.find(&name, MOST + 1));
+                let _ = answer.send(found.collect());
+            }
+            Request::Trace { number, answer } => {
+                let seen = traces(&self.engine).find_map(|all| all.see(number));
+                let _ = answer.send(seen);
             }
             Request::HangUp { id, answer } => {
                 let done = self.engine.hang_up(now, id);
@@ -148,4 +163,9 @@ impl Shell {
         self.stopping = Some(now + within);
         self.input(now, Input::Stop);
     }
+}
+
+/// None, or one.
+fn traces(engine: &Engine) -> impl Iterator<Item = &Store> {
+    engine.traces().into_iter()
 }

@@ -64,7 +64,7 @@ const TERMINAL: &str = concat!(
     "sbc ",
     env!("CARGO_PKG_VERSION"),
     "\n\n/         in a browser: the page that shows all this\n/metrics  what was counted, for Prometheus\n/healthz  200 while the engine answers\n/readyz   200 while new calls are taken\n",
-    "/api      what `sbc status`, `sbc calls`, `sbc flows`, `sbc trunks`, `sbc registrations` and `sbc bans` show and `sbc reload` does, as JSON, for this host, or with the token of the config\n"
+    "/api      what `sbc status`, `sbc calls`, `sbc trace`, `sbc flows`, `sbc trunks`, `sbc registrations` and `sbc bans` show and `sbc reload` does, as JSON, for this host, or with the token of the config\n"
 );
 
 pub(super) fn router() -> Router<Admin> {
