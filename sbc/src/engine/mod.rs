@@ -270,10 +270,7 @@ impl Engine {
     pub fn handle_input(&mut self, now: Instant, input: Input) {
         self.passes(now);
         match input {
-            Input::Clock(at) => {
-                self.wall.set(now, at);
-                self.passes(now);
-            }
+            Input::Clock(at) => self.set_clock(now, at),
             Input::Message { hop, bytes } => self.on_message(now, hop, bytes),
             Input::StreamBroken { hop, reason } => self.malformed(&hop, reason),
             Input::ConnectionClosed(connection) => {

@@ -8,7 +8,7 @@ use super::{CallId, Engine, Event, Outcome};
 use crate::call::{Call, user_of};
 use crate::config::{Config, Trace};
 use crate::media::{Choice, FlowKind, FlowPair, LegId, LegMedia, Path};
-use crate::routing::{Caller, Decision, Destination, Step};
+use crate::routing::{Caller, Decision, Destination, Step, Timestamp};
 use crate::sip::{Message, Method};
 use crate::trace::{Store, Verdict};
 use crate::transaction::Hop;
@@ -37,6 +37,12 @@ impl Engine {
         if let Some(store) = &mut self.tracer.0 {
             store.passes(now, self.wall.now());
         }
+    }
+
+    /// It is this time on the wall.
+    pub(super) fn set_clock(&mut self, now: Instant, at: Timestamp) {
+        self.wall.set(now, at);
+        self.passes(now);
     }
 
     /// One of two legs of a call is another call's from now on.

@@ -296,7 +296,9 @@ fn a_reload_says_how_much_is_kept() {
 /// Who takes a party's place is part of that call from his INVITE on.
 #[test]
 fn who_replaces_a_party_is_in_the_trace_of_the_call() {
-    let mut bench = traced(bench());
+    let server = "server = \"sip:10.71.2.2:5060\"\n";
+    let config = CONFIG.replace(server, &format!("{server}transfers = true\n"));
+    let mut bench = traced(bench_of(&config, Limits::default()));
     let (_, b_invite, _) = set_up(&mut bench);
     let (call_id, ours) = (b_invite.call_id(), b_invite.from().tag().unwrap());
     let replaces = format!("Replaces: {call_id};to-tag={ours};from-tag=bb\r\nContact:");
