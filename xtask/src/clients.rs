@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 
 /// Program and Debian package.
-const CLIENTS: [(&str, &str); 11] = [
+const CLIENTS: [(&str, &str); 13] = [
     ("baresip", "baresip-core"),
     ("linphonec", "linphone-cli"),
     ("kamailio", "kamailio"),
@@ -15,6 +15,8 @@ const CLIENTS: [(&str, &str); 11] = [
     ("espeak-ng", "espeak-ng"),
     ("ffmpeg", "ffmpeg"),
     ("prometheus", "prometheus"),
+    ("chromium", "chromium"),
+    ("chromedriver", "chromium-driver"),
     ("ethtool", "ethtool"),
     ("ip", "iproute2"),
     ("nft", "nftables"),

@@ -6,6 +6,7 @@
 
 mod background;
 mod baresip;
+mod browser;
 mod config;
 mod conntrack;
 mod crowd;
@@ -36,6 +37,7 @@ mod weather;
 mod wire;
 
 pub use baresip::{Account, Baresip, Manner, Phone};
+pub use browser::Browser;
 pub use config::{FastPath, lab_config, lab_config_over, lab_networks};
 pub use crowd::{Crowd, Party};
 pub use daemon::{Daemon, RunAs, binary, http};

@@ -23,6 +23,7 @@ mod media_from;
 mod moves;
 mod name_server;
 mod nat;
+mod page;
 mod privileges;
 mod registered;
 mod reload;
