@@ -4,7 +4,9 @@ import { h } from "./dom.js";
 import { bare, clock, count, when } from "./format.js";
 import { callLink, card, filterBox, fits, path, pill, state, table } from "./ui.js";
 
+// Pages that are read each time.
 const PAGES = 5;
+const OLD = 2;
 const filters = { calls: "", ended: "" };
 let failedOnly = false;
 
@@ -49,7 +51,7 @@ export const ended = {
   title: "Calls",
   async load(api) {
     try {
-      return await api.pages("/api/traces", "traces", PAGES);
+      return await api.pages("/api/traces", "traces", OLD);
     } catch (error) {
       if (error.status === 404) return { rows: [], none: true };
       throw error;
@@ -57,7 +59,7 @@ export const ended = {
   },
   show({ data, redraw }) {
     const all = (data?.rows ?? []).filter((row) => row.state === "ended" || row.failed);
-    const rows = all.filter((row) => (row.failed || !failedOnly) && fits(filters.ended, bare(row.id), row.from, row.to ?? "", row.dialled ?? "", row.outcome ?? ""));
+    const rows = all.filter((row) => (row.failed || !failedOnly) && fits(filters.ended, bare(row.id), row.from, row.to ?? "", row.dialled ?? "", row.outcome ?? "", row.reason ?? ""));
     const empty = data?.none ? "This box keeps no record of calls that are over." : all.length === 0 ? "No call is over that is still remembered." : "No call fits the filter.";
     return [tabs("#/ended"), card("Calls that are over",
       h("div", { class: "row", key: "choice" },
@@ -68,7 +70,7 @@ export const ended = {
         columns: [
           { title: "Call", of: (row) => callLink(row.id) },
           { title: "Began", of: (row) => when(row.began) },
-          { title: "Outcome", of: (row) => pill(row.outcome ?? "ended", row.failed ? "bad" : "good") },
+          { title: "Outcome", broad: true, of: (row) => [pill(row.outcome ?? "ended", row.failed ? "bad" : "good"), row.reason && h("span", { class: "quiet" }, ` ${row.reason}`)] },
           { title: "From", of: (row) => row.from },
           { title: "To", of: (row) => row.to ?? "–" },
           { title: "Dialled", of: (row) => row.dialled ?? "–" },
