@@ -73,7 +73,7 @@ fn json<T: Serialize>(shown: &T) -> Result<String, Failure> {
     Ok(text + "\n")
 }
 
-fn read(daemon: &Daemon) -> Result<Vec<Call>, DaemonError> {
+pub(super) fn read(daemon: &Daemon) -> Result<Vec<Call>, DaemonError> {
     let mut calls = Vec::new();
     let mut next = Some(0);
     while let Some(after) = next {
@@ -148,7 +148,7 @@ pub(super) fn in_words(call: &Call) -> String {
     format!("{} to {}, dialled {}", call.from, to(call), dialled(call))
 }
 
-fn to(call: &Call) -> String {
+pub(super) fn to(call: &Call) -> String {
     match call.to.as_slice() {
         [] => "-".to_owned(),
         [only] => only.clone(),
@@ -157,14 +157,14 @@ fn to(call: &Call) -> String {
 }
 
 /// The caller wrote it.
-fn dialled(call: &Call) -> String {
+pub(super) fn dialled(call: &Call) -> String {
     match call.number.is_empty() {
         true => "-".to_owned(),
         false => call.number.escape_debug().to_string(),
     }
 }
 
-fn codecs(call: &Call) -> String {
+pub(super) fn codecs(call: &Call) -> String {
     match &call.codecs {
         [Some(one), Some(other)] if one == other => one.clone(),
         [Some(one), Some(other)] => format!("{one} <-> {other}"),
@@ -172,7 +172,7 @@ fn codecs(call: &Call) -> String {
     }
 }
 
-fn media(call: &Call) -> &str {
+pub(super) fn media(call: &Call) -> &str {
     match call.reason.as_deref() {
         Some("transcoded") => "transcoded",
         _ => &call.path,
@@ -180,7 +180,7 @@ fn media(call: &Call) -> &str {
 }
 
 /// Everything of one, in words.
-fn whole(detail: &CallDetail, flows: &[Flow], room: usize) -> String {
+pub(super) fn whole(detail: &CallDetail, flows: &[Flow], room: usize) -> String {
     let call = &detail.call;
     let mut out = format!("call {}: {}\n", short(&call.id), in_words(call));
     line(&mut out, "state", &state(detail));

@@ -20,6 +20,7 @@ mod servers;
 mod source;
 mod status;
 mod stop;
+mod top;
 mod trace;
 mod trunks;
 
@@ -81,6 +82,8 @@ enum Command {
     Stop(stop::StopArgs),
     /// Show how a running daemon is on one screen; what wants looking at comes first
     Status(status::StatusArgs),
+    /// Show a running daemon live in the terminal: calls, trunks, media, drops, and the ladder of a call
+    Top(top::TopArgs),
     /// Show the calls of a running daemon, or everything about one: its legs, who was tried, why its codecs
     Calls(calls::CallsArgs),
     /// Show the ladder of a call that is up or over, message by message, or which calls are kept; writes it for Wireshark too
@@ -169,6 +172,8 @@ enum Failure {
     Caller(#[from] NoCaller),
     #[error("cannot start: {0}")]
     Host(io::Error),
+    #[error("`sbc top` wants a terminal; `sbc status` and `sbc calls` print the same once")]
+    NoTerminal,
     #[error("the daemon drains no more: somebody has taken that back (`sbc drain --cancel`)")]
     Resumed,
     #[error("the daemon is still there after {} s; its log says why", .0.as_secs())]
@@ -200,6 +205,7 @@ pub(crate) fn main() -> ExitCode {
         Some(Command::Drain(args)) => drain::drain(&args),
         Some(Command::Stop(args)) => stop::stop(&args),
         Some(Command::Status(args)) => status::status(&args),
+        Some(Command::Top(args)) => top::top(&args),
         Some(Command::Calls(args)) => calls::calls(&args),
         Some(Command::Trace(args)) => trace::trace(&args),
         Some(Command::Hangup(args)) => hangup::hangup(&args),

@@ -263,6 +263,7 @@ mod tests {
                 },
             ],
             memory_bytes: Some(34_000_000),
+            ..Status::default()
         };
         assert_eq!(
             screen(&status, "2026-01-02 03:04"),

@@ -167,6 +167,8 @@ mod tests {
             calls: 0,
             max_calls: None,
             max_calls_per_second: None,
+            attempts: 0,
+            answered: 0,
             refused_max_calls: 0,
             refused_max_calls_per_second: 0,
         }

@@ -20,6 +20,7 @@ mod options;
 mod page;
 mod records;
 mod status;
+mod top;
 mod traces;
 mod trunks;
 mod watched;

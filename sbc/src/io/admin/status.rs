@@ -9,15 +9,18 @@ use sbc_ebpf::shed::Shed;
 
 use super::Admin;
 use super::api::{json, unanswered};
-use super::types::{CallCounts, FlowCounts, NetworkStatus, Status, TrunkCounts, WorkerStatus};
+use super::types::{
+    Amount, CallCounts, FlowCounts, MediaTotals, NetworkStatus, QualityTotals, Status, TrunkCounts,
+    WorkerStatus,
+};
 use crate::config::{Config, MediaPriority, NetworkId, TrunkId};
-use crate::engine::StatusView;
+use crate::engine::{Histogram, StatusView};
 use crate::io::control::{Phase, Request, Unanswered};
 use crate::io::host;
 use crate::io::media::{Driver, WorkerView};
 use crate::io::metrics::{Reading, network_name};
 use crate::io::signalling::Local;
-use crate::media::{NetworkPath, XdpMode};
+use crate::media::{NetworkPath, Traffic, XdpMode};
 use crate::trunks::TrunkView;
 
 /// Of a hundred: a media range that is taken so far is warned of.
@@ -58,6 +61,8 @@ async fn status(admin: &Admin) -> Result<Status, Unanswered> {
             user: view.user,
             transcoded: view.transcoded,
         },
+        media: media(&reading),
+        quality: quality(&reading),
         trunks: trunk_counts(&trunks, &reading),
         registrations: reading.engine.registrations.values().sum(),
         bans: reading.engine.bans.values().sum(),
@@ -77,6 +82,41 @@ pub(super) fn phase(phase: Phase) -> &'static str {
         Phase::Draining => "draining",
         Phase::Stopping => "stopping",
     }
+}
+
+fn media(reading: &Reading) -> MediaTotals {
+    let sum = |all: &mut dyn Iterator<Item = Traffic>| {
+        all.fold(Amount::default(), |sum, one| Amount {
+            packets: sum.packets + one.packets,
+            bytes: sum.bytes + one.bytes,
+        })
+    };
+    let (kernel, user) = (&reading.kernel.networks, &reading.user.networks);
+    let voice = reading.voice.networks.values();
+    MediaTotals {
+        kernel: sum(&mut kernel.values().map(|network| network.received)),
+        user: sum(&mut user.values().map(|network| network.received)),
+        transcoded: sum(&mut voice.map(|network| network.received)),
+    }
+}
+
+fn quality(reading: &Reading) -> QualityTotals {
+    let engine = &reading.engine;
+    let (count, sum) = engine.mos.values().fold((0, 0.0), |(count, sum), mos| {
+        (count + observed(&mos.0), sum + mos.0.sum())
+    });
+    let mean = |sum: f64, count: u64| (count > 0).then(|| sum / count as f64);
+    let jitter = &engine.media_jitter.0;
+    QualityTotals {
+        lost: engine.media_quality.values().map(|all| all.lost).sum(),
+        streams: count,
+        mos: mean(sum, count),
+        jitter_ms: mean(1000.0 * jitter.sum(), observed(jitter)),
+    }
+}
+
+fn observed(histogram: &Histogram) -> u64 {
+    histogram.counts().iter().sum()
 }
 
 fn trunk_counts(trunks: &[TrunkView], reading: &Reading) -> TrunkCounts {

@@ -1,5 +1,6 @@
 //! `/api/trunks` and `/api/registrations`.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use axum::extract::rejection::QueryRejection;
@@ -12,8 +13,8 @@ use super::Admin;
 use super::api::{json, refused, unanswered};
 use super::types::{Contact, Probe, Registration, RegistrationPage, Trunk, TrunkPage};
 use crate::config::{Config, PhoneId};
-use crate::engine::ContactView;
-use crate::io::control::Request;
+use crate::engine::{ContactView, Party, Tried};
+use crate::io::control::{Request, Unanswered};
 use crate::io::metrics::network_name;
 use crate::trunks::{RegistrationView, TrunkView};
 
@@ -22,11 +23,17 @@ const ROWS: usize = 1000;
 
 /// All trunks.
 pub(super) async fn trunks(State(admin): State<Admin>) -> Response {
-    match admin.control.ask(Request::Trunks).await {
-        Ok(views) => {
+    let control = &admin.control;
+    let asked = async {
+        let reading = control.ask(Request::Read).await?;
+        let views = control.ask(Request::Trunks).await?;
+        Ok::<_, Unanswered>((views, reading.engine.attempts))
+    };
+    match asked.await {
+        Ok((views, attempts)) => {
             let rows = views
                 .into_iter()
-                .filter_map(|view| trunk(&admin.config.load(), view));
+                .filter_map(|view| trunk(&admin.config.load(), view, &attempts));
             let page = TrunkPage {
                 trunks: rows.collect(),
             };
@@ -72,8 +79,14 @@ pub(super) async fn registrations(
     json(StatusCode::OK, &page)
 }
 
-fn trunk(config: &Config, view: TrunkView) -> Option<Trunk> {
+fn trunk(
+    config: &Config,
+    view: TrunkView,
+    attempts: &BTreeMap<(Party, Tried), u64>,
+) -> Option<Trunk> {
     let known = config.trunks.get(view.trunk.index())?;
+    let party = Party::Trunk(view.trunk);
+    let count = |result| attempts.get(&(party, result)).copied().unwrap_or_default();
     let [max_calls, per_second] = view.refused;
     Some(Trunk {
         name: known.name.clone(),
@@ -87,6 +100,13 @@ fn trunk(config: &Config, view: TrunkView) -> Option<Trunk> {
         }),
         registration: view.registration.map(registration),
         calls: view.calls,
+        // Whom somebody else was quicker than has not failed.
+        attempts: Tried::ALL
+            .into_iter()
+            .filter(|result| !matches!(result, Tried::Elsewhere | Tried::Redirected))
+            .map(count)
+            .sum(),
+        answered: count(Tried::Answered),
         max_calls: known.limits.calls,
         max_calls_per_second: known.limits.per_second,
         refused_max_calls: max_calls,

@@ -17,9 +17,11 @@ pub use self::calls::{
 };
 
 pub use self::end::{Drained, StopRequest, Stopping};
+pub use self::status::{
+    Amount, CallCounts, FlowCounts, MediaTotals, NetworkStatus, QualityTotals, Status, TrunkCounts,
+    WorkerStatus,
+};
 pub use self::trace::{Trace, TracePage, TraceParty, TraceStep, TraceSummary, TraceVerdict};
-
-pub use self::status::{CallCounts, FlowCounts, NetworkStatus, Status, TrunkCounts, WorkerStatus};
 
 /// The body of every refusal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -197,6 +199,12 @@ pub struct Trunk {
     pub registration: Option<Registration>,
     /// Legs from and to it that ring or are up.
     pub calls: u32,
+    /// Calls that it was asked to take since the start, and that are decided.
+    #[serde(default)]
+    pub attempts: u64,
+    /// Those of them that were answered.
+    #[serde(default)]
+    pub answered: u64,
     /// As in the config.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub max_calls: Option<u32>,

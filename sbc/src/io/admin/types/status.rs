@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// `GET /api/status`: how things are.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Status {
     /// What wants looking at, in words.
     pub warnings: Vec<String>,
@@ -28,6 +28,12 @@ pub struct Status {
     pub calls: CallCounts,
     /// Flow pairs now.
     pub flows: FlowCounts,
+    /// Media that came in since the start.
+    #[serde(default)]
+    pub media: MediaTotals,
+    /// How it came in.
+    #[serde(default)]
+    pub quality: QualityTotals,
     /// Trunks now.
     pub trunks: TrunkCounts,
     /// Contacts of phones that are registered.
@@ -63,6 +69,41 @@ pub struct FlowCounts {
     pub user: u64,
     /// Those of `user` that are transcoded.
     pub transcoded: u64,
+}
+
+/// Media that came in since the start and was forwarded, by who forwards it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct MediaTotals {
+    /// The kernel.
+    pub kernel: Amount,
+    /// User space, as it is.
+    pub user: Amount,
+    /// User space, transcoded.
+    pub transcoded: Amount,
+}
+
+/// An amount of media; RTCP is in it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Amount {
+    /// Packets.
+    pub packets: u64,
+    /// Bytes of UDP payload.
+    pub bytes: u64,
+}
+
+/// How RTP came in since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct QualityTotals {
+    /// Packets that were sent, as their sequence numbers say, and never came; of calls that are up as far as they have been read.
+    pub lost: u64,
+    /// Streams of audio that have ended and were rated.
+    pub streams: u64,
+    /// Mean opinion score of these, 1 to 4.5; absent where there is none.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub mos: Option<f64>,
+    /// Mean of the interarrival jitter of streams at their end, in milliseconds; absent where none has ended.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub jitter_ms: Option<f64>,
 }
 
 /// Trunks.
