@@ -4,6 +4,7 @@ mod account;
 mod bad_input;
 mod carrier;
 mod dashboard;
+mod drain;
 mod failover;
 mod fallback;
 mod firewall;
