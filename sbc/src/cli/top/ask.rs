@@ -57,12 +57,12 @@ fn answer(daemon: &Daemon, start: Instant, question: &Question) -> Result<Answer
 
 /// A call that is over, and a daemon without traces, say so; one that is not there is an error.
 fn about(daemon: &Daemon, id: &str) -> Result<About, DaemonError> {
-    let page = |page: &str| {
+    let page = |page: &str, id: &str| {
         let mut query = form_urlencoded::Serializer::for_suffix(format!("{page}?"), page.len() + 1);
         query.append_pair("name", id);
         query.finish()
     };
-    let detail = match daemon.read::<CallDetail>(&page("/api/call")) {
+    let detail = match daemon.read::<CallDetail>(&page("/api/call", id)) {
         Ok(detail) => match flows::read(daemon, Some(id)) {
             Ok(flows) => Ok((detail, flows)),
             // It has ended in between.
@@ -72,7 +72,7 @@ fn about(daemon: &Daemon, id: &str) -> Result<About, DaemonError> {
         Err(DaemonError::Refused(why)) => Err(why),
         Err(error) => return Err(error),
     };
-    let trace = match daemon.read(&page("/api/trace")) {
+    let trace = match daemon.read(&page("/api/trace", short(id))) {
         Ok(trace) => Ok(trace),
         Err(error) if error.is_absence() => return Err(error),
         Err(error) => Err(error.to_string()),

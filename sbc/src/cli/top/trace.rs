@@ -11,7 +11,8 @@ pub(super) struct Trace {
     pub(super) state: String,
     pub(super) lasted_seconds: f64,
     pub(super) from: String,
-    pub(super) to: String,
+    /// Who took it, else who was asked last; none where nobody was.
+    pub(super) to: Option<String>,
     pub(super) dialled: String,
     /// `answered`, `busy`, …; none while it goes on.
     pub(super) outcome: Option<String>,
@@ -22,6 +23,14 @@ pub(super) struct Trace {
     pub(super) verdict: Vec<Verdict>,
     /// Steps that had no room.
     pub(super) omitted: u64,
+}
+
+impl Trace {
+    /// `phone:anna to trunk:carrier, dialled 15551234567`.
+    pub(super) fn in_words(&self) -> String {
+        let to = self.to.as_deref().unwrap_or("nobody");
+        format!("{} to {to}, dialled {}", self.from, self.dialled)
+    }
 }
 
 /// A lane.
@@ -52,4 +61,23 @@ pub(super) struct Step {
 #[serde(default)]
 pub(super) struct Verdict {
     pub(super) text: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_call_that_led_nowhere_has_a_record_too() {
+        let text = r#"{"id":"r7","state":"ended","failed":true,"began":"2026-01-02T03:04:05.123Z","lasted_seconds":0.0,"from":"unknown",
+            "to":null,"dialled":"","outcome":"rejected","reason":"no route","parties":[{"name":"unknown","address":"192.0.2.7:5060"},
+            {"name":"sbc","address":null}],"steps":[{"at":0.0,"from":0,"to":1,"label":"INVITE","note":"","transport":"udp","sdp":null,
+            "message":null}],"verdict":[],"omitted":3}"#;
+        let trace: Trace = serde_json::from_str(text).unwrap();
+        assert_eq!(trace.in_words(), "unknown to nobody, dialled ");
+        assert_eq!((trace.to, trace.omitted), (None, 3));
+        // Fields that a later daemon has are no trouble.
+        let trace: Trace = serde_json::from_str(r#"{"id":"1","more":1}"#).unwrap();
+        assert_eq!(trace.steps, []);
+    }
 }

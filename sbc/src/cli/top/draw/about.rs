@@ -49,13 +49,7 @@ pub(super) fn lines(
 fn ended(trace: &Trace, theme: Theme, width: usize) -> Vec<Line<'static>> {
     let mut lines = vec![Line::styled(
         clip(
-            &format!(
-                "call {}: {} to {}, dialled {}",
-                short(&trace.id),
-                trace.from,
-                trace.to,
-                trace.dialled
-            ),
+            &format!("call {}: {}", short(&trace.id), trace.in_words()),
             width,
         ),
         theme.bold(),

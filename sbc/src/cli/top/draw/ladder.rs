@@ -70,7 +70,8 @@ pub(super) fn lines(
         let note = trace
             .steps
             .get(opened.step)
-            .and_then(|step| step.note.as_deref());
+            .and_then(|step| step.note.as_deref())
+            .filter(|note| !note.is_empty());
         let text = match (note, trace.omitted) {
             (Some(note), _) => note.to_owned(),
             (None, 0) => String::new(),
@@ -87,10 +88,7 @@ fn head(opened: &Opened, theme: Theme, width: usize) -> Line<'static> {
     let (words, state) = match (&opened.detail, opened.ladder()) {
         (_, Some(trace)) => {
             let state = trace.outcome.as_deref().filter(|_| trace.state == "ended");
-            (
-                format!("{} to {}, dialled {}", trace.from, trace.to, trace.dialled),
-                state.unwrap_or(&trace.state).to_owned(),
-            )
+            (trace.in_words(), state.unwrap_or(&trace.state).to_owned())
         }
         (Some((detail, _)), None) => (in_words(&detail.call), detail.call.state.clone()),
         (None, None) => (String::new(), String::new()),
@@ -204,10 +202,7 @@ impl Lanes {
         let (from, to) = (middle(step.from), middle(step.to));
         let (begin, text) = match from == to {
             true => {
-                let words = match step.note.as_deref().filter(|note| !note.is_empty()) {
-                    Some(note) => format!("[{}: {note}]", step.label),
-                    None => format!("[{}]", step.label),
-                };
+                let words = by_itself(step);
                 // What the box says may take all the room there is, and stands as near to its lane as it can.
                 let words = clip(&words, self.width);
                 let long = Span::raw(&*words).width();
@@ -255,13 +250,21 @@ fn in_words_of(trace: &Trace, step: &Step) -> String {
     let name = |index: usize| trace.parties.get(index).map_or("?", |party| &party.name);
     let note = step.note.as_deref().unwrap_or_default();
     match step.from == step.to {
-        true => format!("[{}: {note}]", step.label),
+        true => by_itself(step),
         false => format!(
             "{} -> {} {} {note}",
             name(step.from),
             name(step.to),
             step.label
         ),
+    }
+}
+
+/// What the box did.
+fn by_itself(step: &Step) -> String {
+    match step.note.as_deref().filter(|note| !note.is_empty()) {
+        Some(note) => format!("[{}: {note}]", step.label),
+        None => format!("[{}]", step.label),
     }
 }
 
