@@ -1,6 +1,6 @@
 //! A caller and a callee of plain text on one thread: calls at a steady pace, held or hung up at once, each set-up timed.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::ErrorKind;
 use std::net::{SocketAddr, SocketAddrV4, UdpSocket};
 use std::time::{Duration, Instant};
@@ -18,6 +18,8 @@ const CALLER: u16 = 5070;
 const ASKING: u16 = 5071;
 /// What has no answer after so long is sent again (RFC 3261, T1).
 const AGAIN: Duration = Duration::from_millis(500);
+/// Who is called.
+const NUMBER: &str = "15551234567";
 /// More than any message here has.
 const DATAGRAM: usize = 4096;
 /// How long nothing at all may happen.
@@ -43,6 +45,10 @@ pub struct Agent {
     open: HashMap<String, Open>,
     /// Calls so far.
     begun: u32,
+    /// What the numbers begin with that are called, each once; one and the same for all calls where there is none.
+    prefix: Option<&'static str>,
+    /// Where caller and callee were told to send their media, by such a number.
+    media: BTreeMap<String, [Option<SocketAddr>; 2]>,
 }
 
 /// What has no final answer yet.
@@ -77,7 +83,29 @@ impl Agent {
             ready,
             open: HashMap::new(),
             begun: 0,
+            prefix: None,
+            media: BTreeMap::new(),
         })
+    }
+
+    /// From now on another number for each call, which begins so; who was called with one before is forgotten.
+    pub fn dial(&mut self, prefix: Option<&'static str>) {
+        self.prefix = prefix;
+        self.media.clear();
+    }
+
+    /// Where the caller of each call to a number of its own sends its media, and where the callee does.
+    ///
+    /// # Errors
+    /// One of them was not told.
+    pub fn media(&self) -> Result<[Vec<SocketAddr>; 2]> {
+        let mut targets = [Vec::new(), Vec::new()];
+        for (number, told) in &self.media {
+            for (targets, told) in targets.iter_mut().zip(told) {
+                targets.push(told.with_context(|| format!("{number} has no media"))?);
+            }
+        }
+        Ok(targets)
     }
 
     /// Begins calls and leaves them up.
@@ -166,11 +194,15 @@ impl Agent {
         self.begun += 1;
         let (from, to) = (self.caller.local_addr()?, self.to);
         let (number, process) = (self.begun, std::process::id());
+        let dialled = match self.prefix {
+            Some(prefix) => format!("{prefix}{number:06}"),
+            None => NUMBER.to_owned(),
+        };
         let call = format!("{number}-{process}-{}", from.ip());
         let body = sdp(SocketAddr::new(from.ip(), MEDIA_PORT));
         let request = format!(
-            "INVITE sip:15551234567@{to} SIP/2.0\r\nVia: SIP/2.0/UDP {from};branch=z9hG4bK{number}i\r\n\
-             Max-Forwards: 70\r\nFrom: <sip:load@{from}>;tag=c{number}\r\nTo: <sip:15551234567@{to}>\r\n\
+            "INVITE sip:{dialled}@{to} SIP/2.0\r\nVia: SIP/2.0/UDP {from};branch=z9hG4bK{number}i\r\n\
+             Max-Forwards: 70\r\nFrom: <sip:load@{from}>;tag=c{number}\r\nTo: <sip:{dialled}@{to}>\r\n\
              Call-ID: {call}\r\nCSeq: 1 INVITE\r\nContact: <sip:load@{from}>\r\n\
              Allow: INVITE, ACK, CANCEL, BYE, OPTIONS\r\nContent-Type: application/sdp\r\n\
              Content-Length: {}\r\n\r\n{body}",
@@ -225,6 +257,7 @@ impl Agent {
         if method != "INVITE" {
             return Ok(Heard::Ended);
         }
+        self.learn(text, 0);
         let ack = self.within(text, 1, "ACK")?;
         self.caller.send_to(ack.as_bytes(), self.to)?;
         if hang_up {
@@ -259,6 +292,15 @@ impl Agent {
         ))
     }
 
+    /// What an offer or an answer tells the caller (0) or the callee (1).
+    fn learn(&mut self, text: &str, who: usize) {
+        let Some(prefix) = self.prefix else { return };
+        let to = field(text, "To").and_then(|to| to.split_once("sip:")?.1.split_once('@'));
+        if let Some((number, _)) = to.filter(|(number, _)| number.starts_with(prefix)) {
+            self.media.entry(number.to_owned()).or_default()[who] = media_of(text);
+        }
+    }
+
     /// The callee answers all that has come.
     fn answer(&mut self) -> Result<()> {
         let here = self.callee.local_addr()?;
@@ -274,6 +316,7 @@ impl Agent {
                 Some("INVITE") => {
                     send("180 Ringing", "")?;
                     send("200 OK", &sdp(SocketAddr::new(here.ip(), MEDIA_PORT)))?;
+                    self.learn(&text, 1);
                 }
                 Some("ACK") => {}
                 _ => send("200 OK", "")?,
@@ -340,6 +383,14 @@ pub(crate) fn sdp(media: SocketAddr) -> String {
     )
 }
 
+/// Where media is to go, by a message's SDP.
+fn media_of(message: &str) -> Option<SocketAddr> {
+    let line = |start| message.lines().find_map(|line| line.strip_prefix(start));
+    let ip = line("c=IN IP4 ")?.trim().parse().ok()?;
+    let port = line("m=audio ")?.split(' ').next()?.parse().ok()?;
+    Some(SocketAddr::new(ip, port))
+}
+
 pub(crate) fn field<'a>(message: &'a str, name: &'a str) -> Option<&'a str> {
     fields(message, name).next()
 }
@@ -384,6 +435,23 @@ mod tests {
         agent.hold(calls).unwrap();
         assert_eq!(agent.begun, 40);
         assert!(agent.open.is_empty());
+    }
+
+    #[test]
+    fn who_calls_a_number_of_its_own_tells_where_media_goes() {
+        let mut agent = agent();
+        agent.dial(Some("1999"));
+        agent
+            .hold(Calls {
+                count: 3,
+                rate: 1_000,
+            })
+            .unwrap();
+        // With nobody between the callee hears the caller's offer, and the caller the callee's answer.
+        let there = "127.0.0.1:4000".parse().unwrap();
+        assert_eq!(agent.media().unwrap(), [vec![there; 3], vec![there; 3]]);
+        agent.dial(None);
+        assert!(agent.media().unwrap()[0].is_empty());
     }
 
     #[test]

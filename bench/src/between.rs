@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use sbc_tests::e2e::{
-    CARRIER, Daemon, EDGE_LEFT, FastPath, Need, Process, RunAs, cpu_time, lab_config,
+    CARRIER, Daemon, EDGE_LEFT, EDGE_RIGHT, FastPath, Need, Process, RunAs, cpu_time, lab_config,
 };
 
 use crate::media_lab::{MediaLab, Routing};
@@ -71,6 +71,49 @@ impl Between {
         }
         Ok(at_work)
     }
+}
+
+/// What numbers begin with that lead through user space, where [`beside_user_space`] has started the daemon.
+pub const BY_USER_SPACE: &str = "1999";
+/// Media ports there, and what is left of [`MEDIA_PORTS`] for everyone else.
+const USER_PORTS: &str = "56000-60999";
+const OTHER_PORTS: &str = "6000-55999";
+
+/// Ours with the kernel path, but for calls to [`BY_USER_SPACE`], whose far side has none.
+///
+/// # Errors
+/// It does not begin to work.
+pub fn beside_user_space(lab: &MediaLab) -> Result<AtWork<'_>> {
+    let config = lab_config(FastPath::Native, &lab.lab.scratch.path().join("state"));
+    let config = config.replace("20000-29999", OTHER_PORTS);
+    let user = format!(
+        r#"
+[network.plain]
+address     = ["{EDGE_RIGHT}"]
+sip         = ["udp:5062"]
+media_ports = "{USER_PORTS}"
+fast_path   = "off"
+
+[trunk.c]
+network     = "plain"
+server      = "sip:{CARRIER}:{SIP}"
+accept_from = ["{CARRIER}"]
+codecs      = ["PCMU"]
+
+[[route]]
+name   = "a-to-c"
+from   = ["trunk:a"]
+number = "{BY_USER_SPACE}XXXXXX"
+to     = ["trunk:c"]
+
+[[route]]"#
+    );
+    lab.lab
+        .edge
+        .set("net/ipv4/ip_local_port_range", EPHEMERAL)?;
+    let mut at_work = AtWork::nobody();
+    at_work.daemon = Some(daemon_with(lab, &config.replacen("[[route]]", &user, 1))?);
+    Ok(at_work)
 }
 
 impl Between {

@@ -20,6 +20,7 @@ pub mod registrar;
 pub mod relay;
 pub mod routes;
 pub mod rtpengine;
+pub mod scrape;
 pub mod sip;
 pub mod table;
 pub mod talk;

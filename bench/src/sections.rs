@@ -6,6 +6,7 @@ mod codec;
 mod records;
 mod registrar;
 mod routing;
+mod scrape;
 mod transcode;
 
 use std::fmt::Display;
@@ -41,7 +42,7 @@ pub(crate) enum Measure {
 }
 use Measure::{Always, Asked};
 
-pub(crate) const SECTIONS: [Section; 18] = [
+pub(crate) const SECTIONS: [Section; 20] = [
     Section {
         name: "sip",
         title: "one INVITE",
@@ -89,8 +90,13 @@ pub(crate) const SECTIONS: [Section; 18] = [
     },
     Section {
         name: "capacity",
-        title: "calls from G.722 to PCMU and back that talk all at once",
-        measure: Always(capacity::rows),
+        title: "how many calls from G.722 to PCMU and back one core carries",
+        measure: Always(capacity::capacities),
+    },
+    Section {
+        name: "talking",
+        title: "calls from G.722 to PCMU and back that talk all at once, beside rtpengine",
+        measure: Always(capacity::talking),
     },
     Section {
         name: "load",
@@ -118,13 +124,18 @@ pub(crate) const SECTIONS: [Section; 18] = [
         measure: Always(calls::held),
     },
     Section {
+        name: "scrape",
+        title: "who looks while 10,000 calls are up, and what traffic has of it",
+        measure: Always(scrape::looks),
+    },
+    Section {
         name: "registrar",
         title: "10,000 registrations with digest at 2,000/s, beside kamailio, and 50,000 phones",
         measure: Always(registrar::registrations),
     },
     Section {
         name: "records",
-        title: "the CDR cost per call: 10,000 calls with records in JSON and CSV, and without",
+        title: "the CDR cost per call: 60,000 calls with records in JSON and CSV, and as many without, in turn",
         measure: Always(records::cost),
     },
     Section {

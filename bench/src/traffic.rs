@@ -10,6 +10,8 @@ use anyhow::{Context, Result, bail, ensure};
 
 /// 20 ms of PCMU, RTP header included.
 const LENGTH: usize = 172;
+/// What a packet adds to the timestamp.
+const SAMPLES: u32 = 160;
 /// How often packets that are due are sent.
 pub(crate) const TICK: Duration = Duration::from_micros(500);
 /// No more than this at a time, should the generator be behind: a veth device queues 256 packets, and drops what comes in addition.
@@ -27,6 +29,17 @@ pub struct Ends {
     turn: usize,
     /// What each end says; where there is nothing, bytes that stand for some audio of PCMU.
     speech: Option<[Speech; 2]>,
+}
+
+/// A packet that has left.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sent {
+    /// The end that it came from.
+    pub(crate) side: usize,
+    /// Its call.
+    pub(crate) call: usize,
+    /// Of RTP.
+    pub(crate) timestamp: u32,
 }
 
 /// What an end says, over and over.
@@ -118,8 +131,8 @@ impl Ends {
         Ok(count)
     }
 
-    /// The next packet in turn: which end sent it, and of which call.
-    pub(crate) fn send_next(&mut self, targets: &[Vec<SocketAddr>; 2]) -> Result<(usize, usize)> {
+    /// The next packet in turn.
+    pub(crate) fn send_next(&mut self, targets: &[Vec<SocketAddr>; 2]) -> Result<Sent> {
         let (side, call) = (self.turn & 1, (self.turn >> 1) % targets[0].len().max(1));
         self.turn = self.turn.wrapping_add(1);
         let target = targets[side]
@@ -135,10 +148,15 @@ impl Ends {
         if let Some(speech) = &self.speech {
             speech[side].say(&mut packet, call + usize::from(number));
         }
+        let sent = Sent {
+            side,
+            call,
+            timestamp: u32::from(number) * SAMPLES,
+        };
         match self.sockets[side].send_to(&packet, target) {
-            Ok(_) => Ok((side, call)),
+            Ok(_) => Ok(sent),
             // Its own queue is full: a packet that is lost, and counted so.
-            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok((side, call)),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(sent),
             Err(error) => Err(error).with_context(|| format!("cannot send to {target}")),
         }
     }
@@ -246,7 +264,7 @@ fn packet(call: usize, sequence: u16, stamp: u64) -> [u8; LENGTH] {
     let mut packet = [0xd5; LENGTH];
     packet[..2].copy_from_slice(&[0x80, 0]);
     packet[2..4].copy_from_slice(&sequence.to_be_bytes());
-    packet[4..8].copy_from_slice(&(u32::from(sequence) * 160).to_be_bytes());
+    packet[4..8].copy_from_slice(&(u32::from(sequence) * SAMPLES).to_be_bytes());
     packet[8..12].copy_from_slice(&(call as u32 + 1).to_be_bytes());
     packet[12..20].copy_from_slice(&stamp.to_be_bytes());
     packet

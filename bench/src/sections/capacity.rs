@@ -17,23 +17,18 @@ use super::{LEARN, again, part};
 const SETTLE: Duration = Duration::from_millis(700);
 const TALKING: Duration = Duration::from_secs(2);
 
-pub(super) fn rows() -> Vec<Row> {
-    let lab = MediaLab::new();
-    let threaded = lab
-        .as_ref()
-        .map_err(again)
-        .and_then(|lab| lab.count_kernel_work());
-    let lab = threaded.and(lab);
-    let mut rows = capacities(&lab);
-    rows.extend(talking(&lab));
-    rows
+fn lab() -> Result<MediaLab> {
+    let lab = MediaLab::new()?;
+    lab.count_kernel_work()?;
+    Ok(lab)
 }
 
 /// Of a core.
 type Share = fn(&capacity::Capacity) -> f64;
 
 /// How many calls one core carries, and what limits it.
-fn capacities(lab: &Result<MediaLab>) -> Vec<Row> {
+pub(super) fn capacities() -> Vec<Row> {
+    let lab = lab();
     let mut rows = Vec::new();
     for (driver, gathering, name) in [
         (Driver::IoUring, GATHERS, "io_uring"),
@@ -48,13 +43,15 @@ fn capacities(lab: &Result<MediaLab>) -> Vec<Row> {
             .as_ref()
             .map_err(again)
             .and_then(|lab| capacity::find(lab, driver, &setup));
-        let limit = found.as_ref().map_or("", |found| found.limit);
+        let limit = found.as_ref().map_or("", |found| &found.limit);
         let what = format!("one core on {name} carries, limited by {limit}");
         rows.push(part(&found, what, "calls", |found| f64::from(found.calls)));
         let of_a_core: [(&str, Share); 3] = [
             ("its core in user space", |found| found.user),
             ("its core in the kernel", |found| found.kernel),
-            ("the generator's core, its thread", |found| found.generator),
+            ("the other core, the generator and what comes in", |found| {
+                found.others
+            }),
         ];
         for (of, share) in of_a_core {
             let name = format!("one core on {name}, then of {of}");
@@ -66,8 +63,9 @@ fn capacities(lab: &Result<MediaLab>) -> Vec<Row> {
     rows
 }
 
-/// Within what time 99 of 100 packets come while so many calls talk, the half millisecond included that the generator looks after.
-fn talking(lab: &Result<MediaLab>) -> Vec<Row> {
+/// Within what time 99 of 100 packets come while so many calls talk.
+pub(super) fn talking() -> Vec<Row> {
+    let lab = lab();
     let mut rows = Vec::new();
     for (calls, _) in CALLS {
         for contender in CONTENDERS {

@@ -6,7 +6,7 @@ use sbc_bench::table::Row;
 use super::part;
 
 /// Calls of a run.
-const CALLS: u32 = 10_000;
+const CALLS: u32 = 60_000;
 
 /// With and without.
 pub(super) fn cost() -> Vec<Row> {
