@@ -315,6 +315,7 @@ mod tests {
                 duplicate: 1,
                 ssrc_changes: 0,
                 jitter_ms: 0.26,
+                round_trip_ms: None,
             }),
         }
     }

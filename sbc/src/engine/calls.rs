@@ -329,7 +329,7 @@ impl Engine {
                 let call = *call;
                 self.tracer.ended(call, *outcome, reason);
                 self.recorder.ended(now, &self.config, of, &event);
-                if let Some(event) = self.reports.call_ended(call, event) {
+                if let Some(event) = self.reports.call_ended(call, event, &mut self.counters) {
                     self.tell_end(event);
                 }
                 return;

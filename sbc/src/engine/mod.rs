@@ -403,7 +403,7 @@ impl Engine {
                 self.clients.remove(&id);
             }
         }
-        let (events, pairs) = self.reports.give_up(now);
+        let (events, pairs) = self.reports.give_up(now, &mut self.counters);
         for event in events {
             self.tell_end(event);
         }

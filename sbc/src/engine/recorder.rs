@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::{CallId, CallRecord, Engine, Event, Recorded, Try};
 use crate::call::{self, Call, EndedBy, Purpose, user_of};
 use crate::config::{Config, NetworkId};
-use crate::media::{Fallback, FlowKind, FlowPair, LegId, LegMedia, Path, Speech, mos};
+use crate::media::{Fallback, FlowKind, FlowPair, LegId, LegMedia, Path, Speech, mos, one_way};
 use crate::routing::{Caller, Decision, Timestamp};
 use crate::sip::Message;
 use crate::transaction::Hop;
@@ -422,12 +422,13 @@ impl CallRecord {
         self.caller_bytes = caller.bytes;
         self.caller_lost = caller.lost;
         self.caller_jitter_ms = jitter(caller);
-        self.caller_mos = score(self.caller_codec.as_deref(), caller);
+        let delay = one_way([caller.round_trip, callee.round_trip]);
+        self.caller_mos = score(self.caller_codec.as_deref(), caller, delay);
         self.callee_packets = callee.packets;
         self.callee_bytes = callee.bytes;
         self.callee_lost = callee.lost;
         self.callee_jitter_ms = jitter(callee);
-        self.callee_mos = score(self.callee_codec.as_deref(), callee);
+        self.callee_mos = score(self.callee_codec.as_deref(), callee, delay);
     }
 }
 
@@ -445,14 +446,14 @@ fn jitter(leg: &LegMedia) -> f64 {
 }
 
 /// Of those codecs that [`mos`] is made for.
-fn score(codec: Option<&str>, leg: &LegMedia) -> Option<f64> {
+fn score(codec: Option<&str>, leg: &LegMedia, delay: Duration) -> Option<f64> {
     let known = ["PCMU", "PCMA", "G722"];
     codec.filter(|codec| known.iter().any(|k| k.eq_ignore_ascii_case(codec)))?;
     let speech = Speech {
         packets: leg.packets.saturating_sub(leg.duplicate),
         lost: leg.lost,
         jitter: leg.jitter,
-        delay: Duration::ZERO,
+        delay,
     };
     mos(&speech).map(|score| (100.0 * score).round() / 100.0)
 }

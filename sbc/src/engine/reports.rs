@@ -9,11 +9,14 @@ use super::findings::{Carried, Parted, Told, Unreached};
 use super::{CallId, Event};
 use crate::config::NetworkId;
 use crate::media::{
-    Finding, FlowKind, FlowPair, FlowReport, LegMedia, PairId, Quality, Speech, mos,
+    Finding, FlowKind, FlowPair, FlowReport, LegMedia, PairId, Quality, Speech, mos, one_way,
 };
 
 /// How long a flow that was removed may take to report. A media worker that is gone never does.
 const WAIT: Duration = Duration::from_secs(2);
+
+/// Streams of a call that are rated, each way one: more have only calls that are transferred over and over.
+const MAX_STREAMS: usize = 64;
 
 /// The static payload types of what [`mos`] rates (RFC 3551, table 4).
 const SPEECH: u128 = 1 << 0 | 1 << 8 | 1 << 9;
@@ -140,6 +143,8 @@ pub(super) struct Reports {
 #[derive(Debug, Default)]
 struct OfCall {
     legs: [LegMedia; 2],
+    /// Its streams of speech that have ended, and the networks that they came from: what they sound like depends on what RTCP says in the end.
+    speech: Vec<(NetworkId, Speech)>,
     awaited: usize,
     /// Its [`Event::CallEnded`], once it is over.
     ended: Option<Event>,
@@ -193,9 +198,10 @@ impl Reports {
         subject.count(report, counters);
         let of_call = self.calls.get_mut(&subject.call)?;
         of_call.awaited = of_call.awaited.saturating_sub(1);
-        if subject.kind != FlowKind::Rtcp {
-            for (leg, side) in of_call.legs.iter_mut().zip(&report.sides) {
-                leg.add(side);
+        for (leg, side) in of_call.legs.iter_mut().zip(&report.sides) {
+            match subject.kind {
+                FlowKind::Rtcp => leg.answered(side),
+                FlowKind::Rtp | FlowKind::Opaque => leg.add(side),
             }
         }
         if subject.kind == FlowKind::Rtp {
@@ -215,20 +221,25 @@ impl Reports {
                 jitter: quality.jitter,
                 delay: Duration::ZERO,
             };
-            if let Some(score) = mos(&speech).filter(|_| is_speech) {
-                counters.mos(network, score);
+            if is_speech && of_call.speech.len() < MAX_STREAMS {
+                of_call.speech.push((network, speech));
             }
         }
-        self.settled(subject.call)
+        self.settled(subject.call, counters)
     }
 
     /// A call is over: its [`Event::CallEnded`] comes back with what its legs' media was, now or later.
-    pub(super) fn call_ended(&mut self, call: CallId, event: Event) -> Option<Event> {
+    pub(super) fn call_ended(
+        &mut self,
+        call: CallId,
+        event: Event,
+        counters: &mut Counters,
+    ) -> Option<Event> {
         let Some(of_call) = self.calls.get_mut(&call) else {
             return Some(event);
         };
         of_call.ended = Some(event);
-        self.settled(call)
+        self.settled(call, counters)
     }
 
     /// The two who talked when a call ended; its [`Event::CallEnded`] follows.
@@ -242,7 +253,11 @@ impl Reports {
     }
 
     /// The ends of calls whose flows will not report any more, with what the others said; and those flows.
-    pub(super) fn give_up(&mut self, now: Instant) -> (Vec<Event>, Vec<PairId>) {
+    pub(super) fn give_up(
+        &mut self,
+        now: Instant,
+        counters: &mut Counters,
+    ) -> (Vec<Event>, Vec<PairId>) {
         let (mut events, mut pairs) = (Vec::new(), Vec::new());
         while let Some((_, pair)) = self.due.pop_front_if(|(at, _)| *at <= now) {
             let Some((_, subject)) = self.removed.remove(&pair) else {
@@ -252,7 +267,7 @@ impl Reports {
                 of_call.is_mute = true;
                 of_call.awaited = of_call.awaited.saturating_sub(1);
             }
-            events.extend(self.settled(subject.call));
+            events.extend(self.settled(subject.call, counters));
             pairs.push(pair);
         }
         (events, pairs)
@@ -263,15 +278,22 @@ impl Reports {
         self.removed.is_empty()
     }
 
-    fn settled(&mut self, call: CallId) -> Option<Event> {
+    fn settled(&mut self, call: CallId, counters: &mut Counters) -> Option<Event> {
         self.calls
             .get(&call)
             .filter(|of_call| of_call.awaited == 0 && of_call.ended.is_some())?;
         let of_call = self.calls.remove(&call)?;
         let found = of_call.findings();
-        let mut event = of_call.ended?;
+        let OfCall { legs, ended, .. } = of_call;
+        let delay = one_way(legs.map(|leg| leg.round_trip));
+        for (network, speech) in of_call.speech {
+            if let Some(score) = mos(&Speech { delay, ..speech }) {
+                counters.mos(network, score);
+            }
+        }
+        let mut event = ended?;
         if let Event::CallEnded { media, verdict, .. } = &mut event {
-            *media = of_call.legs;
+            *media = legs;
             *verdict = found;
         }
         Some(event)
@@ -339,6 +361,7 @@ mod tests {
                 ssrc_changes: 3,
                 jitter: Duration::from_millis(jitter),
             },
+            round_trip: None,
         }
     }
 
@@ -371,6 +394,7 @@ mod tests {
             duplicate: 2 * streams,
             ssrc_changes: 3 * streams,
             jitter: Duration::from_millis(jitter),
+            round_trip: None,
         }
     }
 
@@ -386,7 +410,7 @@ mod tests {
         // While the call goes on, a stream ends.
         let first = report(count(100, 7, 4), count(50, 1, 9));
         assert_eq!(reports.ended(PairId(1), &first, &mut counters), None);
-        assert_eq!(reports.call_ended(CALL, end()), None);
+        assert_eq!(reports.call_ended(CALL, end(), &mut counters), None);
         let rtcp = report(count(10, 0, 0), count(10, 0, 0));
         assert_eq!(reports.ended(PairId(2), &rtcp, &mut counters), None);
         assert!(!reports.is_empty());
@@ -405,9 +429,39 @@ mod tests {
     }
 
     #[test]
+    fn how_a_call_sounds_depends_on_what_its_rtcp_says_in_the_end() {
+        let now = Instant::now();
+        let score = |round_trips: [Option<u64>; 2]| {
+            let (mut reports, mut counters) = (Reports::default(), Counters::default());
+            let spoken = Subject {
+                is_speech: [true, false],
+                ..subject(FlowKind::Rtp, [8000; 2])
+            };
+            reports.expect(now, PairId(1), spoken);
+            reports.expect(now, PairId(2), subject(FlowKind::Rtcp, [0; 2]));
+            let sides = [count(1000, 0, 0); 2];
+            reports.ended(PairId(1), &FlowReport { sides }, &mut counters);
+            reports.call_ended(CALL, end(), &mut counters);
+            let sides = round_trips.map(|ms| FlowCount {
+                round_trip: ms.map(Duration::from_millis),
+                ..count(10, 0, 0)
+            });
+            let ended = reports.ended(PairId(2), &FlowReport { sides }, &mut counters);
+            let told = media(ended).unwrap().map(|leg| leg.round_trip);
+            assert_eq!(told, round_trips.map(|ms| ms.map(Duration::from_millis)));
+            let mut stats = Stats::default();
+            counters.copy_to(&mut stats);
+            assert_eq!(stats.mos.len(), 1);
+            (100.0 * stats.mos[&LEFT].0.sum()).round() / 100.0
+        };
+        let scores = [[None; 2], [Some(40), None], [Some(300); 2], [Some(600); 2]].map(score);
+        assert_eq!(scores, [4.4, 4.39, 3.59, 1.59]);
+    }
+
+    #[test]
     fn a_call_without_flows_waits_for_nothing() {
-        let mut reports = Reports::default();
-        let ended = reports.call_ended(CALL, end());
+        let (mut reports, mut counters) = (Reports::default(), Counters::default());
+        let ended = reports.call_ended(CALL, end(), &mut counters);
         assert_eq!(media(ended), Some(Default::default()));
     }
 
@@ -417,17 +471,20 @@ mod tests {
         let (mut reports, mut counters) = (Reports::default(), Counters::default());
         reports.expect(now, PairId(1), subject(FlowKind::Rtp, [8000; 2]));
         reports.expect(now + WAIT / 2, PairId(2), subject(FlowKind::Rtp, [8000; 2]));
-        reports.call_ended(CALL, end());
+        reports.call_ended(CALL, end(), &mut counters);
         assert_eq!(reports.poll_timeout(), Some(now + WAIT));
-        assert_eq!(reports.give_up(now + WAIT), (vec![], vec![PairId(1)]));
+        assert_eq!(
+            reports.give_up(now + WAIT, &mut counters),
+            (vec![], vec![PairId(1)])
+        );
         let report = FlowReport {
             sides: [count(5, 0, 1), count(6, 0, 1)],
         };
         let ended = reports.ended(PairId(2), &report, &mut counters);
         assert_eq!(media(ended), Some([leg(5, 0, 1, 1), leg(6, 0, 1, 1)]));
         reports.expect(now, PairId(3), subject(FlowKind::Rtp, [8000; 2]));
-        reports.call_ended(CALL, end());
-        let given_up = reports.give_up(now + WAIT);
+        reports.call_ended(CALL, end(), &mut counters);
+        let given_up = reports.give_up(now + WAIT, &mut counters);
         assert_eq!(given_up, (vec![end()], vec![PairId(3)]));
         assert!(reports.is_empty());
         assert_eq!(reports.poll_timeout(), None);

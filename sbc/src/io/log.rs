@@ -432,12 +432,16 @@ fn heard(leg: &LegMedia) -> Option<String> {
         duplicate,
         ssrc_changes,
         jitter,
+        round_trip,
     } = *leg;
     let jitter = jitter.as_secs_f64() * 1e3;
+    let round_trip = round_trip.map_or_else(String::new, |taken| {
+        format!(" round_trip_ms={:.1}", taken.as_secs_f64() * 1e3)
+    });
     (packets > 0).then(|| {
         format!(
             "packets={packets} lost={lost} reordered={reordered} duplicate={duplicate} jitter_ms={jitter:.1} \
-             ssrc_changes={ssrc_changes}"
+             ssrc_changes={ssrc_changes}{round_trip}"
         )
     })
 }
@@ -474,9 +478,16 @@ mod tests {
             duplicate: 1,
             ssrc_changes: 4,
             jitter: Duration::from_micros(1260),
+            round_trip: None,
         };
         let text = "packets=1500 lost=3 reordered=2 duplicate=1 jitter_ms=1.3 ssrc_changes=4";
         assert_eq!(heard(&leg).as_deref(), Some(text));
+        let leg = LegMedia {
+            round_trip: Some(Duration::from_micros(84_300)),
+            ..leg
+        };
+        let text = format!("{text} round_trip_ms=84.3");
+        assert_eq!(heard(&leg), Some(text));
     }
 
     #[test]

@@ -351,6 +351,7 @@ impl FlowCount {
                     was.jitter
                 },
             },
+            round_trip: later.round_trip.or(self.round_trip),
         }
     }
 }
@@ -370,6 +371,9 @@ pub struct FlowCount {
     pub faults: Faults,
     /// How well they came. All zero for RTCP and what is opaque.
     pub quality: Quality,
+    /// To whom they come from and back to us, as RTCP tells; none where it does not, or the kernel forwards it. Of a pair of RTP and its RTCP one
+    /// of the two has it.
+    pub round_trip: Option<Duration>,
 }
 
 /// How well a stream of RTP came in at one side.

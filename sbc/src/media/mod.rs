@@ -15,6 +15,7 @@ mod leg;
 mod mos;
 mod ports;
 mod refused;
+mod round_trip;
 mod stats;
 mod told;
 pub mod transcode;
@@ -36,6 +37,7 @@ pub use leg::{End, LegId};
 pub use mos::{Speech, mos};
 pub use ports::{Exhausted, PortCommand, PortPair, Ports, REST, REST_TAKEN, Reserve};
 pub use refused::{Misfit, Refused, Unsupported};
+pub use round_trip::{RoundTrip, RoundTrips, one_way};
 pub use stats::{LegMedia, MediaStats, NetworkMedia, NetworkVoice, Traffic, VoiceStats};
 pub use verdict::{
     Slot, TTL, candidates, flow_configs, flow_count, latched, lost_at_end, must_relearn,

@@ -21,12 +21,13 @@ pub struct Speech {
     pub lost: u64,
     /// RFC 3550.
     pub jitter: Duration,
-    /// One way through the network, where it is known.
+    /// One way through the network, as far as it is known: [`super::one_way`].
     pub delay: Duration,
 }
 
-/// The mean opinion score, 1 (bad) to 4.5: of G.711, and of G.722, whose wider band is given no credit here, as this scale has none to
-/// give. A far end's buffer is reckoned with at twice the jitter. None if nothing came.
+/// The mean opinion score, 1 (bad) to 4.5: of G.711, and of G.722 as if it were that. Its wider band is given no credit, as this scale has none to
+/// give (that of G.107.1 has, but there G.711 would be worth 3.7 at best), and how it stands loss is its decoder's affair, of which we know nothing. A far
+/// end's buffer is reckoned with at twice the jitter. None if nothing came.
 #[must_use]
 pub fn mos(speech: &Speech) -> Option<f64> {
     (speech.packets > 0).then(|| of_rating(rating(speech)))

@@ -72,9 +72,16 @@ pub struct LegMedia {
     pub ssrc_changes: u64,
     /// At the end of the stream that had most of it; zero where none is measured.
     pub jitter: Duration,
+    /// There and back between it and us, as RTCP tells; none where it does not, or the kernel forwards it.
+    pub round_trip: Option<Duration>,
 }
 
 impl LegMedia {
+    /// Of a stream, or of its RTCP, how long it is there and back: the last one that knows.
+    pub fn answered(&mut self, stream: &FlowCount) {
+        self.round_trip = stream.round_trip.or(self.round_trip);
+    }
+
     /// Adds a stream that has ended.
     pub fn add(&mut self, stream: &FlowCount) {
         let quality = &stream.quality;
@@ -85,5 +92,6 @@ impl LegMedia {
         self.duplicate += quality.duplicate;
         self.ssrc_changes += quality.ssrc_changes;
         self.jitter = self.jitter.max(quality.jitter);
+        self.answered(stream);
     }
 }

@@ -97,6 +97,7 @@ pub fn flow_count(
             ssrc_changes: since(stream.ssrc_changes, before.ssrc_changes),
             jitter: if is_current { jitter } else { Duration::ZERO },
         },
+        round_trip: None,
     }
 }
 

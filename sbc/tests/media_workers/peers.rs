@@ -95,6 +95,7 @@ fn the_first_permitted_source_has_the_flow_until_the_named_one_speaks(driver: Dr
                     latched: latched(&talk.a),
                     silent: report.sides[0].silent,
                     faults: report.sides[0].faults,
+                    round_trip: None,
                     quality: lost(3),
                 },
                 FlowCount {
@@ -103,6 +104,7 @@ fn the_first_permitted_source_has_the_flow_until_the_named_one_speaks(driver: Dr
                     latched: latched(&talk.b),
                     silent: report.sides[1].silent,
                     faults: report.sides[1].faults,
+                    round_trip: None,
                     quality: lost(4),
                 },
             ]

@@ -56,6 +56,7 @@ fn report(bench: &mut Bench, packets: [u64; 2], lost: u64) {
         latched: None,
         silent: None,
         faults: Faults::default(),
+        round_trip: None,
         quality: Quality {
             lost,
             jitter: Duration::from_micros(1_500),

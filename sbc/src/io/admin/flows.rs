@@ -160,5 +160,6 @@ fn received(count: FlowCount) -> Received {
         duplicate: count.quality.duplicate,
         ssrc_changes: count.quality.ssrc_changes,
         jitter_ms: count.quality.jitter.as_secs_f64() * 1000.0,
+        round_trip_ms: count.round_trip.map(|taken| taken.as_secs_f64() * 1000.0),
     }
 }

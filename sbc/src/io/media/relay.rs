@@ -254,6 +254,25 @@ impl Relay {
         })
     }
 
+    /// RTCP goes through as it is: how long it is to its peers and back. Where it shares sockets with RTP that has it, whichever way it comes.
+    fn time(&mut self, socket: SocketId, payload: &[u8]) {
+        let Some(Some(place)) = self.places.get(usize::from(socket.index)).copied() else {
+            return;
+        };
+        let linked = self
+            .entry(place.entry)
+            .and_then(|entry| match entry.companion {
+                Companion::Rtp(link) => link.filter(|_| self.companion(entry, link).is_some()),
+                Companion::None | Companion::Rtcp(_) => None,
+            });
+        let now = (self.clock)();
+        let entry = self.entries.get_mut(linked.unwrap_or(place.entry));
+        if let Some(entry) = entry.and_then(Option::as_mut) {
+            let trips = entry.trips.get_or_insert_default();
+            trips.follow(now, place.side.index(), payload);
+        }
+    }
+
     /// The companion, if it is (still) what is at that place and goes on.
     fn companion(&self, entry: &Entry, place: Option<usize>) -> Option<&Entry> {
         let companion = self.entry(place?)?;
@@ -303,6 +322,9 @@ impl Handler for Relay {
                 own.count(way.kind, &datagram, payload, self.clock);
                 let bytes = payload.len() as u64;
                 self.counters.relayed(network, way.out, bytes);
+                if way.kind == Kind::Rtcp {
+                    self.time(socket, payload);
+                }
                 Some(way.departure)
             }
             Err(reason) => {

@@ -167,7 +167,7 @@ fn dropped(config: &Config, reading: &Reading) -> Family {
 fn mos(config: &Config, reading: &Reading) -> Family {
     let mut family = Family::histograms(
         "sbc_call_mos",
-        "How each direction of a call's speech sounded, at its end: mean opinion score, 1 to 4.5, by the E-model (G.107) from loss and jitter of what came in, of G.711 and G.722, by the network that it came from.",
+        "How each direction of a call's speech sounded, at its end: mean opinion score, 1 to 4.5, by the E-model (G.107) from loss and jitter of what came in, and from delay where RTCP told it in user space, of G.711 and G.722 (rated as G.711), by the network that it came from.",
         &["network"],
     );
     let none = MosHistogram::default();

@@ -1,3 +1,5 @@
+mod storm;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 

@@ -203,6 +203,7 @@ fn stats(from: &Direction, to: &Direction, reports: &Reports) -> TranscodeStats 
         sent: sent.packets,
         sent_octets: sent.octets,
         reported: reports.reported,
+        round_trip: reports.round_trip,
         left: reports.left,
     }
 }

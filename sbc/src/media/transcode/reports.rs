@@ -1,11 +1,13 @@
 //! RTCP of one leg: what we report to its peer, and what that says of what it is sent (RFC 3550 6).
 
+use std::time::Duration;
+
 use super::random::Random;
 use super::reception::Reception;
 use super::sender::Stream;
 use super::stats::Reported;
 use super::{Nanos, Outbox};
-use crate::media::FlowKind;
+use crate::media::{FlowKind, RoundTrip};
 use crate::rtp::{Rtcp, RtcpPacket};
 
 /// The interval between reports, which varies by half of itself either way (RFC 3550 6.2: at least 5 s). The first has half the time.
@@ -35,6 +37,7 @@ pub(super) struct Reports {
     spoke: bool,
     peer: Option<Heard>,
     pub(super) reported: Option<Reported>,
+    pub(super) round_trip: RoundTrip,
     pub(super) left: bool,
     pub(super) malformed: u64,
 }
@@ -64,6 +67,7 @@ impl Reports {
             spoke: false,
             peer: None,
             reported: None,
+            round_trip: RoundTrip::default(),
             left: false,
             malformed: 0,
         }
@@ -101,6 +105,10 @@ impl Reports {
                 // A clock that is not ours makes it negative, or very long.
                 let is_told = block.last_sr != 0 && passed < 60 << 16;
                 let round_trip = is_told.then(|| ((u64::from(passed) * 1_000_000) >> 16) as u32);
+                if let Some(taken) = round_trip {
+                    let taken = Duration::from_micros(taken.into());
+                    self.round_trip.observe(taken);
+                }
                 self.reported = Some(Reported {
                     fraction_lost: block.fraction_lost,
                     lost: block.lost,

@@ -1,5 +1,7 @@
 //! What a pipe counts.
 
+use crate::media::RoundTrip;
+
 /// One side of a transcoded pair: what came from its peer, what it was sent, and what it said of that.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TranscodeStats {
@@ -41,6 +43,8 @@ pub struct TranscodeStats {
     pub sent_octets: u64,
     /// What the peer last said of them; none before it has.
     pub reported: Option<Reported>,
+    /// To the peer and back, in the mean of its last few reports.
+    pub round_trip: RoundTrip,
     /// The peer has taken leave (RTCP BYE).
     pub left: bool,
 }

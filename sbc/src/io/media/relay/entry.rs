@@ -10,7 +10,8 @@ use sbc_ebpf::{
 
 use crate::media::transcode::{Pipe, TranscodeStats};
 use crate::media::{
-    Faults, FlowCount, FlowKind, FlowPair, FlowReport, Slot, Unsent, Voice, flow_count, lost_at_end,
+    Faults, FlowCount, FlowKind, FlowPair, FlowReport, RoundTrip, RoundTrips, Slot, Unsent, Voice,
+    flow_count, lost_at_end,
 };
 
 use super::super::backend::{Account, SocketId};
@@ -61,6 +62,10 @@ pub(super) struct Entry {
     pub(super) ends_in: Option<usize>,
     /// Where it is transcoded.
     pub(super) voiced: Option<Box<Voiced>>,
+    /// Once RTCP went through as it is; that of RTP that is here, too, comes to that.
+    pub(super) trips: Option<Box<RoundTrips>>,
+    /// What the pipe's reports say of the same.
+    pub(super) told: [RoundTrip; 2],
 }
 
 /// What transcodes a pair.
@@ -128,12 +133,16 @@ impl Entry {
             life: Life::Up,
             ends_in: None,
             voiced: None,
+            trips: None,
+            told: Default::default(),
         }
     }
 
     /// What it has done by now.
     pub(super) fn report(&self, clock: Clock) -> FlowReport {
         let none = FlowState::default();
+        let seen = self.trips.as_ref().map(|trips| trips.values());
+        let seen = seen.unwrap_or_default();
         let [first, second] = [Side::First, Side::Second].map(|side| {
             let flow = side.of(&self.flows);
             let state = flow.state.get();
@@ -145,6 +154,7 @@ impl Entry {
                     FlowKind::Rtp => self.faults(side),
                     FlowKind::Rtcp | FlowKind::Opaque => Faults::default(),
                 },
+                round_trip: side.of(&self.told).value().or(*side.of(&seen)),
                 ..count
             }
         });

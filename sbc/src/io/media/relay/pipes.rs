@@ -145,9 +145,14 @@ impl Relay {
             Kind::Rtcp => voiced.pipe.rtcp(now, from, payload, out),
             Kind::Opaque => {}
         }
+        let told = (kind == Kind::Rtcp).then(|| voiced.pipe.stats().map(|stats| stats.round_trip));
         match voiced.pipe.owes(from).filter(|_| kind == Kind::Rtp) {
             Some(owed) => self.gather(target, from, owed),
             None => self.tidy_up(target),
+        }
+        let entry = self.entries.get_mut(target).and_then(Option::as_mut);
+        if let (Some(entry), Some(told)) = (entry, told) {
+            entry.told = told;
         }
     }
 

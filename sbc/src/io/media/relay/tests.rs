@@ -201,6 +201,7 @@ fn a_pair_ends_when_both_its_sockets_are_closed() {
                 quiet: 1,
                 ..Faults::default()
             },
+            round_trip: None,
             quality: Quality::default()
         }
     );
@@ -321,6 +322,33 @@ fn rtcp_follows_the_latch_of_the_rtp_that_it_is_multiplexed_with() {
     assert_eq!(back(&mut relay), to(NAMED));
     says(&mut relay, FIRST, OTHER, &REPORT);
     assert_eq!(back(&mut relay), to(OTHER));
+}
+
+#[test]
+fn the_way_there_and_back_is_known_by_rtcp_at_one_port_or_two() {
+    let mut relay = Relay::new(8, Arc::new(Counters::new(2)), clock, 7, 0);
+    let [rtp_pair, rtcp_pair] = companions();
+    relay.insert(&rtp_pair, [FIRST, SECOND].map(Some));
+    relay.insert(&rtcp_pair, [None, Some(RTCP)]);
+    // A sender report, and one of who has had it for half a second.
+    let mut sent = vec![0x80, 200, 0, 6, 0, 0, 0, 1, 1, 2, 3, 4, 5, 6, 7, 8];
+    sent.extend([0; 12]);
+    let mut heard = vec![0x81, 201, 0, 7, 0, 0, 0, 2];
+    heard.extend([0; 16]);
+    heard.extend([3, 4, 5, 6, 0, 0, 0x80, 0]);
+    NOW.set(1_000_000_000);
+    assert!(says(&mut relay, FIRST, NAMED, &sent).is_some());
+    NOW.set(1_534_000_000);
+    assert!(says(&mut relay, RTCP, "198.51.100.1:4001", &heard).is_some());
+    let known = |id| {
+        relay
+            .report(PairId(id))
+            .unwrap()
+            .sides
+            .map(|side| side.round_trip)
+    };
+    assert_eq!(known(1), [None, Some(std::time::Duration::from_millis(34))]);
+    assert_eq!(known(2), [None, None]);
 }
 
 #[test]

@@ -161,6 +161,8 @@ fn what_a_peer_says_is_kept_and_not_passed_on() {
     assert_eq!(reported.jitter, 12);
     let round_trip = reported.round_trip.unwrap();
     assert!((59_900..60_100).contains(&round_trip), "{round_trip}");
+    let mean = bench.pipe.stats()[1].round_trip.value().unwrap();
+    assert_eq!(mean.as_micros(), u128::from(round_trip));
     assert_eq!(bench.pipe.stats()[0].reported, None);
     // One that names no report of ours has no round trip.
     let end = answer.len() - 8;
