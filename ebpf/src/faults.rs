@@ -94,10 +94,14 @@ impl Faults {
             return;
         }
         if second & 0x7f != COMFORT_NOISE {
-            let Some(sound) = frame.words_behind::<8>(at + HEADER) else {
+            // Eight octets at a time: room for more is emptied in a loop that those who may not see pointers are refused.
+            let Some(first) = frame.words_behind::<4>(at + HEADER) else {
                 return;
             };
-            if !is_constant(&sound) {
+            let Some(second) = frame.words_behind::<4>(at + HEADER + 8) else {
+                return;
+            };
+            if !is_constant(&first, &second) {
                 self.listened = self.listened.wrapping_add(1);
                 return;
             }
@@ -109,8 +113,8 @@ impl Faults {
 
 /// Sixteen octets of which each is the same: what a codec of one octet a sample makes of digital silence. No voice is so still, nor what a microphone hears.
 #[inline(always)]
-const fn is_constant(sound: &[u16; 8]) -> bool {
-    let [a, b, c, d, e, f, g, h] = *sound;
+const fn is_constant(first: &[u16; 4], second: &[u16; 4]) -> bool {
+    let ([a, b, c, d], [e, f, g, h]) = (*first, *second);
     a == a.rotate_left(8)
         && (a ^ b) | (a ^ c) | (a ^ d) | (a ^ e) | (a ^ f) | (a ^ g) | (a ^ h) == 0
 }
