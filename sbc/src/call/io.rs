@@ -43,6 +43,10 @@ pub enum Purpose {
 
 /// What happens to a call.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "reports of flows are few, and nothing of them is allocated"
+)]
 pub enum Input {
     /// A request of ours is on its way: its transaction's name.
     Sent {

@@ -92,7 +92,7 @@ pub(super) enum Request {
     /// Why a party of a call hears nothing, if its audio has done this.
     Findings {
         id: CallId,
-        report: Option<FlowReport>,
+        report: Option<Box<FlowReport>>,
         answer: oneshot::Sender<Vec<Finding>>,
     },
     /// The traces that began before that one, the latest first; a page of them.

@@ -38,7 +38,7 @@ pub(super) struct Part {
 #[derive(Debug)]
 pub(super) enum Heard {
     /// As of now; none if there is no such flow.
-    Now(Option<FlowReport>),
+    Now(Option<Box<FlowReport>>),
     /// What a worker will say.
     Later(Vec<oneshot::Receiver<Vec<(PairId, FlowReport)>>>),
 }
@@ -282,7 +282,7 @@ impl Flows {
     pub(super) fn heard(&self, engine: &Engine, call: CallId) -> Heard {
         match (engine.heard_by(call), &self.fast_path) {
             (Some(pair), Some(fast_path)) if self.pinned.contains(&pair) => {
-                Heard::Now(fast_path.report(pair))
+                Heard::Now(fast_path.report(pair).map(Box::new))
             }
             (Some(pair), _) => Heard::Later(self.workers.read(vec![pair])),
             (None, _) => Heard::Now(None),

@@ -82,6 +82,10 @@ pub enum Input<'a> {
 
 /// What is wanted.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "events are few, and told at once"
+)]
 pub enum Action {
     /// Send a request of ours.
     Request {

@@ -48,6 +48,7 @@ fn broken(fast_path: FastPath) -> Result<()> {
         a: Talker::open(&lab.phone, PHONE, EDGE_LEFT)?,
         b: Talker::open(&lab.carrier, CARRIER, EDGE_RIGHT)?,
         lab: &lab,
+        fast_path,
         counted: 0,
     };
     stage.good()?;
@@ -168,6 +169,7 @@ struct Stage<'a> {
     a: Talker,
     b: Talker,
     lab: &'a Lab,
+    fast_path: FastPath,
     /// Findings so far, as the metrics have to count them.
     counted: u64,
 }
@@ -198,6 +200,12 @@ impl Stage<'_> {
             .calls(&self.b, &self.a.sdp(CALLER, ""), &self.b.sdp(CALLEE, ""))?;
         let mouths = [self.caller_says(to)?, self.callee_says(to, voice)?];
         self.both_hear()?;
+        let calls: Vec<Call> = serde_json::from_slice(&self.cli(&["calls", "--json"])?)?;
+        let path = self.fast_path.label();
+        ensure!(
+            calls.iter().any(|call| call.path == path),
+            "not in {path}: {calls:#?}"
+        );
         self.end("a good call", &[])?;
         drop(mouths);
         Ok(())

@@ -122,7 +122,7 @@ pub(super) async fn verdict(admin: &Admin, id: CallId) -> Result<Vec<Finding>, U
             for pending in pending {
                 // Of a worker that does not answer nothing is said.
                 if let Ok(Ok(told)) = tokio::time::timeout_at(deadline, pending).await {
-                    report = report.or(told.into_iter().next().map(|(_, report)| report));
+                    report = report.or(told.into_iter().next().map(|(_, report)| Box::new(report)));
                 }
             }
             report

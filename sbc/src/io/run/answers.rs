@@ -64,7 +64,7 @@ impl Shell {
                 let _ = answer.send(self.flows.heard(&self.engine, id));
             }
             Request::Findings { id, report, answer } => {
-                let _ = answer.send(self.engine.findings(now, id, report.as_ref()));
+                let _ = answer.send(self.engine.findings(now, id, report.as_deref()));
             }
             Request::Traces { before, answer } => {
                 let rows = traces(&self.engine).flat_map(|all| all.before(before));

@@ -23,6 +23,10 @@ const REPORTS: usize = 1 << 16;
 
 /// What sockets report.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "reports of flows are few, and nothing of them is allocated"
+)]
 pub enum Event {
     /// For the engine as it is.
     Input(Input),
