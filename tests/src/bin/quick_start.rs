@@ -73,7 +73,7 @@ fn quick_start() -> Result<()> {
     daemon.wait_for("Ctrl-C ends every call", START)?;
     let banner = daemon.printed();
     println!("{banner}");
-    let (accounts, domains) = printed(&banner)?;
+    let Printed { accounts, domains } = printed(&banner)?;
     let domain = format!("{EDGE_LEFT}");
     ensure!(
         domains.contains(&domain),
@@ -152,25 +152,34 @@ fn block<'p>(page: &'p str, mark: &str) -> Result<&'p str> {
     Ok(rest.split("```").next().unwrap_or_default())
 }
 
-/// Accounts with their passwords, and domains.
-fn printed(banner: &str) -> Result<(Vec<(String, String)>, Vec<String>)> {
+/// What is to be typed into a phone.
+struct Printed {
+    /// With passwords.
+    accounts: Vec<(String, String)>,
+    domains: Vec<String>,
+}
+
+fn printed(banner: &str) -> Result<Printed> {
     let (_, rest) = banner
         .split_once("account    password\n")
         .context("it prints no accounts")?;
-    let accounts = rest
-        .lines()
-        .take_while(|line| !line.trim().is_empty())
-        .filter_map(|line| line.trim().split_once(char::is_whitespace))
+    // What is to be typed is further to the right than what is said about it.
+    let entries = |text: &str| -> Vec<String> {
+        let lines = text.lines().skip_while(|line| line.is_empty());
+        let entries = lines.take_while(|line| line.starts_with("    "));
+        entries.map(|line| line.trim().to_owned()).collect()
+    };
+    let accounts = entries(rest)
+        .iter()
+        .filter_map(|line| line.split_once(char::is_whitespace))
         .map(|(name, password)| (name.to_owned(), password.trim().to_owned()))
         .collect();
     let (_, rest) = rest
-        .split_once("over UDP or TCP:\n\n")
+        .split_once("over UDP or TCP:\n")
         .context("it prints no domains")?;
-    let domains = rest
-        .lines()
-        .take_while(|line| !line.trim().is_empty())
-        .filter_map(|line| line.split_whitespace().next())
-        .map(str::to_owned)
+    let domains = entries(rest)
+        .iter()
+        .filter_map(|line| Some(line.split_whitespace().next()?.to_owned()))
         .collect();
-    Ok((accounts, domains))
+    Ok(Printed { accounts, domains })
 }

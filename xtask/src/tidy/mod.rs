@@ -45,9 +45,9 @@ pub(crate) fn run() -> Result<()> {
         if Path::new(&path).extension().is_some_and(|e| e == "md") {
             findings.extend(links::check(&path, &text, &|path| {
                 let path = top().join(path);
-                // A folder is there, and has no headings.
-                let folder = path.is_dir().then(String::new);
-                folder.or_else(|| std::fs::read_to_string(path).ok())
+                // A folder or a picture is there, and has no headings.
+                path.exists()
+                    .then(|| std::fs::read_to_string(path).unwrap_or_default())
             }));
         }
     }
