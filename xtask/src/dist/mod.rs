@@ -187,7 +187,10 @@ fn lay_out(tree: &Tree, binary: &Path, release: &Release) -> Result<()> {
     tree.compress(&tree.at(&doc("changelog.Debian")))?;
     tree.text(&doc("README.md"), &read("README.md")?)?;
     tree.compress(&tree.at(&doc("README.md")))?;
-    for page in files(&top().join("docs"))? {
+    // Pictures stay out: the pages say in words what they show.
+    let mut pages = files(&top().join("docs"))?;
+    pages.retain(|page| page.extension().is_some_and(|kind| kind == "md"));
+    for page in pages {
         let name = page.file_name().context("a page has a name")?;
         let name = name.to_string_lossy();
         tree.text(
