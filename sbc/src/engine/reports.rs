@@ -28,12 +28,6 @@ pub(super) struct Subject {
     pair: Arc<FlowPair>,
     /// Of what was sent to each side, that it could not be delivered.
     told: Option<Box<[Option<Told>; 2]>>,
-    kind: FlowKind,
-    networks: [NetworkId; 2],
-    /// Jitter is measured there.
-    is_timed: [bool; 2],
-    /// G.711 or G.722, and nothing else.
-    is_speech: [bool; 2],
     /// What of each side is in the counters.
     counted: [Quality; 2],
     /// What it did before someone else went on with it.
@@ -42,17 +36,10 @@ pub(super) struct Subject {
 
 impl Subject {
     pub(super) fn new(call: CallId, pair: &Arc<FlowPair>) -> Subject {
-        let [a, b] = &pair.sides;
         Subject {
             call,
             pair: Arc::clone(pair),
             told: None,
-            kind: pair.kind,
-            networks: [a.network, b.network],
-            is_timed: [a, b].map(|side| pair.kind == FlowKind::Rtp && side.clock_rate > 0),
-            is_speech: [a, b].map(|side| {
-                pair.kind == FlowKind::Rtp && side.timed != 0 && side.timed & !SPEECH == 0
-            }),
             counted: Default::default(),
             before: None,
         }
@@ -73,7 +60,7 @@ impl Subject {
 
     /// What was sent from one of its ports could not be delivered; `false`: it has no such port.
     pub(super) fn unreached(&mut self, now: Instant, one: &Unreached) -> bool {
-        let is_rtp = self.kind == FlowKind::Rtp;
+        let is_rtp = self.pair.kind == FlowKind::Rtp;
         let mut sides = self.pair.sides.iter();
         let Some(index) = sides.position(|side| is_rtp && side.local == one.local) else {
             return false;
@@ -93,7 +80,21 @@ impl Subject {
     }
 
     pub(super) fn networks(&self) -> [NetworkId; 2] {
-        self.networks
+        self.pair.sides.each_ref().map(|side| side.network)
+    }
+
+    /// Whether jitter is measured on each side.
+    fn is_timed(&self) -> [bool; 2] {
+        let is_rtp = self.pair.kind == FlowKind::Rtp;
+        let sides = self.pair.sides.each_ref();
+        sides.map(|side| is_rtp && side.clock_rate > 0)
+    }
+
+    /// Whether each side has G.711 or G.722, and nothing else.
+    fn is_speech(&self) -> [bool; 2] {
+        let is_rtp = self.pair.kind == FlowKind::Rtp;
+        let sides = self.pair.sides.each_ref();
+        sides.map(|side| is_rtp && side.timed != 0 && side.timed & !SPEECH == 0)
     }
 
     /// What signalling has since named.
@@ -109,7 +110,7 @@ impl Subject {
     /// Counts what is new since the last report. A loss that was none after all, as the packet came late, stays counted: counters never
     /// go back.
     pub(super) fn count(&mut self, report: &FlowReport, counters: &mut Counters) {
-        let sides = self.networks.into_iter().zip(&report.sides);
+        let sides = self.networks().into_iter().zip(&report.sides);
         for ((network, side), counted) in sides.zip(&mut self.counted) {
             let (now, before) = (side.quality, *counted);
             let new = Quality {
@@ -199,21 +200,21 @@ impl Reports {
         let of_call = self.calls.get_mut(&subject.call)?;
         of_call.awaited = of_call.awaited.saturating_sub(1);
         for (leg, side) in of_call.legs.iter_mut().zip(&report.sides) {
-            match subject.kind {
+            match subject.pair.kind {
                 FlowKind::Rtcp => leg.answered(side),
                 FlowKind::Rtp | FlowKind::Opaque => leg.add(side),
             }
         }
-        if subject.kind == FlowKind::Rtp {
+        if subject.pair.kind == FlowKind::Rtp {
             of_call.carried(removed, subject.carried(*report));
         }
-        for (side, is_timed) in report.sides.iter().zip(subject.is_timed) {
+        for (side, is_timed) in report.sides.iter().zip(subject.is_timed()) {
             if is_timed && side.packets > 0 {
                 counters.media_jitter.0.observe(side.quality.jitter);
             }
         }
-        let sides = report.sides.iter().zip(subject.is_speech);
-        for ((side, is_speech), network) in sides.zip(subject.networks) {
+        let sides = report.sides.iter().zip(subject.is_speech());
+        for ((side, is_speech), network) in sides.zip(subject.networks()) {
             let quality = &side.quality;
             let speech = Speech {
                 packets: side.packets.saturating_sub(quality.duplicate),
