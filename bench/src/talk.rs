@@ -88,7 +88,8 @@ pub fn talk(
     let mut lines: [Vec<Line>; 2] = [lines(&targets[0]), lines(&targets[1])];
     let mut talk = Talk::default();
     let began = Instant::now();
-    let mut end = began + duration;
+    // What left last has its time to come, too.
+    let end = began + duration + PATIENCE;
     while Instant::now() < end {
         let passed = began.elapsed().min(duration).as_secs_f64();
         let due = (passed * f64::from(rate)) as u64;
@@ -112,11 +113,7 @@ pub fn talk(
             // It comes out at the other end.
             collect(socket, &calls, &mut lines[1 - side], &mut talk)?;
         }
-        let is_over = began.elapsed() >= duration;
-        if is_over && end <= began + duration + TICK {
-            end = Instant::now() + PATIENCE;
-        }
-        if is_over && talk.received >= talk.sent {
+        if passed >= duration.as_secs_f64() && talk.received >= talk.sent {
             break;
         }
         std::thread::sleep(TICK);
