@@ -222,12 +222,23 @@ impl Tracer {
             Event::MediaTakenBack { call, .. } => {
                 store.note_call(*call, "media", "what was agreed upon cannot be: as before");
             }
-            Event::CallEnded { call, media, .. } => {
+            Event::CallEnded {
+                call,
+                media,
+                verdict,
+                ..
+            } => {
                 let [caller, callee] = media;
                 if caller.packets + callee.packets > 0 || store.is_up(*call) {
                     store.note_call(*call, "from the caller", &counted(caller));
                     store.note_call(*call, "from the callee", &counted(callee));
                 }
+                let verdict = verdict.iter().map(|finding| Verdict {
+                    hears: finding.hears.label(),
+                    cause: finding.cause.label(),
+                    text: finding.text.clone(),
+                });
+                store.judged(*call, verdict.collect());
             }
             _ => {}
         }
@@ -253,14 +264,6 @@ impl Tracer {
         );
         let reason = (!reason.is_empty()).then_some(reason);
         store.ended(call, outcome.label(), reason, !is_good);
-    }
-
-    /// Why somebody was not heard in a call.
-    #[expect(dead_code, reason = "for who finds that out")]
-    pub(super) fn judged(&mut self, call: CallId, verdict: Vec<Verdict>) {
-        if let Some(store) = &mut self.0 {
-            store.judged(call, verdict);
-        }
     }
 }
 

@@ -200,6 +200,7 @@ fn detail() -> CallDetail {
             sides: [side("phone:anna", "G722"), side("trunk:carrier", "PCMU")],
             pairs: vec![1],
         }],
+        verdict: Vec::new(),
     }
 }
 
