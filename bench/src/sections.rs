@@ -238,6 +238,9 @@ fn program() -> Vec<Row> {
         row("more: the peer's address out of its latch", |c| {
             c.hit.cost() - c.unlatched.cost()
         }),
+        row("more: kept by the flight recorder", |c| {
+            c.recorded.cost() - c.unlatched.cost()
+        }),
         row("more: held to an SSRC", |c| {
             c.ssrc.cost() - c.unlatched.cost()
         }),

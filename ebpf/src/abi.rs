@@ -10,7 +10,8 @@ pub const HASH: u64 = fnv1a(include_bytes!("abi.rs"))
     ^ fnv1a(include_bytes!("shed_abi.rs")).rotate_left(1)
     ^ fnv1a(include_bytes!("address.rs")).rotate_left(2)
     ^ fnv1a(include_bytes!("state_abi.rs")).rotate_left(3)
-    ^ fnv1a(include_bytes!("faults.rs")).rotate_left(4);
+    ^ fnv1a(include_bytes!("faults.rs")).rotate_left(4)
+    ^ fnv1a(include_bytes!("flight_abi.rs")).rotate_left(5);
 
 /// Source addresses that a flow may have: the named one and three others.
 pub const MAX_CANDIDATES: usize = 4;
@@ -84,7 +85,7 @@ pub struct FlowConfig {
     pub network: u16,
     /// [`RTP`], [`RTCP`] or both; or [`OPAQUE`].
     pub kind: u8,
-    /// [`LOCAL`], [`OUT_V4`], [`REBINDS`], [`SSRCS`], [`ASTRAY`].
+    /// [`LOCAL`], [`OUT_V4`], [`REBINDS`], [`SSRCS`], [`ASTRAY`], [`WHOLE`].
     pub flags: u8,
     /// What its latch is made of in this epoch, but for candidate, port and address ([`latch_base`]). A latch of another epoch is none.
     pub latch: u64,
@@ -108,8 +109,8 @@ pub struct FlowConfig {
     pub out_port: Port,
     /// The port that belongs to `peer`; none: nothing can be sent before the twin's latch.
     pub peer_port: Port,
-    /// Reserved, 0.
-    pub reserved: u16,
+    /// Where the flight recorder keeps its last packets ([`crate::flight_abi::Ring`]); 0: nowhere.
+    pub ring: u16,
     /// Row of the next-hop table for each of the twin's candidates; 0: none.
     pub next_hops: [u32; MAX_CANDIDATES],
     /// Row of the state of its twin, the flow in the other direction.
@@ -210,6 +211,9 @@ pub const SSRCS: u8 = 8;
 
 /// [`FlowConfig::flags`]: the twin is not the other flow of this one's pair.
 pub const ASTRAY: u8 = 16;
+
+/// [`FlowConfig::flags`]: the flight recorder keeps its packets whole.
+pub const WHOLE: u8 = 32;
 
 /// SSRCs that a flow may be held to.
 pub const MAX_SSRCS: usize = 4;

@@ -4,7 +4,7 @@
 //! user-space relay and in tests on the host. The program itself (`main.rs`) gives them access to packet memory and maps and performs
 //! what they return.
 //!
-//! - [`abi`], [`address`], [`state_abi`], [`shed_abi`]: what lies in the maps, byte for byte
+//! - [`abi`], [`address`], [`state_abi`], [`shed_abi`], [`flight_abi`]: what lies in the maps, byte for byte
 //! - [`frame`]: access to packet bytes, and what a frame is; [`plain`]: the one that nearly all are
 //! - [`verdict`]: may this packet pass, and where to; [`reason`]: why not
 //! - [`quality`]: how well a stream of RTP comes in
@@ -22,6 +22,7 @@ pub mod address;
 #[cfg(feature = "user")]
 pub mod batch;
 pub mod faults;
+pub mod flight_abi;
 pub mod frame;
 pub mod plain;
 #[cfg(feature = "user")]
@@ -42,7 +43,7 @@ pub use faults::{Faults, is_listened_to};
 pub use frame::{Frame, FrameMut, Media, Packet};
 pub use plain::{Headers, PLAIN, Plain, PlainSend};
 pub use reason::Drop;
-pub use rewrite::{Plan, rewrite, rewrite_plain};
+pub use rewrite::{Plan, payload_offset, rewrite, rewrite_plain};
 pub use verdict::{
     Arrived, Datagram, Kind, Latch, Payload, Send, admit, is_settled, is_stranger, whither,
 };

@@ -8,8 +8,10 @@
 )]
 
 mod door;
+mod flight;
 mod kernel;
 mod noted;
+mod way;
 
 use core::mem;
 
@@ -21,14 +23,19 @@ use kernel::{MapState, XdpFrame};
 use noted::{PLAIN_RTP, fault, listen, note_stranger, stranger};
 use sbc_ebpf::abi::{
     Address, FlowConfig, HELD, LOCAL, Local, MAX_FLOWS, MAX_LOCALS, MAX_NEAR, MAX_NETWORKS,
-    MAX_NEXT_HOPS, MAX_REASONS, Near, NextHop, OUT_V4, PairState, PlainFlow, Port, SPARE_ROWS,
-    Stream, Traffic, drop_row, rows_of,
+    MAX_NEXT_HOPS, MAX_REASONS, Near, NextHop, PairState, PlainFlow, SPARE_ROWS, Stream, Traffic,
+    drop_row, rows_of,
 };
+use sbc_ebpf::flight_abi::{SENT, dropped};
 use sbc_ebpf::quality::{Next, is_sampled};
 use sbc_ebpf::{
     Arrived, Drop, Kind, Latch, Media, Packet, Payload, Plain, Send, admit, is_listened_to,
     rewrite, rewrite_plain, whither,
 };
+use way::{ask, is_kept, is_kept_from_now_on};
+
+/// Where the payload begins in a plain packet, also once it is rewritten.
+const PAYLOAD: usize = 42;
 
 /// BPF_F_MMAPABLE. Nobody maps them: but such an array begins with a page, and its rows with a cache line.
 const MMAPABLE: usize = 1 << 10;
@@ -53,12 +60,6 @@ static DROPS: PerCpuArray<u64, { MAX_NETWORKS * MAX_REASONS }> = PerCpuArray::ne
 /// A [`Work`]. BTF knows no structs of ours.
 #[btf_map]
 static WORK: PerCpuArray<[u64; mem::size_of::<Work>() / 8], 1> = PerCpuArray::new();
-/// What [`ask`] asks.
-#[btf_map]
-static QUERIES: PerCpuArray<[u64; kernel::FIB_WORDS], 1> = PerCpuArray::new();
-/// A [`sbc_ebpf::abi::Beat`]. BTF of a global knows no structs of ours.
-#[unsafe(no_mangle)]
-static mut BEAT: [u64; 2] = [0; 2];
 /// A [`Near`].
 #[unsafe(no_mangle)]
 #[unsafe(link_section = ".data.near")]
@@ -123,6 +124,11 @@ fn plain(ctx: &XdpContext, frame: XdpFrame<'_>) -> Option<Result<u32, Dropped>> 
         if is_out {
             note_stranger(state, source, port.word());
         }
+        if is_out && flight::is_on() {
+            let facts = flight::facts(dropped(Drop::WrongSource), PAYLOAD, packet.payload_length());
+            let source = flight::source(source, port);
+            flight::record(ctx.ctx, row, source, facts);
+        }
         return is_out.then_some(Err(Dropped::of(flow.network, Drop::WrongSource)));
     }
     // Nor do these: where a branch usually goes is known before it is taken.
@@ -152,6 +158,10 @@ fn plain(ctx: &XdpContext, frame: XdpFrame<'_>) -> Option<Result<u32, Dropped>> 
         if is_listened_to(next.sequence) {
             listen(ctx.ctx, state, PLAIN_RTP);
         }
+    }
+    if flight::is_on() {
+        let facts = flight::facts(SENT, PAYLOAD, packet.payload_length());
+        flight::record(ctx.ctx, row, 0, facts);
     }
     Some(Ok(kernel::leave(ctx, hop)))
 }
@@ -191,11 +201,13 @@ struct Work {
     packet: Packet,
     send: Send,
     hop: NextHop,
-    /// Row of the flow that it came in by.
+    /// Row of the flow that it came in by; 0: none, or none of the program's.
     config: u32,
     /// Row of the one that it leaves by.
     out: u32,
     kind: Kind,
+    /// As in [`sbc_ebpf::flight_abi::Kept`].
+    fate: u8,
 }
 
 /// The packet is in no media range. No action of the kernel's.
@@ -210,19 +222,28 @@ fn other(ctx: &XdpContext) -> u32 {
     if !parse(ctx.ctx) {
         return UNOWNED;
     }
+    let action = stages(ctx.ctx);
+    if flight::is_on() {
+        flight::record_work(ctx.ctx);
+    }
+    action
+}
+
+#[inline(always)]
+fn stages(ctx: *mut xdp_md) -> u32 {
     let action = enter();
     if action != GO_ON {
         return action;
     }
-    let action = choose(ctx.ctx);
+    let action = choose(ctx);
     if action != GO_ON {
         return action;
     }
-    let action = depart(ctx.ctx);
+    let action = depart(ctx);
     if action != GO_ON {
         return action;
     }
-    finish(ctx.ctx)
+    finish(ctx)
 }
 
 /// Takes the packet apart. (BTF knows no generic types: a plain pointer.)
@@ -245,6 +266,7 @@ fn enter() -> u32 {
     let Some(work) = work() else {
         return xdp_action::XDP_ABORTED;
     };
+    (work.config, work.fate) = (0, SENT);
     let packet = &work.packet;
     // A packet without a flow is dropped in a media range, else it is none of ours.
     let Some(local) = local_of(&packet.destination()) else {
@@ -267,7 +289,7 @@ fn enter() -> u32 {
     work.config = row;
     let kind = match admit(config, &own, packet) {
         Ok(kind) => kind,
-        Err(reason) => return fault(reason as u8),
+        Err(reason) => return refuse(work, reason),
     };
     work.kind = kind;
     work.out = if kind == Kind::Rtcp && config.rtcp != 0 {
@@ -284,10 +306,9 @@ fn choose(ctx: *mut xdp_md) -> u32 {
     let Some(work) = work() else {
         return xdp_action::XDP_ABORTED;
     };
-    let ctx = XdpContext::new(ctx);
-    match hop(&ctx, work) {
+    match hop(&XdpContext::new(ctx), work) {
         Ok(hop) => work.hop = hop,
-        Err(reason) => return fault(reason as u8),
+        Err(reason) => return refuse(work, reason),
     }
     GO_ON
 }
@@ -320,7 +341,7 @@ fn depart(ctx: *mut xdp_md) -> u32 {
     let ctx = XdpContext::new(ctx);
     let mut frame = XdpFrame::new(&ctx);
     if let Err(reason) = rewrite(&mut frame, &work.packet, out, &work.send, &work.hop) {
-        return fault(reason as u8);
+        return refuse(work, reason);
     }
     GO_ON
 }
@@ -397,48 +418,6 @@ fn local_of<'a>(address: &Address) -> Option<&'a Local> {
     }
 }
 
-/// Whether the daemon is there to keep next hops right.
-#[inline(always)]
-fn is_kept(now: u64) -> bool {
-    // SAFETY: a word that is read with one instruction.
-    let until = unsafe { (&raw const BEAT[0]).read_volatile() };
-    now < until
-}
-
-/// The same, for whoever sees a beat first.
-#[inline(always)]
-fn is_kept_from_now_on(now: u64) -> bool {
-    // SAFETY: words that are read and written with one instruction each; whoever is second notes the same tick or the next.
-    unsafe {
-        let until = (&raw const BEAT[0]).read_volatile();
-        if until != 0 {
-            return now < until;
-        }
-        let stale_after = (&raw const BEAT[1]).read_volatile();
-        (&raw mut BEAT[0]).write_volatile(now + stale_after);
-        stale_after != 0
-    }
-}
-
-/// The kernel's answer where the daemon does not know or is away, and the daemon's last word if the kernel has none.
-#[inline(always)]
-fn ask(
-    ctx: &XdpContext,
-    config: &FlowConfig,
-    send: &Send,
-    packet: &Packet,
-    known: &NextHop,
-) -> Result<NextHop, Drop> {
-    let to_v4 = config.has(OUT_V4);
-    let length = packet.payload().length;
-    let query = QUERIES.get_ptr_mut(0).ok_or(Drop::NoNextHop)?;
-    let (from, to) = (&config.out_address, &send.destination);
-    match kernel::route(ctx, to_v4, from, to, length, query) {
-        Err(Drop::NoNextHop) if known.ifindex != 0 => Ok(*known),
-        answer => answer,
-    }
-}
-
 /// The packets of one source come on one CPU at a time: plain additions do.
 #[inline(always)]
 fn count(own: *mut Traffic, config: &FlowConfig, kind: Kind, payload: &Payload, now: u64) {
@@ -469,6 +448,13 @@ fn odd(stream: *mut Stream, epoch: u16, ssrc: u32, sequence: u16) {
             sequence,
         });
     }
+}
+
+/// Drops the packet that is being worked at, which is a flow's: the action to return.
+#[inline(always)]
+fn refuse(work: &mut Work, reason: Drop) -> u32 {
+    work.fate = dropped(reason);
+    fault(reason as u8)
 }
 
 /// Counts a packet that is dropped: the action to return.

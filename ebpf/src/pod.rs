@@ -3,6 +3,7 @@
 
 use crate::abi::{Address, Beat, FlowConfig, Local, Near, NextHop, PairState, PlainFlow};
 use crate::faults::Faults;
+use crate::flight_abi::Ring;
 use crate::shed_abi::{Host, Rate, SipKey};
 
 // SAFETY: `repr(C)` of integers only, every byte pattern is valid, no padding (sizes are asserted in `abi`).
@@ -29,3 +30,5 @@ unsafe impl aya::Pod for SipKey {}
 unsafe impl aya::Pod for Host {}
 // SAFETY: as above.
 unsafe impl aya::Pod for Rate {}
+// SAFETY: as above (sizes are asserted in `flight_abi`).
+unsafe impl aya::Pod for Ring {}

@@ -100,6 +100,14 @@ pub fn plan(packet: &impl Media, config: &FlowConfig, hop: &NextHop) -> Result<P
     })
 }
 
+/// Where the payload begins in a frame that leaves by this hop.
+#[must_use]
+#[inline(always)]
+pub const fn payload_offset(hop: &NextHop, to_v4: bool) -> usize {
+    let link = ETHERNET + if hop.vlan == 0 { 0 } else { TAG };
+    link + if to_v4 { V4 } else { V6 } + UDP
+}
+
 /// All headers, into a frame that has the room. In small pieces: each is checked by itself, and little has to be kept meanwhile, which the verifier
 /// does not take well from those who may not see pointers.
 #[inline(always)]

@@ -5,7 +5,7 @@
 //! | layer | modules | may import |
 //! |---|---|---|
 //! | L0, bytes without state | [`sip`], [`sdp`], [`rtp`], [`codec`], [`config`], [`pcap`] | nothing of ours (and the ABI crate) |
-//! | L1, state machines without I/O | [`transaction`], [`dialog`], [`call`], [`registrar`], [`routing`], [`media`], [`shed`], [`external`], [`trace`], [`engine`] | L0, L1 |
+//! | L1, state machines without I/O | [`transaction`], [`dialog`], [`call`], [`registrar`], [`routing`], [`media`], [`flight`], [`shed`], [`external`], [`trace`], [`engine`] | L0, L1 |
 //! | L2, shells | [`io`] | all |
 //!
 //! `cargo xtask tidy` keeps it so.
@@ -17,6 +17,7 @@ pub mod config;
 pub mod dialog;
 pub mod engine;
 pub mod external;
+pub mod flight;
 pub mod io;
 pub mod media;
 pub mod pcap;

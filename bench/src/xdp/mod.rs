@@ -86,6 +86,8 @@ pub struct Cost {
     pub no_flow: Turns,
     /// From a port that the flow does not know.
     pub wrong_source: Turns,
+    /// As `unlatched`, and the flight recorder keeps it.
+    pub recorded: Turns,
 }
 
 /// Measures each packet in turns (of the box's program, of those that it is measured against, and of none at all), of which the quickest count, with the
@@ -113,7 +115,12 @@ pub fn measure(loads: u32) -> Result<Cost> {
 
 fn measure_load() -> Result<Vec<(Place, Turns)>> {
     let mut floor = Floor::load(0)?;
-    let mut ours = Ours::new(&mut floor)?;
+    let mut ours = Ours::new(&mut floor, 0)?;
+    let mut recording = Ours::new(&mut floor, 1)?;
+    recording.subjects.retain(|subject| subject.is_recorded);
+    for subject in &mut recording.subjects {
+        subject.place = |cost| &mut cost.recorded;
+    }
     let usual = [at(PEER, 0)?, at(OURS, 0)?];
     floor.put(usual, usual)?;
     let plain = frame(usual, None, &rtp(FIRST))?;
@@ -128,7 +135,9 @@ fn measure_load() -> Result<Vec<(Place, Turns)>> {
         let ran = floor.run(name, frame, 1)?;
         ensure!(ran.action == action, "{name} gives {}", ran.action);
     }
-    ours.measure(&mut floor)
+    let mut turns = ours.measure(&mut floor)?;
+    turns.extend(recording.measure(&mut floor)?);
+    Ok(turns)
 }
 
 /// What the verifier has followed to accept the programs of this process, by their name.
@@ -184,6 +193,8 @@ struct Subject {
     place: Place,
     frame: Vec<u8>,
     action: u32,
+    /// It is measured with the flight recorder on, too.
+    is_recorded: bool,
 }
 
 /// The program with flows that each lead to themselves.
@@ -192,6 +203,8 @@ struct Ours {
     hops: HopMap,
     subjects: Vec<Subject>,
     flows: u32,
+    /// Where the flight recorder keeps all of them; 0: it is off.
+    ring: u16,
 }
 
 /// A flow: the port is so much above the usual ones.
@@ -218,8 +231,9 @@ const RTP: Flow = Flow {
 };
 
 impl Ours {
-    fn new(floor: &mut Floor) -> Result<Ours> {
-        let (mut program, mut hops) = Program::load(4 * u32::from(PORTS))?;
+    fn new(floor: &mut Floor, ring: u16) -> Result<Ours> {
+        let ports = 4 * u32::from(PORTS);
+        let (mut program, mut hops) = Program::load_recording(ports, ring.into())?;
         hops.put(1, hop())?;
         hops.put(
             2,
@@ -245,6 +259,7 @@ impl Ours {
             hops,
             subjects: Vec::new(),
             flows: 0,
+            ring,
         };
         ours.fill(floor)?;
         Ok(ours)
@@ -289,6 +304,7 @@ impl Ours {
                 place,
                 frame,
                 action,
+                is_recorded: false,
             });
             anyhow::Ok(())
         };
@@ -309,7 +325,11 @@ impl Ours {
             None,
             &media,
             DROPPED,
-        )
+        )?;
+        if let Some(unlatched) = self.subjects.get_mut(1) {
+            unlatched.is_recorded = true;
+        }
+        Ok(())
     }
 
     /// The flow, and the one that comes back.
@@ -348,6 +368,7 @@ impl Ours {
         let configs = flow_configs(&pair, slots, None);
         for (mut config, arrives) in configs.into_iter().zip([local, from]).take(ways) {
             config.next_hops[0] = flow.hop;
+            config.ring = self.ring;
             let place = self.place(arrives)?;
             self.program.write_flow(place, &config)?;
             self.program.point(place, place, config.state)?;

@@ -117,7 +117,11 @@ impl Daemon {
     /// # Errors
     /// See [`DaemonError`].
     pub(super) fn fetch(&self, page: &str) -> Result<Bytes, DaemonError> {
-        self.answer(Method::GET, page, Bytes::new())
+        let (status, body) = self.answer(Method::GET, page, Bytes::new())?;
+        match status.is_success() {
+            true => Ok(body),
+            false => Err(self.refused(status, &body)),
+        }
     }
 
     /// Has it do something.
@@ -140,11 +144,19 @@ impl Daemon {
         page: &str,
         body: Bytes,
     ) -> Result<T, DaemonError> {
-        let body = self.answer(method, page, body)?;
-        serde_json::from_slice(&body).map_err(|error| self.foreign(error))
+        let (status, body) = self.answer(method, page, body)?;
+        match status.is_success() {
+            true => serde_json::from_slice(&body).map_err(|error| self.foreign(error)),
+            false => Err(self.refused(status, &body)),
+        }
     }
 
-    fn answer(&self, method: Method, page: &str, body: Bytes) -> Result<Bytes, DaemonError> {
+    fn answer(
+        &self,
+        method: Method,
+        page: &str,
+        body: Bytes,
+    ) -> Result<(StatusCode, Bytes), DaemonError> {
         let answered = async {
             let asked = self.exchange(method, page, body);
             match tokio::time::timeout(PATIENCE, asked).await {
@@ -154,13 +166,13 @@ impl Daemon {
                 }),
             }
         };
-        let (status, body) = self.runtime.block_on(answered)?;
-        if status.is_success() {
-            return Ok(body);
-        }
-        match serde_json::from_slice::<Refusal>(&body) {
-            Ok(refusal) => Err(DaemonError::Refused(refusal.error)),
-            Err(_) => Err(self.foreign(status)),
+        self.runtime.block_on(answered)
+    }
+
+    fn refused(&self, status: StatusCode, body: &[u8]) -> DaemonError {
+        match serde_json::from_slice::<Refusal>(body) {
+            Ok(refusal) => DaemonError::Refused(refusal.error),
+            Err(_) => self.foreign(status),
         }
     }
 

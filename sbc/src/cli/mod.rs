@@ -14,6 +14,7 @@ mod firewall;
 mod flows;
 mod hangup;
 mod man;
+mod record;
 mod reload;
 mod run;
 mod servers;
@@ -90,6 +91,8 @@ enum Command {
     Trace(trace::TraceArgs),
     /// End a call: both parties are hung up, or whoever rings
     Hangup(hangup::HangupArgs),
+    /// Write what the flight recorder has of a call: the last RTP headers of each side
+    Record(record::RecordArgs),
     /// Show the media flows of a running daemon: who, which way, from where, how well
     Flows(flows::FlowsArgs),
     /// Show each trunk of a running daemon: does it answer, are we registered, its calls
@@ -209,6 +212,7 @@ pub(crate) fn main() -> ExitCode {
         Some(Command::Calls(args)) => calls::calls(&args),
         Some(Command::Trace(args)) => trace::trace(&args),
         Some(Command::Hangup(args)) => hangup::hangup(&args),
+        Some(Command::Record(args)) => record::record(&args),
         Some(Command::Flows(args)) => flows::flows(&args),
         Some(Command::Trunks(args)) => trunks::trunks(&args),
         Some(Command::Registrations(args)) => trunks::registrations(&args),

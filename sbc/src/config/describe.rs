@@ -11,6 +11,7 @@ use super::dscp::shown_mark;
 use super::dtmf;
 use super::duration::shown_duration;
 use super::external;
+use super::flight_recorder;
 use super::identity;
 use super::media;
 use super::model::{Bind, Config, Dscp, FastPath, Network, PhoneId, TrunkId};
@@ -114,6 +115,7 @@ pub fn describe(config: &Config) -> String {
     }
     let mut records = cdr::told(config);
     records.extend(trace::told(config));
+    records.extend(flight_recorder::told(config));
     if !records.is_empty() {
         let lines: String = records.iter().map(|line| wrapped(line, 2)).collect();
         part(&mut out, &lines);

@@ -15,6 +15,7 @@ use super::cdr::Cdr;
 use super::codec::Codec;
 use super::dtmf::Dtmf;
 use super::external::{External, Outside};
+use super::flight_recorder::FlightRecorder;
 use super::host_name::HostName;
 use super::identity::Identity;
 use super::lookup::Lookup;
@@ -88,6 +89,8 @@ pub struct Config {
     pub cdr: Option<Cdr>,
     /// `[trace]`: what is kept of each call for whoever asks why it failed.
     pub trace: Trace,
+    /// `[flight_recorder]`: without it nothing of media is kept.
+    pub flight_recorder: Option<FlightRecorder>,
     /// Finds among [`Config::routes`] those that match, in their order.
     /// Made of the routes: whoever changes them makes another.
     pub lookup: Arc<Lookup>,

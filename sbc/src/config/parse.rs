@@ -13,6 +13,7 @@ use super::dscp;
 use super::dtmf;
 use super::error::{Errors, Fault, Report};
 use super::external;
+use super::flight_recorder;
 use super::groups;
 use super::identity;
 use super::keys::{GROUP, NETWORK, PHONE, ROOT, ROUTE, SBC, TRUNK};
@@ -130,6 +131,7 @@ fn read(text: &str, secrets: &dyn Secrets, report: &mut Report) -> Option<Config
     let sbc = read_sbc(sbc, &mut places, secrets, report);
     let cdr = cdr::read(&root, secrets, report);
     let trace = trace::read(&root, report);
+    let flight_recorder = flight_recorder::read(&root, report);
     let networks = read_each("network", networks, report, |name, section, report| {
         read_network(name, section, &mut places, report)
     });
@@ -163,6 +165,7 @@ fn read(text: &str, secrets: &dyn Secrets, report: &mut Report) -> Option<Config
         groups,
         cdr: cdr?,
         trace: trace?,
+        flight_recorder: flight_recorder?,
         lookup: Lookup::new(&routes).into(),
         routes,
     };

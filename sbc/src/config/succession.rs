@@ -127,6 +127,7 @@ impl Config {
             sbc: self.sbc,
             cdr: self.cdr,
             trace: self.trace,
+            flight_recorder: self.flight_recorder,
             networks: Vec::new(),
             trunks: Vec::new(),
             phones: Phones::default(),
@@ -334,6 +335,10 @@ fn stuck(new: &Config, old: &Config) -> Vec<String> {
     );
     compare(new.sbc.resolver == old.sbc.resolver, "`resolver` in [sbc]");
     compare(new.cdr == old.cdr, "[cdr]");
+    compare(
+        new.flight_recorder == old.flight_recorder,
+        "[flight_recorder]",
+    );
     compare(
         new.sbc.media == old.sbc.media,
         "`media_cores`, `media_priority` or `media_gather` in [sbc]",

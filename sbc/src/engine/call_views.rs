@@ -7,6 +7,7 @@ use std::time::Instant;
 use super::{CallId, Engine};
 use crate::call::{self, Call};
 use crate::config::{Config, RouteId};
+use crate::media::PairId;
 
 impl Engine {
     /// The calls that there are, in the order in which they began, after this one.
@@ -20,6 +21,12 @@ impl Engine {
     #[must_use]
     pub fn call(&self, id: CallId) -> Option<&Call> {
         self.calls.get(&id).map(|slot| &slot.call)
+    }
+
+    /// The call that a flow pair belongs to.
+    #[must_use]
+    pub fn call_of_pair(&self, pair: PairId) -> Option<CallId> {
+        self.flows.get(&pair).map(|flow| flow.subject.call)
     }
 
     /// Ends a call, whoever talks or rings; `false` if there is none that could be ended.

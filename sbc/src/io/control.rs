@@ -9,7 +9,7 @@ use thiserror::Error;
 use tokio::sync::{Mutex, mpsc, oneshot};
 
 use super::calls::{CallPart, Found};
-use super::flows::{Heard, Part};
+use super::flows::{Heard, Part, Recorded};
 use super::media::{Driver, WorkerView};
 use super::metrics::Reading;
 use super::reload::Loader;
@@ -114,6 +114,11 @@ pub(super) enum Request {
     HangUp {
         id: CallId,
         answer: oneshot::Sender<bool>,
+    },
+    /// What the flight recorder has of a call; none if there is no such call.
+    Recorded {
+        id: CallId,
+        answer: oneshot::Sender<Option<Recorded>>,
     },
     /// How media workers are, and what they run on.
     Workers(oneshot::Sender<(Driver, Vec<WorkerView>)>),

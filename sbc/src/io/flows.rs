@@ -8,11 +8,15 @@ use tokio::sync::{Notify, oneshot};
 use tracing::{info, warn};
 
 use super::fast_path::FastPath;
+use super::flight::{Recorder, Told};
 use super::host;
 use super::media::{Driver, Pulse, Setup, WorkerView, Workers, WorkersError};
+use super::metrics::FlightCounts;
 use super::signalling::Inbox;
+use crate::call::Call;
 use crate::config::{Config, MediaPriority, NetworkId};
 use crate::engine::{CallId, Engine, FlowFailure, FlowView, Input};
+use crate::flight::Flight;
 use crate::media::{
     Fallback, FlowCommand, FlowPair, FlowReport, MediaStats, NetworkPath, PairId, Path, VoiceStats,
 };
@@ -52,6 +56,19 @@ pub(super) struct Flows {
     pinned: BTreeSet<PairId>,
     /// The kernel path has something to say.
     doubt: Arc<Notify>,
+    /// Where the flight recorder is on.
+    recorder: Option<Recorder>,
+}
+
+/// What the flight recorder has of a call.
+#[derive(Debug)]
+pub(super) struct Recorded {
+    /// Of the pairs that the kernel forwards.
+    pub(super) flights: Vec<Flight>,
+    /// Pairs that workers were asked for.
+    pub(super) asked: Vec<FlowPair>,
+    /// What they will say.
+    pub(super) pending: Vec<oneshot::Receiver<Told>>,
 }
 
 impl Flows {
@@ -69,7 +86,12 @@ impl Flows {
                 warn!("a media worker's report found no room");
             }
         });
-        let setup = Setup::of(&config.sbc.media, workers);
+        let recorder = config.flight_recorder.as_ref().map(Recorder::open);
+        let recorder = recorder.transpose().map_err(WorkersError::Start)?;
+        let setup = Setup {
+            recorder: recorder.clone(),
+            ..Setup::of(&config.sbc.media, workers)
+        };
         let workers = Workers::start(&setup, config.networks.len(), report)?;
         tell_of(&workers, config.sbc.media.priority);
         let opened = FastPath::open(config);
@@ -88,6 +110,7 @@ impl Flows {
             workers,
             pinned: BTreeSet::new(),
             doubt,
+            recorder,
         };
         Ok((flows, opened.paths))
     }
@@ -114,6 +137,7 @@ impl Flows {
             }
             FlowCommand::Read(pair) => match &self.fast_path {
                 Some(fast_path) if self.pinned.contains(&pair) => {
+                    self.look(fast_path, pair);
                     let report = fast_path.report(pair)?;
                     Some(Input::FlowRead { pair, report })
                 }
@@ -142,6 +166,65 @@ impl Flows {
                 Some(Input::FlowEnded { pair, report })
             }
         }
+    }
+
+    /// Before a command is carried out: whose pair it is.
+    pub(super) fn note(&self, engine: &Engine, command: &FlowCommand) {
+        if let (Some(recorder), FlowCommand::Install(pair)) = (&self.recorder, command)
+            && let Some(call) = engine.call_of_pair(pair.id)
+        {
+            recorder.begins(pair.id, call);
+        }
+    }
+
+    /// Before the engine hears of it: a pair has ended.
+    pub(super) fn hear(&self, input: &Input) {
+        if let (Some(recorder), Input::FlowEnded { pair, .. }) = (&self.recorder, input) {
+            recorder.ended(*pair);
+        }
+    }
+
+    /// A pair that the kernel forwards: has what was kept of it written if it is bad.
+    fn look(&self, fast_path: &FastPath, id: PairId) {
+        let Some(recorder) = &self.recorder else {
+            return;
+        };
+        if let (Some(pair), Some(report)) = (fast_path.pair(id), fast_path.report(id)) {
+            recorder.look(pair, &report, || fast_path.kept(id));
+        }
+    }
+
+    /// What the flight recorder has of a call.
+    pub(super) fn recorded(&self, call: &Call) -> Recorded {
+        let (mut flights, mut asked) = (Vec::new(), Vec::new());
+        for pair in call.flow_pairs() {
+            match &self.fast_path {
+                Some(fast_path) if self.pinned.contains(&pair.id) => {
+                    let report = fast_path.report(pair.id).unwrap_or_default();
+                    let kept = fast_path.kept(pair.id);
+                    flights.extend(kept.map(|kept| Flight::new(pair.clone(), &report, kept)));
+                }
+                _ => asked.push(pair.clone()),
+            }
+        }
+        let ids = asked.iter().map(|pair| pair.id).collect();
+        Recorded {
+            flights,
+            pending: self.workers.kept(ids),
+            asked,
+        }
+    }
+
+    /// What the flight recorder has done, where it is on.
+    pub(super) fn flight_counts(&self) -> Option<FlightCounts> {
+        let [written, failed, skipped, missed] = self.recorder.as_ref()?.counts();
+        let in_kernel = self.fast_path.as_ref().map(FastPath::unrecorded);
+        Some(FlightCounts {
+            written,
+            failed,
+            skipped,
+            missed: missed + in_kernel.unwrap_or_default(),
+        })
     }
 
     /// A ban, the end of one, a source that is known or is not any more.
@@ -321,6 +404,13 @@ impl Flows {
 
     /// What it did, if nobody else reports that.
     fn remove(&mut self, pair: PairId) -> Option<FlowReport> {
+        if let Some(fast_path) = self
+            .fast_path
+            .as_ref()
+            .filter(|_| self.pinned.contains(&pair))
+        {
+            self.look(fast_path, pair);
+        }
         let in_kernel = self
             .fast_path
             .as_mut()

@@ -2,7 +2,7 @@
 //!
 //! [`run::start`] opens sockets and media paths and gives the engine to one task. `signalling` is SIP on the wire,
 //! `resolver` asks DNS, `flows` passes flow commands to whoever forwards media (`media` in user space), `held` holds ports until calls have them, `metrics` and `admin` show what was counted, `log`
-//! what happened, `cdr` the records of calls, `host` what this machine is,
+//! what happened, `cdr` the records of calls, `flight` the captures of bad ones, `host` what this machine is,
 //! `changes` and `addresses` when that changes and what follows from it, `reload` takes another config, `current` is the one in force, `upkeep` reads where phones are, `service` tells the service manager.
 
 mod addresses;
@@ -14,6 +14,7 @@ mod changes;
 mod control;
 mod current;
 pub mod fast_path;
+mod flight;
 mod flows;
 mod held;
 pub mod host;

@@ -427,7 +427,10 @@ impl Shell {
                     Action::Resolve(question) => {
                         self.resolver.resolve(question, self.inbox.clone());
                     }
-                    Action::Flow(command) => self.inputs.extend(self.flows.perform(command)),
+                    Action::Flow(command) => {
+                        self.flows.note(&self.engine, &command);
+                        self.inputs.extend(self.flows.perform(command));
+                    }
                 }
             }
             while let Some(action) = self.engine.poll_shed() {
@@ -442,7 +445,10 @@ impl Shell {
             }
             self.registrations.keep(&mut self.engine, now);
             match self.inputs.pop_front() {
-                Some(input) => self.engine.handle_input(now, input),
+                Some(input) => {
+                    self.flows.hear(&input);
+                    self.engine.handle_input(now, input);
+                }
                 None => return,
             }
         }

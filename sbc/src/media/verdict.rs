@@ -170,7 +170,7 @@ fn one_way(kind: FlowKind, (from, own): (&Side, Slot), (to, twin): (&Side, Slot)
         peer_port: peer.map_or(Port::NONE, |peer| Port::new(peer.port())),
         out_port: Port::new(to.local.port()),
         candidate_count: u8::try_from(nets.len().min(MAX_CANDIDATES)).unwrap_or(0),
-        reserved: 0,
+        ring: 0,
         ip_sum: 0,
         udp_sum: 0,
         out_address: to.local.ip().into(),

@@ -28,6 +28,9 @@ const MAX_CONNECTIONS: usize = 1_024;
 /// Why a packet is not in the file.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// The file itself cannot be made.
+    #[error("cannot make the file: {0}")]
+    File(std::io::Error),
     /// Whatever it is written to refuses.
     #[error("cannot write the capture: {0}")]
     Write(#[from] PcapWriteError),

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use sbc::config::{Cdr, Credentials, Rotate, Secret};
+use sbc::config::{Cdr, Credentials, FlightRecorder, Rotate, Secret};
 
 use super::Sbc;
 
@@ -23,6 +23,13 @@ async fn each_metric_of_a_daemon_stands_in_the_reference_and_no_other() {
             webhook: None,
             spool: 1 << 20,
             mask: 0,
+        });
+        config.flight_recorder = Some(FlightRecorder {
+            calls: 1,
+            directory: None,
+            mos: None,
+            loss: None,
+            files: 1,
         });
         let trunk = &mut config.trunks[0];
         trunk.probe = Some(Duration::from_secs(30));

@@ -26,6 +26,7 @@ mod name_server;
 mod nat;
 mod page;
 mod privileges;
+mod recorded;
 mod registered;
 mod reload;
 mod restart;

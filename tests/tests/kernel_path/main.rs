@@ -76,6 +76,7 @@ fn config(wanted: Wanted) -> Config {
         lookup: Default::default(),
         cdr: None,
         trace: Default::default(),
+        flight_recorder: None,
         routes: Vec::new(),
     }
 }

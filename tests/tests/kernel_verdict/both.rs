@@ -19,7 +19,12 @@ pub(crate) struct Both {
 impl Both {
     /// With the sample calls. None where there is no BPF to be had.
     pub(crate) fn load() -> Option<Both> {
-        let (kernel, hops) = match Program::load(PORTS * ADDRESSES) {
+        Both::recording(0)
+    }
+
+    /// The same, with so many rings of the flight recorder.
+    pub(crate) fn recording(rings: u32) -> Option<Both> {
+        let (kernel, hops) = match Program::load_recording(PORTS * ADDRESSES, rings) {
             Ok(loaded) => loaded,
             Err(failure) if failure.os_error() == Some(1) => {
                 skip(

@@ -23,6 +23,7 @@ use sbc_tests::frames::{
 
 mod both;
 mod calls;
+mod flight;
 mod fuzz;
 mod odd;
 mod race;

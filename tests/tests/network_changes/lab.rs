@@ -128,6 +128,7 @@ pub(crate) fn of(networks: Vec<Network>) -> Config {
         groups: Vec::new(),
         cdr: None,
         trace: Default::default(),
+        flight_recorder: None,
         lookup: Default::default(),
         routes: Vec::new(),
     }

@@ -11,7 +11,7 @@ enum Layer {
 }
 
 /// The modules at the top of the crate.
-const MODULES: [(&str, Layer); 18] = [
+const MODULES: [(&str, Layer); 19] = [
     ("config", Layer::L0),
     ("sip", Layer::L0),
     ("sdp", Layer::L0),
@@ -24,6 +24,7 @@ const MODULES: [(&str, Layer); 18] = [
     ("registrar", Layer::L1),
     ("routing", Layer::L1),
     ("media", Layer::L1),
+    ("flight", Layer::L1),
     ("shed", Layer::L1),
     ("external", Layer::L1),
     ("trunks", Layer::L1),

@@ -2,6 +2,7 @@
 //! is made of. A key that is not described here cannot be read.
 
 mod cdr;
+mod flight_recorder;
 mod network;
 mod phone;
 mod reference;
@@ -15,6 +16,7 @@ mod trunk;
 pub use reference::reference;
 
 pub(super) use cdr::CDR;
+pub(super) use flight_recorder::FLIGHT_RECORDER;
 pub(super) use network::{DSCP, LIMITS, NETWORK};
 pub(super) use phone::PHONE;
 pub(super) use routes::{GROUP, MEMBER, NUMBER, ROUTE, WHEN};
@@ -128,6 +130,11 @@ pub const SECTIONS: &[Described] = &[
         heading: "`[trace]`",
         about: "What is kept of each call attempt for `sbc trace` ([what it shows](trace.md)). The whole section may be left out.",
         keys: TRACE,
+    },
+    Described {
+        heading: "`[flight_recorder]`",
+        about: "The last packets of each flow are kept for `sbc record` ([how](flight-recorder.md)). Without the section nothing of them is.",
+        keys: FLIGHT_RECORDER,
     },
     Described {
         heading: "Secrets",

@@ -12,6 +12,7 @@ pub(in crate::config) const ROOT: &[Key] = &[
     section("route", "[[route]]"),
     section("cdr", "[cdr]"),
     section("trace", "[trace]"),
+    section("flight_recorder", "[flight_recorder]"),
 ];
 
 const fn section(name: &'static str, heading: &'static str) -> Key {

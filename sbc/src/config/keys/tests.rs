@@ -70,6 +70,10 @@ fn tables() -> Vec<(Written, Lines)> {
         ),
         (Section("[trace]"), vec![]),
         (
+            Section("[flight_recorder]"),
+            vec![("directory", "\"/other\"")],
+        ),
+        (
             Inside("[phone.6001]", "password", false),
             vec![("env", "\"OTHER\"")],
         ),
@@ -174,10 +178,14 @@ fn words(mut config: Config) -> String {
         routes,
         cdr,
         phones,
+        trace,
+        flight_recorder,
         ..
     } = config;
     let phones: Vec<_> = phones.iter().collect();
-    format!("{sbc:?} {networks:?} {trunks:?} {phones:?} {groups:?} {routes:?} {cdr:?}")
+    format!(
+        "{sbc:?} {networks:?} {trunks:?} {phones:?} {groups:?} {routes:?} {cdr:?} {trace:?} {flight_recorder:?}"
+    )
 }
 
 fn each(mut check: impl FnMut(usize, &'static str, &'static Key)) {

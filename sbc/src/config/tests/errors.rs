@@ -260,7 +260,7 @@ fn one_thing_wrong_in_each() {
         ),
         (
             at("", "[phones.6001]\npassword = \"x\"\n"),
-            "f:3:2: error: unknown key `phones` in the file, expected `sbc`, `network`, `trunk`, `phone`, `group`, `route`, `cdr` or `trace`",
+            "f:3:2: error: unknown key `phones` in the file, expected `sbc`, `network`, `trunk`, `phone`, `group`, `route`, `cdr`, `trace` or `flight_recorder`",
             "did you mean `phone`?",
         ),
         (

@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 
 use super::guard::guard;
 use super::types::Refusal;
-use super::{Admin, JSON, bans, calls, end, flows, openapi, reload, status, trace, trunks};
+use super::{Admin, JSON, bans, calls, end, flows, openapi, record, reload, status, trace, trunks};
 use crate::io::control::Unanswered;
 
 /// Bytes of a request's body.
@@ -31,6 +31,7 @@ pub(super) fn router(admin: &Admin) -> Router<Admin> {
         .route("/trace", get(trace::one))
         .route("/trace.pcap", get(trace::capture))
         .route("/flows", get(flows::page))
+        .route("/record.pcap", get(record::capture))
         .route("/trunks", get(trunks::trunks))
         .route("/registrations", get(trunks::registrations))
         .route("/bans", get(bans::page).post(bans::ban).delete(bans::unban))

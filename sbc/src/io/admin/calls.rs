@@ -45,7 +45,7 @@ pub(super) struct After {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Named {
-    name: String,
+    pub(super) name: String,
 }
 
 /// Some calls. The engine is asked for few at a time, so that traffic has its turn in between.
@@ -177,7 +177,7 @@ pub(super) async fn hang_up(
 }
 
 /// The call that a name stands for; else what is to be answered.
-async fn find(admin: &Admin, name: &str) -> Result<CallView, Box<Response>> {
+pub(super) async fn find(admin: &Admin, name: &str) -> Result<CallView, Box<Response>> {
     if name.is_empty() || name.len() > MAX_NAME {
         let why = format!("the name of a call has 1 to {MAX_NAME} bytes");
         return Err(Box::new(refused(StatusCode::BAD_REQUEST, why)));
@@ -243,7 +243,8 @@ async fn look(admin: &Admin, name: &str) -> Result<(Vec<CallView>, Vec<CallView>
     }
 }
 
-fn nobody(name: &str) -> Response {
+/// There is no such call.
+pub(super) fn nobody(name: &str) -> Response {
     let why = format!(
         "there is no call `{}`: it is over, or goes by another id; `sbc calls` lists them",
         name.escape_debug()

@@ -12,6 +12,7 @@ mod guard;
 mod listener;
 mod openapi;
 mod page;
+mod record;
 mod reload;
 mod socket;
 mod status;
@@ -124,7 +125,7 @@ async fn readiness(State(admin): State<Admin>) -> Response {
 }
 
 async fn nothing() -> Response {
-    let body = "{\"error\":\"no such page\",\"pages\":[\"/metrics\",\"/healthz\",\"/readyz\",\"/api/status\",\"/api/calls\",\"/api/call\",\"/api/hangup\",\"/api/traces\",\"/api/trace\",\"/api/trace.pcap\",\"/api/flows\",\"/api/trunks\",\"/api/registrations\",\"/api/bans\",\"/api/reload\",\"/api/drain\",\"/api/stop\",\"/api/openapi.json\"]}\n";
+    let body = "{\"error\":\"no such page\",\"pages\":[\"/metrics\",\"/healthz\",\"/readyz\",\"/api/status\",\"/api/calls\",\"/api/call\",\"/api/hangup\",\"/api/traces\",\"/api/trace\",\"/api/trace.pcap\",\"/api/flows\",\"/api/record.pcap\",\"/api/trunks\",\"/api/registrations\",\"/api/bans\",\"/api/reload\",\"/api/drain\",\"/api/stop\",\"/api/openapi.json\"]}\n";
     (StatusCode::NOT_FOUND, [(header::CONTENT_TYPE, JSON)], body).into_response()
 }
 

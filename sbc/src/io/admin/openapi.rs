@@ -40,6 +40,11 @@ fn of<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
     generator.subschema_for::<T>()
 }
 
+/// No JSON, but a file.
+fn capture(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "string", "format": "binary" })
+}
+
 const AFTER: Parameter = Parameter {
     name: "after",
     is_number: true,
@@ -61,9 +66,6 @@ const OF_CALL: Parameter = Parameter {
     is_required: false,
     about: "Of this call only: its id as in the log, or the Call-ID of one of its legs",
 };
-
-/// What is no JSON.
-const CAPTURE: &str = "/api/trace.pcap";
 
 /// All that there are.
 const OPERATIONS: &[Operation] = &[
@@ -122,13 +124,13 @@ const OPERATIONS: &[Operation] = &[
         answer: of::<Trace>,
     },
     Operation {
-        path: CAPTURE,
+        path: "/api/trace.pcap",
         method: "get",
         name: "capture",
         summary: "Its messages as a capture, for Wireshark",
         query: &[CALL],
         body: None,
-        answer: |_| json_schema!({ "type": "string", "format": "binary" }),
+        answer: capture,
     },
     Operation {
         path: "/api/flows",
@@ -138,6 +140,15 @@ const OPERATIONS: &[Operation] = &[
         query: &[AFTER, OF_CALL],
         body: None,
         answer: of::<FlowPage>,
+    },
+    Operation {
+        path: "/api/record.pcap",
+        method: "get",
+        name: "record",
+        summary: "What the flight recorder has of a call: the last RTP and RTCP headers, as a capture",
+        query: &[CALL],
+        body: None,
+        answer: capture,
     },
     Operation {
         path: "/api/trunks",
@@ -261,6 +272,11 @@ fn document() -> Value {
 
 fn described(operation: &Operation, generator: &mut SchemaGenerator) -> Value {
     let content = |schema: Schema| json!({ "application/json": { "schema": schema } });
+    let answer = (operation.answer)(generator);
+    let answer = match operation.path.ends_with(".pcap") {
+        true => json!({ PCAP: { "schema": answer } }),
+        false => content(answer),
+    };
     let parameters = operation.query.iter().map(|parameter| {
         let schema = match parameter.is_number {
             true => json!({ "type": "integer", "minimum": 0 }),
@@ -281,10 +297,7 @@ fn described(operation: &Operation, generator: &mut SchemaGenerator) -> Value {
         "responses": {
             "200": {
                 "description": "Done",
-                "content": match operation.path {
-                    CAPTURE => json!({ PCAP: { "schema": (operation.answer)(generator) } }),
-                    _ => content((operation.answer)(generator)),
-                },
+                "content": answer,
             },
             "default": {
                 "description": "Refused: why, and what to do",

@@ -12,6 +12,7 @@ use smallvec::SmallVec;
 
 use self::baseline::Baseline;
 use self::waiting::{Peer, Stray, peer};
+use super::flight::Rings;
 use super::next_hops::{NextHops, Way};
 use super::program::Program;
 use super::tables::{Places, Rows, Slots, next_epoch};
@@ -35,6 +36,8 @@ pub(super) struct Flows {
     glanced: PairId,
     /// Traffic of flows that have ended.
     ended: MediaStats,
+    /// The flight recorder's.
+    pub(super) rings: Rings,
 }
 
 struct Installed {
@@ -74,6 +77,7 @@ impl Flows {
             waiting: BTreeSet::new(),
             glanced: PairId(0),
             ended: MediaStats::default(),
+            rings: Rings::new(program),
         }
     }
 
@@ -92,6 +96,9 @@ impl Flows {
             return self.update(program, hops, pair);
         }
         let slots = self.slots.take().ok_or(FULL)?;
+        if pair.path == Path::Kernel {
+            self.rings.seat(program, pair.id);
+        }
         let baseline = slots.map(|slot| Baseline::of(&program.state(slot.row).unwrap_or_default()));
         for slot in slots.iter().filter(|_| pair.kind == FlowKind::Rtp) {
             program.clear_faults(slot.row).map_err(|_| FULL)?;
@@ -110,6 +117,7 @@ impl Flows {
             }
             Err(failure) => {
                 self.slots.give_back(slots);
+                self.rings.give_back(pair.id);
                 Err(failure)
             }
         }
@@ -154,6 +162,7 @@ impl Flows {
             count.quality.lost += lost_at_end(config, &installed.state(program, index));
         }
         self.slots.give_back(installed.slots);
+        self.rings.give_back(id);
         self.release(hops, &installed.written);
         if installed.pair.path != Path::Kernel {
             return None;
@@ -173,6 +182,11 @@ impl Flows {
             Some((id, *reason))
         });
         found.collect()
+    }
+
+    /// A pair that is installed.
+    pub(super) fn pair(&self, id: PairId) -> Option<&FlowPair> {
+        self.pairs.get(&id).map(|installed| &*installed.pair)
     }
 
     /// How many pairs have this address of ours.
@@ -305,6 +319,7 @@ impl Flows {
                     find_next_hops(hops, config, other, stray, &mut written.ways)?;
                 }
             }
+            self.rings.mark(pair.id, index, config);
             let row = self.rows.take().ok_or(FULL)?;
             written.rows[index] = row;
             program.write_flow(row, config).map_err(|_| FULL)?;

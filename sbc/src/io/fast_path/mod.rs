@@ -3,6 +3,7 @@
 //! Loads the XDP program, attaches it to the interfaces that networks live on, and keeps its maps: flows, next hops, media ranges.
 //! Part of `io`: imports all, imported by nothing but the wiring. Nothing here blocks but for the kernel's own answers.
 
+mod flight;
 mod flows;
 mod interfaces;
 mod link;
@@ -22,6 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sbc_ebpf::abi::Local;
+use sbc_ebpf::flight_abi::Kept;
 
 pub use networks::Changes;
 pub use probe::{Foreseen, foresee};
@@ -83,7 +85,7 @@ impl FastPath {
         let networks: Vec<(NetworkId, &Network)> = ids.zip(&config.networks).collect();
         let is_wanted = |network: &Network| network.fast_path != Wanted::Off;
         let base = if networks.iter().any(|(_, network)| is_wanted(network)) {
-            Base::load(ports(config), &mut notes)
+            Base::load(ports(config), rings(config), &mut notes)
         } else {
             Err(Fallback::Off)
         };
@@ -211,6 +213,24 @@ impl FastPath {
         self.flows.report(&self.program, pair)
     }
 
+    /// A pair that was installed here.
+    #[must_use]
+    pub fn pair(&self, pair: PairId) -> Option<&FlowPair> {
+        self.flows.pair(pair)
+    }
+
+    /// What the flight recorder has of each side of a pair. None for one that is not forwarded here, or not recorded.
+    #[must_use]
+    pub fn kept(&self, pair: PairId) -> Option<[Vec<Kept>; 2]> {
+        self.flows.rings.kept(&self.program, pair)
+    }
+
+    /// Pairs that are not recorded, as there was no ring left for them.
+    #[must_use]
+    pub fn unrecorded(&self) -> u64 {
+        self.flows.rings.missed()
+    }
+
     /// Totals since the start: one read of the kernel's table for each pair.
     #[must_use]
     pub fn stats(&self) -> MediaStats {
@@ -267,11 +287,17 @@ fn ports(config: &Config) -> u32 {
     u32::try_from(ports.sum::<usize>()).unwrap_or(u32::MAX)
 }
 
+/// Rings of the flight recorder: a call has RTP and RTCP, both ways.
+fn rings(config: &Config) -> u32 {
+    let recorder = config.flight_recorder.as_ref();
+    recorder.map_or(0, |recorder| 4 * u32::from(recorder.calls))
+}
+
 /// A fast path without networks.
 struct Base;
 
 impl Base {
-    fn load(ports: u32, notes: &mut Vec<String>) -> Result<FastPath, Fallback> {
+    fn load(ports: u32, rings: u32, notes: &mut Vec<String>) -> Result<FastPath, Fallback> {
         let missing = privileges::missing();
         if !missing.is_empty() {
             notes.push(format!("the kernel path needs {}", missing.join(", ")));
@@ -293,7 +319,7 @@ impl Base {
             );
             reason
         };
-        let (program, hops) = Program::load(ports).map_err(|failure| {
+        let (program, hops) = Program::load_recording(ports, rings).map_err(|failure| {
             let why = interfaces::not_loaded(&failure);
             refuse(&why, interfaces::fallback(&failure))
         })?;

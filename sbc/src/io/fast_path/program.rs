@@ -1,11 +1,12 @@
 //! The XDP program in the kernel, and its maps with their types.
 
-use aya::maps::{Array, HashMap, MapData, MapError, PerCpuArray};
+use aya::maps::{Array, HashMap, MapData, MapError, PerCpuArray, RingBuf};
 use aya::programs::links::FdLink;
 use aya::programs::{ProgramError, ProgramFd, TestRun, TestRunOptions, TestRunResult, Xdp};
 use aya::{Ebpf, EbpfError, EbpfLoader};
 use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
 use nix::time::{ClockId, clock_getres};
+use nix::unistd::{SysconfVar, sysconf};
 use sbc_ebpf::Drop as Reason;
 use sbc_ebpf::abi::{
     self, Address, Beat, FlowConfig, FlowState, Local, Near, NextHop, PairState, PlainFlow,
@@ -13,6 +14,7 @@ use sbc_ebpf::abi::{
 };
 use sbc_ebpf::batch::lookup_rows;
 use sbc_ebpf::faults::Faults;
+use sbc_ebpf::flight_abi::{MAX_RINGS, Ring, WHOLES};
 
 use super::shed::ShedMaps;
 
@@ -67,6 +69,9 @@ pub struct Program {
     near: Array<MapData, Near>,
     locals: HashMap<MapData, Address, Local>,
     drops: PerCpuArray<MapData, u64>,
+    rings: Array<MapData, Ring>,
+    /// Until someone takes it.
+    wholes: Option<RingBuf<MapData>>,
     shed: ShedMaps,
 }
 
@@ -86,11 +91,24 @@ impl Program {
     /// # Errors
     /// No privileges, or the kernel is too old. Nothing is left behind.
     pub fn load(ports: u32) -> Result<(Program, HopMap), ProgramFailure> {
+        Program::load_recording(ports, 0)
+    }
+
+    /// The same, with the flight recorder's rings for so many flows, at most [`MAX_RINGS`]; none: it is off, and costs nothing.
+    ///
+    /// # Errors
+    /// As of [`Program::load`].
+    pub fn load_recording(ports: u32, rings: u32) -> Result<(Program, HopMap), ProgramFailure> {
         // Kernels before 5.11 count maps against this limit. Where it cannot be raised, loading says so itself.
         let _ = setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY);
         // Place 0 of the index is none.
         let ports = ports.clamp(1, abi::MAX_FLOWS as u32 - 1) + 1;
+        let is_on = u32::from(rings > 0);
         let mut ebpf = EbpfLoader::new()
+            .override_global("FLIGHT", &is_on, true)
+            // Ring 0 is none.
+            .map_max_entries("RINGS", rings.min(MAX_RINGS as u32 - 1) + 1)
+            .map_max_entries("FRAMES", if rings > 0 { WHOLES as u32 } else { page() })
             .map_max_entries("INDEX", ports)
             .map_max_entries("STATES", ports.div_ceil(2))
             .map_max_entries("FAULTS", 2 * ports.div_ceil(2))
@@ -112,6 +130,8 @@ impl Program {
             near: Array::try_from(take(&mut ebpf, ".data.near")?)?,
             locals: HashMap::try_from(take(&mut ebpf, "LOCALS")?)?,
             drops: PerCpuArray::try_from(take(&mut ebpf, "DROPS")?)?,
+            rings: Array::try_from(take(&mut ebpf, "RINGS")?)?,
+            wholes: Some(RingBuf::try_from(take(&mut ebpf, "FRAMES")?)?),
             shed: ShedMaps::take(&mut ebpf)?,
             ebpf,
         };
@@ -238,6 +258,25 @@ impl Program {
         Ok(self.near.set(0, near, 0)?)
     }
 
+    /// The flight recorder's rings; ring 0 is none.
+    #[must_use]
+    pub fn rings(&self) -> u32 {
+        self.rings.len()
+    }
+
+    /// What came lately for the flow that has this ring, and for those that had it before.
+    ///
+    /// # Errors
+    /// The number is not below [`Program::rings`].
+    pub fn ring(&self, number: u32) -> Result<Ring, ProgramFailure> {
+        Ok(self.rings.get(&number, 0)?)
+    }
+
+    /// Where whole packets come; there is one reader only.
+    pub fn take_wholes(&mut self) -> Option<RingBuf<MapData>> {
+        self.wholes.take()
+    }
+
     /// The maps by which SIP is shed.
     pub fn shed(&mut self) -> &mut ShedMaps {
         &mut self.shed
@@ -326,6 +365,13 @@ pub(super) fn ticks_per_second() -> u64 {
         .ok()
         .and_then(|tick| 1_000_000_000_u64.checked_div(tick))
         .unwrap_or(100)
+}
+
+/// The smallest ring buffer there is.
+fn page() -> u32 {
+    let page = sysconf(SysconfVar::PAGE_SIZE).ok().flatten();
+    page.and_then(|bytes| u32::try_from(bytes).ok())
+        .unwrap_or(4096)
 }
 
 fn xdp(ebpf: &mut Ebpf) -> Result<&mut Xdp, ProgramFailure> {

@@ -14,13 +14,16 @@ use crate::media::{FlowKind, FlowPair, FlowReport, PairId, Unsent, flow_configs,
 use super::backend::{Account, Departure, Handler, SendFailure, SocketId};
 use super::counters::Counters;
 use super::reason::Reason;
+use crate::io::flight::Recorder;
 use entry::{Companion, Entry, Flow, Life, Side};
+use flight::Fate;
 use gather::Gathered;
 use made::Made;
 pub(super) use pipes::voices;
 use timers::Timers;
 
 mod entry;
+mod flight;
 mod gather;
 mod keys;
 mod made;
@@ -58,6 +61,8 @@ pub(super) struct Relay {
     /// Of the next pipe.
     seed: u64,
     epoch: u64,
+    /// Where the last packets are kept.
+    recorder: Option<Recorder>,
 }
 
 /// Where a socket's flow is.
@@ -100,6 +105,7 @@ impl Relay {
             keys: keys::Waiting::default(),
             seed,
             epoch,
+            recorder: None,
         }
     }
 
@@ -127,7 +133,9 @@ impl Relay {
             }
         }
         if let Some(place) = self.entries.get_mut(index) {
-            *place = Some(Entry::new(pair, sockets));
+            let mut entry = Entry::new(pair, sockets);
+            entry.tape = self.recorder.as_ref().and_then(Recorder::tape);
+            *place = Some(entry);
         }
         self.pairs.insert(pair.id, index);
         self.voice(index);
@@ -304,10 +312,14 @@ impl Relay {
             _ => Some((own, twin)),
         }
     }
-}
 
-impl Handler for Relay {
-    fn packet(&mut self, socket: SocketId, from: SocketAddr, payload: &[u8]) -> Option<Departure> {
+    /// What becomes of a packet, and where it goes. None: it is nobody's.
+    fn decide(
+        &mut self,
+        socket: SocketId,
+        from: SocketAddr,
+        payload: &[u8],
+    ) -> Option<(Fate, Option<Departure>)> {
         let (entry, side) = self.at(socket)?;
         let own = side.of(&entry.flows);
         let network = NetworkId(own.config.network);
@@ -315,7 +327,7 @@ impl Handler for Relay {
         if let Some(target) = self.pipe_of(entry) {
             let at = (*self.places.get(usize::from(socket.index))?)?;
             self.transcode(at, target, &datagram, payload);
-            return None;
+            return Some((Fate::Taken, None));
         }
         match self.judge(entry, side, &datagram) {
             Ok(way) => {
@@ -325,14 +337,24 @@ impl Handler for Relay {
                 if way.kind == Kind::Rtcp {
                     self.time(socket, payload);
                 }
-                Some(way.departure)
+                Some((Fate::Sent, Some(way.departure)))
             }
             Err(reason) => {
                 own.note(reason, &datagram);
                 self.counters.dropped(network, Reason::Verdict(reason));
-                None
+                Some((Fate::Dropped(reason), None))
             }
         }
+    }
+}
+
+impl Handler for Relay {
+    fn packet(&mut self, socket: SocketId, from: SocketAddr, payload: &[u8]) -> Option<Departure> {
+        let (fate, departure) = self.decide(socket, from, payload)?;
+        if self.recorder.is_some() {
+            self.keep(socket, from, payload, fate);
+        }
+        departure
     }
 
     fn made(&mut self) -> Option<(Departure, &[u8])> {

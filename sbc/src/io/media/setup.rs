@@ -13,6 +13,7 @@ use nix::unistd::Pid;
 use super::ring::scheduling;
 use super::window::WINDOW;
 use crate::config::{MediaPriority, MediaWorkers};
+use crate::io::flight::Recorder;
 
 /// Ten times the share of others, and more, who want the same processor; these still have theirs.
 const HIGH: i32 = -10;
@@ -28,6 +29,8 @@ pub struct Setup {
     pub priority: MediaPriority,
     /// Whether frames of G.722 are done together.
     pub gathering: Gathering,
+    /// Where the last packets of each flow are kept.
+    pub recorder: Option<Recorder>,
 }
 
 /// Whether a worker does frames of G.722 together, of several calls at once.
@@ -86,6 +89,7 @@ impl Setup {
             cores: Vec::new(),
             priority: MediaPriority::Normal,
             gathering: Gathering::For(WINDOW),
+            recorder: None,
         }
     }
 
@@ -100,6 +104,7 @@ impl Setup {
             cores: config.cores.clone(),
             priority: config.priority,
             gathering: Gathering::For(config.gather),
+            recorder: None,
         }
     }
 

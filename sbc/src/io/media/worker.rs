@@ -7,6 +7,7 @@ use std::time::Duration;
 use crossbeam_channel::{Receiver, TryRecvError};
 
 use crate::engine::{FlowFailure, Input};
+use crate::io::flight::{Recorder, Told};
 use crate::media::{FlowCommand, FlowKind, FlowPair, FlowReport, PairId, Side};
 
 use super::backend::{Backend, Local, SocketId, Wait};
@@ -31,6 +32,11 @@ pub(super) enum Command {
     Flow(FlowCommand),
     /// What these pairs have done so far, those that it has. The engine hears nothing of it.
     Reports { pairs: Vec<PairId>, answer: Answer },
+    /// The same, with what was kept of them.
+    Kept {
+        pairs: Vec<PairId>,
+        answer: tokio::sync::oneshot::Sender<Told>,
+    },
 }
 
 /// Where the reports go. Whoever asked may have given up.
@@ -89,6 +95,11 @@ impl<B: Backend> Worker<B> {
         if self.relay.begin_to_gather() {
             self.window = Window::new(window);
         }
+    }
+
+    /// The last packets of each flow are kept from now on.
+    pub(super) fn record(&mut self, recorder: Recorder) {
+        self.relay.record(recorder);
     }
 
     /// Works until the command channel is gone.
@@ -182,6 +193,10 @@ impl<B: Backend> Worker<B> {
                     let report = |pair: PairId| Some((pair, self.relay.report(pair)?));
                     let _ = answer.send(pairs.into_iter().filter_map(report).collect());
                 }
+                Ok(Command::Kept { pairs, answer }) => {
+                    let kept = pairs.into_iter().filter_map(|pair| self.relay.kept(pair));
+                    let _ = answer.send(kept.collect());
+                }
                 Err(TryRecvError::Empty) => return Queue::Empty,
                 Err(TryRecvError::Disconnected) => return Queue::Gone,
             }
@@ -256,6 +271,7 @@ impl<B: Backend> Worker<B> {
     }
 
     fn read(&self, pair: PairId) {
+        self.relay.look(pair);
         if let Some(report) = self.relay.report(pair) {
             (self.report)(Input::FlowRead { pair, report });
         }
@@ -268,6 +284,7 @@ impl<B: Backend> Worker<B> {
     }
 
     fn remove(&mut self, pair: PairId) {
+        self.relay.look(pair);
         self.part(pair);
         match self.relay.remove(pair) {
             Some(sockets) => {

@@ -9,6 +9,7 @@ use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use tokio::sync::oneshot;
 
 use crate::engine::{FlowFailure, Input};
+use crate::io::flight::Told;
 use crate::io::host;
 use crate::media::{FlowCommand, FlowKind, FlowReport, MediaStats, PairId, VoiceStats};
 
@@ -196,6 +197,19 @@ impl Workers {
     /// One that is gone or has too much to do does not answer.
     #[must_use]
     pub fn read(&self, pairs: Vec<PairId>) -> Vec<oneshot::Receiver<Vec<(PairId, FlowReport)>>> {
+        self.ask(pairs, |pairs, answer| Command::Reports { pairs, answer })
+    }
+
+    /// The same, with what the flight recorder has of them: of those that it has.
+    pub(in crate::io) fn kept(&self, pairs: Vec<PairId>) -> Vec<oneshot::Receiver<Told>> {
+        self.ask(pairs, |pairs, answer| Command::Kept { pairs, answer })
+    }
+
+    fn ask<T>(
+        &self,
+        pairs: Vec<PairId>,
+        command: impl Fn(Vec<PairId>, oneshot::Sender<T>) -> Command,
+    ) -> Vec<oneshot::Receiver<T>> {
         let mut shares = vec![Vec::new(); self.workers.len()];
         let leaning = self.leaning.lock().unwrap_or_else(PoisonError::into_inner);
         for pair in pairs {
@@ -211,7 +225,7 @@ impl Workers {
             .map(|(worker, pairs)| {
                 let (answer, answered) = oneshot::channel();
                 // Refused, the answer's sender is dropped, which says so.
-                let _ = worker.command(Command::Reports { pairs, answer });
+                let _ = worker.command(command(pairs, answer));
                 answered
             })
             .collect()
@@ -373,6 +387,9 @@ impl Seat {
             drop(started.send(Ok(seated)));
             let used = system::thread_nanoseconds;
             let mut worker = Worker::new(backend, relay, receiver, report, counters, used);
+            if let Some(recorder) = setup.recorder {
+                worker.record(recorder);
+            }
             if let Gathering::For(window) = setup.gathering {
                 worker.gather(window);
             }

@@ -5,6 +5,7 @@
 mod calls;
 mod cdr;
 mod family;
+mod flight;
 mod media;
 mod process;
 mod servers;
@@ -49,6 +50,21 @@ pub struct Reading {
     pub cdr: Option<Arc<CdrCounters>>,
     /// The traces of calls, where they are kept.
     pub trace: Option<Totals>,
+    /// The flight recorder, where it is on.
+    pub flight: Option<FlightCounts>,
+}
+
+/// What the flight recorder has done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FlightCounts {
+    /// Captures of bad calls.
+    pub written: u64,
+    /// Those that could not be written.
+    pub failed: u64,
+    /// Those that there was no time for: too many others waited.
+    pub skipped: u64,
+    /// Flow pairs that are not kept, as too many others are.
+    pub missed: u64,
 }
 
 /// The page at `/metrics`.
@@ -82,6 +98,7 @@ impl Metrics {
             sockets,
             cdr: None,
             trace: None,
+            flight: None,
         };
         let page = Page {
             config,
@@ -119,6 +136,7 @@ impl Page {
         families.extend(servers::families(&reading.engine));
         families.extend(cdr::families(&reading));
         families.extend(trace::families(&reading));
+        families.extend(flight::families(&reading));
         families.extend(process::families(self.started));
         families
     }

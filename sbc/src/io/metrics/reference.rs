@@ -55,6 +55,7 @@ fn page() -> String {
         sockets: Arc::new(Counters::new(1)),
         cdr: Some(Arc::new(records)),
         trace: Some(Totals::default()),
+        flight: Some(FlightCounts::default()),
     };
     let groups = [
         ("Media", media::families(&config, &reading)),
@@ -65,6 +66,7 @@ fn page() -> String {
         ("DNS and servers", servers::families(&reading.engine)),
         ("Records of calls", cdr::families(&reading)),
         ("Traces of calls", trace::families(&reading)),
+        ("The flight recorder", flight::families(&reading)),
         ("The process", process::families(SystemTime::now())),
     ];
     let mut page = BEGINNING.to_owned();

@@ -37,6 +37,7 @@ fn page(change: impl FnOnce(&mut Reading)) -> String {
         sockets: Arc::new(Counters::new(2)),
         cdr: None,
         trace: None,
+        flight: None,
     };
     change(&mut reading);
     Metrics::new(Current::new(config))

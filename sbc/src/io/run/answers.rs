@@ -34,6 +34,7 @@ impl Shell {
                     sockets: Arc::clone(&self.counters),
                     cdr: self.cdr.as_ref().map(Cdr::counters),
                     trace: self.engine.traces().map(Store::totals),
+                    flight: self.flows.flight_counts(),
                 };
                 // Whoever asked may have given up.
                 let _ = answer.send(reading);
@@ -82,6 +83,10 @@ impl Shell {
                 let done = self.engine.hang_up(now, id);
                 self.turn(now);
                 let _ = answer.send(done);
+            }
+            Request::Recorded { id, answer } => {
+                let call = self.engine.call(id);
+                let _ = answer.send(call.map(|call| self.flows.recorded(call)));
             }
             Request::Workers(answer) => drop(answer.send(self.flows.workers())),
             Request::Trunks(answer) => drop(answer.send(self.engine.trunks(now))),

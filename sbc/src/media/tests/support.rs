@@ -66,6 +66,7 @@ pub(in crate::media) fn config() -> Config {
         groups: Vec::new(),
         cdr: None,
         trace: Default::default(),
+        flight_recorder: None,
         lookup: Default::default(),
         routes: Vec::new(),
     }

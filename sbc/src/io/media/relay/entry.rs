@@ -8,6 +8,7 @@ use sbc_ebpf::{
     is_listened_to,
 };
 
+use crate::io::flight::Tape;
 use crate::media::transcode::{Pipe, TranscodeStats};
 use crate::media::{
     Faults, FlowCount, FlowKind, FlowPair, FlowReport, RoundTrip, RoundTrips, Slot, Unsent, Voice,
@@ -66,6 +67,8 @@ pub(super) struct Entry {
     pub(super) trips: Option<Box<RoundTrips>>,
     /// What the pipe's reports say of the same.
     pub(super) told: [RoundTrip; 2],
+    /// What came lately at each side, where the flight recorder is on.
+    pub(super) tape: Option<Tape>,
 }
 
 /// What transcodes a pair.
@@ -135,6 +138,7 @@ impl Entry {
             voiced: None,
             trips: None,
             told: Default::default(),
+            tape: None,
         }
     }
 
