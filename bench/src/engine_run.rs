@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, ensure};
 use bytes::Bytes;
-use sbc::config::{Config, NetworkId, NoSecrets};
+use sbc::config::{Config, NetworkId, NoSecrets, Trace};
 use sbc::engine::{Action, Engine, Input};
 use sbc::io::cdr::Cdr;
 use sbc::media::{FlowCommand, FlowReport, NetworkPath, Transcoding, XdpMode};
@@ -59,6 +59,16 @@ pub fn run_recorded(calls: u32, records: Cdr) -> Result<Ran> {
     let mut stage = Stage::new()?;
     stage.engine = stage.engine.recording(1);
     stage.records = Some(records);
+    run_in(stage, calls)
+}
+
+/// The same, with a trace of each call, as the usual config has it.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_traced(calls: u32) -> Result<Ran> {
+    let mut stage = Stage::new()?;
+    stage.engine = stage.engine.keeping_traces(stage.now, Trace::default());
     run_in(stage, calls)
 }
 

@@ -24,6 +24,7 @@ pub mod scrape;
 pub mod sip;
 pub mod table;
 pub mod talk;
+pub mod traces;
 pub mod traffic;
 pub mod transcode;
 pub mod xdp;

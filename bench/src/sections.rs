@@ -7,6 +7,7 @@ mod records;
 mod registrar;
 mod routing;
 mod scrape;
+mod traces;
 mod transcode;
 
 use std::fmt::Display;
@@ -42,7 +43,7 @@ pub(crate) enum Measure {
 }
 use Measure::{Always, Asked};
 
-pub(crate) const SECTIONS: [Section; 20] = [
+pub(crate) const SECTIONS: [Section; 21] = [
     Section {
         name: "sip",
         title: "one INVITE",
@@ -137,6 +138,11 @@ pub(crate) const SECTIONS: [Section; 20] = [
         name: "records",
         title: "the CDR cost per call: 60,000 calls with records in JSON and CSV, and as many without, in turn",
         measure: Always(records::cost),
+    },
+    Section {
+        name: "trace",
+        title: "what a trace of each call costs: 100,000 calls with and without, in turn",
+        measure: Always(traces::cost),
     },
     Section {
         name: "million",

@@ -67,7 +67,7 @@ enum Chore {
     Docs,
     /// Measures: prints a table, writes target/bench.json
     Bench {
-        /// Only this section: sip, route, codec, xdp, install, relay, media, latency, transcode, capacity, talking, load, calls, rate, setup, held, scrape, registrar, records; or million, which is not among the rest
+        /// Only this section: sip, route, codec, xdp, install, relay, media, latency, transcode, capacity, talking, load, calls, rate, setup, held, scrape, registrar, records, trace; or million, which is not among the rest
         section: Option<String>,
         /// How many calls `million` makes through the daemon
         calls: Option<u32>,
