@@ -144,12 +144,13 @@ async fn act(sbc: &Sbc, method: &str, path: &str, body: &str) -> (u16, String) {
 
 #[tokio::test]
 async fn each_page_is_what_the_document_says() {
-    let sbc = Sbc::start(24).await;
+    let sbc = Sbc::start().await;
     let (status, document) = sbc.api("/api/openapi.json").await;
     assert_eq!(status, 200, "{document}");
     let document: Value = serde_json::from_str(&document).unwrap();
     let up = call(&sbc).await;
     let of_call = format!("/api/call?name={}", up.dialog.call_id);
+    let of_record = format!("/api/record.pcap?name={}", up.dialog.call_id);
     let of_trace = format!("/api/trace?name={}", up.dialog.call_id);
     let ban = json!({ "prefix": "192.0.2.0/24", "seconds": 60 }).to_string();
     let lift = json!({ "prefix": "192.0.2.0/24" }).to_string();
@@ -166,6 +167,8 @@ async fn each_page_is_what_the_document_says() {
         ("get", "/api/trace?name=nobody", "", 404),
         ("get", "/api/trace.pcap?name=nobody", "", 404),
         ("get", "/api/flows", "", 200),
+        // Nothing is recorded unless the config says so.
+        ("get", of_record.as_str(), "", 409),
         ("get", "/api/trunks", "", 200),
         ("get", "/api/registrations", "", 200),
         ("post", "/api/bans", ban.as_str(), 200),

@@ -3,7 +3,7 @@ use super::*;
 
 #[tokio::test]
 async fn nonsense_is_counted_and_nothing_else() {
-    let sbc = Sbc::start(1).await;
+    let sbc = Sbc::start().await;
     let mut stranger = Agent::udp(sbc.peer(2), sbc.sip()).await;
     let good = stranger.text(&stranger.request("OPTIONS", ""));
     let endless = format!(
@@ -70,7 +70,7 @@ async fn nonsense_is_counted_and_nothing_else() {
 
 #[tokio::test]
 async fn an_invite_of_a_stranger_goes_nowhere() {
-    let sbc = Sbc::start(2).await;
+    let sbc = Sbc::start().await;
     let mut phone = Agent::udp(sbc.peer(3), sbc.sip()).await;
     phone.register("6002", "two", 200).await;
     let mut stranger = Agent::udp(sbc.peer(2), sbc.sip()).await;

@@ -28,7 +28,7 @@ async fn banned_so_far(sbc: &Sbc) -> f64 {
 
 #[tokio::test]
 async fn a_banned_source_hears_nothing_until_it_is_served_again() {
-    let sbc = Sbc::start(12).await;
+    let sbc = Sbc::start().await;
     let source = sbc.peer(2).to_string();
     let mut stranger = Agent::udp(sbc.peer(2), sbc.sip()).await;
     let register = stranger.text(&stranger.request("REGISTER", ""));
@@ -80,7 +80,7 @@ async fn a_banned_source_hears_nothing_until_it_is_served_again() {
 
 #[tokio::test]
 async fn a_ban_of_a_trunk_is_obeyed_with_a_warning() {
-    let sbc = Sbc::start(13).await;
+    let sbc = Sbc::start().await;
     let trunk = sbc.peer(1).to_string();
     let (out, err, code) = told(&sbc, &["ban", &trunk, "--for", "2h"]).await;
     assert!(out.contains("  on lan for 2h\n"), "{out}");
@@ -106,7 +106,7 @@ async fn a_ban_of_a_trunk_is_obeyed_with_a_warning() {
 
 #[tokio::test]
 async fn what_cannot_be_is_said() {
-    let sbc = Sbc::start(14).await;
+    let sbc = Sbc::start().await;
     for (arguments, said) in [
         (
             ["unban", "192.0.2.1"],

@@ -135,7 +135,7 @@ pub(crate) async fn hear_the_first(up: &CallUp) -> u32 {
 
 #[tokio::test]
 async fn two_phones_talk_to_each_other_and_hang_up() {
-    let sbc = Sbc::start(3).await;
+    let sbc = Sbc::start().await;
     let mut up = call(&sbc).await;
     let tried = hear_the_first(&up).await;
     for sequence in 1..=50 {
@@ -193,7 +193,7 @@ async fn two_phones_talk_to_each_other_and_hang_up() {
 
 #[tokio::test]
 async fn a_stop_ends_every_call_first() {
-    let sbc = Sbc::start(4).await;
+    let sbc = Sbc::start().await;
     let mut up = call(&sbc).await;
     let control = sbc.running.control();
     control.stop().await;
@@ -211,7 +211,7 @@ async fn a_stop_ends_every_call_first() {
 #[tokio::test]
 async fn a_phone_that_falls_silent_is_hung_up() {
     let limit = Duration::from_secs(1);
-    let sbc = Sbc::start_with(9, |config| {
+    let sbc = Sbc::start_with(|config| {
         let mut phones = config.phones.to_vec();
         phones[0].media_timeout = Some(MediaTimeout::Alone(limit));
         phones[1].media_timeout = Some(MediaTimeout::Off);

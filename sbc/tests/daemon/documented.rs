@@ -13,7 +13,7 @@ const PAGE: &str = include_str!("../../../docs/metrics.md");
 #[tokio::test]
 async fn each_metric_of_a_daemon_stands_in_the_reference_and_no_other() {
     let directory = std::env::temp_dir().join(format!("sbc-documented-{}", std::process::id()));
-    let sbc = Sbc::start_with(57, |config| {
+    let sbc = Sbc::start_with(|config| {
         config.sbc.state_dir.clone_from(&directory);
         config.cdr = Some(Cdr {
             json: Some(directory.join("calls.json")),

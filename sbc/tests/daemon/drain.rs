@@ -32,7 +32,7 @@ async fn refused(sbc: &Sbc, up: &mut CallUp, code: u16) -> sbc::sip::Message {
 
 #[tokio::test]
 async fn a_box_that_drains_ends_with_its_last_call() {
-    let sbc = Sbc::start(50).await;
+    let sbc = Sbc::start().await;
     let mut up = call(&sbc).await;
     let (out, err, code) = told(&sbc, &["drain"]).await;
     let one = "no new calls; 1 call to end, then the daemon ends\n";
@@ -67,7 +67,7 @@ async fn a_box_that_drains_ends_with_its_last_call() {
 
 #[tokio::test]
 async fn a_drain_is_taken_back() {
-    let sbc = Sbc::start(51).await;
+    let sbc = Sbc::start().await;
     let mut up = call(&sbc).await;
     assert_eq!(told(&sbc, &["drain"]).await.2, 0);
     let (out, err, code) = told(&sbc, &["drain", "--cancel"]).await;
@@ -95,7 +95,7 @@ async fn until_idle(sbc: &Sbc) {
 
 #[tokio::test]
 async fn who_waits_is_told_until_the_daemon_has_ended() {
-    let sbc = Sbc::start(52).await;
+    let sbc = Sbc::start().await;
     let mut up = call(&sbc).await;
     let waiting = told(&sbc, &["drain", "--wait"]);
     let ending = async {
@@ -119,7 +119,7 @@ async fn who_waits_is_told_until_the_daemon_has_ended() {
 
 #[tokio::test]
 async fn a_box_without_calls_ends_at_once() {
-    let sbc = Sbc::start(53).await;
+    let sbc = Sbc::start().await;
     let (out, err, code) = told(&sbc, &["drain"]).await;
     let none = "there is no call: the daemon ends\n";
     assert_eq!((out.as_str(), err.as_str(), code), (none, "", 0));
@@ -128,8 +128,8 @@ async fn a_box_without_calls_ends_at_once() {
 
 #[tokio::test]
 async fn stop_ends_every_call_and_says_when_it_is_done() {
-    for (test, arguments) in [(54, &["stop"][..]), (55, &["stop", "--purge"])] {
-        let sbc = Sbc::start(test).await;
+    for arguments in [&["stop"][..], &["stop", "--purge"]] {
+        let sbc = Sbc::start().await;
         let mut up = call(&sbc).await;
         let stopping = told(&sbc, arguments);
         let ending = async {
@@ -147,7 +147,7 @@ async fn stop_ends_every_call_and_says_when_it_is_done() {
 
 #[tokio::test]
 async fn what_stops_drains_no_more() {
-    let sbc = Sbc::start(56).await;
+    let sbc = Sbc::start().await;
     // Its far ends say nothing to the BYE: it waits for them.
     let _up = call(&sbc).await;
     sbc.running.control().stop().await;

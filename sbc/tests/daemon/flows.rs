@@ -31,7 +31,7 @@ fn parsed(answer: (String, String, i32)) -> Vec<Flow> {
 
 #[tokio::test]
 async fn a_box_without_calls_says_so() {
-    let sbc = Sbc::start(8).await;
+    let sbc = Sbc::start().await;
     let (out, err, code) = flows(&sbc, &[]).await;
     assert_eq!(out, "No media flows: no call has media now.\n");
     assert_eq!((err.as_str(), code), ("", 0));
@@ -41,7 +41,7 @@ async fn a_box_without_calls_says_so() {
 
 #[tokio::test]
 async fn a_call_s_flows_are_shown_with_what_they_carried() {
-    let sbc = Sbc::start(15).await;
+    let sbc = Sbc::start().await;
     let up = call(&sbc).await;
     hear_the_first(&up).await;
     for sequence in 1..=10 {
@@ -114,7 +114,7 @@ async fn a_call_s_flows_are_shown_with_what_they_carried() {
 #[tokio::test]
 async fn many_flows_come_page_by_page_each_once() {
     const CALLS: usize = 150;
-    let sbc = Sbc::start_with(10, |config| config.networks[0].media_ports = 20000..=32_767).await;
+    let sbc = Sbc::start_with(|config| config.networks[0].media_ports = 20000..=32_767).await;
     let mut up = call(&sbc).await;
     for _ in 1..CALLS {
         connect(&sbc, &mut up.caller, &mut up.callee, &up.media).await;
@@ -140,7 +140,7 @@ async fn many_flows_come_page_by_page_each_once() {
 
 #[tokio::test]
 async fn a_page_of_another_site_gets_nothing() {
-    let sbc = Sbc::start(11).await;
+    let sbc = Sbc::start().await;
     // `page` has a Host that is a name.
     let (status, body) = sbc.page("/api/flows").await;
     let refusal: Refusal = serde_json::from_str(&body).unwrap();

@@ -4,7 +4,7 @@ use super::*;
 
 #[tokio::test]
 async fn health_and_pages() {
-    let sbc = Sbc::start(5).await;
+    let sbc = Sbc::start().await;
     assert_eq!(sbc.page("/healthz").await, (200, "ok\n".to_owned()));
     assert_eq!(sbc.page("/readyz").await, (200, "ready\n".to_owned()));
     let (status, body) = sbc.page("/secret").await;
@@ -15,15 +15,16 @@ async fn health_and_pages() {
 
 #[tokio::test]
 async fn what_is_stopped_leaves_its_ports() {
-    let sbc = Sbc::start(6).await;
-    let (sip, admin) = (sbc.sip(), sbc.admin());
+    let sbc = Sbc::start().await;
+    let (sip, admin, trunk) = (sbc.sip(), sbc.admin(), sbc.peer(1));
     assert!(UdpSocket::bind(sip).is_err());
     sbc.stop().await;
     UdpSocket::bind(sip).unwrap();
     TcpListener::bind(sip).unwrap();
-    let again = Sbc::start(6).await;
-    assert_eq!(again.running.admin().tcp(), Some(admin));
-    again.stop().await;
+    let again = start(config(sip.ip(), trunk), options()).await.unwrap();
+    assert_eq!(again.admin().tcp(), Some(admin));
+    again.control().stop().await;
+    again.ended().await.unwrap();
 }
 
 #[tokio::test]

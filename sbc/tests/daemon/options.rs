@@ -3,7 +3,7 @@ use super::*;
 
 #[tokio::test]
 async fn options_are_answered_over_udp_and_over_tcp_byte_by_byte() {
-    let sbc = Sbc::start(0).await;
+    let sbc = Sbc::start().await;
     let mut udp = Agent::udp(sbc.peer(1), sbc.sip()).await;
     let text = udp.text(&udp.request("OPTIONS", ""));
     udp.send(text.as_bytes()).await;

@@ -47,7 +47,7 @@ fn loads(text: &str) -> Vec<String> {
 
 #[tokio::test]
 async fn a_browser_gets_the_page_with_all_its_files_and_nothing_else() {
-    let sbc = Sbc::start(52).await;
+    let sbc = Sbc::start().await;
     let mut wanted = vec!["/".to_owned()];
     let mut seen = BTreeMap::new();
     while let Some(path) = wanted.pop() {
@@ -92,7 +92,7 @@ async fn a_browser_gets_the_page_with_all_its_files_and_nothing_else() {
 
 #[tokio::test]
 async fn a_terminal_gets_text() {
-    let sbc = Sbc::start(53).await;
+    let sbc = Sbc::start().await;
     for accepts in ["", "Accept: */*\r\n"] {
         let answer = get(&sbc, "/", accepts).await;
         assert_eq!(answer.status, 200);
@@ -105,7 +105,7 @@ async fn a_terminal_gets_text() {
 /// The page itself is for everybody: it has no secret, and asks for the token before it shows anything.
 #[tokio::test]
 async fn the_page_is_there_without_the_token_and_what_it_shows_is_not() {
-    let sbc = Sbc::start_with(54, |config| {
+    let sbc = Sbc::start_with(|config| {
         config.sbc.admin_token = Some(sbc::config::Secret::new("0123456789abcdef".to_owned()));
     })
     .await;

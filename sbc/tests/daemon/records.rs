@@ -14,7 +14,7 @@ async fn a_call_has_its_record_in_a_file() {
     let _ = std::fs::remove_dir_all(&directory);
     let (state, json) = (directory.join("state"), directory.join("calls.json"));
     let path = json.clone();
-    let sbc = Sbc::start_with(41, |config| {
+    let sbc = Sbc::start_with(|config| {
         config.sbc.state_dir = state;
         config.cdr = Some(Cdr {
             json: Some(path),

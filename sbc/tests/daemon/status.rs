@@ -13,7 +13,7 @@ async fn each_media_worker_is_shown_with_its_core_and_what_it_was_given() {
     let set = sched_getaffinity(Pid::from_raw(0)).unwrap();
     let core = (0..CpuSet::count()).find(|core| set.is_set(*core).unwrap());
     let core = u16::try_from(core.unwrap()).unwrap();
-    let sbc = Sbc::start_with(42, |config| {
+    let sbc = Sbc::start_with(|config| {
         config.sbc.media.cores = vec![core];
         config.sbc.media.priority = MediaPriority::Normal;
     })

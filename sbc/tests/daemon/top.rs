@@ -122,7 +122,7 @@ impl Drop for Top {
 
 #[tokio::test]
 async fn a_call_is_seen_opened_and_hung_up() {
-    let sbc = Sbc::start(57).await;
+    let sbc = Sbc::start().await;
     let mut up = call(&sbc).await;
     hear_the_first(&up).await;
     let mut top = Top::start(sbc.admin(), true);
@@ -152,7 +152,7 @@ async fn a_call_is_seen_opened_and_hung_up() {
 
 #[tokio::test]
 async fn a_drain_is_seen() {
-    let sbc = Sbc::start(58).await;
+    let sbc = Sbc::start().await;
     let _up = call(&sbc).await;
     let mut top = Top::start(sbc.admin(), false);
     top.shows(&["takes calls", "1 up"]).await;
@@ -269,7 +269,7 @@ async fn a_ladder_is_shown_and_a_daemon_that_went_away_comes_back() {
 
 #[tokio::test]
 async fn what_is_no_terminal_is_refused() {
-    let sbc = Sbc::start(59).await;
+    let sbc = Sbc::start().await;
     let (out, err, code) = super::bans::told(&sbc, &["top"]).await;
     assert_eq!((out.as_str(), code), ("", 1));
     assert!(

@@ -46,7 +46,7 @@ async fn capture(sbc: &Sbc, path: &str) -> Vec<u8> {
 
 #[tokio::test]
 async fn a_call_that_is_over_has_its_ladder() {
-    let sbc = Sbc::start(57).await;
+    let sbc = Sbc::start().await;
     assert_eq!(cli(&sbc, "trace", &[]).await.0, "No traces of calls.\n");
     let mut up = call(&sbc).await;
     hear_the_first(&up).await;
@@ -193,7 +193,7 @@ fn tshark(file: &Path) -> Option<String> {
 
 #[tokio::test]
 async fn one_that_is_refused_at_once_has_one_too() {
-    let sbc = Sbc::start(58).await;
+    let sbc = Sbc::start().await;
     let mut caller = super::agent::Agent::udp(sbc.peer(2), sbc.sip()).await;
     caller.register("6001", "one", 200).await;
     let mut invite = caller.request("INVITE", "9999");
@@ -223,7 +223,7 @@ async fn one_that_is_refused_at_once_has_one_too() {
 
 #[tokio::test]
 async fn where_none_are_kept_it_is_said() {
-    let sbc = Sbc::start_with(59, |config| config.trace.memory = 0).await;
+    let sbc = Sbc::start_with(|config| config.trace.memory = 0).await;
     let up = call(&sbc).await;
     let (status, text) = sbc.api("/api/traces").await;
     assert_eq!(

@@ -29,7 +29,7 @@ async fn take(carrier: &UdpSocket) -> Message {
 
 #[tokio::test]
 async fn a_carrier_and_a_phone_are_shown_as_they_are() {
-    let sbc = Sbc::start_with(40, |config| {
+    let sbc = Sbc::start_with(|config| {
         let trunk = &mut config.trunks[0];
         trunk.probe = Some(Duration::from_secs(3600));
         trunk.register = Some(Duration::from_secs(7200));

@@ -32,7 +32,7 @@ async fn calls(sbc: &Sbc) -> Vec<Call> {
 
 #[tokio::test]
 async fn a_box_without_calls_says_so_and_can_end_none() {
-    let sbc = Sbc::start(17).await;
+    let sbc = Sbc::start().await;
     assert_eq!(cli(&sbc, "calls", &[]).await.0, "No calls.\n");
     let nobody =
         "sbc: there is no call `1a`: it is over, or goes by another id; `sbc calls` lists them\n";
@@ -45,7 +45,7 @@ async fn a_box_without_calls_says_so_and_can_end_none() {
 
 #[tokio::test]
 async fn a_call_is_shown_by_any_of_its_names() {
-    let sbc = Sbc::start(18).await;
+    let sbc = Sbc::start().await;
     let up = call(&sbc).await;
     let shown = calls(&sbc).await;
     let [one] = shown.as_slice() else {
@@ -113,7 +113,7 @@ async fn a_call_is_shown_by_any_of_its_names() {
 
 #[tokio::test]
 async fn a_call_that_is_up_is_hung_up_on_both_sides() {
-    let sbc = Sbc::start(19).await;
+    let sbc = Sbc::start().await;
     let CallUp {
         mut caller,
         mut callee,
@@ -143,7 +143,7 @@ async fn a_call_that_is_up_is_hung_up_on_both_sides() {
 
 #[tokio::test]
 async fn a_call_that_rings_is_called_off() {
-    let sbc = Sbc::start(20).await;
+    let sbc = Sbc::start().await;
     let mut caller = Agent::udp(sbc.peer(2), sbc.sip()).await;
     let mut callee = Agent::udp(sbc.peer(3), sbc.sip()).await;
     caller.register("6001", "one", 200).await;
@@ -187,7 +187,7 @@ async fn a_call_that_rings_is_called_off() {
 
 #[tokio::test]
 async fn one_look_shows_how_the_box_is() {
-    let sbc = Sbc::start(21).await;
+    let sbc = Sbc::start().await;
     let (out, err, code) = cli(&sbc, "status", &["--json"]).await;
     assert_eq!((err.as_str(), code), ("", 0));
     let status: Status = serde_json::from_str(&out).unwrap();
@@ -222,7 +222,7 @@ async fn one_look_shows_how_the_box_is() {
 #[tokio::test]
 async fn where_there_is_a_token_everybody_has_to_send_it() {
     let token = "a-token-of-this-test";
-    let sbc = Sbc::start_with(22, |config| {
+    let sbc = Sbc::start_with(|config| {
         config.sbc.admin_token = Some(Secret::new(token.to_owned()));
     })
     .await;
@@ -250,7 +250,7 @@ async fn where_there_is_a_token_everybody_has_to_send_it() {
 #[tokio::test]
 async fn a_unix_socket_serves_whom_its_mode_lets_in() {
     let path = std::env::temp_dir().join(format!("sbc-{}-daemon.sock", std::process::id()));
-    let sbc = Sbc::start_with(23, |config| {
+    let sbc = Sbc::start_with(|config| {
         config.sbc.admin = Admin::Unix(path.clone());
         config.sbc.admin_token = Some(Secret::new("nobody-asks-for-it".to_owned()));
     })
@@ -273,7 +273,7 @@ async fn a_unix_socket_serves_whom_its_mode_lets_in() {
 
 #[tokio::test]
 async fn what_is_transcoded_and_held_says_why() {
-    let sbc = Sbc::start(26).await;
+    let sbc = Sbc::start().await;
     let mut caller = Agent::udp(sbc.peer(2), sbc.sip()).await;
     let mut callee = Agent::udp(sbc.peer(3), sbc.sip()).await;
     caller.register("6001", "one", 200).await;

@@ -167,7 +167,7 @@ function tokenForm() {
       h("label", {}, "Token ", h("input", { name: "token", type: "password", required: true, autocomplete: "current-password", first: (node) => queueMicrotask(() => node.focus()) })),
       h("button", {}, "Go on")),
     h("p", { class: "quiet" }, "It is kept until this tab is closed, and sent to this address only.",
-      location.protocol === "http:" && " Nothing encrypts it on the way: over a network go through ssh -L, or a proxy with TLS."));
+      !window.isSecureContext && " Nothing encrypts it on the way: over a network go through ssh -L, or a proxy with TLS."));
 }
 
 addEventListener("hashchange", go);
