@@ -268,7 +268,13 @@ impl Flows {
     /// Forgets a pair that the shells do not have.
     pub(super) fn forget(&mut self, id: PairId) -> Option<Installed> {
         let index = self.installed.iter().position(|flow| flow.pair.id == id)?;
-        Some(self.installed.swap_remove(index))
+        let gone = self.installed.swap_remove(index);
+        // What others had before does not bring this one back.
+        let is_theirs = |old: &Installed| !old.legs.iter().any(|leg| gone.legs.contains(leg));
+        if self.former.iter().any(is_theirs) {
+            self.former = Box::default();
+        }
+        Some(gone)
     }
 
     fn remove_where(&mut self, gone: impl Fn(&Installed) -> bool) {
