@@ -8,11 +8,12 @@ use serde::Deserialize;
 
 use super::Admin;
 use super::api::{json, refused, unanswered};
-use super::types::{Trace, TracePage, TraceParty, TraceStep, TraceSummary, TraceVerdict};
+use super::calls;
+use super::types::{Trace, TracePage, TraceParty, TraceStep, TraceSummary, Verdict};
 use crate::io::control::Request;
 use crate::pcap;
 use crate::sip::Transport;
-use crate::trace::{Seen, Step, Summary, What, steps};
+use crate::trace::{self, Name, Seen, Step, Summary, What, steps};
 
 /// Traces on one page.
 pub(in crate::io) const ROWS: usize = 200;
@@ -68,10 +69,19 @@ pub(super) async fn one(
     State(admin): State<Admin>,
     asked: Result<Query<Named>, QueryRejection>,
 ) -> Response {
-    match find(&admin, asked).await {
-        Ok(seen) => json(StatusCode::OK, &trace(&seen)),
-        Err(response) => *response,
+    let seen = match find(&admin, asked).await {
+        Ok(seen) => seen,
+        Err(response) => return *response,
+    };
+    let mut trace = trace(&seen);
+    if let (Name::Call(id), trace::State::Up) = (seen.summary.name, seen.summary.state) {
+        // It is known for good only when the call has ended.
+        match calls::verdict(&admin, id).await {
+            Ok(found) => trace.verdict = found.into_iter().map(calls::told).collect(),
+            Err(why) => return unanswered(why),
+        }
     }
+    json(StatusCode::OK, &trace)
 }
 
 /// Its messages, as a capture.
@@ -210,7 +220,7 @@ fn trace(seen: &Seen) -> Trace {
         verdict: seen
             .verdict
             .iter()
-            .map(|one| TraceVerdict {
+            .map(|one| Verdict {
                 hears: one.hears.to_owned(),
                 cause: one.cause.to_owned(),
                 text: one.text.clone(),

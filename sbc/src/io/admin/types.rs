@@ -21,7 +21,7 @@ pub use self::status::{
     Amount, CallCounts, FlowCounts, MediaTotals, NetworkStatus, QualityTotals, Status, TrunkCounts,
     WorkerStatus,
 };
-pub use self::trace::{Trace, TracePage, TraceParty, TraceStep, TraceSummary, TraceVerdict};
+pub use self::trace::{Trace, TracePage, TraceParty, TraceStep, TraceSummary};
 
 /// The body of every refusal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -1,5 +1,5 @@
 use proptest::prelude::*;
-use sbc::io::admin::types::{TraceParty, TraceVerdict};
+use sbc::io::admin::types::{TraceParty, Verdict};
 
 use super::*;
 
@@ -93,7 +93,7 @@ fn where_there_is_no_room_it_is_told() {
 #[test]
 fn whole_messages_are_shown_as_text() {
     let mut trace = trace();
-    trace.verdict.push(TraceVerdict {
+    trace.verdict.push(Verdict {
         hears: "caller".to_owned(),
         cause: "wrong-source".to_owned(),
         text: "phone:anna hears nothing".to_owned(),

@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::Verdict;
+
 /// `GET /api/traces?after=N`: some traces, the latest first.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct TracePage {
@@ -72,7 +74,7 @@ pub struct Trace {
     /// What happened, in order.
     pub steps: Vec<TraceStep>,
     /// Why somebody was not heard.
-    pub verdict: Vec<TraceVerdict>,
+    pub verdict: Vec<Verdict>,
     /// Steps that found no room.
     pub omitted: u32,
 }
@@ -106,15 +108,4 @@ pub struct TraceStep {
     pub sdp: Option<String>,
     /// The whole message, without credentials and keys; null of what the box did, and of copies of a message.
     pub message: Option<String>,
-}
-
-/// Why somebody was not heard.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct TraceVerdict {
-    /// Who should have heard: `caller` or `callee`.
-    pub hears: String,
-    /// Why not, in a fixed word.
-    pub cause: String,
-    /// The same as a sentence, with what to do.
-    pub text: String,
 }
