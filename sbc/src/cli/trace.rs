@@ -174,6 +174,7 @@ fn list(traces: &[TraceSummary], are_all: bool, only_failed: bool, room: usize) 
     out.push_str(&match (traces.len(), are_all) {
         (1, true) => "\n1 trace".to_owned(),
         (count, true) => format!("\n{count} traces"),
+        (1, false) => "\nthe last trace".to_owned(),
         (count, false) => format!("\nthe last {count} traces"),
     });
     out.push_str(&match failed {
@@ -248,7 +249,7 @@ mod tests {
         assert!(!told.contains('\u{1b}'));
         assert_eq!(list(&[], true, false, 80), "No traces of calls.\n");
         let one = list(&all[1..], false, false, 60);
-        assert!(one.ends_with("the last 1 traces. --last COUNT shows more.\nNo room for LASTED, WHY, BEGAN (UTC); --json has all.\n"), "{one}");
+        assert!(one.ends_with("the last trace. --last COUNT shows more.\nNo room for LASTED, WHY, BEGAN (UTC); --json has all.\n"), "{one}");
     }
 
     #[test]

@@ -106,6 +106,7 @@ fn demo() -> Result<bool> {
     for line in dropped {
         println!("dropped: {line}");
     }
+    println!("\nthe call, as `sbc trace` has it:\n\n{}", ladder(&lab)?);
     let fine = a.tone == BOB && b.tone == ALICE && a.gaps.is_empty() && b.gaps.is_empty();
     if !fine {
         println!("\nthey did not hear each other as they should");
@@ -118,6 +119,21 @@ fn start(lab: &Lab, fast_path: FastPath) -> Result<Daemon<'_>> {
     let file = lab.scratch.write("lab.toml", &config)?;
     let arguments = ["run".as_ref(), "--config".as_ref(), file.as_os_str()];
     Daemon::start(&lab.edge, &lab.scratch, RunAs::Root, arguments)
+}
+
+/// The ladder of the last call.
+fn ladder(lab: &Lab) -> Result<String> {
+    let ask = |arguments: &[&str]| -> Result<String> {
+        let output = Daemon::cli(&lab.edge, arguments)?;
+        if !output.status.success() {
+            bail!("{}", String::from_utf8_lossy(&output.stderr));
+        }
+        Ok(String::from_utf8(output.stdout)?)
+    };
+    let list: serde_json::Value = serde_json::from_str(&ask(&["trace", "--json"])?)?;
+    let id = list.pointer("/traces/0/id").or(list.pointer("/0/id"));
+    let id = id.and_then(|id| id.as_str()).context("no call is kept")?;
+    ask(&["trace", id])
 }
 
 fn phone(lab: &Lab, user: &'static str) -> Result<Baresip> {
