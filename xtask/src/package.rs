@@ -14,7 +14,7 @@ use crate::{clients, dist, tool};
 
 const SUITE: &str = "bookworm";
 /// Beside what a Debian without these would not be one.
-const PACKAGES: &str = "systemd,systemd-sysv,iproute2";
+const PACKAGES: &str = "systemd,systemd-sysv,iproute2,ca-certificates";
 /// Where packages come from, where apt does not say.
 const USUAL: &str = "http://deb.debian.org/debian";
 
@@ -83,7 +83,8 @@ fn cargo_home() -> Result<PathBuf> {
 /// The root directory of a Debian.
 fn debian() -> Result<PathBuf> {
     let folder = target().join("package");
-    let root = folder.join("root");
+    // Another one where other packages are wanted.
+    let root = folder.join(format!("root-{}", PACKAGES.replace(',', "-")));
     if root.is_dir() {
         return Ok(root);
     }

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use anyhow::Result;
 use sbc_tests::e2e::{
-    CARRIER, Daemon, EDGE_LEFT, FastPath, Lab, Load, Metrics, PHONE, Sipp, skipped,
+    CARRIER, Daemon, EDGE_LEFT, FastPath, Lab, Load, Metrics, PHONE, Sipp, lab_config, skipped,
 };
 
-use super::support::{LOAD, start};
+use super::support::{LOAD, start_on};
 
 const CALLS: Load = Load {
     calls: 2_000,
@@ -26,7 +26,9 @@ fn two_thousand_calls_leave_nothing_behind() -> Result<()> {
         return Ok(());
     }
     let lab = Lab::alone()?;
-    let daemon = start(&lab, FastPath::Native)?;
+    // The traces of the first run take all that they may have.
+    let config = lab_config(FastPath::Native, &lab.scratch.path().join("state"));
+    let daemon = start_on(&lab, &format!("{config}\n[trace]\nmemory = \"1MB\"\n"))?;
     let before = daemon.scrape()?;
     let callee = SocketAddrV4::new(CARRIER, 5060);
     let _callee = Sipp::callee(&lab.carrier, &lab.scratch, callee)?;

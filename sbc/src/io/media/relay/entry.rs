@@ -75,8 +75,8 @@ pub(super) struct Entry {
 pub(super) struct Voiced {
     pub(super) pipe: Pipe,
     pub(super) voices: [Voice; 2],
-    /// It has said BYE: whatever comes begins anew.
-    pub(super) has_parted: bool,
+    /// When it has said BYE: whatever comes much later begins anew.
+    pub(super) parted: Option<u64>,
     /// What the worker's counters have of each side.
     pub(super) counted: [Mended; 2],
 }
@@ -208,7 +208,7 @@ impl Voiced {
         Voiced {
             pipe,
             voices,
-            has_parted: false,
+            parted: None,
             counted: Default::default(),
         }
     }

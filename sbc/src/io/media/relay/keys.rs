@@ -31,7 +31,7 @@ impl Relay {
         let now = (self.clock)();
         let mut has_room = false;
         if let Some(voiced) = voiced(&mut self.entries, place)
-            && !voiced.has_parted
+            && voiced.parted.is_none()
         {
             let out = &mut self.made.by(place);
             has_room = voiced.pipe.press(now, to, key, out);

@@ -19,6 +19,10 @@ pub(in crate::io::media) fn voices(pair: &FlowPair) -> Option<[Voice; 2]> {
     (pair.kind == FlowKind::Rtp).then_some(voices)
 }
 
+/// For so long after BYE nothing is sent, in nanoseconds: mostly the streams end as well, and a packet that comes in between would be one of a
+/// third source, for a moment.
+const LEAVING: u64 = 40_000_000;
+
 impl Relay {
     /// When [`Relay::handle_timeout`] has something to do.
     pub(in crate::io::media) fn poll_timeout(&self) -> Option<u64> {
@@ -54,9 +58,9 @@ impl Relay {
         };
         let now = (self.clock)();
         if let Some(voiced) = voiced(&mut self.entries, place)
-            && !voiced.has_parted
+            && voiced.parted.is_none()
         {
-            voiced.has_parted = true;
+            voiced.parted = Some(now);
             voiced.pipe.end(now, &mut self.made.by(place));
         }
         self.count_pipe(place);
@@ -129,13 +133,16 @@ impl Relay {
         own.count(kind, datagram, payload, self.clock);
         self.counters.heard(network, payload.len() as u64);
         let now = (self.clock)();
-        let parted = voiced(&mut self.entries, target).is_some_and(|voiced| voiced.has_parted);
-        let seed = if parted { self.next_seed() } else { 0 };
+        let parted = voiced(&mut self.entries, target).and_then(|voiced| voiced.parted);
+        if parted.is_some_and(|at| now.saturating_sub(at) < LEAVING) {
+            return;
+        }
+        let seed = parted.map_or(0, |_| self.next_seed());
         let epoch = self.epoch;
         let Some(voiced) = voiced(&mut self.entries, target) else {
             return;
         };
-        if parted {
+        if parted.is_some() {
             *voiced = Voiced::new(voiced.voices, seed, epoch);
         }
         let from = at.side.index();

@@ -310,6 +310,10 @@ fn the_end_is_told_where_rtcp_was_and_once() {
         [(A, AT_A), (B_RTCP, "198.51.100.1:4001")]
     );
     relay.remove(PairId(2));
+    // What comes while the streams are being ended, too, is no source's any more.
+    NOW.set(NOW.get() + LEAVING - 1);
+    assert_eq!(says(&mut relay, A, AT_A, &rtp(0, 1, 2)), Left::new());
+    NOW.set(NOW.get() + 1);
     // Should the audio go on, it is another source's.
     let left = says(&mut relay, A, AT_A, &rtp(0, 1, 2));
     assert_ne!(ssrc(&left[0].2), before);
