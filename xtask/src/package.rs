@@ -15,6 +15,8 @@ use crate::{clients, dist, tool};
 const SUITE: &str = "bookworm";
 /// Beside what a Debian without these would not be one.
 const PACKAGES: &str = "systemd,systemd-sysv,iproute2,ca-certificates";
+/// The same for the quick start, with what its first line asks for.
+const WITH_COMPILER: &str = "systemd,systemd-sysv,iproute2,ca-certificates,gcc,libc6-dev";
 /// Where packages come from, where apt does not say.
 const USUAL: &str = "http://deb.debian.org/debian";
 
@@ -26,7 +28,7 @@ pub(crate) fn provided() -> Result<()> {
     );
     clients::provide();
     clients::provide_container()?;
-    debian().map(drop)
+    debian(PACKAGES).map(drop)
 }
 
 /// Packs, boots, tries.
@@ -40,7 +42,7 @@ pub(crate) fn run() -> Result<()> {
     let package = dist::pack(&target().join("debug/sbc"), &target().join("package"))?;
     let status = Command::new(target().join("debug/package"))
         .arg(package)
-        .arg(debian()?)
+        .arg(debian(PACKAGES)?)
         .status()
         .context("cannot start the test")?;
     ensure!(status.success(), "the package is not as it should be");
@@ -59,7 +61,7 @@ pub(crate) fn quick_start() -> Result<()> {
     let rust = tool::output(Command::new("rustc").args(["--print", "sysroot"]))?;
     let status = Command::new(target().join("debug/quick_start"))
         .args([
-            debian()?,
+            debian(WITH_COMPILER)?,
             top(),
             target(),
             rust.trim().into(),
@@ -80,11 +82,11 @@ fn cargo_home() -> Result<PathBuf> {
         .context("neither CARGO_HOME nor HOME is set")
 }
 
-/// The root directory of a Debian.
-fn debian() -> Result<PathBuf> {
+/// The root directory of a Debian with these packages.
+fn debian(packages: &str) -> Result<PathBuf> {
     let folder = target().join("package");
     // Another one where other packages are wanted.
-    let root = folder.join(format!("root-{}", PACKAGES.replace(',', "-")));
+    let root = folder.join(format!("root-{}", packages.replace(',', "-")));
     if root.is_dir() {
         return Ok(root);
     }
@@ -96,7 +98,7 @@ fn debian() -> Result<PathBuf> {
     println!("package: making a Debian, two minutes");
     tool::output(
         Command::new("debootstrap")
-            .args(["--variant=minbase", &format!("--include={PACKAGES}"), SUITE])
+            .args(["--variant=minbase", &format!("--include={packages}"), SUITE])
             .arg(&making)
             .arg(mirror()),
     )?;

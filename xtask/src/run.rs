@@ -52,7 +52,6 @@ pub(crate) fn ci() -> Result<()> {
     })?;
     step("tests", test)?;
     where_provided("the package", package::provided, package::run)?;
-    where_provided("the quick start", package::provided, package::quick_start)?;
     where_provided("Debian's own kernel", kernel::provided, kernel::run)
 }
 

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use sbc_tests::e2e::{Account, Baresip, EDGE_LEFT, Lab, Machine, Need, PHONE, Phone, Process};
 
-/// The box is built already; cargo looks whether that is so.
-const START: Duration = Duration::from_secs(60);
+/// The box is built already, but cargo may find that some crates see another machine and build them anew.
+const START: Duration = Duration::from_secs(900);
 /// In Hz.
 const TONES: [u32; 2] = [425, 775];
 
