@@ -11,13 +11,11 @@ use tokio::time::timeout_at;
 use super::Admin;
 use super::api::{refused, unanswered};
 use super::calls::{Named, find, nobody};
+use super::trace::PCAP;
 use crate::flight::{self, Flight};
 use crate::io::control::{ANSWER, Request};
 use crate::io::flight::clock;
 use crate::io::flows::Recorded;
-
-/// Content type of a capture.
-const CAPTURE: &str = "application/vnd.tcpdump.pcap";
 
 /// The capture.
 pub(super) async fn capture(
@@ -56,7 +54,7 @@ pub(super) async fn capture(
         flight::write(&flights, &clock(), &mut file).map(|_| file)
     });
     match written.await {
-        Ok(Ok(file)) => ([(header::CONTENT_TYPE, CAPTURE)], file).into_response(),
+        Ok(Ok(file)) => ([(header::CONTENT_TYPE, PCAP)], file).into_response(),
         Ok(Err(error)) => refused(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
         Err(error) => refused(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
     }
