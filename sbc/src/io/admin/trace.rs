@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::Admin;
 use super::api::{json, refused, unanswered};
-use super::calls;
+use super::calls::{self, Named};
 use super::types::{Trace, TracePage, TraceParty, TraceStep, TraceSummary, Verdict};
 use crate::io::control::Request;
 use crate::pcap;
@@ -29,13 +29,6 @@ pub(super) const PCAP: &str = "application/vnd.tcpdump.pcap";
 #[serde(deny_unknown_fields)]
 pub(super) struct After {
     after: Option<u64>,
-}
-
-/// Which attempt.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Named {
-    name: String,
 }
 
 /// Some traces, the latest first.
