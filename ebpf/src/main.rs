@@ -20,7 +20,7 @@ use aya_ebpf::btf_maps::{Array, HashMap, PerCpuArray};
 use aya_ebpf::macros::{btf_map, xdp};
 use aya_ebpf::programs::XdpContext;
 use kernel::{MapState, XdpFrame};
-use noted::{PLAIN_RTP, fault, listen, note_stranger, stranger};
+use noted::{fault, listen, listen_plain, note_stranger, stranger};
 use sbc_ebpf::abi::{
     Address, FlowConfig, HELD, LOCAL, Local, MAX_FLOWS, MAX_LOCALS, MAX_NEAR, MAX_NETWORKS,
     MAX_NEXT_HOPS, MAX_REASONS, Near, NextHop, PairState, PlainFlow, SPARE_ROWS, Stream, Traffic,
@@ -153,11 +153,7 @@ fn plain(ctx: &XdpContext, frame: XdpFrame<'_>) -> Option<Result<u32, Dropped>> 
         odd(stream, next.epoch, next.ssrc, next.sequence);
     }
     if is_sampled(next.sequence) {
-        let payload = packet.payload();
-        sample(row, stream, next.sequence, payload.second, payload.word1);
-        if is_listened_to(next.sequence) {
-            listen(ctx.ctx, state, PLAIN_RTP);
-        }
+        sample(ctx.ctx, row, state);
     }
     if flight::is_on() {
         let facts = flight::facts(SENT, PAYLOAD, packet.payload_length());
@@ -176,22 +172,24 @@ fn has_ssrc(row: u32, ssrc: u32) -> bool {
     ssrc == a || ssrc == b || ssrc == c || ssrc == d
 }
 
-/// Jitter, of a packet of the flow of this row.
+/// Jitter, of a plain packet of the flow of these rows, and of fewer whether anything is to be heard. What it needs it finds itself: nearly all packets
+/// have nothing to keep for it.
 #[inline(never)]
-fn sample(row: u32, stream: *mut Stream, sequence: u16, second: u8, word1: u32) {
-    let Some(config) = flow(row) else {
+fn sample(ctx: *mut xdp_md, row: u32, state: u32) {
+    let ctx = XdpContext::new(ctx);
+    let frame = XdpFrame::new(&ctx);
+    let (Some(head), Some(config)) = (frame.head(), flow(row)) else {
         return;
     };
-    let payload = Payload {
-        first: 0,
-        second,
-        sequence,
-        word1,
-        word2: 0,
-        length: 0,
-    };
-    // SAFETY: within a row of `STATES`, as above.
-    unsafe { (*stream).sample(config, &payload, kernel::nanoseconds) };
+    let payload = Plain::known(head).payload();
+    if let Some(own) = self::state(state) {
+        // SAFETY: a row of `STATES`, as above.
+        let stream = unsafe { &mut (*own.traffic()).stream };
+        stream.sample(config, &payload, kernel::nanoseconds);
+    }
+    if is_listened_to(payload.sequence) {
+        listen_plain(frame, state);
+    }
 }
 
 /// What is known so far of a packet that is not plain, of this CPU. Between its stages it lies in a map: there the verifier forgets by which of many ways

@@ -5,7 +5,7 @@ use aya_ebpf::btf_maps::Array;
 use aya_ebpf::macros::btf_map;
 use aya_ebpf::programs::XdpContext;
 use sbc_ebpf::abi::{Address, MAX_FLOWS, Port, drop_row};
-use sbc_ebpf::{Arrived, Drop, Faults, is_stranger};
+use sbc_ebpf::{Arrived, Drop, Faults, Frame, is_stranger};
 
 use crate::kernel::XdpFrame;
 use crate::{MMAPABLE, drop_in, flow, work};
@@ -15,7 +15,7 @@ use crate::{MMAPABLE, drop_in, flow, work};
 pub(crate) static FAULTS: Array<Faults, MAX_FLOWS, MMAPABLE> = Array::new();
 
 /// Where RTP begins in a plain packet.
-pub(crate) const PLAIN_RTP: u32 = 42;
+const PLAIN_RTP: usize = 42;
 
 /// Whether anything is to be heard in a packet of RTP that begins at this byte, of the flow whose state is in this row.
 #[inline(never)]
@@ -28,8 +28,38 @@ pub(crate) fn listen(ctx: *mut xdp_md, state: u32, at: u32) {
     unsafe { (*faults).listen(&XdpFrame::new(&ctx), at as usize) };
 }
 
-/// Notes where a packet came from that is a stranger's, from IPv4. Out of the way of all others.
-#[inline(never)]
+/// The same, of a plain packet.
+#[inline(always)]
+pub(crate) fn listen_plain(frame: XdpFrame<'_>, state: u32) {
+    let Some(faults) = FAULTS.get_ptr_mut(state) else {
+        return;
+    };
+    // SAFETY: as above.
+    unsafe { (*faults).listen(&Fixed(frame), PLAIN_RTP) };
+}
+
+/// A frame that is read at offsets which are known when the program is built: without a call.
+struct Fixed<'a>(XdpFrame<'a>);
+
+impl Frame for Fixed<'_> {
+    #[inline(always)]
+    fn words<const N: usize>(&self, offset: usize) -> Option<[u16; N]> {
+        self.0.words(offset)
+    }
+
+    #[inline(always)]
+    fn words_behind<const N: usize>(&self, offset: usize) -> Option<[u16; N]> {
+        self.0.words(offset)
+    }
+
+    #[inline(always)]
+    fn has(&self, bytes: usize) -> bool {
+        self.0.has(bytes)
+    }
+}
+
+/// Notes where a packet came from that is a stranger's, from IPv4.
+#[inline(always)]
 pub(crate) fn note_stranger(state: u32, source: u32, port: u16) {
     let Some(faults) = FAULTS.get_ptr_mut(state) else {
         return;

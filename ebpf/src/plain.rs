@@ -135,6 +135,12 @@ impl<'a> Plain<'a> {
         Some(Plain { head })
     }
 
+    /// The same, of a head that is known to be one.
+    #[inline(always)]
+    pub const fn known(head: &'a mut Headers) -> Self {
+        Plain { head }
+    }
+
     /// Where it goes to, as on the wire: [`Near::find_v4`](crate::abi::Near::find_v4).
     #[inline(always)]
     #[must_use]
