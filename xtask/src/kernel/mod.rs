@@ -30,19 +30,13 @@ const TESTS: [(&str, &str); 3] = [
     ("sbc", "media_workers"),
 ];
 /// What is not asked of the machine: what Linux 6.1 cannot do, and what takes two processors.
-const LEFT_OUT: [&str; 17] = [
+const LEFT_OUT: [&str; 12] = [
     // Its clock goes with its instructions, which takes one processor.
     "of_two_first_packets_on_two_cpus_one_has_the_latch",
     "whom_signalling_names_has_the_latch_also_from_another_cpu",
     // Its verifier takes a number that is spilled to where a pointer was for an attempt to corrupt it (until 6.8): CAP_PERFMON is needed.
     "the_same_holds_without_cap_perfmon",
     "an_ordinary_user_with_two_capabilities_forwards",
-    // Its verifier does not see that half of a number is not zero where the whole was compared: with the flight recorder on nothing is loaded.
-    "a_flow_without_a_ring_and_a_recorder_that_is_off_keep_nothing",
-    "the_last_packets_of_a_flow_are_kept",
-    "what_goes_the_long_way_is_kept_too",
-    "what_is_dropped_is_kept_with_the_reason",
-    "whole_packets_come_where_they_are_asked_for",
     // It does not say whether a driver takes redirected frames (6.3 does).
     "a_driver_that_takes_no_redirects_is_not_used_in_native_mode",
     // A closed socket of io_uring's file table keeps its port for up to a second (until 6.5).
