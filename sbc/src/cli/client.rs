@@ -1,5 +1,7 @@
 //! Talks to a running daemon: its admin address, found by the config it runs on.
 
+mod recording;
+
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -7,9 +9,9 @@ use std::time::Duration;
 
 use clap::Args;
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::Bytes;
+use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1::SendRequest;
-use hyper::{Method, Request, StatusCode, header};
+use hyper::{Method, Request, Response, StatusCode, header};
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -20,6 +22,8 @@ use tokio::runtime::{Builder, Runtime};
 
 use sbc::config::{Admin, Config, Errors, NoSecret, Secrets};
 use sbc::io::admin::types::Refusal;
+
+pub(super) use self::recording::End;
 
 /// Where it is unless a config says otherwise.
 const USUAL: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9960);
@@ -67,6 +71,10 @@ pub(super) enum DaemonError {
     Refused(String),
     #[error("what answers at {address} is no sbc, or one of another version: {what}")]
     Foreign { address: Admin, what: String },
+    #[error(
+        "the daemon at {address} has gone in the middle of the recording: what came before is there"
+    )]
+    Cut { address: Admin },
     #[error("cannot start: {0}")]
     Host(io::Error),
 }
@@ -182,6 +190,19 @@ impl Daemon {
         page: &str,
         body: Bytes,
     ) -> Result<(StatusCode, Bytes), DaemonError> {
+        let answer = self.send(method, page, body).await?;
+        let status = answer.status();
+        let body = Limited::new(answer.into_body(), LONGEST).collect().await;
+        let body = body.map_err(|error| self.foreign(error))?;
+        Ok((status, body.to_bytes()))
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        page: &str,
+        body: Bytes,
+    ) -> Result<Response<Incoming>, DaemonError> {
         let absent = |source| DaemonError::Absent {
             address: self.address.clone(),
             source,
@@ -204,6 +225,7 @@ impl Daemon {
             .method(method)
             .uri(page)
             .header(header::HOST, host)
+            .header(header::TE, "trailers")
             .header(header::CONTENT_TYPE, "application/json");
         let request = match &self.token {
             Some(token) => request.header(header::AUTHORIZATION, format!("Bearer {token}")),
@@ -212,14 +234,10 @@ impl Daemon {
         let request = request
             .body(Full::new(body))
             .map_err(|error| self.foreign(error))?;
-        let answer = sender
+        sender
             .send_request(request)
             .await
-            .map_err(|error| self.foreign(error))?;
-        let status = answer.status();
-        let body = Limited::new(answer.into_body(), LONGEST).collect().await;
-        let body = body.map_err(|error| self.foreign(error))?;
-        Ok((status, body.to_bytes()))
+            .map_err(|error| self.foreign(error))
     }
 
     async fn speak(

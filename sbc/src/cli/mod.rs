@@ -91,7 +91,7 @@ enum Command {
     Trace(trace::TraceArgs),
     /// End a call: both parties are hung up, or whoever rings
     Hangup(hangup::HangupArgs),
-    /// Write what the flight recorder has of a call: the last RTP headers of each side
+    /// Write what the flight recorder has of a call, the last RTP headers of each side, or record what is said in it
     Record(record::RecordArgs),
     /// Show the media flows of a running daemon: who, which way, from where, how well
     Flows(flows::FlowsArgs),
@@ -181,6 +181,10 @@ enum Failure {
     Resumed,
     #[error("the daemon is still there after {} s; its log says why", .0.as_secs())]
     Lingers(Duration),
+    #[error(
+        "a capture is nothing for a terminal: write it to a file, or to a program (`| wireshark -k -i -`)"
+    )]
+    CaptureOnTerminal,
     #[error("cannot write to {}: {source}", file.display())]
     Write { file: PathBuf, source: io::Error },
 }

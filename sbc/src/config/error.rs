@@ -188,6 +188,9 @@ pub enum Fault {
         /// How many.
         least: usize,
     },
+    /// Nobody has to say who he is before he listens in.
+    #[error("payload: whoever can run a program on this host could listen in to every call")]
+    OpenPayload,
     /// A table of prefixes could not be had.
     #[error("number: file `{file}` {failure}")]
     Table {

@@ -4,9 +4,11 @@ use std::path::PathBuf;
 
 use toml::de::DeValue;
 
+use super::admin::Admin;
 use super::error::{Fault, Report, shown};
+use super::identity::flag;
 use super::keys;
-use super::model::Config;
+use super::model::{Config, Sbc};
 use super::reader::{Section, Value};
 use super::values;
 
@@ -30,6 +32,8 @@ pub struct FlightRecorder {
     pub loss: Option<Percent>,
     /// How many captures there are in the directory at most: the oldest give way.
     pub files: usize,
+    /// Whether what is said in a call may be recorded, for whoever asks for it.
+    pub payload: bool,
 }
 
 /// A mean opinion score, in hundredths: 100 to 450.
@@ -56,8 +60,12 @@ impl Percent {
     }
 }
 
-/// The section; the inner `None` if it is not there.
-pub(super) fn read(root: &Section<'_, '_>, report: &mut Report) -> Option<Option<FlightRecorder>> {
+/// The section; the inner `None` if it is not there. What there is of `[sbc]` says who may ask for payload.
+pub(super) fn read(
+    root: &Section<'_, '_>,
+    sbc: Option<&Sbc>,
+    report: &mut Report,
+) -> Option<Option<FlightRecorder>> {
     let Some(value) = root.optional("flight_recorder") else {
         return Some(None);
     };
@@ -92,12 +100,22 @@ pub(super) fn read(root: &Section<'_, '_>, report: &mut Report) -> Option<Option
             .and_then(|text| values::one(&text, report, directory))
             .map(Some),
     };
+    let payload = flag(&section, "payload", report);
+    if let (Some(true), Some(value), Some(sbc)) = (payload, section.optional("payload"), sbc)
+        && matches!(sbc.admin, Admin::Tcp(_))
+        && sbc.admin_token.is_none()
+    {
+        let help = "add `admin_token = { file = \"/etc/sbc/admin.token\" }` to [sbc], or take `admin = \"unix:/run/sbc/admin.sock\"` there";
+        report.add_with(value.at, Fault::OpenPayload, Some(help.to_owned()));
+        return None;
+    }
     let recorder = FlightRecorder {
         calls: calls?.map_or(CALLS, |calls| calls as u16),
         directory: directory?,
         mos: mos?.map(Score),
         loss: loss?.map(Percent),
         files: files?.map_or(FILES, |files| files as usize),
+        payload: payload?,
     };
     let alarms = recorder.mos.is_some() || recorder.loss.is_some();
     if alarms && recorder.directory.is_none() {
@@ -111,6 +129,8 @@ pub(super) fn read(root: &Section<'_, '_>, report: &mut Report) -> Option<Option
     }
     Some(Some(recorder))
 }
+
+const PAYLOAD: &str = "What is said in a call may be recorded, from when somebody who may use the admin address asks for it: `sbc record CALL --payload FILE`.";
 
 /// What `sbc check` says of it.
 pub(super) fn told(config: &Config) -> Vec<String> {
@@ -139,6 +159,9 @@ pub(super) fn told(config: &Config) -> Vec<String> {
             directory.display(),
             recorder.files
         ));
+    }
+    if recorder.payload {
+        lines.push(PAYLOAD.to_owned());
     }
     lines
 }
@@ -243,11 +266,12 @@ mod tests {
             mos: Some(Score(350)),
             loss: Some(Percent(500)),
             files: 20,
+            payload: false,
         };
         assert_eq!(all, expected);
         let usual = read("");
-        let kept = (usual.calls, usual.files, usual.directory);
-        assert_eq!(kept, (CALLS, FILES, None));
+        let kept = (usual.calls, usual.files, usual.directory, usual.payload);
+        assert_eq!(kept, (CALLS, FILES, None, false));
         let text = "[network.a]\naddress = [\"10.0.0.1\"]\n";
         let without = Config::parse(text, "f", &NoSecrets).unwrap();
         assert_eq!(without.flight_recorder, None);
@@ -263,6 +287,20 @@ mod tests {
                 "A call of which a stream has lost 2.5 % or has a MOS below 3 is written to /a; the last 100 files are kept.",
             ]
         );
+    }
+
+    #[test]
+    fn payload_is_for_those_whom_the_admin_address_knows() {
+        for who in [
+            "admin_token = \"0123456789abcdef\"",
+            "admin = \"unix:/run/sbc/admin.sock\"",
+        ] {
+            let text = format!(
+                "[sbc]\n{who}\n[network.a]\naddress = [\"10.0.0.1\"]\n[flight_recorder]\npayload = true\n"
+            );
+            let config = Config::parse(&text, "f", &NoSecrets).unwrap();
+            assert_eq!(told(&config).last().map(String::as_str), Some(PAYLOAD));
+        }
     }
 
     #[test]
@@ -288,6 +326,14 @@ mod tests {
             ),
             ("dir = \"/a\"", "unknown key `dir`"),
             ("directory = \"a\"", "directory: found `a`"),
+            (
+                "payload = 1",
+                "payload: found a number, expected true or false",
+            ),
+            (
+                "payload = true",
+                "payload: whoever can run a program on this host could listen in to every call",
+            ),
         ] {
             let error = config(text).unwrap_err();
             assert!(error.contains(found), "{text}: {error}");

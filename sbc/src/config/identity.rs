@@ -94,8 +94,13 @@ pub(super) fn read(trunk: &Section<'_, '_>, report: &mut Report) -> Option<Ident
     })
 }
 
-fn flag(trunk: &Section<'_, '_>, key: &'static str, report: &mut Report) -> Option<bool> {
-    let Some(value) = trunk.optional(key) else {
+/// `true` or `false`; the latter where it is not said.
+pub(super) fn flag(
+    section: &Section<'_, '_>,
+    key: &'static str,
+    report: &mut Report,
+) -> Option<bool> {
+    let Some(value) = section.optional(key) else {
         return Some(false);
     };
     if let DeValue::Boolean(flag) = value.value {

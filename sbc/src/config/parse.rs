@@ -131,7 +131,7 @@ fn read(text: &str, secrets: &dyn Secrets, report: &mut Report) -> Option<Config
     let sbc = read_sbc(sbc, &mut places, secrets, report);
     let cdr = cdr::read(&root, secrets, report);
     let trace = trace::read(&root, report);
-    let flight_recorder = flight_recorder::read(&root, report);
+    let flight_recorder = flight_recorder::read(&root, sbc.as_ref(), report);
     let networks = read_each("network", networks, report, |name, section, report| {
         read_network(name, section, &mut places, report)
     });

@@ -21,9 +21,13 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// The time of day when the clock said that.
+    /// The time of day when the clock said that, or will.
     #[must_use]
     pub fn at(&self, nanoseconds: u64) -> Timestamp {
+        if let Some(ahead) = nanoseconds.checked_sub(self.nanoseconds) {
+            let ahead = Duration::from_nanos(ahead);
+            return self.now.saturating_add(ahead).unwrap_or(self.now);
+        }
         let ago = Duration::from_nanos(self.nanoseconds.saturating_sub(nanoseconds));
         self.now.saturating_sub(ago).unwrap_or(self.now)
     }
@@ -42,6 +46,24 @@ pub struct Packet {
     pub head: [u8; 12],
     /// Bytes of its payload.
     pub length: u16,
+}
+
+/// From an address to another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Way {
+    /// The sender: the peer, or this box.
+    pub from: SocketAddr,
+    /// The other one.
+    pub to: SocketAddr,
+}
+
+/// The ways of one packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ways {
+    /// To the box.
+    pub came: Way,
+    /// And on, if it went on as it is.
+    pub left: Option<Way>,
 }
 
 /// The packets of all these pairs, in order of time: each as it came, and as it left if it did. So one that was dropped is there once.
@@ -71,27 +93,38 @@ pub fn write<W: Write>(flights: &[Flight], clock: &Clock, to: W) -> Result<usize
 fn of_pair(flight: &Flight) -> Vec<Packet> {
     let mut packets = Vec::new();
     for (side, kept) in flight.kept.iter().enumerate() {
-        let (own, other) = match side {
-            0 => (&flight.pair.sides[0], &flight.pair.sides[1]),
-            _ => (&flight.pair.sides[1], &flight.pair.sides[0]),
-        };
         for one in kept {
-            let came = Packet {
+            let Ways { came, left } = ways(flight, side, one);
+            packets.extend(std::iter::once(came).chain(left).map(|way| Packet {
                 at: one.at,
-                from: flight.source(side, one),
-                to: own.local,
+                from: way.from,
+                to: way.to,
                 head: one.bytes(),
                 length: one.length,
-            };
-            packets.push(came);
-            let onward = flight.destination(1 - side);
-            if let Some(to) = onward.filter(|_| left(&flight.pair, one)) {
-                let from = other.local;
-                packets.push(Packet { from, to, ..came });
-            }
+            }));
         }
     }
     packets
+}
+
+/// From where to where a packet went that came at a side of this pair.
+#[must_use]
+pub fn ways(flight: &Flight, side: usize, kept: &Kept) -> Ways {
+    let (own, other) = match side {
+        0 => (&flight.pair.sides[0], &flight.pair.sides[1]),
+        _ => (&flight.pair.sides[1], &flight.pair.sides[0]),
+    };
+    let onward = flight.destination(1 - side);
+    Ways {
+        came: Way {
+            from: flight.source(side, kept),
+            to: own.local,
+        },
+        left: onward.filter(|_| left(&flight.pair, kept)).map(|to| Way {
+            from: other.local,
+            to,
+        }),
+    }
 }
 
 /// Whether it left as it came, by this pair: RTCP that is multiplexed on one side only goes on as the companion's.

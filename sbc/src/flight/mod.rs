@@ -4,14 +4,16 @@
 
 mod alarm;
 mod capture;
+mod payload;
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use sbc_ebpf::abi::Address;
-use sbc_ebpf::flight_abi::Kept;
+use sbc_ebpf::flight_abi::{Kept, SENT};
 
 pub use alarm::{Bad, LEAST, look};
-pub use capture::{Clock, Packet, packets, write};
+pub use capture::{Clock, Packet, Way, Ways, packets, ways, write};
+pub use payload::{Heard, Sheet};
 
 use crate::media::{FlowPair, FlowReport, Side};
 
@@ -53,6 +55,17 @@ impl Flight {
                 .unwrap_or(Ipv6Addr::UNSPECIFIED.into())
         };
         SocketAddr::new(ip, kept.port.number())
+    }
+
+    /// Whoever a packet of this side came from that was let in is where those for it go.
+    pub fn learn(&mut self, side: usize, kept: &Kept) {
+        let source = self.source(side, kept);
+        if kept.fate == SENT
+            && !source.ip().is_unspecified()
+            && let Some(latched) = self.latched.get_mut(side)
+        {
+            *latched = Some(source);
+        }
     }
 
     /// Where packets for a side go to, as far as that is known.

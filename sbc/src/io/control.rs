@@ -9,6 +9,7 @@ use thiserror::Error;
 use tokio::sync::{Mutex, mpsc, oneshot};
 
 use super::calls::{CallPart, Found};
+use super::flight::{NotRecorded, Recording};
 use super::flows::{Heard, Part, Recorded};
 use super::media::{Driver, WorkerView};
 use super::metrics::Reading;
@@ -119,6 +120,17 @@ pub(super) enum Request {
     Recorded {
         id: CallId,
         answer: oneshot::Sender<Option<Recorded>>,
+    },
+    /// Records what is said in a call from now on, for whoever this is.
+    Record {
+        id: CallId,
+        by: String,
+        answer: oneshot::Sender<Result<Recording, NotRecorded>>,
+    },
+    /// Ends a recording; whether there was one to end.
+    EndRecording {
+        number: u64,
+        answer: oneshot::Sender<bool>,
     },
     /// How media workers are, and what they run on.
     Workers(oneshot::Sender<(Driver, Vec<WorkerView>)>),

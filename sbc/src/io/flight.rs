@@ -1,4 +1,9 @@
 //! The flight recorder's captures: who is recorded, whose stream has become bad, and the files of those, written by a thread of its own.
+//!
+//! `recordings` says which calls are recorded with their payload, `scribe` writes that.
+
+mod recordings;
+mod scribe;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -8,10 +13,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use aya::maps::{MapData, RingBuf};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use jiff::Timestamp;
 use nix::time::ClockId;
 use sbc_ebpf::flight_abi::{Kept, Ring};
+use tokio::sync::Notify;
 use tracing::{info, warn};
 
 use crate::config::FlightRecorder;
@@ -19,6 +26,10 @@ use crate::engine::CallId;
 use crate::flight::{self, Bad, Clock, Flight};
 use crate::media::{FlowPair, FlowReport, PairId};
 use crate::pcap;
+
+pub(in crate::io) use self::recordings::{
+    MOST as RECORDINGS, Recording, Recordings, Station, Tally, Tap,
+};
 
 /// Captures that may wait to be written.
 const WAITING: usize = 64;
@@ -44,6 +55,17 @@ struct Shared {
     counters: Counters,
     /// Pairs that workers keep.
     kept: AtomicU64,
+    /// Where the config lets payload be recorded.
+    recordings: Option<Recordings>,
+}
+
+/// Why a call is not recorded with its payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NotRecorded {
+    /// The flight recorder is off, or keeps no payload.
+    Off,
+    /// As many are as there may be.
+    Full,
 }
 
 /// What a worker keeps of a pair: room for the last packets of each side. No more of them than the config says.
@@ -96,11 +118,11 @@ impl PartialEq for Recorder {
 impl Eq for Recorder {}
 
 impl Recorder {
-    /// Starts the thread that writes.
+    /// Starts the thread that writes. `changed` is notified when it is other pairs whose payload is recorded.
     ///
     /// # Errors
     /// There is none.
-    pub(super) fn open(config: &FlightRecorder) -> io::Result<Recorder> {
+    pub(super) fn open(config: &FlightRecorder, changed: Arc<Notify>) -> io::Result<Recorder> {
         let (jobs, asked) = bounded(WAITING);
         if let Some(directory) = &config.directory
             && let Err(error) = fs::create_dir_all(directory)
@@ -113,9 +135,11 @@ impl Recorder {
             known: Mutex::default(),
             counters: Counters::default(),
             kept: AtomicU64::new(0),
+            recordings: config.payload.then(|| Recordings::new(changed)),
         }));
         info!(
             calls = config.calls,
+            payload = config.payload,
             "the flight recorder is on: the headers of the last packets of each flow are kept"
         );
         let shared = Arc::downgrade(&recorder.0);
@@ -153,18 +177,55 @@ impl Recorder {
         })
     }
 
+    /// From now on payload can be recorded; of what the kernel forwards, where this is given.
+    ///
+    /// # Errors
+    /// There is no thread for that.
+    pub(super) fn write_payload(&self, wholes: Option<RingBuf<MapData>>) -> io::Result<()> {
+        match &self.0.recordings {
+            Some(recordings) => scribe::start(recordings, wholes),
+            None => Ok(()),
+        }
+    }
+
+    /// Begins to record the payload of a call, for whoever this is.
+    ///
+    /// # Errors
+    /// See [`NotRecorded`].
+    pub(super) fn record(&self, call: CallId, by: String) -> Result<Recording, NotRecorded> {
+        let recordings = self.recordings().ok_or(NotRecorded::Off)?;
+        // Held: no pair begins in between.
+        let known = self.known();
+        let pairs = known.iter().filter(|(_, known)| known.call == call);
+        let pairs = pairs.map(|(&pair, _)| pair);
+        recordings.begin(call, by, pairs).ok_or(NotRecorded::Full)
+    }
+
+    /// Whose payload is recorded; none where that is off.
+    pub(super) fn recordings(&self) -> Option<&Recordings> {
+        self.0.recordings.as_ref()
+    }
+
     /// A pair begins, and whose it is.
     pub(super) fn begins(&self, pair: PairId, call: CallId) {
         let known = Known {
             call,
             has_alarmed: false,
         };
-        self.known().entry(pair).or_insert(known);
+        let mut all = self.known();
+        all.entry(pair).or_insert(known);
+        if let Some(recordings) = &self.0.recordings {
+            recordings.begins(pair, call);
+        }
     }
 
     /// It has ended.
     pub(super) fn ended(&self, pair: PairId) {
-        self.known().remove(&pair);
+        let mut all = self.known();
+        all.remove(&pair);
+        if let Some(recordings) = &self.0.recordings {
+            recordings.ended(pair);
+        }
     }
 
     /// A pair has done so much: if that is bad, what was kept of it is written, once.
@@ -357,6 +418,7 @@ mod tests {
             known: Mutex::default(),
             counters: Counters::default(),
             kept: AtomicU64::new(0),
+            recordings: None,
         };
         (Recorder(Arc::new(shared)), asked)
     }

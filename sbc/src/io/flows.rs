@@ -1,12 +1,15 @@
 //! Flow commands, carried out by the XDP programs or by the media workers.
 
-use std::collections::BTreeSet;
+mod recording;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use tokio::sync::{Notify, oneshot};
 use tracing::{info, warn};
 
+use self::recording::recorded;
 use super::fast_path::FastPath;
 use super::flight::{Recorder, Told};
 use super::host;
@@ -58,6 +61,8 @@ pub(super) struct Flows {
     doubt: Arc<Notify>,
     /// Where the flight recorder is on.
     recorder: Option<Recorder>,
+    /// Pairs whose packets the kernel hands over whole, and whose they are.
+    whole: BTreeMap<PairId, CallId>,
 }
 
 /// What the flight recorder has of a call.
@@ -86,7 +91,9 @@ impl Flows {
                 warn!("a media worker's report found no room");
             }
         });
-        let recorder = config.flight_recorder.as_ref().map(Recorder::open);
+        let doubt = Arc::new(Notify::new());
+        let open = |wanted| Recorder::open(wanted, Arc::clone(&doubt));
+        let recorder = config.flight_recorder.as_ref().map(open);
         let recorder = recorder.transpose().map_err(WorkersError::Start)?;
         let setup = Setup {
             recorder: recorder.clone(),
@@ -94,13 +101,18 @@ impl Flows {
         };
         let workers = Workers::start(&setup, config.networks.len(), report)?;
         tell_of(&workers, config.sbc.media.priority);
-        let opened = FastPath::open(config);
+        let mut opened = FastPath::open(config);
         let is_open = opened.fast_path.is_some();
         let about_routes = host::forwarding_note(config).filter(|_| is_open);
         for note in opened.notes.into_iter().chain(about_routes) {
             info!("fast path: {note}");
         }
-        let doubt = Arc::new(Notify::new());
+        if let Some(recorder) = &recorder {
+            let wholes = opened.fast_path.as_mut().and_then(FastPath::take_wholes);
+            recorder
+                .write_payload(wholes)
+                .map_err(WorkersError::Start)?;
+        }
         if let Some(fast_path) = &opened.fast_path {
             let doubt = Arc::clone(&doubt);
             fast_path.set_wake(move || doubt.notify_one());
@@ -111,6 +123,7 @@ impl Flows {
             pinned: BTreeSet::new(),
             doubt,
             recorder,
+            whole: BTreeMap::new(),
         };
         Ok((flows, opened.paths))
     }
@@ -138,6 +151,7 @@ impl Flows {
             FlowCommand::Read(pair) => match &self.fast_path {
                 Some(fast_path) if self.pinned.contains(&pair) => {
                     self.look(fast_path, pair);
+                    self.place(pair);
                     let report = fast_path.report(pair)?;
                     Some(Input::FlowRead { pair, report })
                 }
@@ -219,11 +233,13 @@ impl Flows {
     pub(super) fn flight_counts(&self) -> Option<FlightCounts> {
         let [written, failed, skipped, missed] = self.recorder.as_ref()?.counts();
         let in_kernel = self.fast_path.as_ref().map(FastPath::unrecorded);
+        let recordings = self.recorder.as_ref().and_then(Recorder::recordings);
         Some(FlightCounts {
             written,
             failed,
             skipped,
             missed: missed + in_kernel.unwrap_or_default(),
+            recordings: recordings.map(|all| [all.count() as u64, all.lost()]),
         })
     }
 
@@ -250,6 +266,7 @@ impl Flows {
 
     /// Pairs that the kernel can forward no more, since their way has changed: the engine has user space take them.
     pub(super) fn refused(&mut self) -> Vec<Input> {
+        self.follow_recordings();
         let refused = self.fast_path.as_mut().map(FastPath::refused);
         self.failed(refused.into_iter().flatten().collect())
     }
@@ -273,6 +290,7 @@ impl Flows {
 
     fn failed(&mut self, refused: Vec<(PairId, Fallback)>) -> Vec<Input> {
         let broken = |(pair, reason)| {
+            self.forget_whole(pair);
             let fast_path = self.fast_path.as_mut();
             let report = fast_path.and_then(|fast_path| fast_path.remove(pair));
             self.pinned.remove(&pair);
@@ -378,8 +396,14 @@ impl Flows {
             // The engine was told that no network has it.
             (None, Path::Kernel) => Err(FlowFailure::Kernel(Fallback::Unsupported)),
             (Some(fast_path), Path::Kernel) => {
+                let call = recorded(self.recorder.as_ref(), id);
+                if call.is_some() {
+                    fast_path.set_whole(id, true)?;
+                }
                 fast_path.install(&pair)?;
                 self.pinned.insert(id);
+                self.whole.extend(call.map(|call| (id, call)));
+                self.place(id);
                 Ok(())
             }
             (fast_path, Path::User(_)) => {
@@ -397,7 +421,10 @@ impl Flows {
             fast_path.update(&pair)?;
         }
         match self.pinned.contains(&pair.id) {
-            true => Ok(()),
+            true => {
+                self.place(pair.id);
+                Ok(())
+            }
             false => self.workers.command(FlowCommand::Update(pair)),
         }
     }
@@ -411,6 +438,7 @@ impl Flows {
         {
             self.look(fast_path, pair);
         }
+        self.forget_whole(pair);
         let in_kernel = self
             .fast_path
             .as_mut()

@@ -449,9 +449,10 @@ impl Shell {
                     self.flows.hear(&input);
                     self.engine.handle_input(now, input);
                 }
-                None => return,
+                None => break,
             }
         }
+        self.flows.end_recordings(&self.engine);
     }
 }
 

@@ -126,7 +126,7 @@ fn what_is_not_as_a_schema_says_is_found() {
     }
 }
 
-async fn act(sbc: &Sbc, method: &str, path: &str, body: &str) -> (u16, String) {
+pub(crate) async fn act(sbc: &Sbc, method: &str, path: &str, body: &str) -> (u16, String) {
     let admin = sbc.admin();
     let mut stream = TcpStream::connect(admin).await.unwrap();
     let request = format!(
@@ -155,6 +155,7 @@ async fn each_page_is_what_the_document_says() {
     let ban = json!({ "prefix": "192.0.2.0/24", "seconds": 60 }).to_string();
     let lift = json!({ "prefix": "192.0.2.0/24" }).to_string();
     let hang_up = json!({ "call": up.dialog.call_id, "why": "seen enough" }).to_string();
+    let record = json!({ "call": up.dialog.call_id, "seconds": 1 }).to_string();
     let mut seen = std::collections::BTreeSet::new();
     for (method, path, body, expected) in [
         ("get", "/api/status", "", 200),
@@ -169,6 +170,8 @@ async fn each_page_is_what_the_document_says() {
         ("get", "/api/flows", "", 200),
         // Nothing is recorded unless the config says so.
         ("get", of_record.as_str(), "", 409),
+        ("post", "/api/record.pcap", record.as_str(), 409),
+        ("delete", "/api/recording", "{\"recording\":1}", 404),
         ("get", "/api/trunks", "", 200),
         ("get", "/api/registrations", "", 200),
         ("post", "/api/bans", ban.as_str(), 200),

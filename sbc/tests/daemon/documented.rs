@@ -30,6 +30,7 @@ async fn each_metric_of_a_daemon_stands_in_the_reference_and_no_other() {
             mos: None,
             loss: None,
             files: 1,
+            payload: true,
         });
         let trunk = &mut config.trunks[0];
         trunk.probe = Some(Duration::from_secs(30));

@@ -18,6 +18,7 @@ mod flows;
 mod life;
 mod options;
 mod page;
+mod recordings;
 mod records;
 mod status;
 mod top;

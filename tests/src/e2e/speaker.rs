@@ -261,7 +261,9 @@ fn digit(digit: u32, payload_type: u8) -> u8 {
     }
 }
 
-fn packet(number: u32, payload_type: u8) -> Vec<u8> {
+/// What is sent as the packet of that number.
+#[must_use]
+pub fn packet(number: u32, payload_type: u8) -> Vec<u8> {
     let mut packet = vec![0x80, payload_type];
     packet.extend((number as u16).to_be_bytes());
     packet.extend(number.wrapping_mul(OCTETS as u32).to_be_bytes());
@@ -272,7 +274,9 @@ fn packet(number: u32, payload_type: u8) -> Vec<u8> {
     packet
 }
 
-fn read(packet: &[u8]) -> Option<Heard> {
+/// What a packet says. None: it is not one of a speaker's.
+#[must_use]
+pub fn read(packet: &[u8]) -> Option<Heard> {
     let (header, body) = packet.split_at_checked(12)?;
     let payload_type = header[1] & 0x7f;
     let digits = body.get(..DIGITS)?;

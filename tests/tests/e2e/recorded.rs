@@ -1,14 +1,16 @@
 //! The flight recorder: what it has of packets that only the kernel saw, and of those of a media worker.
 
 use std::fs;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::Path;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use etherparse::{SlicedPacket, TransportSlice};
 use pcap_file::pcap::PcapReader;
 use sbc::io::admin::types::Call;
+use sbc_tests::e2e::speaker::{self, AL, Heard, MU, Speaker};
 use sbc_tests::e2e::{
     CARRIER, Crowd, Daemon, EDGE_LEFT, EDGE_RIGHT, FastPath, Lab, Need, PHONE, Party, lab_config,
     skipped,
@@ -129,6 +131,102 @@ fn recorded(fast_path: FastPath) -> Result<()> {
 }
 
 #[test]
+fn what_is_said_is_recorded_through_the_kernel_and_transcoding_and_back() -> Result<()> {
+    said_throughout(FastPath::Native)
+}
+
+#[test]
+fn what_is_said_is_recorded_through_user_space_and_transcoding_and_back() -> Result<()> {
+    said_throughout(FastPath::Off)
+}
+
+/// A call that is recorded goes into transcoding and comes out of it again.
+fn said_throughout(fast_path: FastPath) -> Result<()> {
+    let what = format!("payload, fast_path = {}", fast_path.word());
+    if skipped(&what, &NEEDS) {
+        return Ok(());
+    }
+    let lab = Lab::alone()?;
+    let config = lab_config(fast_path, &lab.scratch.path().join("state"));
+    // A has both laws, B one of them.
+    let config = config.replace("[\"PCMU\", \"G722\", \"PCMA\"]", "[\"PCMA\"]");
+    let config = config.replace("[sbc]\n", "[sbc]\nadmin_token = \"a-token-of-this-test\"\n");
+    let _daemon = start_on(
+        &lab,
+        &format!("{config}\n[flight_recorder]\npayload = true\n"),
+    )?;
+    let config = lab.scratch.path().join("lab.toml").display().to_string();
+    let file = lab.scratch.path().join("call.pcap");
+    let mut alice = Speaker::open(&lab.phone, PHONE, EDGE_LEFT)?;
+    let mut bob = Speaker::open(&lab.carrier, CARRIER, EDGE_RIGHT)?;
+    alice.agrees(&mut bob, AL, AL)?;
+    let (before, output) = thread::scope(|scope| {
+        let to = file.display().to_string();
+        let arguments = ["record", "speaker", "--config", &config, "--payload", &to];
+        let arguments = arguments.map(str::to_owned);
+        let edge = &lab.edge;
+        let recorder = scope.spawn(move || Daemon::cli(edge, arguments));
+        let end = Instant::now() + PATIENCE;
+        while !file.exists() && Instant::now() < end && !recorder.is_finished() {
+            thread::sleep(Duration::from_millis(5));
+        }
+        let before = [&alice, &bob].map(|who| who.heard().len());
+        for law in [AL, MU, AL] {
+            alice.agrees(&mut bob, law, AL)?;
+            for who in [&alice, &bob] {
+                who.hears_more(50)?;
+            }
+        }
+        alice.hangs_up(&bob)?;
+        // It ends with the call.
+        let output = recorder.join().ok().context("no output")??;
+        Ok::<_, anyhow::Error>((before, output))
+    })?;
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    ensure!(output.status.success(), "{told}");
+    assert!(
+        told.ends_with(" packets came, with what was said in them\n"),
+        "{told}"
+    );
+
+    let bytes = fs::read(&file)?;
+    let packets = payloads(&bytes)?;
+    let media = |ip: Ipv4Addr| SocketAddr::from((ip, MEDIA));
+    for (who, at, before) in [
+        (&alice, media(PHONE), before[0]),
+        (&bob, media(CARRIER), before[1]),
+    ] {
+        // Each packet that came is as it was sent.
+        let came = packets.iter().filter(|packet| packet.0 == at);
+        let mut count = 0;
+        for (.., payload) in came.filter(|packet| is_rtp(&packet.2)) {
+            let said = speaker::read(payload).context("not a speaker's")?;
+            assert_eq!(payload, &speaker::packet(said.number, said.payload_type));
+            count += 1;
+        }
+        assert!(count >= 150, "{count} packets came from {at}");
+        // And each that was heard is there, whoever sent it.
+        let left = packets.iter().filter(|packet| packet.1 == at);
+        let left: Vec<Heard> = left.filter_map(|packet| speaker::read(&packet.2)).collect();
+        let heard = who.heard();
+        for one in &heard[before..] {
+            assert!(left.contains(one), "{at} heard {one:?}, which is not there");
+        }
+        println!(
+            "{what}: {at} sent {count} packets, heard {}",
+            heard.len() - before
+        );
+    }
+    Ok(())
+}
+
+fn is_rtp(payload: &[u8]) -> bool {
+    payload
+        .get(1)
+        .is_some_and(|second| !(192..=223).contains(second))
+}
+
+#[test]
 fn where_it_is_off_it_says_so() -> Result<()> {
     if skipped("the flight recorder, off", &NEEDS) {
         return Ok(());
@@ -212,4 +310,27 @@ fn read(file: &Path) -> Result<Vec<Seen>> {
         });
     }
     Ok(seen)
+}
+
+/// From where to where, and what; of packets that are there as a whole.
+fn payloads(bytes: &[u8]) -> Result<Vec<(SocketAddr, SocketAddr, Vec<u8>)>> {
+    let mut reader = PcapReader::new(bytes)?;
+    let mut all = Vec::new();
+    while let Some(packet) = reader.next_packet() {
+        let packet = packet?;
+        ensure!(packet.orig_len() as usize == packet.data().len(), "cut off");
+        let sliced =
+            SlicedPacket::from_ip(packet.data()).map_err(|error| anyhow::anyhow!("{error:?}"))?;
+        let Some(etherparse::NetSlice::Ipv4(ip)) = &sliced.net else {
+            bail!("no IPv4")
+        };
+        let (from, to) = (ip.header().source_addr(), ip.header().destination_addr());
+        let Some(TransportSlice::Udp(udp)) = sliced.transport else {
+            bail!("no UDP")
+        };
+        let from = (from, udp.source_port()).into();
+        let to = (to, udp.destination_port()).into();
+        all.push((from, to, udp.payload().to_vec()));
+    }
+    Ok(all)
 }

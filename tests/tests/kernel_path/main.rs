@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod ordinary;
+mod whole;
 
 use std::net::{SocketAddr, UdpSocket};
 use std::path::PathBuf;

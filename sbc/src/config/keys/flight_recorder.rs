@@ -43,4 +43,12 @@ pub(in crate::config) const FLIGHT_RECORDER: &[Key] = &[
         "How many captures there are in the directory at most; the oldest give way.",
     )
     .wants_restart(),
+    Key::usual(
+        "payload",
+        "false",
+        "true",
+        "`true` or `false`",
+        "Whether what is said in a call may be recorded from when somebody asks for it (`sbc record CALL --payload FILE`). Wants an `admin_token`, or a Unix socket for `admin`.",
+    )
+    .wants_restart(),
 ];

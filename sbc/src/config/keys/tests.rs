@@ -17,7 +17,10 @@ type Lines = Vec<(&'static str, &'static str)>;
 /// For each of [`SECTIONS`], in its order, how it is written and what it needs besides the key in question.
 fn tables() -> Vec<(Written, Lines)> {
     vec![
-        (Section("[sbc]"), vec![]),
+        (
+            Section("[sbc]"),
+            vec![("admin_token", "\"0123456789abcdef\"")],
+        ),
         (
             Section("[network.wan]"),
             vec![

@@ -7,13 +7,15 @@ use axum::extract::rejection::BytesRejection;
 use axum::http::{StatusCode, header};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::guard::guard;
 use super::types::Refusal;
-use super::{Admin, JSON, bans, calls, end, flows, openapi, record, reload, status, trace, trunks};
+use super::{
+    Admin, JSON, bans, calls, end, flows, openapi, record, recording, reload, status, trace, trunks,
+};
 use crate::io::control::Unanswered;
 
 /// Bytes of a request's body.
@@ -31,7 +33,8 @@ pub(super) fn router(admin: &Admin) -> Router<Admin> {
         .route("/trace", get(trace::one))
         .route("/trace.pcap", get(trace::capture))
         .route("/flows", get(flows::page))
-        .route("/record.pcap", get(record::capture))
+        .route("/record.pcap", get(record::capture).post(recording::begin))
+        .route("/recording", delete(recording::end))
         .route("/trunks", get(trunks::trunks))
         .route("/registrations", get(trunks::registrations))
         .route("/bans", get(bans::page).post(bans::ban).delete(bans::unban))

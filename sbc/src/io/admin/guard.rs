@@ -20,7 +20,7 @@ use axum::serve::IncomingStream;
 
 use super::Admin;
 use super::api::refused;
-use super::listener::Listener;
+use super::listener::{Caller, Listener};
 
 /// Requests that are carried out at a time.
 pub(super) const AT_ONCE: usize = 8;
@@ -63,9 +63,9 @@ impl fmt::Display for Asker {
     }
 }
 
-impl Connected<IncomingStream<'_, Listener>> for Peer {
+impl Connected<IncomingStream<'_, Listener>> for Caller {
     fn connect_info(stream: IncomingStream<'_, Listener>) -> Self {
-        stream.io().peer()
+        stream.io().caller()
     }
 }
 
@@ -102,7 +102,7 @@ impl Peer {
 /// Lets a request through to its page, or says why not.
 pub(super) async fn guard(
     State(admin): State<Admin>,
-    ConnectInfo(peer): ConnectInfo<Peer>,
+    ConnectInfo(Caller { peer, hurry }): ConnectInfo<Caller>,
     mut request: Request,
     next: Next,
 ) -> Response {
@@ -111,6 +111,7 @@ pub(super) async fn guard(
         return refused(status, why);
     }
     request.extensions_mut().insert(Asker(peer));
+    request.extensions_mut().insert(hurry);
     let Ok(_turn) = admin.turns.try_acquire() else {
         let why = "too many requests at once: ask again later";
         return refused(StatusCode::SERVICE_UNAVAILABLE, why);
@@ -124,7 +125,7 @@ pub(super) async fn guard(
 /// Lets a request through that may read what is no page of the API: metrics.
 pub(super) async fn reader(
     State(admin): State<Admin>,
-    ConnectInfo(peer): ConnectInfo<Peer>,
+    ConnectInfo(Caller { peer, .. }): ConnectInfo<Caller>,
     request: Request,
     next: Next,
 ) -> Response {

@@ -5,6 +5,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -110,6 +111,7 @@ impl Listener {
         Some(Connection {
             stream,
             peer,
+            hurry: Hurry::default(),
             patience: self.patience,
             deadline: Box::pin(tokio::time::sleep(self.patience)),
             _place: place,
@@ -174,19 +176,54 @@ macro_rules! on_stream {
     };
 }
 
+/// Whether a connection has to get on with it. An answer that has nothing to say for long, and says so, is waited for.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Hurry {
+    has_leisure: Arc<AtomicBool>,
+}
+
+/// While this is there its connection is waited for.
+#[derive(Debug)]
+pub(super) struct Leisure(Hurry);
+
+impl Hurry {
+    /// Waits for the connection from now on.
+    pub(super) fn leave(self) -> Leisure {
+        self.has_leisure.store(true, Ordering::Relaxed);
+        Leisure(self)
+    }
+}
+
+impl Drop for Leisure {
+    fn drop(&mut self) {
+        self.0.has_leisure.store(false, Ordering::Relaxed);
+    }
+}
+
+/// What a request knows of its connection.
+#[derive(Clone, Debug)]
+pub(super) struct Caller {
+    pub(super) peer: Peer,
+    pub(super) hurry: Hurry,
+}
+
 /// A connection that fails when no answer leaves for too long.
 pub(super) struct Connection {
     stream: Stream,
     peer: Peer,
+    hurry: Hurry,
     patience: Duration,
     deadline: Pin<Box<Sleep>>,
     _place: OwnedSemaphorePermit,
 }
 
 impl Connection {
-    /// The other end.
-    pub(super) fn peer(&self) -> Peer {
-        self.peer
+    /// The other end, and how long it is waited for.
+    pub(super) fn caller(&self) -> Caller {
+        Caller {
+            peer: self.peer,
+            hurry: self.hurry.clone(),
+        }
     }
 
     fn wait<T>(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
@@ -218,6 +255,7 @@ impl AsyncRead for Connection {
     ) -> Poll<io::Result<()>> {
         // Whoever dribbles is not waited for longer.
         match on_stream!(&mut self.stream, inner => Pin::new(inner).poll_read(cx, buffer)) {
+            Poll::Pending if self.hurry.has_leisure.load(Ordering::Relaxed) => Poll::Pending,
             Poll::Pending => self.wait(cx),
             done => done,
         }

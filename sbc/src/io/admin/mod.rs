@@ -13,6 +13,7 @@ mod listener;
 mod openapi;
 mod page;
 mod record;
+mod recording;
 mod reload;
 mod socket;
 mod status;
@@ -31,9 +32,9 @@ use axum::routing::get;
 use tokio::sync::Semaphore;
 use tracing::warn;
 
-use self::guard::{AT_ONCE, Peer, reader};
+use self::guard::{AT_ONCE, reader};
 pub(super) use self::listener::Open;
-use self::listener::{Limits, Listener};
+use self::listener::{Caller, Limits, Listener};
 pub use self::socket::SocketError;
 pub(super) use self::socket::open as open_socket;
 pub(super) use self::trace::{MOST, ROWS};
@@ -74,7 +75,7 @@ pub(super) async fn serve(open: Open, config: Current, control: Control, metrics
         .route("/readyz", get(readiness))
         .fallback(nothing)
         .with_state(admin)
-        .into_make_service_with_connect_info::<Peer>();
+        .into_make_service_with_connect_info::<Caller>();
     let listener = match Listener::open(open, Limits::default()) {
         Ok(listener) => listener,
         Err(error) => return warn!(%error, "nobody can listen at the admin address"),
@@ -125,7 +126,7 @@ async fn readiness(State(admin): State<Admin>) -> Response {
 }
 
 async fn nothing() -> Response {
-    let body = "{\"error\":\"no such page\",\"pages\":[\"/metrics\",\"/healthz\",\"/readyz\",\"/api/status\",\"/api/calls\",\"/api/call\",\"/api/hangup\",\"/api/traces\",\"/api/trace\",\"/api/trace.pcap\",\"/api/flows\",\"/api/record.pcap\",\"/api/trunks\",\"/api/registrations\",\"/api/bans\",\"/api/reload\",\"/api/drain\",\"/api/stop\",\"/api/openapi.json\"]}\n";
+    let body = "{\"error\":\"no such page\",\"pages\":[\"/metrics\",\"/healthz\",\"/readyz\",\"/api/status\",\"/api/calls\",\"/api/call\",\"/api/hangup\",\"/api/traces\",\"/api/trace\",\"/api/trace.pcap\",\"/api/flows\",\"/api/record.pcap\",\"/api/recording\",\"/api/trunks\",\"/api/registrations\",\"/api/bans\",\"/api/reload\",\"/api/drain\",\"/api/stop\",\"/api/openapi.json\"]}\n";
     (StatusCode::NOT_FOUND, [(header::CONTENT_TYPE, JSON)], body).into_response()
 }
 

@@ -9,9 +9,9 @@ use serde_json::{Map, Value, json};
 use super::api;
 use super::trace::PCAP;
 use super::types::{
-    BanPage, BanRequest, Banned, CallDetail, CallPage, Drained, FlowPage, HangUpRequest, HungUp,
-    Refusal, RegistrationPage, Reloaded, Status, StopRequest, Stopping, Trace, TracePage,
-    TrunkPage, UnbanRequest,
+    BanPage, BanRequest, Banned, CallDetail, CallPage, Drained, EndRecordingRequest,
+    EndedRecording, FlowPage, HangUpRequest, HungUp, RecordRequest, Refusal, RegistrationPage,
+    Reloaded, Status, StopRequest, Stopping, Trace, TracePage, TrunkPage, UnbanRequest,
 };
 
 /// One thing that can be done.
@@ -149,6 +149,24 @@ const OPERATIONS: &[Operation] = &[
         query: &[CALL],
         body: None,
         answer: capture,
+    },
+    Operation {
+        path: "/api/record.pcap",
+        method: "post",
+        name: "beginRecording",
+        summary: "Records what is said in a call from now on, as a capture that grows; 409 where the config does not let anybody",
+        query: &[],
+        body: Some(of::<RecordRequest>),
+        answer: capture,
+    },
+    Operation {
+        path: "/api/recording",
+        method: "delete",
+        name: "endRecording",
+        summary: "Ends a recording of what is said in a call",
+        query: &[],
+        body: Some(of::<EndRecordingRequest>),
+        answer: of::<EndedRecording>,
     },
     Operation {
         path: "/api/trunks",

@@ -2,6 +2,7 @@
 
 mod calls;
 mod end;
+mod record;
 mod status;
 mod trace;
 
@@ -17,6 +18,9 @@ pub use self::calls::{
 };
 
 pub use self::end::{Drained, StopRequest, Stopping};
+pub use self::record::{
+    EndRecordingRequest, EndedRecording, LOST, PACKETS, RECORDING, RecordRequest,
+};
 pub use self::status::{
     Amount, CallCounts, FlowCounts, MediaTotals, NetworkStatus, QualityTotals, Status, TrunkCounts,
     WorkerStatus,

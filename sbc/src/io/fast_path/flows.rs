@@ -68,7 +68,8 @@ struct Tables<'a> {
 }
 
 impl Flows {
-    pub(super) fn new(program: &Program) -> Flows {
+    /// So many of the flight recorder's rings are for pairs whose payload is recorded.
+    pub(super) fn new(program: &Program, reserved: u32) -> Flows {
         Flows {
             pairs: BTreeMap::new(),
             slots: Slots::new(program.states()),
@@ -77,7 +78,7 @@ impl Flows {
             waiting: BTreeSet::new(),
             glanced: PairId(0),
             ended: MediaStats::default(),
-            rings: Rings::new(program),
+            rings: Rings::new(program, reserved),
         }
     }
 
@@ -142,6 +143,25 @@ impl Flows {
         }
         self.replace(program, hops, pair, slots)?;
         self.follow(program, hops, pair)
+    }
+
+    /// Whether its packets are handed over whole; of one that is not installed, once it is.
+    pub(super) fn set_whole(
+        &mut self,
+        program: &mut Program,
+        hops: &NextHops,
+        id: PairId,
+        is_whole: bool,
+    ) -> Result<(), FlowFailure> {
+        self.rings.set_whole(id, is_whole);
+        let Some(installed) = self.pairs.get(&id) else {
+            return Ok(());
+        };
+        let (pair, slots) = (installed.pair.clone(), installed.slots);
+        if is_whole && pair.path == Path::Kernel {
+            self.rings.seat(program, id);
+        }
+        self.replace(program, hops, &pair, slots)
     }
 
     /// None for a pair that is not forwarded here.

@@ -22,6 +22,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use aya::maps::{MapData, RingBuf};
 use sbc_ebpf::abi::Local;
 use sbc_ebpf::flight_abi::Kept;
 
@@ -37,6 +38,7 @@ use self::networks::Served;
 use self::next_hops::NextHops;
 use crate::config::{Bind, Config, FastPath as Wanted, Network, NetworkId};
 use crate::engine::FlowFailure;
+use crate::io::flight::RECORDINGS;
 use crate::media::{Fallback, FlowPair, FlowReport, MediaStats, NetworkPath, PairId};
 use crate::shed::Action;
 
@@ -85,7 +87,7 @@ impl FastPath {
         let networks: Vec<(NetworkId, &Network)> = ids.zip(&config.networks).collect();
         let is_wanted = |network: &Network| network.fast_path != Wanted::Off;
         let base = if networks.iter().any(|(_, network)| is_wanted(network)) {
-            Base::load(ports(config), rings(config), &mut notes)
+            Base::load(ports(config), Rings::of(config), &mut notes)
         } else {
             Err(Fallback::Off)
         };
@@ -231,6 +233,31 @@ impl FastPath {
         self.flows.rings.missed()
     }
 
+    /// Has the packets of a pair handed over whole, or no more; of one that is not installed, once it is.
+    ///
+    /// # Errors
+    /// A table is full; those of an installed one are as before, until they are written next.
+    pub fn set_whole(&mut self, pair: PairId, is_whole: bool) -> Result<(), FlowFailure> {
+        let FastPath { program, hops, .. } = self;
+        self.flows.set_whole(program, hops, pair, is_whole)
+    }
+
+    /// The flight recorder's rings of the two sides of a pair, if it has any.
+    #[must_use]
+    pub fn rings(&self, pair: PairId) -> Option<[u16; 2]> {
+        self.flows.rings.of(pair)
+    }
+
+    /// Whole packets of a pair that found no room on their way to user space, since this was asked last.
+    pub fn lost(&mut self, pair: PairId) -> u64 {
+        self.flows.rings.lost(&self.program, pair)
+    }
+
+    /// Where whole packets come; there is one reader only.
+    pub fn take_wholes(&mut self) -> Option<RingBuf<MapData>> {
+        self.program.take_wholes()
+    }
+
     /// Totals since the start: one read of the kernel's table for each pair.
     #[must_use]
     pub fn stats(&self) -> MediaStats {
@@ -287,17 +314,36 @@ fn ports(config: &Config) -> u32 {
     u32::try_from(ports.sum::<usize>()).unwrap_or(u32::MAX)
 }
 
-/// Rings of the flight recorder: a call has RTP and RTCP, both ways.
-fn rings(config: &Config) -> u32 {
-    let recorder = config.flight_recorder.as_ref();
-    recorder.map_or(0, |recorder| 4 * u32::from(recorder.calls))
+/// Rings of the flight recorder.
+#[derive(Clone, Copy, Default)]
+struct Rings {
+    all: u32,
+    /// Of these for calls whose payload is recorded.
+    reserved: u32,
+}
+
+impl Rings {
+    /// A call has RTP and RTCP, both ways.
+    fn of(config: &Config) -> Rings {
+        let Some(recorder) = &config.flight_recorder else {
+            return Rings::default();
+        };
+        let reserved = match recorder.payload {
+            true => 4 * RECORDINGS as u32,
+            false => 0,
+        };
+        Rings {
+            all: 4 * u32::from(recorder.calls) + reserved,
+            reserved,
+        }
+    }
 }
 
 /// A fast path without networks.
 struct Base;
 
 impl Base {
-    fn load(ports: u32, rings: u32, notes: &mut Vec<String>) -> Result<FastPath, Fallback> {
+    fn load(ports: u32, rings: Rings, notes: &mut Vec<String>) -> Result<FastPath, Fallback> {
         let missing = privileges::missing();
         if !missing.is_empty() {
             notes.push(format!("the kernel path needs {}", missing.join(", ")));
@@ -319,7 +365,7 @@ impl Base {
             );
             reason
         };
-        let (program, hops) = Program::load_recording(ports, rings).map_err(|failure| {
+        let (program, hops) = Program::load_recording(ports, rings.all).map_err(|failure| {
             let why = interfaces::not_loaded(&failure);
             refuse(&why, interfaces::fallback(&failure))
         })?;
@@ -327,7 +373,7 @@ impl Base {
             Interfaces::read().map_err(|error| refuse(&error, Fallback::Unsupported))?;
         let hops = NextHops::start(hops).map_err(|error| refuse(&error, Fallback::Unsupported))?;
         let fast_path = FastPath {
-            flows: Flows::new(&program),
+            flows: Flows::new(&program, rings.reserved),
             program,
             hops,
             interfaces,

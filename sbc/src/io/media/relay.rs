@@ -63,6 +63,8 @@ pub(super) struct Relay {
     epoch: u64,
     /// Where the last packets are kept.
     recorder: Option<Recorder>,
+    /// Pairs whose payload is recorded.
+    tapped: flight::Tapped,
 }
 
 /// Where a socket's flow is.
@@ -106,6 +108,7 @@ impl Relay {
             seed,
             epoch,
             recorder: None,
+            tapped: flight::Tapped::default(),
         }
     }
 
@@ -138,6 +141,7 @@ impl Relay {
             *place = Some(entry);
         }
         self.pairs.insert(pair.id, index);
+        self.tap_anew();
         self.voice(index);
         self.configure_with_companion(index);
     }
@@ -353,6 +357,7 @@ impl Handler for Relay {
         let (fate, departure) = self.decide(socket, from, payload)?;
         if self.recorder.is_some() {
             self.keep(socket, from, payload, fate);
+            self.hear(socket, from, payload, departure.as_ref());
         }
         departure
     }
@@ -365,6 +370,7 @@ impl Handler for Relay {
             };
             let payload = self.made.bytes(&packet);
             self.counters.said(network, payload.len() as u64);
+            self.hear_made(&packet, &departure, payload);
             return Some((departure, payload));
         }
     }

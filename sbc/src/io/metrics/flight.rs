@@ -22,5 +22,21 @@ pub(super) fn families(reading: &Reading) -> Vec<Family> {
         &[],
     );
     missed.add([], flight.missed);
-    vec![captures, missed]
+    let mut families = vec![captures, missed];
+    if let Some([up, lost]) = flight.recordings {
+        let mut recordings = Family::gauge(
+            "sbc_flight_recordings",
+            "Calls that are recorded with their payload now, counted once for each who does.",
+            &[],
+        );
+        recordings.add([], up);
+        let mut missing = Family::counter(
+            "sbc_flight_payload_lost_packets_total",
+            "Packets of calls recorded with their payload that are not in the recording: its reader, or the writer, was too slow.",
+            &[],
+        );
+        missing.add([], lost);
+        families.extend([recordings, missing]);
+    }
+    families
 }

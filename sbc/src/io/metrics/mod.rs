@@ -65,6 +65,8 @@ pub struct FlightCounts {
     pub skipped: u64,
     /// Flow pairs that are not kept, as too many others are.
     pub missed: u64,
+    /// Where payload may be recorded: recordings that there are now, and packets that were lost to them.
+    pub recordings: Option<[u64; 2]>,
 }
 
 /// The page at `/metrics`.

@@ -55,7 +55,10 @@ fn page() -> String {
         sockets: Arc::new(Counters::new(1)),
         cdr: Some(Arc::new(records)),
         trace: Some(Totals::default()),
-        flight: Some(FlightCounts::default()),
+        flight: Some(FlightCounts {
+            recordings: Some([0; 2]),
+            ..FlightCounts::default()
+        }),
     };
     let groups = [
         ("Media", media::families(&config, &reading)),

@@ -88,6 +88,13 @@ impl Shell {
                 let call = self.engine.call(id);
                 let _ = answer.send(call.map(|call| self.flows.recorded(call)));
             }
+            Request::Record { id, by, answer } => {
+                // Whoever has given up drops it, which ends it.
+                let _ = answer.send(self.flows.record(id, by));
+            }
+            Request::EndRecording { number, answer } => {
+                let _ = answer.send(self.flows.end_recording(number));
+            }
             Request::Workers(answer) => drop(answer.send(self.flows.workers())),
             Request::Trunks(answer) => drop(answer.send(self.engine.trunks(now))),
             Request::Contacts { from, answer } => {

@@ -8,7 +8,7 @@ use sbc_ebpf::{
     is_listened_to,
 };
 
-use crate::io::flight::Tape;
+use crate::io::flight::{Tap, Tape};
 use crate::media::transcode::{Pipe, TranscodeStats};
 use crate::media::{
     Faults, FlowCount, FlowKind, FlowPair, FlowReport, RoundTrip, RoundTrips, Slot, Unsent, Voice,
@@ -69,6 +69,8 @@ pub(super) struct Entry {
     pub(super) told: [RoundTrip; 2],
     /// What came lately at each side, where the flight recorder is on.
     pub(super) tape: Option<Tape>,
+    /// Where its payload is recorded.
+    pub(super) tap: Option<Tap>,
 }
 
 /// What transcodes a pair.
@@ -139,6 +141,7 @@ impl Entry {
             trips: None,
             told: Default::default(),
             tape: None,
+            tap: None,
         }
     }
 

@@ -6,10 +6,20 @@ use sbc_ebpf::Drop;
 use sbc_ebpf::abi::{Address, Port};
 use sbc_ebpf::flight_abi::{Kept, Ring, SENT, SLOTS, TAKEN, dropped, lap};
 
-use super::super::backend::SocketId;
+use super::super::backend::{Departure, SocketId};
+use super::made::Packet;
 use super::{Clock, Relay};
-use crate::io::flight::{Recorder, Sides};
+use crate::flight::{Heard, Way, Ways};
+use crate::io::flight::{Recorder, Sides, Tap};
 use crate::media::{FlowReport, PairId};
+
+/// Pairs whose payload is recorded.
+#[derive(Debug, Default)]
+pub(super) struct Tapped {
+    pairs: Vec<PairId>,
+    /// Of what everybody knows, when this was read.
+    version: u64,
+}
 
 /// What became of a packet.
 #[derive(Clone, Copy, Debug)]
@@ -74,6 +84,99 @@ impl Relay {
         {
             put(ring, clock, from, payload, fate);
         }
+    }
+}
+
+impl Relay {
+    /// Hands a packet over, if its pair's payload is recorded.
+    pub(super) fn hear(
+        &mut self,
+        socket: SocketId,
+        from: SocketAddr,
+        payload: &[u8],
+        departure: Option<&Departure>,
+    ) {
+        self.follow_recordings();
+        if self.tapped.pairs.is_empty() {
+            return;
+        }
+        let Some((entry, side)) = self.at(socket) else {
+            return;
+        };
+        if let Some(tap) = &entry.tap {
+            let to = side.of(&entry.pair.sides).local;
+            let came = Way { from, to };
+            let left = departure.and_then(|departure| self.way_of(departure));
+            tap.hear(heard(self.clock, Ways { came, left }, payload));
+        }
+    }
+
+    /// The same, of one that a pipe has made.
+    pub(super) fn hear_made(&self, packet: &Packet, departure: &Departure, payload: &[u8]) {
+        if self.tapped.pairs.is_empty() {
+            return;
+        }
+        let tap = self
+            .entry(packet.place)
+            .and_then(|entry| entry.tap.as_ref());
+        if let (Some(tap), Some(came)) = (tap, self.way_of(departure)) {
+            let ways = Ways { came, left: None };
+            tap.hear(heard(self.clock, ways, payload));
+        }
+    }
+
+    /// A pair has come.
+    pub(super) fn tap_anew(&mut self) {
+        self.tapped.version = u64::MAX;
+    }
+
+    /// Asks which pairs those are, whenever that has changed.
+    fn follow_recordings(&mut self) {
+        let Some(recordings) = self.recorder.as_ref().and_then(Recorder::recordings) else {
+            return;
+        };
+        let version = recordings.version();
+        if version == self.tapped.version {
+            return;
+        }
+        let taps = recordings.taps();
+        for pair in std::mem::take(&mut self.tapped.pairs) {
+            self.set_tap(pair, None);
+        }
+        self.tapped.version = version;
+        for (pair, tap) in taps {
+            if self.set_tap(pair, Some(tap)) {
+                self.tapped.pairs.push(pair);
+            }
+        }
+    }
+
+    /// Whether the pair is here.
+    fn set_tap(&mut self, pair: PairId, tap: Option<Tap>) -> bool {
+        let index = self.pairs.get(&pair).copied();
+        let entry = index.and_then(|index| self.entries.get_mut(index)?.as_mut());
+        let is_here = entry.is_some();
+        if let Some(entry) = entry {
+            entry.tap = tap;
+        }
+        is_here
+    }
+
+    fn way_of(&self, departure: &Departure) -> Option<Way> {
+        let (entry, side) = self.at(departure.socket)?;
+        Some(Way {
+            from: side.of(&entry.pair.sides).local,
+            to: departure.to,
+        })
+    }
+}
+
+fn heard(clock: Clock, ways: Ways, payload: &[u8]) -> Heard {
+    Heard {
+        at: clock(),
+        ways,
+        length: u16::try_from(payload.len()).unwrap_or(u16::MAX),
+        payload: payload.into(),
     }
 }
 
