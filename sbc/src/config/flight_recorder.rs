@@ -328,7 +328,7 @@ mod tests {
             ("directory = \"a\"", "directory: found `a`"),
             (
                 "payload = 1",
-                "payload: found a number, expected true or false",
+                "payload: found an integer, expected true or false",
             ),
             (
                 "payload = true",
