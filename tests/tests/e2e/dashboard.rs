@@ -24,23 +24,39 @@ fn deploy(file: &str) -> PathBuf {
     root.join(file)
 }
 
-/// What the dashboard asks for, with the title of who asks.
-fn queries() -> Result<Vec<(String, String)>> {
+/// The panels that draw something, from top to bottom, rows left out.
+fn panels() -> Result<Vec<Value>> {
     let text = std::fs::read_to_string(deploy("grafana/sbc.json"))?;
     let dashboard: Value = serde_json::from_str(&text)?;
+    let panels = dashboard["panels"].as_array().context("no panels")?;
+    let drawn = panels.iter().filter(|panel| panel["type"] != "row");
+    Ok(drawn.cloned().collect())
+}
+
+/// What the dashboard asks for, with the title of who asks. Of what is drawn only where it is above zero, that it is there at all.
+fn queries() -> Result<Vec<(String, String)>> {
     let mut queries = Vec::new();
-    for panel in dashboard["panels"].as_array().context("no panels")? {
+    for panel in panels()? {
         let title = panel["title"].as_str().context("a panel without a title")?;
+        let says_why_empty = panel["fieldConfig"]["defaults"]["noValue"].is_string();
         for target in panel["targets"].as_array().into_iter().flatten() {
             let query = target["expr"].as_str().context("a target without expr")?;
-            let query = query
+            let always = query.strip_suffix(" > 0").unwrap_or(query);
+            ensure!(
+                says_why_empty || always == query,
+                "{title}: an empty panel that does not say why"
+            );
+            let query = always
                 .replace("$__rate_interval", "30s")
-                .replace("$instance", ".*");
-            ensure!(!query.contains('$'), "{title}: {query}");
+                .replace("$instance", ".*")
+                .replace("$network", ".*")
+                .replace("$trunk", ".*");
+            // The rest is `label_replace`'s.
+            ensure!(!query.replace("${1}", "").contains('$'), "{title}: {query}");
             queries.push((title.to_owned(), query));
         }
     }
-    ensure!(queries.len() > 30, "{} queries", queries.len());
+    ensure!(queries.len() > 50, "{} queries", queries.len());
     Ok(queries)
 }
 
@@ -64,6 +80,38 @@ fn promtool(arguments: &[&str]) -> Result<()> {
         output.status.success(),
         "promtool {arguments:?}: {out}{err}"
     );
+    Ok(())
+}
+
+/// Grafana's grid has 24 columns.
+#[test]
+fn panels_fill_the_grid_and_say_what_they_show() -> Result<()> {
+    let text = std::fs::read_to_string(deploy("grafana/sbc.json"))?;
+    let dashboard: Value = serde_json::from_str(&text)?;
+    let (mut taken, mut ids) = (BTreeSet::new(), BTreeSet::new());
+    let mut height = 0;
+    for panel in dashboard["panels"].as_array().context("no panels")? {
+        let title = panel["title"].as_str().context("a panel without a title")?;
+        assert!(ids.insert(panel["id"].as_u64()), "{title}: its id is taken");
+        let place = &panel["gridPos"];
+        let at = |key: &str| place[key].as_u64().context("no place in the grid");
+        let (left, top, wide, high) = (at("x")?, at("y")?, at("w")?, at("h")?);
+        assert!(left + wide <= 24, "{title} is beyond the right edge");
+        for cell in (left..left + wide).flat_map(|x| (top..top + high).map(move |y| (x, y))) {
+            assert!(taken.insert(cell), "{title} is upon another panel");
+        }
+        height = height.max(top + high);
+    }
+    assert_eq!(taken.len() as u64, 24 * height, "there are holes");
+    for panel in panels()? {
+        let title = &panel["title"];
+        assert!(panel["description"].is_string(), "{title} explains nothing");
+        let has_unit = panel["fieldConfig"]["defaults"]["unit"].is_string();
+        assert!(
+            has_unit || panel["type"] == "state-timeline",
+            "{title} has no unit"
+        );
+    }
     Ok(())
 }
 
@@ -105,6 +153,8 @@ fn no_panel_is_empty_and_every_rule_is_evaluated() -> Result<()> {
     let lab = Lab::new()?;
     let config = lab_config(FastPath::Native, &lab.scratch.path().join("state"))
         .replace("[trunk.b]", "[trunk.b]\nprobe = \"5s\"\nmax_calls = 10");
+    let records = lab.scratch.path().join("calls.json");
+    let config = format!("{config}\n[cdr]\njson = \"{}\"\n", records.display());
     let daemon = start_on(&lab, &config)?;
     let sample = std::fs::read_to_string(deploy("prometheus/prometheus.yml"))?;
     let rules = ["rules.yml", "alerts.yml"].map(|file| deploy("prometheus").join(file));
