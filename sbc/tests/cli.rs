@@ -232,7 +232,7 @@ fn explain_says_where_a_number_goes() {
         ),
         (
             ["--from", "trunk:a", "--number", "1"],
-            "sbc: there is no trunk `a`; there is none\n",
+            "sbc: there is no trunk `a`; the config has none\n",
         ),
     ] {
         let (out, err, code) = explain(&wrong);
@@ -253,7 +253,7 @@ fn a_file_that_is_not_there_is_one_line() {
     assert_eq!((out.as_str(), code), ("", 1));
     assert_eq!(
         err,
-        "sbc: cannot read /no/such/file: No such file or directory (os error 2)\n"
+        "sbc: cannot read /no/such/file: No such file or directory\n"
     );
 }
 

@@ -245,7 +245,7 @@ fn callers_that_are_not_there() {
         ),
         (
             "phone:7",
-            "there is no phone `7`; there is 6001, 6002 and 6003",
+            "there is no phone `7`; the config has 6001, 6002 and 6003",
         ),
         (
             "6001",

@@ -8,7 +8,7 @@ use sbc::io::admin::types::{Call, CallDetail, CallPage, Flow, Leg, Stream, Strea
 use serde::Serialize;
 
 use super::client::{Daemon, DaemonError, Whom};
-use super::columns::{Align, Columns, clock, terminal_width};
+use super::columns::{Align, Columns, clock, folded, terminal_width};
 use super::{Failure, flows};
 
 /// Below `--help`.
@@ -209,6 +209,7 @@ pub(super) fn whole(detail: &CallDetail, flows: &[Flow], room: usize) -> String 
     for one in &detail.streams {
         stream(&mut out, one);
     }
+    let mut out = folded(&out, room, 12);
     if !flows.is_empty() {
         out.push('\n');
         out.push_str(&flows::table(flows, Some(&call.id), false, room));

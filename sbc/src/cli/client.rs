@@ -57,14 +57,19 @@ pub(super) struct Daemon {
 /// Why a daemon could not be asked, or did not do what it was asked.
 #[derive(Debug, Error)]
 pub(super) enum DaemonError {
-    #[error("cannot read {}: {source}", file.display())]
+    #[error("cannot read {}: {}", file.display(), reason(source))]
     Unreadable { file: PathBuf, source: io::Error },
     #[error("{0}")]
     Config(Errors),
     #[error(
-        "no daemon answers at {address} ({source}): is it running? --config FILE or --admin ADDRESS says where it is"
+        "no daemon answers at {address} ({}): is it running? --config FILE or --admin ADDRESS says where it is",
+        reason(source)
     )]
     Absent { address: Admin, source: io::Error },
+    #[error(
+        "you may not ask the daemon at {address}: its socket is for its owner and its group (`ls -l` names them), and for root"
+    )]
+    Forbidden { address: Admin },
     #[error("the daemon at {address} has not answered in {} s: it has too much to do, or hangs", PATIENCE.as_secs())]
     Late { address: Admin },
     #[error("{0}")]
@@ -77,6 +82,15 @@ pub(super) enum DaemonError {
     Cut { address: Admin },
     #[error("cannot start: {0}")]
     Host(io::Error),
+}
+
+/// What the system says, without its number.
+pub(super) fn reason(error: &io::Error) -> String {
+    let text = error.to_string();
+    match text.split_once(" (os error") {
+        Some((words, _)) => words.to_owned(),
+        None => text,
+    }
 }
 
 impl DaemonError {
@@ -203,9 +217,12 @@ impl Daemon {
         page: &str,
         body: Bytes,
     ) -> Result<Response<Incoming>, DaemonError> {
-        let absent = |source| DaemonError::Absent {
-            address: self.address.clone(),
-            source,
+        let absent = |source: io::Error| {
+            let address = self.address.clone();
+            match source.kind() {
+                io::ErrorKind::PermissionDenied => DaemonError::Forbidden { address },
+                _ => DaemonError::Absent { address, source },
+            }
         };
         let mut sender = match &self.address {
             Admin::Tcp(address) => {

@@ -119,6 +119,50 @@ pub(super) fn terminal_width() -> usize {
         .unwrap_or(usize::MAX)
 }
 
+/// In lines of so many characters at most, broken at blanks where there are any.
+pub(super) fn wrapped(text: &str, most: usize) -> Vec<String> {
+    let most = most.max(1);
+    let mut lines = Vec::new();
+    let mut line: Vec<char> = Vec::new();
+    for c in text.chars() {
+        line.push(c);
+        if line.len() <= most {
+            continue;
+        }
+        let blank = line.iter().rposition(|c| *c == ' ').filter(|at| *at > 0);
+        let rest = match blank {
+            Some(at) => {
+                let rest = line.split_off(at + 1);
+                line.pop();
+                rest
+            }
+            None => line.split_off(most),
+        };
+        lines.push(line.iter().collect::<String>());
+        line = rest;
+    }
+    lines.push(line.iter().collect::<String>());
+    lines
+}
+
+/// Each line that is longer than the room in several, those after the first so far to the right.
+pub(super) fn folded(text: &str, room: usize, indent: usize) -> String {
+    let mut out = String::with_capacity(text.len());
+    for line in text.lines() {
+        let first = wrapped(line, room).into_iter().next().unwrap_or_default();
+        out.push_str(&first);
+        out.push('\n');
+        let rest: String = line.chars().skip(width(&first)).collect();
+        if rest.is_empty() {
+            continue;
+        }
+        for part in wrapped(rest.trim_start(), room.saturating_sub(indent)) {
+            let _ = writeln!(out, "{:indent$}{part}", "");
+        }
+    }
+    out
+}
+
 /// `1:02:03`, days as hours.
 pub(super) fn clock(seconds: u64) -> String {
     let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
@@ -191,6 +235,16 @@ mod tests {
         assert_eq!(columns.fit(6, &[1, 2]), (two, vec!["BB"]));
         let one = ("A\n1\n".to_owned(), vec!["BB", "CCC"]);
         assert_eq!(columns.fit(0, &[1, 2]), one);
+    }
+
+    #[test]
+    fn long_lines_are_folded_at_blanks() {
+        let text = "  at  one two three\nshort\n";
+        assert_eq!(folded(text, usize::MAX, 6), text);
+        assert_eq!(
+            folded(text, 11, 6),
+            "  at  one\n      two\n      three\nshort\n"
+        );
     }
 
     #[test]

@@ -43,16 +43,19 @@ pub(super) fn explain(args: &ExplainArgs) -> Result<(), Failure> {
         Some(file) => source::read(file)?,
         None => source::load(None)?.config,
     };
+    let built_in = args.file.config.is_none();
+    let unknown = |error| Failure::Caller { error, built_in };
     let network = args.network.as_deref();
     let number = match Uri::parse(&args.number).ok().and_then(|uri| dialled(&uri)) {
         Some(number) => number,
         None => args.number.clone(),
     };
     let question = Question {
-        caller: Caller::parse(&config, &args.from)?,
+        caller: Caller::parse(&config, &args.from).map_err(unknown)?,
         network: network
             .map(|name| network_named(&config, name))
-            .transpose()?,
+            .transpose()
+            .map_err(unknown)?,
         from: args.caller_number.as_deref(),
         number: &number,
         at: args.at.unwrap_or_else(Timestamp::now),

@@ -10,7 +10,7 @@ use sbc::io::admin::types::{ADDRESS_GONE, Flow, FlowPage, Received, Side};
 
 use super::Failure;
 use super::client::{Daemon, DaemonError, Whom};
-use super::columns::{Align, Columns, ago, bytes, terminal_width};
+use super::columns::{Align, Columns, ago, bytes, folded, terminal_width};
 
 /// Below `--help`.
 const EXPLAINED: &str = "\
@@ -152,15 +152,15 @@ pub(super) fn table(flows: &[Flow], call: Option<&str>, rate: bool, room: usize)
     let spare: &[usize] = if rate { &SPARE_OF_RATE } else { &SPARE };
     let (mut out, left_out) = columns.fit(room, spare);
     out.push('\n');
-    out.push_str(&summary(flows));
+    let mut below = summary(flows);
     for note in notes {
-        let _ = writeln!(out, "{note}");
+        let _ = writeln!(below, "{note}");
     }
     if !left_out.is_empty() {
         let left_out = left_out.join(", ");
-        let _ = writeln!(out, "No room for {left_out}; --json has all.");
+        let _ = writeln!(below, "No room for {left_out}; --json has all.");
     }
-    out
+    out + &folded(&below, room, 2)
 }
 
 /// Those of a call together, in the order in which calls began.
@@ -419,7 +419,8 @@ call 1a: phone:6001 to trunk:b, dialled 15551234567, in the kernel
 rtp   left     10.71.1.1:20000  10.71.1.2:4000     1501    0 s     3  0.3 ms
       right    10.71.2.1:20000  10.71.2.2:4000     1501  3 min     3  0.3 ms
 
-1 call, 1 flow pair: 1 in the kernel, 0 in user space. What came in at each side and went on.
+1 call, 1 flow pair: 1 in the kernel, 0 in user space. What came in at each side
+  and went on.
 No room for SSRCS, TWICE, LATE, BYTES; --json has all.
 "
         );

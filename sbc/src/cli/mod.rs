@@ -171,8 +171,8 @@ enum Failure {
     Crashed(#[from] daemon::Crashed),
     #[error(transparent)]
     Daemon(#[from] client::DaemonError),
-    #[error("{0}")]
-    Caller(#[from] NoCaller),
+    #[error("{error}{}", if *.built_in { "; without --config it is asked of the built-in settings" } else { "" })]
+    Caller { error: NoCaller, built_in: bool },
     #[error("cannot start: {0}")]
     Host(io::Error),
     #[error("`sbc top` wants a terminal; `sbc status` and `sbc calls` print the same once")]

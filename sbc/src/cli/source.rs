@@ -15,6 +15,7 @@ use sbc::io::host::{self, HostAddress, Kind};
 use sbc::io::media::{self, Misplaced};
 
 use super::accounts;
+use super::client::reason;
 
 /// Where the built-in settings say that state is; nothing is written there yet.
 const STATE_DIR: &str = "/var/lib/sbc";
@@ -49,7 +50,7 @@ impl fmt::Display for Origin {
 /// Why there is no config.
 #[derive(Debug, Error)]
 pub(super) enum SourceError {
-    #[error("cannot read {}: {source}", file.display())]
+    #[error("cannot read {}: {}", file.display(), reason(source))]
     Unreadable { file: PathBuf, source: io::Error },
     #[error("{0}")]
     Wrong(Errors),

@@ -1,5 +1,6 @@
 //! `sbc trunks` and `sbc registrations`.
 
+use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use sbc::io::admin::types::{Contact, Probe, Registration, RegistrationPage, Trun
 use serde::Serialize;
 
 use super::client::{Daemon, Whom};
-use super::columns::{Align, Columns, ago, clock};
+use super::columns::{Align, Columns, ago, clock, terminal_width};
 use super::{EXIT_CODES, Failure};
 
 /// What to show of trunks.
@@ -53,17 +54,39 @@ pub(super) fn registrations(args: &RegistrationsArgs) -> Result<(), Failure> {
     show(args.json, &all, contacts)
 }
 
-fn show<T: Serialize>(json: bool, rows: &[T], table: fn(&[T]) -> String) -> Result<(), Failure> {
+fn show<T: Serialize>(
+    json: bool,
+    rows: &[T],
+    table: fn(&[T], usize) -> String,
+) -> Result<(), Failure> {
     let text = match json {
         true => serde_json::to_string_pretty(rows).map_err(|e| Failure::Host(e.into()))? + "\n",
-        false => table(rows),
+        false => table(rows, terminal_width()),
     };
     // A reader that has seen enough is no failure.
     let _ = io::stdout().write_all(text.as_bytes());
     Ok(())
 }
 
-fn table(trunks: &[Trunk]) -> String {
+/// What is left out first where there is no room: NETWORK, SERVER.
+const SPARE: [usize; 2] = [1, 2];
+/// The same of phones: CONTACT, NETWORK.
+const SPARE_OF_PHONES: [usize; 2] = [3, 1];
+
+/// As much of it as there is room for.
+fn fitted<const N: usize>(columns: &Columns<N>, room: usize, spare: &[usize]) -> String {
+    let (mut out, left_out) = columns.fit(room, spare);
+    if !left_out.is_empty() {
+        let _ = writeln!(
+            out,
+            "\nNo room for {}; --json has all.",
+            left_out.join(", ")
+        );
+    }
+    out
+}
+
+fn table(trunks: &[Trunk], room: usize) -> String {
     if trunks.is_empty() {
         return "The config has no trunks.\n".to_owned();
     }
@@ -109,7 +132,7 @@ fn table(trunks: &[Trunk]) -> String {
             columns.text(format!("  not registered anew: {trouble}; {next}"));
         }
     }
-    columns.render()
+    fitted(&columns, room, &SPARE)
 }
 
 fn answers(probe: &Probe) -> String {
@@ -127,9 +150,11 @@ fn registered(registration: &Registration) -> String {
     }
 }
 
-fn contacts(contacts: &[Contact]) -> String {
+fn contacts(contacts: &[Contact], room: usize) -> String {
     if contacts.is_empty() {
-        return "No phone is registered.\n".to_owned();
+        return "No phone is registered. One does so with the name and the password of its [phone.NAME], at an\n\
+                address that `sbc status` has under its network.\n"
+            .to_owned();
     }
     let mut columns = Columns::new([
         ("PHONE", Align::Left),
@@ -150,7 +175,7 @@ fn contacts(contacts: &[Contact]) -> String {
             columns.text(format!("  does not answer its probes: {silence}"));
         }
     }
-    columns.render()
+    fitted(&columns, room, &SPARE_OF_PHONES)
 }
 
 #[cfg(test)]
@@ -224,7 +249,7 @@ mod tests {
             trunk("pbx"),
         ];
         assert_eq!(
-            table(&trunks),
+            table(&trunks, usize::MAX),
             "\
 TRUNK   NETWORK  SERVER                ANSWERS    REGISTERED  CALLS  REFUSED
 voipms  home     tcp:203.0.113.9:5060  3 s ago    for 42:10   2 of 4        4
@@ -236,7 +261,7 @@ pbx     home     tcp:203.0.113.9:5060  not asked  -                0        0
 "
             .replace("CALLS  REFUSED", " CALLS  REFUSED")
         );
-        assert_eq!(table(&[]), "The config has no trunks.\n");
+        assert_eq!(table(&[], usize::MAX), "The config has no trunks.\n");
     }
 
     #[test]
@@ -251,10 +276,13 @@ pbx     home     tcp:203.0.113.9:5060  not asked  -                0        0
             silence: silence.map(str::to_owned),
         };
         assert_eq!(
-            contacts(&[
-                contact("6001", None),
-                contact("6002", Some("no answer within 8 s"))
-            ]),
+            contacts(
+                &[
+                    contact("6001", None),
+                    contact("6002", Some("no answer within 8 s"))
+                ],
+                usize::MAX
+            ),
             "\
 PHONE  NETWORK  FROM                  CONTACT               FOR ANOTHER
 6001   home     udp:192.168.1.5:5060  sip:6001@192.168.1.5        59:59
@@ -262,6 +290,9 @@ PHONE  NETWORK  FROM                  CONTACT               FOR ANOTHER
   does not answer its probes: no answer within 8 s
 "
         );
-        assert_eq!(contacts(&[]), "No phone is registered.\n");
+        assert!(contacts(&[], usize::MAX).starts_with("No phone is registered. "));
+        let narrow = contacts(&[contact("6001", None)], 60);
+        let without = "FOR ANOTHER\n6001   home     udp:192.168.1.5:5060        59:59\n\nNo room for CONTACT; --json has all.\n";
+        assert!(narrow.ends_with(without), "{narrow}");
     }
 }

@@ -332,6 +332,7 @@ pub(super) fn secret(
     report: &mut Report,
 ) -> Option<Secret> {
     const SHAPES: &str = "a string, `{ env = \"NAME\" }` or `{ file = \"PATH\" }`";
+    let mut help = None;
     let (source_name, content, at) = match value.value {
         DeValue::String(text) => ("the text".to_owned(), Ok(text.to_string()), &value.at),
         DeValue::Table(table) => {
@@ -343,7 +344,12 @@ pub(super) fn secret(
                 (Some(env), None) => {
                     let name = env.text(report)?;
                     let source = format!("environment variable `{}`", shown(name.text));
-                    (source, secrets.env(name.text), &value.at)
+                    let content = secrets.env(name.text);
+                    help = matches!(content, Err(NoSecret::Absent)).then(|| {
+                        "it has to be set where sbc is started; the package's service takes it from /etc/sbc/environment"
+                            .to_owned()
+                    });
+                    (source, content, &value.at)
                 }
                 (None, Some(file)) => {
                     let path = file.text(report)?;
@@ -370,7 +376,7 @@ pub(super) fn secret(
                 source_name,
                 failure,
             };
-            report.add(at.clone(), fault);
+            report.add_with(at.clone(), fault, help);
             None
         }
     }

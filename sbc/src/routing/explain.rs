@@ -392,7 +392,7 @@ fn hint(near: Option<&String>) -> String {
 fn hint_or(near: Option<&String>, known: &str) -> String {
     match near {
         Some(_) => hint(near),
-        None => format!("; there is {known}"),
+        None => format!("; the config has {known}"),
     }
 }
 

@@ -2,8 +2,11 @@
 //! as anything but text.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use sbc::io::admin::types::{Trace, TraceStep};
+
+use crate::cli::columns::{ago, wrapped};
 
 /// Characters for the time, at the left.
 const TIME: usize = 10;
@@ -82,7 +85,11 @@ fn head(trace: &Trace, room: usize) -> String {
         }
     };
     let began = trace.began.replace('T', " ").replace('Z', " UTC");
-    let lasted = format!("{began}, lasted {:.3} s", trace.lasted_seconds);
+    let (seconds, is_over) = (trace.lasted_seconds, trace.state == "ended");
+    let lasted = match is_over {
+        true => format!("{began}, lasted {seconds:.3} s"),
+        false => format!("{began}, {} ago", ago(Duration::from_secs_f64(seconds))),
+    };
     line("began", &clean(&lasted));
     let state = match (&trace.outcome, trace.failed) {
         (Some(outcome), true) => format!("{outcome} (failed)"),
@@ -91,7 +98,7 @@ fn head(trace: &Trace, room: usize) -> String {
     };
     let why = trace.reason.as_deref().map(|why| format!(": {why}"));
     line(
-        "outcome",
+        if is_over { "outcome" } else { "state" },
         &clean(&format!("{state}{}", why.unwrap_or_default())),
     );
     for (index, verdict) in trace.verdict.iter().enumerate() {
@@ -171,7 +178,7 @@ impl Drawing {
             _ => self.room,
         };
         for (title, at) in titles.zip(&self.at) {
-            let title: String = title.chars().take(gap.saturating_sub(2)).collect();
+            let title = cut(title, gap.saturating_sub(1));
             let begin = at.saturating_sub(width(&title) / 2);
             write_at(&mut row, begin, &title);
         }
@@ -208,14 +215,7 @@ impl Drawing {
         let (low, high) = (from.min(to), from.max(to));
         let inside = high - low - 1;
         let most = inside.saturating_sub(6);
-        let label = match width(&label) > most {
-            true => label
-                .chars()
-                .take(most.saturating_sub(1))
-                .chain(['~'])
-                .collect(),
-            false => label,
-        };
+        let label = cut(label, most);
         let mut row = self.empty();
         write_at(&mut row, 0, &time);
         write_at(&mut row, low + 1, &"-".repeat(inside));
@@ -354,30 +354,15 @@ fn more(step: &TraceStep, show: Show) -> Vec<String> {
     all
 }
 
-/// In lines of so many characters at most, broken at blanks where there are any.
-fn wrapped(text: &str, most: usize) -> Vec<String> {
-    let most = most.max(1);
-    let mut lines = Vec::new();
-    let mut line: Vec<char> = Vec::new();
-    for c in text.chars() {
-        line.push(c);
-        if line.len() <= most {
-            continue;
+/// So many characters of it, the last a `~` where there are more.
+fn cut(text: String, most: usize) -> String {
+    match width(&text) > most {
+        true => {
+            let shown = text.chars().take(most.saturating_sub(1));
+            shown.chain(['~']).collect()
         }
-        let blank = line.iter().rposition(|c| *c == ' ').filter(|at| *at > 0);
-        let rest = match blank {
-            Some(at) => {
-                let rest = line.split_off(at + 1);
-                line.pop();
-                rest
-            }
-            None => line.split_off(most),
-        };
-        lines.push(line.iter().collect::<String>());
-        line = rest;
+        false => text,
     }
-    lines.push(line.iter().collect::<String>());
-    lines
 }
 
 fn write_at(row: &mut Vec<char>, at: usize, text: &str) {

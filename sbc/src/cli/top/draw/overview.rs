@@ -15,6 +15,8 @@ const BESIDE: usize = 120;
 const FIGURES: usize = 66;
 /// Drop reasons of a kind.
 const REASONS: usize = 3;
+/// What the table of trunks takes at least, with what it says of registrations.
+const WITH_REGISTERED: usize = 48;
 /// Lines for the calls, whatever else there is.
 const CALLS: usize = 6;
 
@@ -120,27 +122,31 @@ fn figures(status: &Status, rates: &Rates, theme: Theme) -> Vec<Line<'static>> {
             },
         )
     };
-    lines.push(Line::from(vec![
-        title("TRUNKS", theme),
-        state(
+    let mut spans = vec![title("TRUNKS", theme)];
+    spans.push(match trunks.watched {
+        0 => Span::raw(format!("{}, none is probed", trunks.all)),
+        watched => state(
             trunks.up,
-            trunks.watched,
-            format!("{} of {} answer", trunks.up, trunks.watched),
+            watched,
+            format!("{} of {watched} answer", trunks.up),
         ),
-        Span::raw(", "),
-        state(
-            trunks.registered,
-            trunks.registering,
-            format!(
-                "registered with {} of {}",
-                trunks.registered, trunks.registering
-            ),
-        ),
-        Span::raw(format!(
-            "; {} phones, {} bans",
-            status.registrations, status.bans
-        )),
-    ]));
+    });
+    if trunks.registering > 0 {
+        spans.push(Span::raw(", "));
+        let words = format!(
+            "registered with {} of {}",
+            trunks.registered, trunks.registering
+        );
+        spans.push(state(trunks.registered, trunks.registering, words));
+    }
+    let many =
+        |count: u64, one: &str| format!("{count} {one}{}", if count == 1 { "" } else { "s" });
+    spans.push(Span::raw(format!(
+        "; {}, {}",
+        many(status.registrations, "phone"),
+        many(status.bans, "ban")
+    )));
+    lines.push(Line::from(spans));
     let flows = &status.flows;
     let ways: [(&str, u64, Of); 3] = [
         ("kernel", flows.kernel, |all| all.kernel),
@@ -290,12 +296,24 @@ fn trunks(all: &[Trunk], theme: Theme, width: usize, rows: usize) -> Vec<Line<'s
     };
     let mut ordered: Vec<&Trunk> = all.iter().collect();
     ordered.sort_by_key(|trunk| (!trouble(trunk), std::cmp::Reverse(trunk.calls)));
-    let name = (width / 3).clamp(8, 24);
+    // Who registers nowhere, or has no room for it, is not told of that.
+    let registers = all.iter().any(|trunk| trunk.registration.is_some());
+    let registers = registers && width >= WITH_REGISTERED;
+    let others = if registers {
+        WITH_REGISTERED - 8
+    } else {
+        WITH_REGISTERED - 20
+    };
+    let name = width.saturating_sub(others).clamp(8, 24);
+    let middle = if registers {
+        format!(" {:<11}", "REGISTERED")
+    } else {
+        String::new()
+    };
     let head = format!(
-        " {} {:<12} {:<14} {:>9} {:>5}",
+        " {} {:<7}{middle} {:>11} {:>5}",
         pad("TRUNK", name),
         "ANSWERS",
-        "REGISTERED",
         "CALLS",
         "ASR"
     );
@@ -327,9 +345,16 @@ fn trunks(all: &[Trunk], theme: Theme, width: usize, rows: usize) -> Vec<Line<'s
         };
         lines.push(Line::from(vec![
             Span::raw(format!(" {} ", pad(&trunk.name, name))),
-            Span::styled(format!("{answers:<12} "), good),
-            Span::styled(format!("{registered:<14} "), style),
-            Span::raw(format!("{calls:>9} {asr:>5}")),
+            Span::styled(format!("{answers:<7}"), good),
+            Span::styled(
+                if registers {
+                    format!(" {registered:<11}")
+                } else {
+                    String::new()
+                },
+                style,
+            ),
+            Span::raw(format!(" {calls:>11} {asr:>5}")),
         ]));
     }
     if ordered.len() > cut {

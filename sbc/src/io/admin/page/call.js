@@ -187,13 +187,13 @@ function legs(detail) {
     label: "Legs", rows: detail.legs, key: (row) => row.leg, empty: "There is none.",
     columns: [
       { title: "Leg", of: (row) => [row.leg === 0 ? "caller" : String(row.leg)] },
-      { title: "Party", of: (row) => h("b", {}, row.party) },
+      { title: "Party", whole: true, of: (row) => h("b", {}, row.party) },
       { title: "State", of: (row) => [state(row.state), row.holds && pill("holds", "busy")] },
-      { title: "Peer", of: (row) => `${row.transport}:${row.peer}` },
+      { title: "Peer", whole: true, of: (row) => `${row.transport}:${row.peer}` },
       { title: "Ours", hide: true, of: (row) => `${row.local} (${row.network})` },
       { title: "User agent", of: (row) => row.user_agent ?? "–" },
-      { title: "Session timer", hide: true, of: (row) => timer(row.session) },
+      detail.legs.some((row) => row.session) && { title: "Session timer", hide: true, of: (row) => timer(row.session) },
       { title: "Call-ID", hide: true, of: (row) => h("code", {}, row.sip_call_id) },
-    ],
+    ].filter(Boolean),
   }));
 }

@@ -25,7 +25,7 @@ export const calls = {
     return [tabs("#/calls"), card("Calls",
       filterBox("Filter calls", filters.calls, (text) => { filters.calls = text; redraw(); }),
       table({
-        label: "Calls", rows, key: (row) => row.id, empty: all.length === 0 ? "There is no call now." : "No call fits the filter.",
+        label: "Calls", rows, key: (row) => row.id, empty: all.length === 0 ? "There is no call now. Who calls is here at once; what has ended or failed is one tab further." : "No call fits the filter.",
         columns: [
           { title: "Call", of: (row) => callLink(row.id) },
           { title: "State", of: (row) => state(row.state) },
@@ -38,7 +38,7 @@ export const calls = {
           { title: "Route", hide: true, of: (row) => row.route ?? "–" },
         ],
       }),
-      h("p", { class: "quiet", key: "found" }, `${count(rows.length)} of ${count(all.length)}${data?.more ? ", and there are more: the command line has all" : ""}`))];
+      all.length > 0 && h("p", { class: "quiet", key: "found" }, `${count(rows.length)} of ${count(all.length)}${data?.more ? ", and there are more: the command line has all" : ""}`))];
   },
 };
 
@@ -46,6 +46,12 @@ export function codecs([one, other]) {
   if (!one && !other) return "–";
   return one === other ? one : `${one ?? "?"} ↔ ${other ?? "?"}`;
 }
+
+// Who was answered and is among the failed all the same was not heard.
+const outcome = (row) =>
+  row.failed && row.outcome === "answered"
+    ? [pill("answered", "good"), " ", h("span", { class: "pill bad", title: "Somebody heard nothing: the call says who, and why." }, "not heard")]
+    : pill(row.outcome ?? "ended", row.failed ? "bad" : "good");
 
 export const ended = {
   title: "Calls",
@@ -70,7 +76,7 @@ export const ended = {
         columns: [
           { title: "Call", of: (row) => callLink(row.id) },
           { title: "Began", of: (row) => when(row.began) },
-          { title: "Outcome", broad: true, of: (row) => [pill(row.outcome ?? "ended", row.failed ? "bad" : "good"), row.reason && h("span", { class: "quiet" }, ` ${row.reason}`)] },
+          { title: "Outcome", broad: true, of: (row) => [outcome(row), row.reason && h("span", { class: "quiet" }, ` ${row.reason}`)] },
           { title: "From", of: (row) => row.from },
           { title: "To", of: (row) => row.to ?? "–" },
           { title: "Dialled", of: (row) => row.dialled ?? "–" },

@@ -12,8 +12,8 @@ const SPAN = 600_000;
 export function spark(samples, of, label) {
   const points = samples.map((sample) => ({ at: sample.at, value: sample.gap ? undefined : of(sample) }));
   const most = Math.max(1, ...points.map(({ value }) => value ?? 0));
-  const start = points.at(0)?.at ?? 0;
-  const end = Math.max(points.at(-1)?.at ?? 1, start + 30_000);
+  const end = points.at(-1)?.at ?? 0;
+  const start = Math.min(points.at(0)?.at ?? 0, end - 60_000);
   const x = (at) => ((at - start) / (end - start)) * 100;
   const y = (value) => 27 - (value / most) * 24;
   return h("svg", { class: "spark", viewBox: "0 0 100 28", preserveAspectRatio: "none", role: "img", "aria-label": label },
@@ -29,7 +29,7 @@ export function areas({ title, unit, samples, series, pointed }) {
   const start = end - Math.min(SPAN, Math.max(60_000, end - (samples[0]?.at ?? end)));
   const x = (at) => ((at - start) / (end - start)) * WIDE;
   const sums = samples.map((sample) => stack(sample, series));
-  const top = nice(Math.max(1, ...sums.map((levels) => levels?.at(-1) ?? 0)));
+  const top = nice(Math.max(2, ...sums.map((levels) => levels?.at(-1) ?? 0)));
   const y = (value) => HIGH - (value / top) * (HIGH - 2);
   const drawn = series.map((one, index) => {
     const points = samples.map((sample, place) => ({ at: sample.at, value: sums[place]?.[index], base: index > 0 ? sums[place]?.[index - 1] : 0 }));

@@ -8,7 +8,7 @@ export function short(value) {
   for (const [unit, size, from] of [["G", 1e9, 1e9], ["M", 1e6, 1e6], ["k", 1e3, 1e4]]) {
     if (most >= from) return `${(value / size).toFixed(1).replace(/\.0$/, "")}${unit}`;
   }
-  if (most >= 10 || Number.isInteger(value)) return String(Math.round(value));
+  if (most >= 10 || Number.isInteger(value)) return count(value);
   return value.toFixed(1);
 }
 

@@ -59,30 +59,33 @@ function row({ step, index, x, apart, room, is, on, first }) {
   },
     h("rect", { class: "hit", x: 0, y: y - 30, width: room, height: ROW }),
     h("text", { class: "at", x: CLOCK - 8, y: y + 3 }, at(step.at)),
-    own ? thing({ step, y, x: from, apart, room }) : arrow({ step, y, from, to }),
+    own ? thing({ step, y, x: from, room }) : arrow({ step, y, from, to, room }),
     h("title", {}, words));
 }
 
-function arrow({ step, y, from, to }) {
+function arrow({ step, y, from, to, room }) {
   const way = from < to ? 1 : -1;
   const middle = (from + to) / 2;
   const letters = Math.floor(Math.abs(to - from) / 6.4) + 1;
+  // Nothing else is in this row: what an arrow says may reach beyond both of its ends.
+  const noted = Math.min(2 * (middle - CLOCK), 2 * (room - middle), 2 * Math.abs(to - from));
   return [
     h("line", { class: "shaft", x1: from, x2: to - way * 7, y1: y, y2: y }),
     h("path", { class: "tip", d: `M${to} ${y} l${-way * 9} -4.5 v9 Z` }),
     h("text", { class: "label", x: middle, y: y - 6 }, cut(step.label, letters)),
-    step.note && h("text", { class: "note", x: middle, y: y + 12 }, cut(step.note, Math.floor(Math.abs(to - from) / 5.4) + 3)),
+    step.note && h("text", { class: "note", x: middle, y: y + 12 }, cut(step.note, Math.floor(noted / 5.6))),
   ];
 }
 
 // Something that the box did by itself.
-function thing({ step, y, x, apart, room }) {
+function thing({ step, y, x, room }) {
   const text = [step.label, step.note].filter(Boolean).join(": ");
-  const half = Math.min(apart * 1.15, x - CLOCK - 2, room - x - 2);
-  const width = Math.min(2 * half, Math.max(60, Array.from(text).length * 6.3 + 20));
+  const width = Math.min(room - CLOCK - 4, Math.max(60, Array.from(text).length * 6.3 + 20));
+  // On the box's line, unless it is too long for that.
+  const middle = Math.max(CLOCK + 2 + width / 2, Math.min(x, room - 2 - width / 2));
   return [
-    h("rect", { class: "thing", x: x - width / 2, y: y - 14, width, height: 24, rx: 12 }),
-    h("text", { class: "label", x, y: y + 2 }, cut(text, Math.floor((width - 14) / 6.1))),
+    h("rect", { class: "thing", x: middle - width / 2, y: y - 14, width, height: 24, rx: 12 }),
+    h("text", { class: "label", x: middle, y: y + 2 }, cut(text, Math.floor((width - 14) / 6.1))),
   ];
 }
 

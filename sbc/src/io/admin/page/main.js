@@ -4,7 +4,7 @@ import * as api from "./api.js";
 import { call } from "./call.js";
 import { calls, ended } from "./calls.js";
 import { h, show } from "./dom.js";
-import { span } from "./format.js";
+import { count, span } from "./format.js";
 import { note as remember } from "./history.js";
 import { foot, overview } from "./overview.js";
 import { bans, dropped, flows, registrations, trunks } from "./tables.js";
@@ -142,7 +142,7 @@ function menu() {
   const here = UNDER[now.name] ?? now.name;
   const number = { calls: now.status && now.status.calls.up + now.status.calls.ringing, bans: now.status?.bans, registrations: now.status?.registrations };
   return h("ul", {}, MENU.map(([name, text]) => h("li", { key: name },
-    h("a", { href: `#/${name}`, "aria-current": name === here ? "page" : null }, text, number[name] > 0 && h("span", { class: "number" }, String(number[name]))))));
+    h("a", { href: `#/${name}`, "aria-current": name === here ? "page" : null }, text, number[name] > 0 && h("span", { class: "number" }, count(number[name]))))));
 }
 
 function content() {

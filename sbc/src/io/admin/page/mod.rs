@@ -40,7 +40,7 @@ macro_rules! files {
 }
 
 /// The first is the page itself.
-static FILES: [File; 16] = files![
+static FILES: [File; 17] = files![
     "page.html": HTML,
     "page.css": "text/css; charset=utf-8",
     "icon.svg": "image/svg+xml",
@@ -57,6 +57,7 @@ static FILES: [File; 16] = files![
     "overview.js": SCRIPT,
     "tables.js": SCRIPT,
     "ui.js": SCRIPT,
+    "why.js": SCRIPT,
 ];
 
 /// What a terminal gets at `/`.

@@ -6,6 +6,7 @@ import { bytes, count, short, span } from "./format.js";
 import { answered, drops, mos, samples } from "./history.js";
 import { trunkRows } from "./tables.js";
 import { card, pill, table } from "./ui.js";
+import { why } from "./why.js";
 
 let pointed = null;
 
@@ -91,7 +92,7 @@ function topDrops() {
   return table({
     label: "What was dropped most", rows: all, key: (row) => row.key, empty: "Nothing was dropped since the start.",
     columns: [
-      { title: "Reason", of: (row) => row.reason },
+      { title: "Reason", of: (row) => h("span", { title: why(row.kind, row.reason) }, row.reason) },
       { title: "Network", of: (row) => `${row.network}, ${row.kind}` },
       { title: "Lately", right: true, of: (row) => count(row.lately) },
       { title: "In all", right: true, of: (row) => count(row.total) },

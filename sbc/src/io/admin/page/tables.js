@@ -4,12 +4,13 @@ import { h } from "./dom.js";
 import { bytes, clock, count, short, span } from "./format.js";
 import { drops } from "./history.js";
 import { button, callLink, card, filterBox, fits, note, path, pill, question, table } from "./ui.js";
+import { why } from "./why.js";
 
 // Pages of long lists that are read each time.
 const PAGES = 5;
 const filters = { registrations: "", flows: "", bans: "" };
 
-const found = (rows, more) => h("p", { class: "quiet", key: "found" }, `${count(rows)} shown${more ? ", and there are more: the command line has all" : ""}`);
+const found = (rows, more) => rows > 0 && h("p", { class: "quiet", key: "found" }, `${count(rows)} shown${more ? ", and there are more: the command line has all" : ""}`);
 
 function trunkState(trunk) {
   if (trunk.probe && !trunk.probe.answers) return pill("silent", "bad");
@@ -29,7 +30,7 @@ export function trunkRows(rows, empty, all) {
     all && { title: "Network", hide: true, of: (row) => row.network },
     all && { title: "Last answer", right: true, of: (row) => (row.probe?.answered_ms === undefined ? "–" : `${span(row.probe.answered_ms / 1000)} ago`) },
     all && { title: "Registered for", right: true, of: (row) => (row.registration?.seconds_left === undefined ? "–" : span(row.registration.seconds_left)) },
-    all && { title: "A second", right: true, hide: true, of: (row) => (row.max_calls_per_second ? `at most ${row.max_calls_per_second}` : "–") },
+    all && { title: "Calls a second", right: true, hide: true, of: (row) => (row.max_calls_per_second ? `at most ${row.max_calls_per_second}` : "–") },
     all && { title: "Refused by limits", right: true, of: (row) => count(row.refused_max_calls + row.refused_max_calls_per_second) },
   ];
   return table({ label: "Trunks", rows, key: (row) => row.name, empty, columns: columns.filter(Boolean) });
@@ -38,18 +39,19 @@ export function trunkRows(rows, empty, all) {
 export const trunks = {
   title: "Trunks",
   load: async (api) => (await api.read("/api/trunks")).trunks,
-  show: ({ data }) => card("Trunks", trunkRows(data ?? [], "The config has no trunks.", true)),
+  show: ({ data }) => card("Trunks", trunkRows(data ?? [], "There is no trunk: a [trunk.NAME] of the config is a carrier, or a PBX.", true)),
 };
 
 export const registrations = {
   title: "Registrations",
   load: (api) => api.pages("/api/registrations", "registrations", PAGES),
   show({ data, redraw }) {
-    const rows = (data?.rows ?? []).filter((row) => fits(filters.registrations, row.phone, row.network, row.source, row.contact));
+    const all = data?.rows ?? [];
+    const rows = all.filter((row) => fits(filters.registrations, row.phone, row.network, row.source, row.contact));
     return card("Registrations",
       filterBox("Filter registrations", filters.registrations, (text) => { filters.registrations = text; redraw(); }),
       table({
-        label: "Registrations", rows, key: (row) => `${row.phone} ${row.contact} ${row.source}`, empty: "No phone is registered that fits.",
+        label: "Registrations", rows, key: (row) => `${row.phone} ${row.contact} ${row.source}`, empty: all.length > 0 ? "No phone is registered that fits." : "No phone is registered. One does so with the name and the password of its [phone.NAME], at an address that the overview has under Networks.",
         columns: [
           { title: "Phone", of: (row) => h("b", {}, row.phone) },
           { title: "State", of: (row) => (row.silence ? [pill("silent", "bad"), h("span", { class: "quiet" }, ` ${row.silence}`)] : pill("registered", "good")) },
@@ -91,19 +93,23 @@ export const flows = {
     return page;
   },
   show({ data, redraw }) {
-    const rows = (data?.rows ?? []).filter((row) => fits(filters.flows, row.call, row.from, row.to, row.number, row.kind, row.path, row.reason ?? "",
+    const all = data?.rows ?? [];
+    const rows = all.filter((row) => fits(filters.flows, row.call, row.from, row.to, row.number, row.kind, row.path, row.reason ?? "",
       row.sides.map((side) => [side.network, side.local, side.latched ?? "", side.named ?? ""])));
     return card("Flows",
       filterBox("Filter flows", filters.flows, (text) => { filters.flows = text; redraw(); }),
-      flowTable(rows, "There is no flow that fits."), found(rows.length, data?.more));
+      flowTable(rows, all.length > 0 ? "There is no flow that fits." : "There is no flow: each stream of a call has one while it is up."), found(rows.length, data?.more));
   },
 };
 
 export function flowTable(rows, empty, ofCall) {
   const sides = rows.flatMap((flow) => flow.sides.map((side, index) => ({ flow, side, index })));
-  const got = (of, otherwise = "–") => ({ side }) => (side.received ? of(side.received) : otherwise);
+  const got = (of) => ({ side }) => (side.received ? of(side.received) : "–");
+  // What there is of none, and what RTCP has not.
+  const heard = (of) => ({ flow, side }) => (side.received?.packets > 0 && flow.kind !== "rtcp" ? of(side.received) : "–");
   const columns = [
-    !ofCall && { title: "Call", of: ({ flow, index }) => (index === 0 ? [callLink(flow.call), h("span", { class: "quiet" }, ` ${flow.from} to ${flow.to}`)] : "") },
+    !ofCall && { title: "Call", whole: true, of: ({ flow, index }) => (index === 0 ? callLink(flow.call) : "") },
+    { title: "Party", whole: true, of: ({ flow, index }) => (index === 0 ? flow.from : flow.to) },
     { title: "Flow", whole: true, of: ({ flow, index }) => (index === 0 ? [flow.kind, " ", path(flow.path, flow.why)] : "") },
     { title: "Network", of: ({ side }) => [side.network, side.fault && pill(side.fault, "bad")] },
     { title: "Ours", hide: true, whole: true, of: ({ side }) => side.local },
@@ -111,9 +117,9 @@ export function flowTable(rows, empty, ofCall) {
     { title: "Packets", right: true, of: got((one) => count(one.packets)) },
     { title: "A second", right: true, of: ({ flow, index }) => { const rate = rates.get(`${flow.pair} ${index}`); return rate === undefined ? "–" : short(rate); } },
     { title: "Bytes", right: true, rare: true, of: got((one) => bytes(one.bytes)) },
-    { title: "Lost", right: true, of: got((one) => (one.lost > 0 ? h("b", { class: "bad" }, count(one.lost)) : "0")) },
-    { title: "Late", right: true, rare: true, of: got((one) => count(one.reordered)) },
-    { title: "Jitter", right: true, of: got((one) => `${one.jitter_ms.toFixed(1)} ms`) },
+    { title: "Lost", right: true, of: heard((one) => (one.lost > 0 ? h("b", { class: "bad" }, count(one.lost)) : "0")) },
+    { title: "Late", right: true, rare: true, of: heard((one) => count(one.reordered)) },
+    { title: "Jitter", right: true, of: heard((one) => `${one.jitter_ms.toFixed(1)} ms`) },
     { title: "Last", right: true, rare: true, of: got((one) => (one.last_packet_ms === undefined ? "never" : `${(one.last_packet_ms / 1000).toFixed(1)} s ago`)) },
   ];
   return table({
@@ -134,7 +140,8 @@ export const dropped = {
         columns: [
           { title: "Network", of: (row) => h("b", {}, row.network) },
           { title: "What", of: (row) => row.kind },
-          { title: "Reason", of: (row) => row.reason },
+          { title: "Reason", whole: true, of: (row) => row.reason },
+          { title: "Which is", broad: true, of: (row) => h("span", { class: "quiet" }, why(row.kind, row.reason)) },
           { title: "Since this page is open", right: true, of: (row) => (row.lately > 0 ? h("b", {}, count(row.lately)) : "0") },
           { title: "Since the start", right: true, of: (row) => count(row.total) },
           { title: "", hide: true, of: (row) => h("meter", { min: 0, max: most, value: row.total, "aria-label": `${row.reason}: part of the most` }) },
@@ -176,14 +183,14 @@ export const bans = {
     return [
       card("Ban an address",
         h("form", { class: "row", on: { submit: ban } },
-          h("label", {}, "Address or prefix ", h("input", { name: "prefix", required: true, placeholder: "203.0.113.9 or 203.0.113.0/24", autocomplete: "off", spellcheck: "false" })),
+          h("label", {}, "Address or prefix ", h("input", { name: "prefix", required: true, size: 30, placeholder: "203.0.113.9 or 203.0.113.0/24", autocomplete: "off", spellcheck: "false" })),
           h("label", {}, "for ", h("select", { name: "lasting" },
             [["0", "as the config says"], ["600", "10 minutes"], ["3600", "an hour"], ["86400", "a day"], ["2592000", "30 days"]].map(([value, text]) => h("option", { value }, text)))),
           h("button", { class: "danger" }, "Ban on every network"))),
       card("Bans that hold",
         filterBox("Filter bans", filters.bans, (text) => { filters.bans = text; redraw(); }),
         table({
-          label: "Bans", rows, key: (row) => `${row.network} ${row.prefix}`, empty: "Nobody is banned who fits.",
+          label: "Bans", rows, key: (row) => `${row.network} ${row.prefix}`, empty: data?.length > 0 ? "Nobody is banned who fits." : "Nobody is banned.",
           columns: [
             { title: "Whom", of: (row) => h("b", {}, row.prefix) },
             { title: "Network", of: (row) => row.network },
