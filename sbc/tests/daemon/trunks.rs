@@ -84,7 +84,7 @@ async fn a_carrier_and_a_phone_are_shown_as_they_are() {
     assert_eq!(limited, 0.0);
 
     let (out, err, code) = told(&sbc, &["registrations"]).await;
-    assert_eq!(out, "No phone is registered.\n");
+    assert!(out.starts_with("No phone is registered. "), "{out}");
     assert_eq!((err.as_str(), code), ("", 0));
     let mut phone = Agent::udp(sbc.peer(2), sbc.sip()).await;
     phone.register("6002", "two", 200).await;

@@ -72,7 +72,7 @@ fn styled(line: &str, theme: Theme) -> Line<'static> {
 }
 
 /// In lines of that width, broken where there is room between words; what goes on is as far in as the line began.
-fn wrapped(text: &str, width: usize) -> impl Iterator<Item = String> + use<> {
+pub(super) fn wrapped(text: &str, width: usize) -> impl Iterator<Item = String> + use<> {
     let inner = text.len() - text.trim_start().len();
     let indent = " ".repeat(inner.min(width / 2));
     let mut lines = Vec::new();

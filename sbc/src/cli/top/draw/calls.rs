@@ -179,7 +179,7 @@ fn count(list: &List, answer: &Answer, theme: Theme, width: usize) -> Line<'stat
         (all, false) => format!("{all} calls"),
     };
     if list.len() > 0 {
-        text += &format!(", {} chosen", list.row() + 1);
+        text += &format!(", number {} chosen", list.row() + 1);
     }
     let text = clip(&format!("── {text} "), width);
     let rule = "─".repeat(width.saturating_sub(Span::raw(&*text).width()));

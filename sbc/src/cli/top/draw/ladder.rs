@@ -3,6 +3,7 @@
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
+use super::about::wrapped;
 use super::paint::{Theme, centre, chosen, clip, first_row, pad};
 use crate::cli::calls::{in_words, short};
 use crate::cli::top::state::Opened;
@@ -16,6 +17,11 @@ const NARROW: usize = 14;
 const BROAD: usize = 34;
 /// Notes have a column of their own from this width on.
 const NOTES: usize = 24;
+
+/// A line of what is wrong with the sound for so many lines that there are.
+const VERDICT: usize = 6;
+/// Where not all of it is there.
+const MORE: &str = " (Tab: all of it)";
 
 /// The ladder, scrolled to the step that is chosen.
 pub(super) fn lines(
@@ -43,11 +49,17 @@ pub(super) fn lines(
             return lines;
         }
     };
-    for verdict in trace.verdict.iter().take(2) {
-        lines.push(Line::styled(
-            clip(&format!(" ! {}", verdict.text), width),
-            theme.bad(),
-        ));
+    let verdicts = trace.verdict.iter().take(2);
+    let told: Vec<String> = verdicts
+        .flat_map(|verdict| wrapped(&format!(" ! {}", verdict.text), width))
+        .collect();
+    let most = (room / VERDICT).max(1);
+    for (index, text) in told.iter().take(most).enumerate() {
+        let text = match index + 1 == most && told.len() > most {
+            true => clip(text, width.saturating_sub(MORE.chars().count())) + MORE,
+            false => text.clone(),
+        };
+        lines.push(Line::styled(text, theme.bad()));
     }
     let lanes = Lanes::of(trace, width);
     lines.extend(lanes.head(trace, theme));

@@ -66,14 +66,13 @@ function row({ step, index, x, apart, room, is, on, first }) {
 function arrow({ step, y, from, to, room }) {
   const way = from < to ? 1 : -1;
   const middle = (from + to) / 2;
-  const letters = Math.floor(Math.abs(to - from) / 6.4) + 1;
   // Nothing else is in this row: what an arrow says may reach beyond both of its ends.
   const noted = Math.min(2 * (middle - CLOCK), 2 * (room - middle), 2 * Math.abs(to - from));
   return [
     h("line", { class: "shaft", x1: from, x2: to - way * 7, y1: y, y2: y }),
     h("path", { class: "tip", d: `M${to} ${y} l${-way * 9} -4.5 v9 Z` }),
-    h("text", { class: "label", x: middle, y: y - 6 }, cut(step.label, letters)),
-    step.note && h("text", { class: "note", x: middle, y: y + 12 }, cut(step.note, Math.floor(noted / 5.6))),
+    h("text", { class: "label", x: middle, y: y - 6 }, cut(step.label, Math.floor(noted / 7.2))),
+    step.note && h("text", { class: "note", x: middle, y: y + 12 }, cut(step.note, Math.floor(noted / 5.9))),
   ];
 }
 
