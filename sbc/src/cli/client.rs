@@ -198,6 +198,15 @@ impl Daemon {
         }
     }
 
+    /// Why there is no connection.
+    fn unreachable(&self, source: io::Error) -> DaemonError {
+        let address = self.address.clone();
+        match source.kind() {
+            io::ErrorKind::PermissionDenied => DaemonError::Forbidden { address },
+            _ => DaemonError::Absent { address, source },
+        }
+    }
+
     async fn exchange(
         &self,
         method: Method,
@@ -217,13 +226,7 @@ impl Daemon {
         page: &str,
         body: Bytes,
     ) -> Result<Response<Incoming>, DaemonError> {
-        let absent = |source: io::Error| {
-            let address = self.address.clone();
-            match source.kind() {
-                io::ErrorKind::PermissionDenied => DaemonError::Forbidden { address },
-                _ => DaemonError::Absent { address, source },
-            }
-        };
+        let absent = |source| self.unreachable(source);
         let mut sender = match &self.address {
             Admin::Tcp(address) => {
                 let stream = TcpStream::connect(address).await.map_err(absent)?;
@@ -328,5 +331,30 @@ mod tests {
         assert_eq!(at("0.0.0.0:1"), "127.0.0.1:1");
         assert_eq!(at("[::]:2"), "[::1]:2");
         assert_eq!(at("192.0.2.1:3"), "192.0.2.1:3");
+    }
+
+    #[test]
+    fn the_number_of_a_system_error_says_nothing() {
+        let refused = io::Error::from_raw_os_error(111);
+        assert_eq!(reason(&refused), "Connection refused");
+        assert_eq!(reason(&io::Error::other("its own words")), "its own words");
+    }
+
+    #[test]
+    fn a_socket_of_others_is_no_absent_daemon() {
+        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+        let daemon = Daemon {
+            address: Admin::parse("unix:/run/sbc/admin.sock").unwrap(),
+            token: None,
+            runtime,
+        };
+        let error = daemon.unreachable(io::ErrorKind::PermissionDenied.into());
+        assert!(!error.is_absence());
+        assert!(
+            error.to_string().starts_with("you may not ask the daemon"),
+            "{error}"
+        );
+        let error = daemon.unreachable(io::ErrorKind::NotFound.into());
+        assert!(error.is_absence(), "{error}");
     }
 }

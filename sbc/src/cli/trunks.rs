@@ -8,13 +8,20 @@ use clap::Args;
 use sbc::io::admin::types::{Contact, Probe, Registration, RegistrationPage, Trunk, TrunkPage};
 use serde::Serialize;
 
+use super::Failure;
 use super::client::{Daemon, Whom};
 use super::columns::{Align, Columns, ago, clock, terminal_width};
-use super::{EXIT_CODES, Failure};
+
+const TRUNKS_HELP: &str = "\
+ANSWERS is how long ago the trunk answered a probe last (`probe` of the config), or `no`. REGISTERED is for how long the carrier knows us \
+(`register`). CALLS ring or are up, both ways, of `max_calls`. REFUSED is how many its limits have turned away since the start. A terminal that is \
+too narrow for all columns shows the most telling ones.
+
+Exit codes: 0 done, 1 refused or wrong, 2 no such option, 3 no daemon answers.";
 
 /// What to show of trunks.
 #[derive(Debug, Args)]
-#[command(after_help = EXIT_CODES)]
+#[command(after_help = TRUNKS_HELP)]
 pub(super) struct TrunksArgs {
     /// One JSON array, an element a trunk, instead of a table
     #[arg(long)]
@@ -23,9 +30,15 @@ pub(super) struct TrunksArgs {
     whom: Whom,
 }
 
+const PHONES_HELP: &str = "\
+FROM is where the phone's REGISTER came from, and where it is called; CONTACT is what it said of itself. FOR ANOTHER is how long that holds, unless it \
+registers anew.
+
+Exit codes: 0 done, 1 refused or wrong, 2 no such option, 3 no daemon answers.";
+
 /// What to show of phones.
 #[derive(Debug, Args)]
-#[command(after_help = EXIT_CODES)]
+#[command(after_help = PHONES_HELP)]
 pub(super) struct RegistrationsArgs {
     /// One JSON array, an element a contact, instead of a table
     #[arg(long)]

@@ -145,7 +145,13 @@ impl Drawing {
     fn draw(&self, trace: &Trace, show: Show, out: &mut String) {
         let names = trace.parties.iter().map(|party| clean(&party.name));
         self.titles(names, out);
-        let address = |address: Option<std::net::SocketAddr>| address.map(|at| at.to_string());
+        // Half a port would be another one.
+        let address = |address: Option<std::net::SocketAddr>| {
+            let at = address?;
+            let whole = at.to_string();
+            let fits = width(&whole) < self.gap();
+            Some(if fits { whole } else { at.ip().to_string() })
+        };
         let addresses = trace
             .parties
             .iter()
@@ -171,14 +177,18 @@ impl Drawing {
         self.put(&self.empty(), out);
     }
 
-    fn titles(&self, titles: impl Iterator<Item = String>, out: &mut String) {
-        let mut row = Vec::new();
-        let gap = match self.at.as_slice() {
+    /// Columns between two parties.
+    fn gap(&self) -> usize {
+        match self.at.as_slice() {
             [first, second, ..] => second - first,
             _ => self.room,
-        };
+        }
+    }
+
+    fn titles(&self, titles: impl Iterator<Item = String>, out: &mut String) {
+        let mut row = Vec::new();
         for (title, at) in titles.zip(&self.at) {
-            let title = cut(title, gap.saturating_sub(1));
+            let title = cut(title, self.gap().saturating_sub(1));
             let begin = at.saturating_sub(width(&title) / 2);
             write_at(&mut row, begin, &title);
         }

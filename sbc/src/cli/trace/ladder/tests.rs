@@ -73,6 +73,29 @@ fn trace() -> Trace {
 }
 
 #[test]
+fn an_address_that_does_not_fit_loses_its_whole_port() {
+    let mut trace = trace();
+    let far = Some("203.0.113.210:50600");
+    trace.parties.push(party("trunk:far", far));
+    let narrow = ladder(&trace, Show::default(), 80);
+    assert!(narrow.contains(" 203.0.113.210\n"), "{narrow}");
+    assert!(narrow.contains(" 192.168.1.5:5060 "), "{narrow}");
+    let wide = ladder(&trace, Show::default(), 130);
+    assert!(wide.contains(" 203.0.113.210:50600\n"), "{wide}");
+}
+
+#[test]
+fn what_is_up_has_not_lasted() {
+    let mut trace = trace();
+    (trace.state, trace.outcome, trace.reason) = ("up".to_owned(), None, None);
+    let text = ladder(&trace, Show::default(), 100);
+    assert!(
+        text.contains("  began     2026-11-22 04:50:00.123 UTC, 12 s ago\n  state     up\n"),
+        "{text}"
+    );
+}
+
+#[test]
 fn a_ladder_is_drawn_in_80_columns() {
     let drawn = ladder(&trace(), Show::default(), 80);
     let expected = include_str!("ladder.txt");
