@@ -26,7 +26,7 @@ impl Engine {
     /// The call that a flow pair belongs to.
     #[must_use]
     pub fn call_of_pair(&self, pair: PairId) -> Option<CallId> {
-        self.flows.get(&pair).map(|flow| flow.subject.call)
+        self.flows.get(pair).map(|flow| flow.subject.call)
     }
 
     /// Ends a call, whoever talks or rings; `false` if there is none that could be ended.

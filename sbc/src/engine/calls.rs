@@ -4,14 +4,33 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::findings::Parted;
-use super::handover::{Passage, ports_of};
+use super::handover::Passage;
 use super::recorder::Incoming;
-use super::{Ack, Action, CallId, Engine, Event, Flow, FlowFailure, Slot, Subject};
-use crate::call::{self, Call, Context, Invitation, Purpose};
+use super::{Ack, Action, CallId, Engine, Event, Flow, FlowFailure, Party, Slot, Subject};
+use crate::call::{self, Call, CallState, Context, Invitation, Purpose};
 use crate::media::{FlowCommand, FlowReport, PairId, Path};
 use crate::sip::{Message, TextKey};
 use crate::transaction::Room;
 use crate::trunks::Held;
+
+/// As what a call that rings or is up is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Counted {
+    /// Who calls, and who is called.
+    pub(super) parties: (Party, Party),
+    /// Somebody has taken it.
+    pub(super) is_up: bool,
+}
+
+impl Counted {
+    /// None once it is over.
+    pub(super) fn of(call: &Call) -> Option<Counted> {
+        Some(Counted {
+            parties: call.parties()?,
+            is_up: call.progress() != CallState::Ringing,
+        })
+    }
+}
 
 impl Engine {
     /// Opens a call.
@@ -40,6 +59,7 @@ impl Engine {
             request,
             deadline: None,
             held: Held::default(),
+            counted: None,
         };
         self.calls.insert(id, Box::new(slot));
         self.with_call(now, id, |_, _| ());
@@ -68,6 +88,8 @@ impl Engine {
         }
         self.wishes = slot.call.return_queue();
         self.trunks.settle(&mut slot.held, slot.call.trunk_legs());
+        self.census
+            .recount(&mut slot.counted, Counted::of(&slot.call));
         if let Some(old) = slot.deadline.take() {
             self.timers.remove(&(old, id));
         }
@@ -88,6 +110,20 @@ impl Engine {
         slot.deadline = slot.call.poll_timeout();
         self.timers.extend(slot.deadline.map(|at| (at, id)));
         self.calls.insert(id, slot);
+    }
+
+    /// As [`Engine::census`] has them, counted anew.
+    #[cfg(test)]
+    pub(super) fn counted(&self) -> std::collections::BTreeMap<Counted, u64> {
+        let mut counts = std::collections::BTreeMap::new();
+        for counted in self
+            .calls
+            .values()
+            .filter_map(|slot| Counted::of(&slot.call))
+        {
+            *counts.entry(counted).or_default() += 1;
+        }
+        counts
     }
 
     pub(super) fn context(&mut self) -> Context<'_> {
@@ -200,28 +236,15 @@ impl Engine {
                     }
                     None => Subject::new(call, pair),
                 };
-                let flow = Flow {
-                    subject,
-                    path: pair.path.label(),
-                    codecs: pair.transcoded(),
-                    keys: pair.keys(),
-                    ports: ports_of(pair),
-                };
-                self.flows.insert(pair.id, Box::new(flow));
+                self.flows.insert(pair.id, Flow::new(pair, subject));
             }
             FlowCommand::Update(pair) => {
-                if let Some(flow) = self.flows.get_mut(&pair.id) {
-                    flow.subject.update(pair);
-                    let before = std::mem::replace(&mut flow.codecs, pair.transcoded());
-                    let codecs = flow.codecs.filter(|_| flow.codecs != before);
-                    let before = std::mem::replace(&mut flow.keys, pair.keys());
-                    let keys = flow.keys.filter(|_| flow.keys != before);
-                    if let Some(codecs) = codecs {
-                        self.tell(Event::MediaTranscoded { call, codecs });
-                    }
-                    if let Some(forms) = keys {
-                        self.tell(Event::MediaKeyed { call, forms });
-                    }
+                let changed = self.flows.update(pair).unwrap_or_default();
+                if let Some(codecs) = changed.codecs {
+                    self.tell(Event::MediaTranscoded { call, codecs });
+                }
+                if let Some(forms) = changed.keys {
+                    self.tell(Event::MediaKeyed { call, forms });
                 }
             }
             FlowCommand::Read(_) | FlowCommand::Key(..) | FlowCommand::Remove(_) => {}
@@ -229,7 +252,7 @@ impl Engine {
         match self.handover.pass(command) {
             Passage::Now(command) => {
                 if let FlowCommand::Remove(id) = command
-                    && let Some(flow) = self.flows.remove(&id)
+                    && let Some(flow) = self.flows.remove(id)
                 {
                     self.reports.expect(now, id, flow.subject);
                     if let Some(ports) = flow.ports {
@@ -240,7 +263,7 @@ impl Engine {
             }
             Passage::Later => {}
             Passage::Never(id) => {
-                if let Some(flow) = self.flows.remove(&id) {
+                if let Some(flow) = self.flows.remove(id) {
                     self.reports.expect(now, id, flow.subject);
                     self.on_flow_ended(id, &FlowReport::default());
                 }
@@ -276,7 +299,7 @@ impl Engine {
         failure: FlowFailure,
         report: Option<FlowReport>,
     ) {
-        let Some(flow) = self.flows.remove(&pair) else {
+        let Some(flow) = self.flows.remove(pair) else {
             return;
         };
         let mut subject = flow.subject;

@@ -125,7 +125,7 @@ impl Engine {
             return Vec::new();
         };
         let pair = self.heard_by(id).and_then(|pair| {
-            let flow = self.flows.get(&pair)?;
+            let flow = self.flows.get(pair)?;
             // Nobody says what it has done: that is no reason to say anything of it.
             let report = flow.subject.total(report?);
             Some(flow.subject.carried(report))
@@ -146,9 +146,8 @@ impl Engine {
 
     /// What was sent from one of our media ports could not be delivered.
     pub(super) fn on_unreached(&mut self, now: Instant, one: &Unreached) {
-        let flows = self.flows.values_mut();
-        for flow in flows {
-            if flow.subject.unreached(now, one) {
+        for subject in self.flows.subjects() {
+            if subject.unreached(now, one) {
                 return;
             }
         }

@@ -10,6 +10,7 @@
 mod action;
 mod call_views;
 mod calls;
+mod census;
 mod counters;
 mod draining;
 mod emergency;
@@ -22,6 +23,7 @@ mod input;
 mod introductions;
 mod lately;
 mod outside;
+mod pairs;
 mod places;
 mod receive;
 mod record;
@@ -43,7 +45,7 @@ mod trunks;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -52,6 +54,7 @@ use rand_chacha::ChaCha12Rng;
 use rand_core::{RngCore as _, SeedableRng as _};
 
 pub use action::Action;
+pub(crate) use census::Census;
 pub use event::{CallId, Event, Silent};
 pub use findings::Unreached;
 pub use input::{FlowFailure, Input};
@@ -65,10 +68,10 @@ pub use trunks::ContactView;
 pub use view::{FlowOwner, FlowView};
 
 use crate::call::{self, Call, Host, Purpose, Remembered};
-use crate::config::{Codec, Config, Dtmf, NetworkId};
+use crate::config::{Config, NetworkId};
 use crate::dialog::Tokens;
 use crate::external::Externals;
-use crate::media::{FlowReport, PairId, PortCommand, Ports, Transcoding};
+use crate::media::{FlowReport, PortCommand, Ports, Transcoding};
 use crate::registrar::{Attempts, Nonces, Registrar};
 use crate::routing::Wall;
 use crate::routing::locate::{self, Places};
@@ -77,11 +80,13 @@ use crate::sip::TextKey;
 use crate::transaction::{self, ClientId, Hop, Layer, ServerId};
 use crate::trunks::{self as upkeep, Held, Trunks};
 
+use calls::Counted;
 use counters::Counters;
 use external::Moves;
 use handover::Handover;
 use introductions::Introductions;
 use lately::Lately;
+use pairs::{Flow, Pairs};
 use recorder::Recorder;
 use reports::{Reports, Subject};
 use subscriptions::Outside;
@@ -89,6 +94,9 @@ use tracer::Tracer;
 
 /// How many events wait for someone to read them; the oldest make room.
 const MAX_EVENTS: usize = 4096;
+
+/// Calls that have their timers in one turn: messages have theirs in between.
+const DUE: usize = 64;
 
 /// How long a 2xx to an INVITE of ours may be repeated (timer M, RFC 6026 8.4): so long its ACK is kept.
 const REPEATS: Duration = Duration::from_secs(32);
@@ -134,6 +142,8 @@ pub struct Engine {
     trunks: Trunks,
     wall: Wall,
     calls: BTreeMap<CallId, Box<Slot>>,
+    /// Of those that ring or are up, how many there are.
+    census: Census<Counted>,
     next_call: u64,
     timers: BTreeSet<(Instant, CallId)>,
     /// Calls by our tags.
@@ -154,8 +164,7 @@ pub struct Engine {
     moves: Moves,
     /// Networks of which it has been said that they tell peers on the internet a private address.
     misled: BTreeSet<NetworkId>,
-    /// Boxed, as calls are: a tree has room for more than there are.
-    flows: BTreeMap<PairId, Box<Flow>>,
+    flows: Pairs,
     reports: Reports,
     handover: Handover,
     recorder: Recorder,
@@ -177,24 +186,14 @@ struct Slot {
     deadline: Option<Instant>,
     /// What of its trunks' limits it takes up.
     held: Held,
+    /// As what it is in [`Engine::census`].
+    counted: Option<Counted>,
 }
 
 struct Ack {
     tag: String,
     hop: Hop,
     bytes: Bytes,
-}
-
-/// A flow pair that the shells have.
-struct Flow {
-    subject: Subject,
-    path: &'static str,
-    /// What its sides speak, if it is transcoded.
-    codecs: Option<[Codec; 2]>,
-    /// In which forms they have keys, if not in one.
-    keys: Option<[Dtmf; 2]>,
-    /// Those of its sockets, if it has any.
-    ports: Option<Box<[SocketAddr; 2]>>,
 }
 
 impl Engine {
@@ -228,6 +227,7 @@ impl Engine {
             remembered: Remembered::default(),
             wall: Wall::new(now, seed()),
             calls: BTreeMap::new(),
+            census: Census::default(),
             next_call: 1,
             timers: BTreeSet::new(),
             dialogs: BTreeMap::new(),
@@ -241,7 +241,7 @@ impl Engine {
             externals: Externals::new(&config, seed(), now),
             moves: Moves::default(),
             misled: BTreeSet::new(),
-            flows: BTreeMap::new(),
+            flows: Pairs::default(),
             reports: Reports::default(),
             handover: Handover::default(),
             recorder: Recorder::default(),
@@ -323,16 +323,16 @@ impl Engine {
                 report,
             } => self.on_flow_failed(now, pair, failure, report),
             Input::FlowRead { pair, report } => {
-                if let Some(flow) = self.flows.get_mut(&pair) {
-                    let report = flow.subject.total(&report);
-                    flow.subject.count(&report, &mut self.counters);
-                    let call = flow.subject.call;
+                if let Some(subject) = self.flows.subject(pair) {
+                    let report = subject.total(&report);
+                    subject.count(&report, &mut self.counters);
+                    let call = subject.call;
                     self.tell_call(now, call, call::Input::FlowRead { pair, report });
                 }
             }
             Input::Unreached(one) => self.on_unreached(now, &one),
             Input::KeyPressed { pair, to, key } => {
-                if let Some(call) = self.flows.get(&pair).map(|flow| flow.subject.call) {
+                if let Some(call) = self.call_of_pair(pair) {
                     self.tell_call(now, call, call::Input::KeyPressed { pair, to, key });
                 }
             }
@@ -422,11 +422,12 @@ impl Engine {
         self.tell_moved(now);
         self.layer.handle_timeout(now);
         self.pump(now, None);
-        // Each once: what is due again at once is due in the next turn.
+        // Each once, and so many: what is due again at once, and the rest, is due in the next turn.
         let due: Vec<CallId> = self
             .timers
             .iter()
             .take_while(|(at, _)| *at <= now)
+            .take(DUE)
             .map(|(_, id)| *id)
             .collect();
         for id in due {

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use ipnet::IpNet;
 
 use super::{Engine, Event};
+use crate::config::NetworkId;
 use crate::registrar::answers_challenge;
 use crate::shed::{self, Action, Ban, BanError, Banned, Offence, UnbanError};
 use crate::sip::{Message, Transport};
@@ -35,6 +36,11 @@ impl Engine {
     /// All bans that hold.
     pub fn bans(&self) -> impl Iterator<Item = &Ban> {
         self.sources.bans()
+    }
+
+    /// The same, by network and prefix, those that come after this one.
+    pub fn bans_after(&self, after: Option<(NetworkId, IpNet)>) -> impl Iterator<Item = &Ban> {
+        self.sources.bans_after(after)
     }
 
     /// What is to be enforced at the door from now on, in order; drained like [`Engine::poll_action`].

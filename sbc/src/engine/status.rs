@@ -4,7 +4,6 @@ use std::net::IpAddr;
 use std::time::Instant;
 
 use super::Engine;
-use crate::call::CallState;
 use crate::config::NetworkId;
 use crate::media::{Fallback, NetworkPath};
 
@@ -37,19 +36,20 @@ impl Engine {
             last_minute: self.lately.count(now),
             ..StatusView::default()
         };
-        for (_, call) in self.calls(None) {
-            match call.progress() {
-                CallState::Ringing => status.ringing += 1,
-                CallState::Up | CallState::Held => status.up += 1,
-                CallState::Ending => {}
+        for (counted, count) in self.census.counts() {
+            match counted.is_up {
+                true => status.up += count,
+                false => status.ringing += count,
             }
         }
-        for flow in self.flows.values() {
-            match flow.path {
-                "kernel" => status.kernel += 1,
-                _ => status.user += 1,
+        for (kind, count) in self.flows.census() {
+            match kind.path {
+                "kernel" => status.kernel += count,
+                _ => status.user += count,
             }
-            status.transcoded += u64::from(flow.codecs.is_some());
+            if kind.is_transcoded {
+                status.transcoded += count;
+            }
         }
         for (id, network) in (0..).map(NetworkId).zip(&self.config.networks) {
             let path = self.host.paths.get(&id).copied();

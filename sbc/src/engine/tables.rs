@@ -6,7 +6,7 @@ use super::{Engine, Stats};
 use crate::config::NetworkId;
 
 impl Engine {
-    /// Everything that is counted.
+    /// Everything that is counted. Calls, flows and contacts are counted as they come and go: asking takes no longer when there are many.
     #[must_use]
     pub fn stats(&self, now: Instant) -> Stats {
         let mut stats = Stats {
@@ -23,14 +23,12 @@ impl Engine {
             ..Stats::default()
         };
         self.counters.copy_to(&mut stats);
-        for slot in self.calls.values() {
-            if let Some(parties) = slot.call.parties() {
-                *stats.calls.entry(parties).or_default() += 1;
-            }
+        for (counted, count) in self.census.counts() {
+            *stats.calls.entry(counted.parties).or_default() += count;
         }
-        for flow in self.flows.values() {
-            for network in flow.subject.networks() {
-                *stats.flows.entry((network, flow.path)).or_default() += 1;
+        for (kind, count) in self.flows.census() {
+            for network in kind.networks {
+                *stats.flows.entry((network, kind.path)).or_default() += count;
             }
         }
         for index in (0..).map(NetworkId).take(self.config.networks.len()) {

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use super::calls::Counted;
 use super::introductions::Introduction;
 use super::{CallId, Engine};
 use crate::call::{self, Call, Guest, Lent, Named, Purpose, Replaces};
@@ -84,6 +85,8 @@ impl Engine {
         let home = home.filter(|home| *home != call.id()).ok_or(481_u16)?;
         let slot = self.calls.get_mut(&home).ok_or(481_u16)?;
         let lent = slot.call.lend(by, replaces)?;
+        self.census
+            .recount(&mut slot.counted, Counted::of(&slot.call));
         self.trace_moves(call.id(), lent.sip_call_id(), lent.who(), &lent.hop());
         Ok((home, lent))
     }

@@ -1,7 +1,6 @@
 //! What is there now, for whoever looks at it. Reading changes nothing.
 
 use std::net::IpAddr;
-use std::ops::Bound;
 
 use super::{CallId, Engine, Party};
 use crate::call::{Call, Host};
@@ -46,9 +45,7 @@ pub struct FlowView {
 impl Engine {
     /// The flow pairs that the shells have, in the order of their ids, after this one; each with its call.
     pub fn flows(&self, after: Option<PairId>) -> impl Iterator<Item = (PairId, FlowOwner<'_>)> {
-        let after = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let flows = self.flows.range((after, Bound::Unbounded));
-        flows.filter_map(|(&pair, flow)| {
+        self.flows.after(after).filter_map(|(pair, flow)| {
             let slot = self.calls.get(&flow.subject.call)?;
             let owner = FlowOwner {
                 call: &slot.call,

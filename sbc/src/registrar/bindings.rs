@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::asked::{Asked, Device, EXPIRES_MIN, Refusal};
 use crate::config::{NetworkId, PhoneId};
-use crate::engine::Event;
+use crate::engine::{Census, Event};
 use crate::sip::{Message, Name, reason_phrase, response_to};
 use crate::transaction::{ConnectionId, Hop};
 
@@ -52,6 +52,8 @@ pub struct Registrar {
     /// Whose bindings are not as they were when they were last asked for.
     changed: BTreeSet<PhoneId>,
     total: usize,
+    /// By the network that they registered from.
+    census: Census<NetworkId>,
     limit: usize,
     full: u64,
     events: VecDeque<Event>,
@@ -68,6 +70,7 @@ impl Registrar {
             connections: BTreeSet::new(),
             changed: BTreeSet::new(),
             total: 0,
+            census: Census::default(),
             limit,
             full: 0,
             events: VecDeque::new(),
@@ -163,11 +166,7 @@ impl Registrar {
     /// Contacts by the network that they registered from.
     #[must_use]
     pub fn count(&self) -> BTreeMap<NetworkId, u64> {
-        let mut count = BTreeMap::new();
-        for binding in self.phones.values().flat_map(|account| &account.bindings) {
-            *count.entry(binding.hop.network).or_default() += 1;
-        }
-        count
+        self.census.counts().clone()
     }
 
     /// How often there was no room for another contact.
@@ -323,6 +322,7 @@ impl Registrar {
         self.connections.extend(connection.map(|id| (id, phone)));
         self.changed.insert(phone);
         self.total += 1;
+        self.census.add(new.hop.network);
         self.events.push_back(Event::Registered {
             phone,
             network: new.hop.network,
@@ -374,6 +374,7 @@ impl Registrar {
         };
         for binding in account.bindings.extract_if(.., |binding| gone(binding)) {
             self.total -= 1;
+            self.census.take(binding.hop.network);
             self.changed.insert(phone);
             let source = (binding.hop.network, binding.hop.remote);
             if let Some(count) = self.sources.get_mut(&source) {

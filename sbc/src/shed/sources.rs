@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::ops::Bound;
 use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
@@ -11,6 +12,7 @@ use super::challenges::Challenges;
 use super::io::{Action, Input};
 use super::records::Records;
 use crate::config::{Config, NetworkId, TrunkId};
+use crate::engine::Census;
 
 mod trunks;
 
@@ -38,6 +40,7 @@ pub struct Sources {
     /// The addresses of this host.
     own: BTreeSet<IpAddr>,
     bans: BTreeMap<Place, Ban>,
+    census: Census<NetworkId>,
     ends: BTreeSet<(Instant, Place)>,
     by_offence: usize,
     offenders: HashMap<Place, Strikes>,
@@ -75,6 +78,7 @@ impl Sources {
             known: HashMap::new(),
             own: BTreeSet::new(),
             bans: BTreeMap::new(),
+            census: Census::default(),
             ends: BTreeSet::new(),
             by_offence: 0,
             offenders: HashMap::new(),
@@ -228,14 +232,17 @@ impl Sources {
         self.bans.values()
     }
 
+    /// The same, those that come after the one of this network and prefix.
+    pub fn bans_after(&self, after: Option<(NetworkId, IpNet)>) -> impl Iterator<Item = &Ban> {
+        let after = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let bans = self.bans.range((after, Bound::Unbounded));
+        bans.map(|(_, ban)| ban)
+    }
+
     /// How many hold on each network.
     #[must_use]
     pub fn count(&self) -> BTreeMap<NetworkId, u64> {
-        let mut count = BTreeMap::new();
-        for (network, _) in self.bans.keys() {
-            *count.entry(*network).or_default() += 1;
-        }
-        count
+        self.census.counts().clone()
     }
 
     /// How often there was no room for a ban, or for counting an offence.
@@ -381,6 +388,7 @@ impl Sources {
             self.removed(&old);
         }
         self.by_offence += usize::from(by != By::Operator);
+        self.census.add(network);
         self.ends.insert((until, place));
         self.actions.push_back(Action::Ban(ban));
         ban
@@ -399,6 +407,7 @@ impl Sources {
     }
 
     fn removed(&mut self, ban: &Ban) {
+        self.census.take(ban.network);
         self.ends.remove(&(ban.until, (ban.network, ban.prefix)));
         self.by_offence -= usize::from(ban.by != By::Operator);
     }

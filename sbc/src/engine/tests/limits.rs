@@ -3,7 +3,7 @@
 use super::dialogs::{in_dialog, stop};
 use super::passed::messages;
 use super::*;
-use crate::engine::Event;
+use crate::engine::{DUE, Event};
 use crate::media::{Fallback, FlowCount, FlowReport, NetworkPath, PairId, Path, Quality, XdpMode};
 
 #[test]
@@ -322,4 +322,34 @@ fn a_refresh_that_has_no_room_is_sent_when_there_is_some() {
     assert_eq!(*to, B.parse().unwrap());
     assert_eq!(refresh.method(), crate::sip::Method::Invite);
     stop(bench);
+}
+
+#[test]
+fn calls_that_are_due_together_have_their_turns_one_part_after_the_other() {
+    let mut bench = bench_of(
+        &CONFIG.replace("20000-20099", "20000-20999"),
+        Limits::default(),
+    );
+    for call in 0..DUE + 10 {
+        let invite = invite("100")
+            .replace("a-call", &format!("call-{call}"))
+            .replace("z9hG4bKINVITE1", &format!("z9hG4bK{call}"));
+        bench.message(LEFT, A, &invite);
+        let (_, b_invite) = bench.one();
+        bench.message(RIGHT, B, &answer(&b_invite, B, 180, "bb", ""));
+        bench.actions();
+    }
+    // All have rung for as long as they may.
+    let (at, _) = *bench.engine.timers.last().unwrap();
+    let due = |bench: &Bench| {
+        let timers = bench.engine.timers.iter();
+        timers.take_while(|(when, _)| *when <= at).count()
+    };
+    bench.now = at;
+    assert_eq!(due(&bench), DUE + 10);
+    bench.engine.handle_timeout(at);
+    assert_eq!(due(&bench), 10);
+    assert!(bench.engine.poll_timeout().is_some_and(|next| next <= at));
+    bench.engine.handle_timeout(at);
+    assert_eq!(due(&bench), 0);
 }

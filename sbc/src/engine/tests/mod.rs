@@ -154,6 +154,13 @@ impl Bench {
         let hop = hop(network, from);
         self.engine
             .handle_input(self.now, Input::Message { hop, bytes });
+        self.assert_counted();
+    }
+
+    /// What is counted as it comes and goes is what there is.
+    fn assert_counted(&self) {
+        assert_eq!(*self.engine.census.counts(), self.engine.counted());
+        assert_eq!(*self.engine.flows.census(), self.engine.flows.counted());
     }
 
     fn actions(&mut self) -> Vec<Action> {
@@ -177,6 +184,7 @@ impl Bench {
         while let Some(at) = self.engine.poll_timeout().filter(|&at| at <= end) {
             self.now = self.now.max(at);
             self.engine.handle_timeout(self.now);
+            self.assert_counted();
         }
         self.now = end;
     }
