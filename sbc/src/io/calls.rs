@@ -3,10 +3,10 @@
 use crate::call::CallView;
 use crate::engine::{CallId, Engine};
 
-/// Calls in one [`CallPart`].
-const ROWS: usize = 250;
+/// Calls in one [`CallPart`]: what comes meanwhile waits for as many, a few tenths of a millisecond.
+const ROWS: usize = 50;
 /// Calls that are looked at for one [`Found`].
-const LOOKED_AT: usize = 1000;
+const LOOKED_AT: usize = 250;
 /// Calls that a name may stand for; more are not told.
 pub(super) const MOST: usize = 10;
 

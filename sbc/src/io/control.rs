@@ -9,6 +9,7 @@ use thiserror::Error;
 use tokio::sync::{Mutex, mpsc, oneshot};
 
 use super::calls::{CallPart, Found};
+use super::fast_path::Totals;
 use super::flight::{NotRecorded, Recording};
 use super::flows::{Heard, Part, Recorded};
 use super::media::{Driver, WorkerView};
@@ -18,7 +19,7 @@ use super::service::Notifier;
 use super::signalling::Local;
 use super::upkeep::Contacts;
 use crate::call::CallDetail;
-use crate::config::{Changes, Config, NeedsRestart, PhoneId};
+use crate::config::{Changes, Config, NeedsRestart, NetworkId, PhoneId};
 use crate::engine::{CallId, StatusView};
 use crate::media::{Finding, FlowReport, PairId};
 use crate::shed::{Ban, BanError, Banned, UnbanError};
@@ -51,6 +52,8 @@ pub struct Control {
     loader: Option<Loader>,
     reloading: Arc<Mutex<()>>,
     notifier: Notifier,
+    /// What the kernel counts, where it forwards.
+    kernel: Option<Arc<Totals>>,
     started: Instant,
     /// Milliseconds after that: when the config in force was read.
     loaded: Arc<AtomicU64>,
@@ -59,6 +62,7 @@ pub struct Control {
 /// What the engine's task is asked. Its answers take little time: media and signalling wait meanwhile.
 #[derive(Debug)]
 pub(super) enum Request {
+    /// All counters but the kernel's, which [`Control::reading`] adds.
     Read(oneshot::Sender<Reading>),
     Ping(oneshot::Sender<()>),
     /// How things are, and where SIP comes in.
@@ -141,8 +145,11 @@ pub(super) enum Request {
         from: PhoneId,
         answer: oneshot::Sender<Contacts>,
     },
-    /// All bans that hold.
-    Bans(oneshot::Sender<Vec<Ban>>),
+    /// The next bans after that one.
+    Bans {
+        after: Option<(NetworkId, IpNet)>,
+        answer: oneshot::Sender<Vec<Ban>>,
+    },
     Ban {
         prefix: IpNet,
         lasting: Option<Duration>,
@@ -196,10 +203,16 @@ impl Control {
             loader,
             reloading: Arc::default(),
             notifier,
+            kernel: None,
             started: Instant::now(),
             loaded: Arc::default(),
         };
         (control, asked)
+    }
+
+    /// The same, with the kernel's counters in what is read.
+    pub(super) fn counting(self, kernel: Option<Arc<Totals>>) -> Control {
+        Control { kernel, ..self }
     }
 
     /// Ends all calls, then the daemon; asked a second time, at once.
@@ -208,9 +221,17 @@ impl Control {
         let _ = self.requests.send(Request::Stop).await;
     }
 
-    /// All counters; `None` if the engine does not answer in time.
-    pub async fn reading(&self) -> Option<Reading> {
-        self.ask(Request::Read).await.ok()
+    /// All counters. Those of the kernel are read here, some milliseconds long where there are thousands of calls: not for the engine's thread.
+    ///
+    /// # Errors
+    /// See [`Unanswered`].
+    pub(super) async fn reading(&self) -> Result<Reading, Unanswered> {
+        let reading = self.ask(Request::Read).await?;
+        let kernel = self.kernel.as_ref().map(|kernel| kernel.read());
+        Ok(Reading {
+            kernel: kernel.unwrap_or_default(),
+            ..reading
+        })
     }
 
     /// Whether the engine answers in time.

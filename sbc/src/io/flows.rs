@@ -10,7 +10,7 @@ use tokio::sync::{Notify, oneshot};
 use tracing::{info, warn};
 
 use self::recording::recorded;
-use super::fast_path::FastPath;
+use super::fast_path::{FastPath, Totals};
 use super::flight::{Recorder, Told};
 use super::host;
 use super::media::{Driver, Pulse, Setup, WorkerView, Workers, WorkersError};
@@ -25,10 +25,10 @@ use crate::media::{
 };
 use crate::shed::Action;
 
-/// Flow pairs in one [`Part`].
-const ROWS: usize = 250;
+/// Flow pairs in one [`Part`]: what comes meanwhile waits for as many, a few tenths of a millisecond.
+const ROWS: usize = 50;
 /// Flow pairs that are looked at for one [`Part`], those of other calls included.
-const LOOKED_AT: usize = 4 * ROWS;
+const LOOKED_AT: usize = 5 * ROWS;
 
 /// What some flow pairs are and have done: as much as can be told without keeping traffic waiting.
 #[derive(Debug)]
@@ -316,10 +316,14 @@ impl Flows {
         changes.paths.into_iter().map(announce).collect()
     }
 
-    /// What the kernel and the workers have counted.
-    pub(super) fn stats(&self) -> (MediaStats, MediaStats) {
-        let kernel = self.fast_path.as_ref().map(FastPath::stats);
-        (kernel.unwrap_or_default(), self.workers.stats())
+    /// What the workers have counted.
+    pub(super) fn stats(&self) -> MediaStats {
+        self.workers.stats()
+    }
+
+    /// Where what the kernel has counted is read; none where no network has it.
+    pub(super) fn totals(&self) -> Option<Arc<Totals>> {
+        self.fast_path.as_ref().map(FastPath::totals)
     }
 
     /// Asks every media worker for a sign of life.

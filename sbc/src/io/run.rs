@@ -10,11 +10,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use thiserror::Error;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::{Interval, MissedTickBehavior};
 use tracing::{info, warn};
 
+pub(super) use self::answers::BANS;
 use super::addresses::{Addresses, Change};
 use super::bind::{self, ListenError, Purpose};
 use super::cdr::{Cdr, CdrError};
@@ -69,6 +70,11 @@ pub enum StartError {
     /// A mistake of ours.
     #[error("metrics: {0}")]
     Metrics(#[from] prometheus::Error),
+    /// Out of threads or files.
+    #[error(
+        "cannot answer at the admin address: {0}; raise the limits on threads and open files (ulimit -u, ulimit -n)"
+    )]
+    Admin(io::Error),
     /// Out of files or memory.
     #[error("cannot watch a socket: {0}; raise the limit on open files (ulimit -n)")]
     Runtime(io::Error),
@@ -87,7 +93,8 @@ pub struct Running {
     paths: Vec<(NetworkId, NetworkPath)>,
     control: Control,
     task: JoinHandle<()>,
-    pages: JoinHandle<()>,
+    /// Closed once nobody answers at the admin address any more.
+    pages: oneshot::Receiver<()>,
 }
 
 impl Running {
@@ -122,7 +129,7 @@ impl Running {
     pub async fn ended(self) -> Result<(), Crashed> {
         self.task.await.map_err(Crashed)?;
         // Whoever asked for the end hears that it comes.
-        let _ = tokio::time::timeout(LAST_WORDS, self.pages).await;
+        let _ = self.pages.await;
         Ok(())
     }
 }
@@ -154,6 +161,7 @@ pub async fn start(config: Arc<Config>, options: Options) -> Result<Running, Sta
         warn!("{note}");
     }
     let (control, asked) = Control::new(options.loader, options.notifier.clone());
+    let control = control.counting(flows.totals());
     let locals = signalling.locals().to_vec();
     let now = Instant::now();
     let engine = Engine::new(Arc::clone(&config), options.seed, now);
@@ -191,7 +199,8 @@ pub async fn start(config: Arc<Config>, options: Options) -> Result<Running, Sta
         shell.input(Instant::now(), Input::NetworkPath { network, path });
     }
     shell.addressed(&found);
-    let pages = tokio::spawn(admin::serve(admin_open, current, control.clone(), metrics));
+    let pages = admin::start(admin_open, current, control.clone(), metrics);
+    let pages = pages.map_err(StartError::Admin)?;
     let task = tokio::spawn(shell.run());
     control.enter(Phase::Ready);
     options.notifier.ready();

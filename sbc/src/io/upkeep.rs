@@ -6,9 +6,9 @@ use crate::config::PhoneId;
 use crate::engine::{ContactView, Engine};
 
 /// Accounts looked at for one part.
-const PHONES: u16 = 2048;
+const PHONES: u16 = 512;
 /// Contacts of a part, or somewhat more.
-const CONTACTS: usize = 256;
+const CONTACTS: usize = 64;
 
 /// Some contacts.
 #[derive(Debug)]

@@ -12,24 +12,40 @@ use super::Admin;
 use super::api::{asked, json, refused, unanswered};
 use super::types::{Ban, BanPage, BanRequest, Banned, UnbanRequest};
 use crate::config::Config;
-use crate::io::control::Request;
+use crate::io::control::{Control, Request, Unanswered};
 use crate::io::metrics::network_name;
+use crate::io::run::BANS;
 use crate::shed::{self, Warning};
 
 /// All bans.
 pub(super) async fn page(State(admin): State<Admin>) -> Response {
-    match admin.control.ask(Request::Bans).await {
-        Ok(bans) => {
-            // Megabytes of text, if there are as many as there may be: not written on the thread that owns the engine.
-            let written = tokio::task::spawn_blocking(move || {
-                json(StatusCode::OK, &bans_of(&admin.config.load(), &bans))
-            });
-            match written.await {
-                Ok(response) => response,
-                Err(error) => refused(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
-            }
+    let bans = match all(&admin.control).await {
+        Ok(bans) => bans,
+        Err(why) => return unanswered(why),
+    };
+    // Megabytes of text, if there are as many as there may be: whoever asks for something else need not wait for it.
+    let written = tokio::task::spawn_blocking(move || {
+        json(StatusCode::OK, &bans_of(&admin.config.load(), &bans))
+    });
+    match written.await {
+        Ok(response) => response,
+        Err(error) => refused(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
+    }
+}
+
+/// The engine is asked for some at a time, so that traffic has its turn in between.
+async fn all(control: &Control) -> Result<Vec<shed::Ban>, Unanswered> {
+    let mut bans: Vec<shed::Ban> = Vec::new();
+    loop {
+        let after = bans.last().map(|last| (last.network, last.prefix));
+        let part = control
+            .ask(|answer| Request::Bans { after, answer })
+            .await?;
+        let is_last = part.len() < BANS;
+        bans.extend(part);
+        if is_last {
+            return Ok(bans);
         }
-        Err(why) => unanswered(why),
     }
 }
 

@@ -48,7 +48,7 @@ pub(super) struct Named {
     pub(super) name: String,
 }
 
-/// Some calls. The engine is asked for few at a time, so that traffic has its turn in between.
+/// Some calls. The engine is asked for few at a time, so that traffic has its turn in between; what begins or ends meanwhile may be told or not.
 pub(super) async fn page(
     State(admin): State<Admin>,
     asked: Result<Query<After>, QueryRejection>,

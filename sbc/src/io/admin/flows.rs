@@ -30,7 +30,7 @@ pub(super) struct Asked {
     call: Option<String>,
 }
 
-/// Some flow pairs. The engine is asked for few at a time, so that traffic has its turn in between.
+/// Some flow pairs. The engine is asked for few at a time, so that traffic has its turn in between; what begins or ends meanwhile may be told or not.
 pub(super) async fn page(
     State(admin): State<Admin>,
     asked: Result<Query<Asked>, QueryRejection>,
@@ -60,7 +60,7 @@ pub(super) async fn page(
         after = last;
     }
     let next = after.map(|PairId(id)| id);
-    // A page is a megabyte of text: not written on the thread that owns the engine.
+    // A page is a megabyte of text: whoever asks for something else need not wait for it.
     let page = FlowPage { flows, next };
     let written = tokio::task::spawn_blocking(move || json(StatusCode::OK, &page));
     match written.await {

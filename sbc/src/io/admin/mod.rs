@@ -21,7 +21,9 @@ mod trace;
 mod trunks;
 pub mod types;
 
+use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
@@ -29,7 +31,8 @@ use axum::http::{StatusCode, header};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use tokio::sync::Semaphore;
+use tokio::runtime::Builder;
+use tokio::sync::{Semaphore, oneshot};
 use tracing::warn;
 
 use self::guard::{AT_ONCE, reader};
@@ -55,8 +58,40 @@ struct Admin {
     turns: Arc<Semaphore>,
 }
 
-/// Answers until the other end of `control` is gone.
-pub(super) async fn serve(open: Open, config: Current, control: Control, metrics: Metrics) {
+/// How long answers that are on their way at the end have to leave.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// Answers until the other end of `control` is gone, on a thread of its own: what is added up and written here keeps no traffic waiting. What
+/// comes back is closed once all is over, somewhat more than [`LAST_WORDS`] later at most.
+///
+/// # Errors
+/// There is no thread to be had, or nothing that it could wait with.
+pub(super) fn start(
+    open: Open,
+    config: Current,
+    control: Control,
+    metrics: Metrics,
+) -> io::Result<oneshot::Receiver<()>> {
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let (over, ended) = oneshot::channel();
+    std::thread::Builder::new()
+        .name("admin".to_owned())
+        .spawn(move || {
+            let gone = control.clone();
+            runtime.block_on(async {
+                tokio::select! {
+                    () = serve(open, config, control, metrics) => {}
+                    () = async { gone.ended().await; tokio::time::sleep(LAST_WORDS).await } => {}
+                }
+            });
+            // What is still being written for somebody is for nobody.
+            runtime.shutdown_background();
+            drop(over);
+        })?;
+    Ok(ended)
+}
+
+async fn serve(open: Open, config: Current, control: Control, metrics: Metrics) {
     let gone = control.clone();
     let admin = Admin {
         config,
@@ -88,10 +123,10 @@ pub(super) async fn serve(open: Open, config: Current, control: Control, metrics
 }
 
 async fn exposition(State(admin): State<Admin>) -> Response {
-    let Some(reading) = admin.control.reading().await else {
+    let Ok(reading) = admin.control.reading().await else {
         return unanswered();
     };
-    // With many trunks a page is megabytes of text: not written on the thread that owns the engine.
+    // With many trunks a page is megabytes of text: whoever asks for something else need not wait for it.
     let rendered = tokio::task::spawn_blocking(move || admin.metrics.render(reading));
     match rendered.await {
         Ok(Ok(text)) => ([(header::CONTENT_TYPE, EXPOSITION)], text).into_response(),

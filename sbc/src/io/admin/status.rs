@@ -36,7 +36,7 @@ pub(super) async fn page(State(admin): State<Admin>) -> Response {
 
 async fn status(admin: &Admin) -> Result<Status, Unanswered> {
     let control = &admin.control;
-    let reading = control.ask(Request::Read).await?;
+    let reading = control.reading().await?;
     let trunks = control.ask(Request::Trunks).await?;
     let (view, locals) = control.ask(Request::Status).await?;
     let (driver, workers) = control.ask(Request::Workers).await?;

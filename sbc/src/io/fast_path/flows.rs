@@ -17,10 +17,12 @@ use super::next_hops::{NextHops, Way};
 use super::program::Program;
 use super::tables::{Places, Rows, Slots, next_epoch};
 use super::ticks;
-use crate::engine::FlowFailure;
+use super::totals::Totals;
+use crate::config::NetworkId;
+use crate::engine::{Census, FlowFailure};
 use crate::media::{
-    Fallback, Faults, FlowCount, FlowKind, FlowPair, FlowReport, MediaStats, PairId, Path, Side,
-    Slot, candidates, flow_configs, flow_count, lost_at_end, must_relearn,
+    Fallback, Faults, FlowCount, FlowKind, FlowPair, FlowReport, PairId, Path, Side, Slot,
+    candidates, flow_configs, flow_count, lost_at_end, must_relearn,
 };
 
 /// What the owner of flows keeps.
@@ -32,10 +34,13 @@ pub(super) struct Flows {
     places: Places,
     /// Pairs that let in whole prefixes, and do not know yet who of them speaks.
     waiting: BTreeSet<PairId>,
-    /// The last one that a glance has read.
+    /// The last one that a glance has read, and the last one that was tended.
     glanced: PairId,
-    /// Traffic of flows that have ended.
-    ended: MediaStats,
+    tended: PairId,
+    /// For whoever adds up what is carried.
+    totals: Arc<Totals>,
+    /// How many pairs have each address of ours.
+    addresses: Census<IpAddr>,
     /// The flight recorder's.
     pub(super) rings: Rings,
 }
@@ -77,9 +82,16 @@ impl Flows {
             places: Places::new(program.places()),
             waiting: BTreeSet::new(),
             glanced: PairId(0),
-            ended: MediaStats::default(),
+            tended: PairId(0),
+            totals: Arc::new(program.totals()),
+            addresses: Census::default(),
             rings: Rings::new(program, reserved),
         }
+    }
+
+    /// What is carried, added up.
+    pub(super) fn totals(&self) -> &Arc<Totals> {
+        &self.totals
     }
 
     /// Where the ports of media ranges are in the index.
@@ -100,7 +112,9 @@ impl Flows {
         if pair.path == Path::Kernel {
             self.rings.seat(program, pair.id);
         }
-        let baseline = slots.map(|slot| Baseline::of(&program.state(slot.row).unwrap_or_default()));
+        let states = slots.map(|slot| program.state(slot.row).unwrap_or_default());
+        self.totals.begin(slots[0].row / 2, carried(pair), &states);
+        let baseline = states.each_ref().map(Baseline::of);
         for slot in slots.iter().filter(|_| pair.kind == FlowKind::Rtp) {
             program.clear_faults(slot.row).map_err(|_| FULL)?;
         }
@@ -113,6 +127,9 @@ impl Flows {
                     written,
                 };
                 self.note_waiting(pair.id, &installed.written);
+                for address in addresses(pair) {
+                    self.addresses.add(address);
+                }
                 self.pairs.insert(pair.id, Box::new(installed));
                 self.follow(program, hops, pair)
             }
@@ -173,6 +190,9 @@ impl Flows {
     ) -> Option<FlowReport> {
         let installed = self.pairs.remove(&id)?;
         self.waiting.remove(&id);
+        for address in addresses(&installed.pair) {
+            self.addresses.take(address);
+        }
         for place in installed.written.places {
             program.unpoint(place);
         }
@@ -187,7 +207,6 @@ impl Flows {
         if installed.pair.path != Path::Kernel {
             return None;
         }
-        add(&mut self.ended, &installed.pair, &report);
         Some(report)
     }
 
@@ -211,31 +230,14 @@ impl Flows {
 
     /// How many pairs have this address of ours.
     pub(super) fn at(&self, address: IpAddr) -> usize {
-        let has = |side: &crate::media::Side| side.local.ip() == address;
-        let pairs = self.pairs.values();
-        pairs.filter(|one| one.pair.sides.iter().any(has)).count()
+        let counts = self.addresses.counts();
+        counts.get(&address).map_or(0, |count| *count as usize)
     }
 
     /// What a pair that is installed and forwarded here has done so far.
     pub(super) fn report(&self, program: &Program, id: PairId) -> Option<FlowReport> {
         let installed = self.pairs.get(&id)?;
         (installed.pair.path == Path::Kernel).then(|| installed.report(program))
-    }
-
-    /// Traffic of all flows, ended ones included.
-    pub(super) fn traffic(&self, program: &Program) -> MediaStats {
-        let mut stats = self.ended.clone();
-        let pinned = self.pairs.values();
-        let mut pinned: Vec<_> = pinned.filter(|i| i.pair.path == Path::Kernel).collect();
-        pinned.sort_unstable_by_key(|installed| installed.slots[0].row);
-        let rows: Vec<u32> = pinned.iter().map(|i| i.slots[0].row).collect();
-        for (installed, states) in pinned.into_iter().zip(program.pair_states(&rows)) {
-            let report = states.map_or_else(FlowReport::default, |states| FlowReport {
-                sides: [0, 1].map(|index| installed.baseline[index].carried(&states[index])),
-            });
-            add(&mut stats, &installed.pair, &report);
-        }
-        stats
     }
 
     /// The companion's tables name the pair's slots and places: they follow.
@@ -272,7 +274,17 @@ impl Flows {
             }
         }
         installed.slots = slots;
-        installed.pair = pair.clone();
+        let before = std::mem::replace(&mut installed.pair, pair.clone());
+        if carried(&before) != carried(pair) {
+            let states = [0, 1].map(|index| installed.state(program, index));
+            self.totals.begin(slots[0].row / 2, carried(pair), &states);
+        }
+        for address in addresses(&before) {
+            self.addresses.take(address);
+        }
+        for address in addresses(pair) {
+            self.addresses.add(address);
+        }
         self.release(hops, &old);
         Ok(())
     }
@@ -441,14 +453,14 @@ fn find_next_hops(
     Ok(())
 }
 
-fn add(stats: &mut MediaStats, pair: &FlowPair, report: &FlowReport) {
-    let [a, b] = &pair.sides;
-    for (from, to, count) in [(a, b, &report.sides[0]), (b, a, &report.sides[1])] {
-        let received = &mut stats.networks.entry(from.network).or_default().received;
-        received.packets += count.packets;
-        received.bytes += count.bytes;
-        let sent = &mut stats.networks.entry(to.network).or_default().sent;
-        sent.packets += count.packets;
-        sent.bytes += count.bytes;
-    }
+/// Between which networks the kernel carries a pair; none: it only lets it through.
+fn carried(pair: &FlowPair) -> Option<[NetworkId; 2]> {
+    let networks = pair.sides.each_ref().map(|side| side.network);
+    (pair.path == Path::Kernel).then_some(networks)
+}
+
+/// Ours, each once.
+fn addresses(pair: &FlowPair) -> impl Iterator<Item = IpAddr> {
+    let [a, b] = pair.sides.each_ref().map(|side| side.local.ip());
+    std::iter::once(a).chain((a != b).then_some(b))
 }

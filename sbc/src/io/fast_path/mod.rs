@@ -16,6 +16,7 @@ mod program;
 mod shed;
 mod tables;
 mod ticks;
+mod totals;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -36,6 +37,7 @@ use self::interfaces::{Attached, Interfaces};
 use self::link::Link;
 use self::networks::Served;
 use self::next_hops::NextHops;
+pub(in crate::io) use self::totals::Totals;
 use crate::config::{Bind, Config, FastPath as Wanted, Network, NetworkId};
 use crate::engine::FlowFailure;
 use crate::io::flight::RECORDINGS;
@@ -258,19 +260,15 @@ impl FastPath {
         self.program.take_wholes()
     }
 
-    /// Totals since the start: one read of the kernel's table for each pair.
+    /// Totals since the start.
     #[must_use]
     pub fn stats(&self) -> MediaStats {
-        let mut stats = self.flows.traffic(&self.program);
-        let guarded: BTreeSet<NetworkId> = self.guarded.values().copied().collect();
-        for network in guarded {
-            let media = stats.networks.entry(network).or_default();
-            for reason in sbc_ebpf::Drop::ALL {
-                let count = self.program.drops(network.0, reason).unwrap_or(0);
-                media.dropped.insert(reason.label(), count);
-            }
-        }
-        stats
+        self.flows.totals().read()
+    }
+
+    /// The same for whoever reads them on another thread.
+    pub(in crate::io) fn totals(&self) -> Arc<Totals> {
+        Arc::clone(self.flows.totals())
     }
 
     /// How often the program has run, where the kernel counts that (`sysctl kernel.bpf_stats_enabled=1`); 0 where it does not.

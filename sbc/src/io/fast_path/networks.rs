@@ -112,6 +112,13 @@ impl FastPath {
             }
             stays
         });
+        self.tell_guarded();
+    }
+
+    /// Whoever reads totals has them of these networks.
+    fn tell_guarded(&self) {
+        let networks = self.guarded.values().copied().collect();
+        self.flows.totals().guards(networks);
     }
 
     /// Forgets the programs that went with their interfaces, and says what goes down and up.
@@ -211,6 +218,7 @@ impl FastPath {
                 self.guarded.insert(ip, id);
             }
         }
+        self.tell_guarded();
         self.program.shed().guard(id, network)
     }
 }

@@ -1,5 +1,7 @@
 //! The XDP program in the kernel, and its maps with their types.
 
+use std::sync::Arc;
+
 use aya::maps::{Array, HashMap, MapData, MapError, PerCpuArray, RingBuf};
 use aya::programs::links::FdLink;
 use aya::programs::{ProgramError, ProgramFd, TestRun, TestRunOptions, TestRunResult, Xdp};
@@ -17,6 +19,7 @@ use sbc_ebpf::faults::Faults;
 use sbc_ebpf::flight_abi::{MAX_RINGS, Ring, WHOLES};
 
 use super::shed::ShedMaps;
+use super::totals::Totals;
 
 /// The committed object: `cargo xtask ebpf` makes it.
 static OBJECT: &[u8] =
@@ -64,11 +67,11 @@ pub struct Program {
     index: Array<MapData, u64>,
     flows: Array<MapData, FlowConfig>,
     plains: Array<MapData, PlainFlow>,
-    states: Array<MapData, PairState>,
+    states: Arc<Array<MapData, PairState>>,
     faults: Array<MapData, Faults>,
     near: Array<MapData, Near>,
     locals: HashMap<MapData, Address, Local>,
-    drops: PerCpuArray<MapData, u64>,
+    drops: Arc<PerCpuArray<MapData, u64>>,
     rings: Array<MapData, Ring>,
     /// Until someone takes it.
     wholes: Option<RingBuf<MapData>>,
@@ -125,11 +128,11 @@ impl Program {
             index: Array::try_from(take(&mut ebpf, "INDEX")?)?,
             flows: Array::try_from(take(&mut ebpf, "FLOWS")?)?,
             plains: Array::try_from(take(&mut ebpf, "PLAINS")?)?,
-            states: Array::try_from(take(&mut ebpf, "STATES")?)?,
+            states: Arc::new(Array::try_from(take(&mut ebpf, "STATES")?)?),
             faults: Array::try_from(take(&mut ebpf, "FAULTS")?)?,
             near: Array::try_from(take(&mut ebpf, ".data.near")?)?,
             locals: HashMap::try_from(take(&mut ebpf, "LOCALS")?)?,
-            drops: PerCpuArray::try_from(take(&mut ebpf, "DROPS")?)?,
+            drops: Arc::new(PerCpuArray::try_from(take(&mut ebpf, "DROPS")?)?),
             rings: Array::try_from(take(&mut ebpf, "RINGS")?)?,
             wholes: Some(RingBuf::try_from(take(&mut ebpf, "FRAMES")?)?),
             shed: ShedMaps::take(&mut ebpf)?,
@@ -229,6 +232,11 @@ impl Program {
         pairs
             .map(|pair| pair.map(|pair: PairState| pair.sides()))
             .collect()
+    }
+
+    /// What the program counts, for whoever adds it up; whose the rows of states are is yet to be said.
+    pub(super) fn totals(&self) -> Totals {
+        Totals::new(Arc::clone(&self.states), Arc::clone(&self.drops))
     }
 
     /// Packets to this address and within its range are dropped unless they belong to a flow. An address that is there already gets the new range.

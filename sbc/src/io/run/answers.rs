@@ -14,8 +14,11 @@ use crate::io::cdr::Cdr;
 use crate::io::control::Request;
 use crate::io::metrics::Reading;
 use crate::io::upkeep::contacts;
+use crate::media::MediaStats;
 use crate::trace::Store;
 
+/// Bans that are told at a time, so that traffic has its turn in between.
+pub(in crate::io) const BANS: usize = 1000;
 /// How long a purge waits for the far ends to answer: a service manager waits for longer (`TimeoutStopSec` of the unit).
 pub(in crate::io) const PURGE: Duration = Duration::from_secs(10);
 
@@ -24,11 +27,10 @@ impl Shell {
         let now = Instant::now();
         match request {
             Request::Read(answer) => {
-                let (kernel, user) = self.flows.stats();
                 let reading = Reading {
                     engine: self.engine.stats(now),
-                    kernel,
-                    user,
+                    kernel: MediaStats::default(),
+                    user: self.flows.stats(),
                     voice: self.flows.voice(),
                     loads: self.flows.loads(),
                     sockets: Arc::clone(&self.counters),
@@ -100,7 +102,10 @@ impl Shell {
             Request::Contacts { from, answer } => {
                 let _ = answer.send(contacts(&self.engine, now, from));
             }
-            Request::Bans(answer) => drop(answer.send(self.engine.bans().copied().collect())),
+            Request::Bans { after, answer } => {
+                let bans = self.engine.bans_after(after).take(BANS);
+                let _ = answer.send(bans.copied().collect());
+            }
             Request::Ban {
                 prefix,
                 lasting,

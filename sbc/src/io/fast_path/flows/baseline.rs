@@ -2,8 +2,6 @@
 
 use sbc_ebpf::abi::{FlowState, Stream};
 
-use crate::media::FlowCount;
-
 /// Of a [`FlowState`] what is counted.
 pub(super) struct Baseline {
     packets: u64,
@@ -40,15 +38,6 @@ impl Baseline {
                 ..Stream::default()
             },
             ..FlowState::default()
-        }
-    }
-
-    /// Packets and bytes since.
-    pub(super) fn carried(&self, now: &FlowState) -> FlowCount {
-        FlowCount {
-            packets: now.packets.wrapping_sub(self.packets),
-            bytes: now.bytes.wrapping_sub(self.bytes),
-            ..FlowCount::default()
         }
     }
 }

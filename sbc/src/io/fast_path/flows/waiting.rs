@@ -13,6 +13,8 @@ use crate::media::{Fallback, FlowKind, PairId, Side, Slot, candidates};
 
 /// Pairs that one [`Flows::glance`] reads at most.
 const GLANCED_AT: usize = 256;
+/// The same of [`Flows::tend`]: what comes meanwhile waits for as long, less than a millisecond.
+const TENDED_AT: usize = 1024;
 
 /// A peer that was let in out of a prefix: which candidate, and its address.
 pub(super) type Stray = (usize, IpAddr);
@@ -31,15 +33,16 @@ impl Flows {
         !self.waiting.is_empty()
     }
 
-    /// Finds the next hop to each peer that was let in out of a prefix, once it is known which one it is. Until then, and for a moment after, the
-    /// program asks the kernel for each packet. What comes back are the pairs whose way is one that XDP cannot go.
+    /// Finds the next hop to peers that were let in out of a prefix, so many at a time and in turn, once it is known which one each is. Until
+    /// then, and for a moment after, the program asks the kernel for each packet. What comes back are the pairs whose way is one that XDP cannot go.
     pub(in crate::io::fast_path) fn tend(
         &mut self,
         program: &mut Program,
         hops: &NextHops,
     ) -> Vec<(PairId, Fallback)> {
-        let all = self.waiting.iter().copied().collect();
-        self.look_at(program, hops, all)
+        let some = self.in_turn(self.tended, TENDED_AT, |_| true);
+        self.tended = some.last().copied().unwrap_or(self.tended);
+        self.look_at(program, hops, some)
     }
 
     /// The same for a few of them, in turn: those whose media is frequent enough to miss some of it until all are tended.
@@ -48,19 +51,23 @@ impl Flows {
         program: &mut Program,
         hops: &NextHops,
     ) -> Vec<(PairId, Fallback)> {
-        let later = (Bound::Excluded(self.glanced), Bound::Unbounded);
-        let (later, earlier) = (
-            self.waiting.range(later),
-            self.waiting.range(..=self.glanced),
-        );
-        let is_media = |id: &&PairId| {
+        let is_media = |id: &PairId| {
             let installed = self.pairs.get(id);
             installed.is_some_and(|installed| installed.pair.kind != FlowKind::Rtcp)
         };
-        let some = later.chain(earlier).filter(is_media).take(GLANCED_AT);
-        let some: Vec<PairId> = some.copied().collect();
+        let some = self.in_turn(self.glanced, GLANCED_AT, is_media);
         self.glanced = some.last().copied().unwrap_or(self.glanced);
         self.look_at(program, hops, some)
+    }
+
+    /// Some of those that wait: who comes after the last one, then from the first one on.
+    fn in_turn(&self, last: PairId, most: usize, is_one: impl Fn(&PairId) -> bool) -> Vec<PairId> {
+        let later = self
+            .waiting
+            .range((Bound::Excluded(last), Bound::Unbounded));
+        let earlier = self.waiting.range(..=last);
+        let all = later.chain(earlier).copied();
+        all.filter(is_one).take(most).collect()
     }
 
     fn look_at(
