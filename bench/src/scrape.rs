@@ -1,4 +1,4 @@
-//! What it takes to look at a daemon that holds many calls (metrics, status, the list of calls), and what its traffic has of that: calls that begin,
+//! What it takes to look at a daemon that holds many calls (metrics, status, the lists of calls and flows), and what its traffic has of that: calls that begin,
 //! and media that goes through user space, both with somebody who looks and without, in turn.
 
 use std::io::{Read, Write};
@@ -26,7 +26,7 @@ const NEW: u32 = 100;
 /// One turn, and how often one looks in it.
 const TURN: Duration = Duration::from_secs(1);
 const LOOKS: u32 = 10;
-const TURNS: usize = 3;
+const TURNS: usize = 6;
 
 /// What is looked at.
 #[derive(Clone, Debug, PartialEq)]

@@ -11,9 +11,11 @@ const HELD: Calls = Calls {
     count: 10_000,
     rate: 500,
 };
-const PAGES: [&str; 3] = ["/metrics", "/api/status", "/api/calls"];
+const PAGES: [&str; 4] = ["/metrics", "/api/status", "/api/calls", "/api/flows"];
 /// From the connection to the last byte, in milliseconds.
 const GOAL: f64 = 50.0;
+/// What an INVITE waits longer for its 200 while somebody looks, in milliseconds.
+const HELD_UP: f64 = 2.0;
 
 pub(super) fn looks() -> Vec<Row> {
     let pages = MediaLab::new().and_then(|lab| scrape::measure(&lab, HELD, &PAGES));
@@ -57,6 +59,14 @@ pub(super) fn looks() -> Vec<Row> {
                 }));
             }
         }
+        rows.push(
+            row(
+                "INVITE to 200, p99: longer while somebody looks",
+                "ms",
+                |page| (page.watched.setup(99) - page.quiet.setup(99)).max(0.0) * 1e3,
+            )
+            .at_most(HELD_UP),
+        );
         rows.push(
             row("packets lost while somebody looks", "", |page| {
                 page.watched.lost as f64
