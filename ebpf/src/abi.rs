@@ -11,7 +11,9 @@ pub const HASH: u64 = fnv1a(include_bytes!("abi.rs"))
     ^ fnv1a(include_bytes!("address.rs")).rotate_left(2)
     ^ fnv1a(include_bytes!("state_abi.rs")).rotate_left(3)
     ^ fnv1a(include_bytes!("faults.rs")).rotate_left(4)
-    ^ fnv1a(include_bytes!("flight_abi.rs")).rotate_left(5);
+    ^ fnv1a(include_bytes!("flight_abi.rs")).rotate_left(5)
+    ^ fnv1a(include_bytes!("round_trip.rs")).rotate_left(6)
+    ^ fnv1a(include_bytes!("undelivered.rs")).rotate_left(7);
 
 /// Source addresses that a flow may have: the named one and three others.
 pub const MAX_CANDIDATES: usize = 4;

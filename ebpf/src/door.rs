@@ -17,6 +17,7 @@ use sbc_ebpf::shed_abi::{
 };
 
 use crate::kernel::{self, XdpFrame};
+use crate::told;
 
 /// Where SIP is bound, and the network.
 #[btf_map]
@@ -39,6 +40,7 @@ pub(crate) fn admit_sip(ctx: *mut xdp_md) -> u32 {
     let ctx = XdpContext::new(ctx);
     let frame = XdpFrame::new(&ctx);
     let Some(knock) = Knock::of(&frame) else {
+        told::undelivered(ctx.ctx);
         return xdp_action::XDP_PASS;
     };
     // SAFETY: an integer, and memory of the map's.

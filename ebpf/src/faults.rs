@@ -3,6 +3,7 @@
 use crate::address::{Address, Port};
 use crate::frame::Frame;
 use crate::reason::Drop;
+use crate::round_trip::RoundTrip;
 
 /// Of one flow, beside its [`FlowState`](crate::abi::FlowState): one cache line, touched by packets that are dropped and by one in thirty-two that are not.
 /// Counts wrap around; two processors that drop at once may count one packet for two. Emptied by user space before the flow begins.
@@ -37,8 +38,8 @@ pub struct Faults {
     pub listened: u32,
     /// Those of them that were [quiet](is_quiet).
     pub quiet: u32,
-    /// Reserved, 0.
-    pub reserved_2: u32,
+    /// To whom its RTCP comes from, and back.
+    pub round_trip: RoundTrip,
 }
 
 const _: () = assert!(size_of::<Faults>() == 64);

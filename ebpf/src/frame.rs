@@ -63,7 +63,8 @@ pub(crate) const ETHERTYPE_V4: u16 = 0x0800_u16.to_be();
 pub(crate) const ETHERTYPE_V6: u16 = 0x86dd_u16.to_be();
 /// EtherType of an 802.1Q tag.
 pub(crate) const ETHERTYPE_VLAN: u16 = 0x8100_u16.to_be();
-const ETHERTYPE_SERVICE_VLAN: u16 = 0x88a8_u16.to_be();
+/// EtherType of an 802.1ad tag.
+pub(crate) const ETHERTYPE_SERVICE_VLAN: u16 = 0x88a8_u16.to_be();
 pub(crate) const UDP: u8 = 17;
 const FRAGMENT: u8 = 44;
 const HOP_BY_HOP: u8 = 0;
@@ -324,8 +325,9 @@ fn payload<F: Frame + ?Sized>(frame: &F, at: usize, length: usize) -> Payload {
     }
 }
 
+/// The IPv6 address that begins with this word of a header.
 #[inline(always)]
-fn address(header: &[u16; 20], at: usize) -> Address {
+pub(crate) fn address(header: &[u16; 20], at: usize) -> Address {
     Address::from_v6_words([
         join(header[at], header[at + 1]),
         join(header[at + 2], header[at + 3]),

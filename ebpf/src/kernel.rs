@@ -15,6 +15,7 @@ use aya_ebpf::helpers::generated::{
 use aya_ebpf::programs::XdpContext;
 use sbc_ebpf::abi::{Address, NextHop, PairState, Traffic};
 use sbc_ebpf::plain::USUAL;
+use sbc_ebpf::round_trip::Noted;
 use sbc_ebpf::{Drop, Frame, FrameMut, Headers, Latch};
 
 /// The packet. The one place that touches its memory.
@@ -163,6 +164,17 @@ impl MapState<'_> {
         // SAFETY: as above.
         unsafe { (&raw const (*traffic).last_seen).read_volatile() };
         traffic
+    }
+
+    /// Its last sender report.
+    #[inline(always)]
+    pub(crate) fn report(self) -> *mut Noted {
+        // SAFETY: as above.
+        unsafe {
+            (&raw mut (*self.pair).reports)
+                .cast::<Noted>()
+                .add(self.side)
+        }
     }
 
     #[inline(always)]

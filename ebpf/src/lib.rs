@@ -9,6 +9,7 @@
 //! - [`verdict`]: may this packet pass, and where to; [`reason`]: why not
 //! - [`quality`]: how well a stream of RTP comes in
 //! - [`rewrite`]: the new headers
+//! - [`round_trip`]: how long it is to a peer and back; [`undelivered`]: that a peer is not there
 //! - [`shed`]: SIP that is dropped before anybody reads it
 #![no_std]
 #![cfg_attr(not(feature = "user"), forbid(unsafe_code))]
@@ -30,9 +31,11 @@ mod pod;
 pub mod quality;
 pub mod reason;
 pub mod rewrite;
+pub mod round_trip;
 pub mod shed;
 pub mod shed_abi;
 pub mod state_abi;
+pub mod undelivered;
 pub mod verdict;
 
 pub use abi::{
@@ -44,6 +47,8 @@ pub use frame::{Frame, FrameMut, Media, Packet};
 pub use plain::{Headers, PLAIN, Plain, PlainSend};
 pub use reason::Drop;
 pub use rewrite::{Plan, payload_offset, rewrite, rewrite_plain};
+pub use round_trip::RoundTrip;
+pub use undelivered::Undelivered;
 pub use verdict::{
     Arrived, Datagram, Kind, Latch, Payload, Send, admit, is_settled, is_stranger, whither,
 };

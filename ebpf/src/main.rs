@@ -11,6 +11,7 @@ mod door;
 mod flight;
 mod kernel;
 mod noted;
+mod told;
 mod way;
 
 use core::mem;
@@ -356,6 +357,9 @@ fn finish(ctx: *mut xdp_md) -> u32 {
     if let Some(own) = state(config.state) {
         let payload = work.packet.payload();
         count(own.traffic(), config, work.kind, &payload, kernel::ticks());
+    }
+    if work.kind == Kind::Rtcp {
+        told::follow(ctx);
     }
     kernel::leave(&XdpContext::new(ctx), &work.hop)
 }

@@ -1,6 +1,7 @@
 //! What the program has seen of flows, as it lies in the map: part of the map ABI.
 
 use crate::address::{Address, Port};
+use crate::round_trip::Noted;
 
 /// One flow as the program has seen it. Never reset: whoever wants a difference keeps the earlier figure. In the map: a side of a [`PairState`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,8 +29,8 @@ pub struct PairState {
     pub latches: [u64; 2],
     /// [`FlowState::source`] of each.
     pub sources: [Address; 2],
-    /// Reserved, 0.
-    pub reserved: [u64; 2],
+    /// The last sender report of each, of RTCP that comes or goes by these flows.
+    pub reports: [Noted; 2],
     /// The rest of each.
     pub traffic: [Traffic; 2],
 }

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use aya::maps::{MapData, RingBuf};
 use tokio::sync::{Notify, oneshot};
 use tracing::{info, warn};
 
@@ -269,6 +270,11 @@ impl Flows {
         self.follow_recordings();
         let refused = self.fast_path.as_mut().map(FastPath::refused);
         self.failed(refused.into_iter().flatten().collect())
+    }
+
+    /// Where the XDP program hands over what the network says of packets that it could not deliver; once, and where the program is.
+    pub(super) fn take_undelivered(&mut self) -> Option<RingBuf<MapData>> {
+        self.fast_path.as_mut()?.take_undelivered()
     }
 
     /// Whether [`Flows::glance`] and [`Flows::tend`] are due, as often as the fast path says.

@@ -1,12 +1,17 @@
 //! What the network says of packets that it could not deliver (ICMP type 3, ICMPv6 type 1): for the calls whose media they were. The kernel's stack knows no
-//! sockets of flows that XDP forwards, and tells others only if they are connected: so all of it is listened to.
+//! sockets of flows that XDP forwards, and tells others only if they are connected. So the XDP program hands over what is about a flow, wherever it is
+//! attached; elsewhere all of it is listened to, which wants CAP_NET_RAW.
 
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
+use aya::maps::{MapData, RingBuf};
+use sbc_ebpf::Undelivered;
 use socket2::{Domain, Protocol, Socket, Type};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 use tokio::net::UdpSocket;
 use tokio::time::Instant;
 use tracing::info;
@@ -25,19 +30,43 @@ const UDP: u8 = 17;
 
 /// Both families' errors.
 pub(super) struct Icmp {
+    program: Option<AsyncFd<RingBuf<MapData>>>,
     v4: Option<UdpSocket>,
     v6: Option<UdpSocket>,
     not_before: Instant,
 }
 
+/// By whom it is known.
+#[derive(Clone, Copy)]
+enum Ear {
+    Program,
+    Socket,
+}
+
+/// What was told of one way since the last look. Where both ears hear it, it is the same packets that they have heard.
+struct Heard {
+    last: Unreached,
+    by_program: u32,
+    by_socket: u32,
+}
+
+#[derive(Default)]
+struct Told(HashMap<(SocketAddr, SocketAddr), Heard>);
+
 impl Icmp {
-    /// From now on. Must be called within a runtime. Without CAP_NET_RAW nothing is heard, which is said once.
-    pub(super) fn listen() -> Icmp {
+    /// From now on; `program` is where the XDP program hands over what it finds. Must be called within a runtime. Without it and without CAP_NET_RAW
+    /// nothing is heard, which is said once.
+    pub(super) fn listen(program: Option<RingBuf<MapData>>) -> Icmp {
+        let program = program.and_then(|ring| {
+            let failed = |error| info!(%error, "what the XDP program finds of ICMP cannot be read");
+            watch(ring).map_err(failed).ok()
+        });
         let v4 = open(Domain::IPV4, Protocol::ICMPV4);
-        if let Err(error) = &v4 {
+        if let (Err(error), None) = (&v4, &program) {
             info!(%error, "ICMP errors are not listened to: that a peer's media port is closed will not be known (CAP_NET_RAW allows it)");
         }
         Icmp {
+            program,
             v4: v4.ok(),
             v6: open(Domain::IPV6, Protocol::ICMPV6).ok(),
             not_before: Instant::now(),
@@ -52,7 +81,12 @@ impl Icmp {
             Some(socket) => drop(socket.readable().await),
             None => std::future::pending().await,
         };
+        let handed_over = async |ring: &Option<AsyncFd<RingBuf<MapData>>>| match ring {
+            Some(ring) => drop(ring.readable().await),
+            None => std::future::pending().await,
+        };
         tokio::select! {
+            () = handed_over(&self.program) => {}
             () = readable(&self.v4) => {}
             () = readable(&self.v6) => {}
         }
@@ -61,7 +95,21 @@ impl Icmp {
 
     /// What there is, for the engine.
     pub(super) fn take(&mut self) -> Vec<Input> {
-        let mut told: HashMap<(SocketAddr, SocketAddr), Unreached> = HashMap::new();
+        let mut told = Told::default();
+        if let Some(ring) = &mut self.program {
+            for _ in 0..PACKETS {
+                let next = |ring: &mut RingBuf<MapData>| {
+                    let next = ring.next().map(|entry| Undelivered::read(&entry));
+                    next.ok_or_else(|| io::ErrorKind::WouldBlock.into())
+                };
+                let Ok(one) = ring.try_io_mut(Interest::READABLE, next) else {
+                    break;
+                };
+                if let Some(one) = one.as_ref().and_then(of_program) {
+                    told.note(one, Ear::Program);
+                }
+            }
+        }
         let sockets = [(&self.v4, of_v4 as Read), (&self.v6, of_v6 as Read)];
         for (socket, read) in sockets {
             let Some(socket) = socket else { continue };
@@ -71,22 +119,50 @@ impl Icmp {
                     break;
                 };
                 let packet = bytes.get(..length).unwrap_or_default();
-                let Some(one) = read(packet, from.ip().to_canonical()) else {
-                    continue;
-                };
-                let key = (one.local, one.to);
-                if told.len() < FLOWS || told.contains_key(&key) {
-                    told.entry(key)
-                        .or_insert(Unreached { count: 0, ..one })
-                        .count += 1;
+                if let Some(one) = read(packet, from.ip().to_canonical()) {
+                    told.note(one, Ear::Socket);
                 }
             }
         }
-        told.into_values().map(Input::Unreached).collect()
+        told.all().map(Input::Unreached).collect()
+    }
+}
+
+impl Told {
+    fn note(&mut self, one: Unreached, ear: Ear) {
+        let key = (one.local, one.to);
+        if self.0.len() >= FLOWS && !self.0.contains_key(&key) {
+            return;
+        }
+        let heard = self.0.entry(key).or_insert(Heard {
+            last: one,
+            by_program: 0,
+            by_socket: 0,
+        });
+        heard.last = one;
+        match ear {
+            Ear::Program => heard.by_program += 1,
+            Ear::Socket => heard.by_socket += 1,
+        }
+    }
+
+    fn all(self) -> impl Iterator<Item = Unreached> {
+        self.0.into_values().map(|heard| Unreached {
+            count: heard.by_program.max(heard.by_socket),
+            ..heard.last
+        })
     }
 }
 
 type Read = fn(&[u8], IpAddr) -> Option<Unreached>;
+
+#[expect(
+    deprecated,
+    reason = "what takes its place is unsafe; the ring owns its file, and always gives the same one"
+)]
+fn watch(ring: RingBuf<MapData>) -> io::Result<AsyncFd<RingBuf<MapData>>> {
+    AsyncFd::with_interest(ring, Interest::READABLE)
+}
 
 fn open(domain: Domain, protocol: Protocol) -> io::Result<UdpSocket> {
     let socket = Socket::new(domain, Type::RAW, Some(protocol))?;
@@ -95,17 +171,48 @@ fn open(domain: Domain, protocol: Protocol) -> io::Result<UdpSocket> {
     UdpSocket::from_std(socket.into())
 }
 
+/// As the XDP program has read it.
+fn of_program(told: &Undelivered) -> Option<Unreached> {
+    let what = match told.local.is_v4() {
+        true => what_v4(told.code),
+        false => what_v6(told.code),
+    };
+    Some(Unreached {
+        local: SocketAddr::new(told.local.ip(), told.local_port.number()),
+        to: SocketAddr::new(told.to.ip(), told.to_port.number()),
+        by: told.by.ip(),
+        what: what?,
+        count: 1,
+    })
+}
+
+/// Of an ICMP message of type 3.
+fn what_v4(code: u32) -> Option<&'static str> {
+    match code {
+        0 | 5 | 6 | 11 => Some("network"),
+        1 | 7 | 8 | 12 => Some("host"),
+        3 => Some("port"),
+        9 | 10 | 13 => Some("filtered"),
+        _ => None,
+    }
+}
+
+/// Of an ICMPv6 message of type 1.
+fn what_v6(code: u32) -> Option<&'static str> {
+    match code {
+        0 => Some("network"),
+        1 | 5 | 6 => Some("filtered"),
+        2 | 3 => Some("host"),
+        4 => Some("port"),
+        _ => None,
+    }
+}
+
 /// A packet as a raw socket of IPv4 gives it, with its IP header.
 fn of_v4(packet: &[u8], by: IpAddr) -> Option<Unreached> {
     let icmp = packet.get(header_length(packet)?..)?;
     let (&[kind, code], quoted) = (icmp.first_chunk()?, icmp.get(8..)?);
-    let what = match (kind, code) {
-        (3, 0 | 5 | 6 | 11) => "network",
-        (3, 1 | 7 | 8 | 12) => "host",
-        (3, 3) => "port",
-        (3, 9 | 10 | 13) => "filtered",
-        _ => return None,
-    };
+    let what = (kind == 3).then(|| what_v4(code.into()))??;
     let address = |at: usize| -> Option<Ipv4Addr> {
         Some(Ipv4Addr::from(*quoted.get(at..)?.first_chunk::<4>()?))
     };
@@ -118,13 +225,7 @@ fn of_v4(packet: &[u8], by: IpAddr) -> Option<Unreached> {
 /// As one of IPv6 does, without.
 fn of_v6(icmp: &[u8], by: IpAddr) -> Option<Unreached> {
     let (&[kind, code], quoted) = (icmp.first_chunk()?, icmp.get(8..)?);
-    let what = match (kind, code) {
-        (1, 0) => "network",
-        (1, 1 | 5 | 6) => "filtered",
-        (1, 2 | 3) => "host",
-        (1, 4) => "port",
-        _ => return None,
-    };
+    let what = (kind == 1).then(|| what_v6(code.into()))??;
     let address = |at: usize| -> Option<Ipv6Addr> {
         Some(Ipv6Addr::from(*quoted.get(at..)?.first_chunk::<16>()?))
     };
@@ -165,6 +266,7 @@ mod tests {
     fn v4(kind: u8, code: u8, protocol: u8) -> Vec<u8> {
         let header = |protocol: u8, from: u8, to: u8| {
             let mut header = vec![0x45; 20];
+            header[6..8].fill(0);
             header[9] = protocol;
             header[12..16].copy_from_slice(&[10, 0, 0, from]);
             header[16..20].copy_from_slice(&[10, 0, 0, to]);
@@ -203,6 +305,38 @@ mod tests {
         for cut in 0..v6.len() - 4 {
             assert_eq!(of_v6(&v6[..cut], BY), None);
         }
+    }
+
+    #[test]
+    fn the_program_says_the_same_of_a_frame_as_a_socket_of_its_packet() {
+        for (kind, code) in [(3, 0), (3, 1), (3, 3), (3, 13), (3, 2), (3, 4), (8, 0)] {
+            let packet = v4(kind, code, UDP);
+            let frame = [&[0; 12][..], &[8, 0], &packet].concat();
+            let told = Undelivered::of(frame.as_slice());
+            let said = told.as_ref().and_then(of_program);
+            assert_eq!(said, of_v4(&packet, BY), "{kind}, {code}");
+        }
+    }
+
+    #[test]
+    fn what_both_ears_hear_counts_once() {
+        let one = of_v4(&v4(3, 3, UDP), BY).unwrap();
+        let heard = |ears: &[Ear]| {
+            let mut told = Told::default();
+            for ear in ears {
+                told.note(one, *ear);
+            }
+            told.all().map(|one| one.count).collect::<Vec<_>>()
+        };
+        assert_eq!(heard(&[Ear::Program, Ear::Program, Ear::Socket]), [2]);
+        assert_eq!(heard(&[Ear::Socket, Ear::Socket]), [2]);
+        assert!(heard(&[]).is_empty());
+        let mut told = Told::default();
+        for port in 1..=100 {
+            let to = SocketAddr::new(BY, port);
+            told.note(Unreached { to, ..one }, Ear::Program);
+        }
+        assert_eq!(told.all().count(), FLOWS);
     }
 
     proptest::proptest! {

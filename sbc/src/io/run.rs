@@ -151,7 +151,7 @@ pub async fn start(config: Arc<Config>, options: Options) -> Result<Running, Sta
     let found = host::addresses().map_err(StartError::Addresses)?;
     let current = Current::new(Arc::clone(&config));
     let metrics = Metrics::new(current.clone())?;
-    let (flows, paths) = Flows::open(&config, options.workers, inbox.clone())?;
+    let (mut flows, paths) = Flows::open(&config, options.workers, inbox.clone())?;
     let cdr = open_cdr(&config, options.state.as_deref())?;
     // From here on there are tasks: what is refused now is a mistake of ours.
     let signalling =
@@ -171,6 +171,7 @@ pub async fn start(config: Arc<Config>, options: Options) -> Result<Running, Sta
         engine = engine.recording(host::unique().map_err(CdrError::Random)?);
     }
     let registrations = Registrations::open(options.state.as_deref(), &mut engine, now);
+    let undelivered = flows.take_undelivered();
     let mut shell = Shell {
         engine,
         registrations,
@@ -184,7 +185,7 @@ pub async fn start(config: Arc<Config>, options: Options) -> Result<Running, Sta
         asked,
         counters,
         changes,
-        icmp: Icmp::listen(),
+        icmp: Icmp::listen(undelivered),
         addresses: Addresses::new(&config),
         journal: Journal::new(current.clone()),
         current: current.clone(),

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use sbc::io::admin::types::{Call, CallDetail};
 use sbc_tests::e2e::{
-    CARRIER, Daemon, EDGE_LEFT, EDGE_RIGHT, FastPath, Lab, Mouth, Need, PHONE, Talker, skipped,
+    CARRIER, Daemon, EDGE_LEFT, EDGE_RIGHT, FastPath, Lab, Mouth, Need, PHONE, RunAs, Talker,
+    lab_config, skipped,
 };
 
 use super::support::start;
@@ -33,6 +34,30 @@ fn the_cause_of_each_is_named_in_the_kernel() -> Result<()> {
 #[test]
 fn the_cause_of_each_is_named_in_user_space() -> Result<()> {
     broken(FastPath::Off)
+}
+
+/// No raw socket may be had then: the kernel path's program tells of it.
+#[test]
+fn a_closed_port_is_known_of_with_what_the_service_may() -> Result<()> {
+    let needs = [&NEEDS[..], &[Need::Program("setpriv")]].concat();
+    if skipped("a closed port without CAP_NET_RAW", &needs) {
+        return Ok(());
+    }
+    let lab = Lab::new()?;
+    let config = lab_config(FastPath::Native, &lab.scratch.path().join("state"));
+    let file = lab.scratch.write("lab.toml", &config)?;
+    let run_as = RunAs::User(&["net_admin", "bpf", "perfmon"]);
+    let arguments = ["run".as_ref(), "--config".as_ref(), file.as_os_str()];
+    let mut stage = Stage {
+        daemon: Daemon::start(&lab.edge, &lab.scratch, run_as, arguments)?,
+        a: Talker::open(&lab.phone, PHONE, EDGE_LEFT)?,
+        b: Talker::open(&lab.carrier, CARRIER, EDGE_RIGHT)?,
+        lab: &lab,
+        fast_path: FastPath::Native,
+        counted: 0,
+    };
+    stage.good()?;
+    stage.closed()
 }
 
 fn broken(fast_path: FastPath) -> Result<()> {
@@ -152,14 +177,7 @@ fn broken(fast_path: FastPath) -> Result<()> {
     stage.call("no neighbour", gone, &told, |stage, to| {
         Ok(vec![stage.callee_says(to, voice)?])
     })?;
-    let sdp = both(&stage);
-    let told = [
-        ("caller", "send-failed", "10.71.1.2 says"),
-        ("callee", "nothing-arrived", ""),
-    ];
-    stage.call("a closed port", sdp, &told, |stage, to| {
-        Ok(vec![stage.callee_says(to, voice)?])
-    })?;
+    stage.closed()?;
     stage.held()?;
     stage.without_media()
 }
@@ -226,6 +244,18 @@ impl Stage<'_> {
         self.end("a hold that was ended", &[])?;
         drop(mouths);
         Ok(())
+    }
+
+    /// One whose caller does not listen where his SDP says.
+    fn closed(&mut self) -> Result<()> {
+        let sdp = [self.a.sdp(CALLER, ""), self.b.sdp(CALLEE, "")];
+        let told = [
+            ("caller", "send-failed", "10.71.1.2 says"),
+            ("callee", "nothing-arrived", ""),
+        ];
+        self.call("a closed port", sdp, &told, |stage, to| {
+            Ok(vec![stage.callee_says(to, voice)?])
+        })
     }
 
     /// One that stays on hold: the caller plays no music.

@@ -27,6 +27,7 @@ mod flight;
 mod fuzz;
 mod odd;
 mod race;
+mod told;
 
 use both::Both;
 

@@ -6,6 +6,7 @@ mod waiting;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use sbc_ebpf::abi::{FlowConfig, FlowState, MAX_CANDIDATES};
 use smallvec::SmallVec;
@@ -387,12 +388,23 @@ impl Installed {
         flow_count(config, &self.pair.sides[index], &then, now)
     }
 
-    fn faults(&self, program: &Program, index: usize) -> Faults {
-        if self.pair.kind != FlowKind::Rtp {
-            return Faults::default();
-        }
-        let noted = program.faults(self.slots[index].row);
-        noted.map_or_else(|_| Faults::default(), |noted| Faults::of(&noted))
+    /// What is noted of a side beside its state: of RTCP only how long it is there and back.
+    fn noted(&self, program: &Program, index: usize) -> (Faults, Option<Duration>) {
+        let slot = self.slots[index];
+        let noted = match self.pair.kind {
+            FlowKind::Opaque => None,
+            FlowKind::Rtp | FlowKind::Rtcp => program.faults(slot.row).ok(),
+        };
+        let Some(noted) = noted else {
+            return (Faults::default(), None);
+        };
+        let round_trip = noted.round_trip.known(slot.epoch);
+        let faults = match self.pair.kind {
+            FlowKind::Rtp => Faults::of(&noted),
+            FlowKind::Rtcp | FlowKind::Opaque => Faults::default(),
+        };
+        let round_trip = round_trip.map(|taken| Duration::from_micros(taken.into()));
+        (faults, round_trip)
     }
 
     fn report(&self, program: &Program) -> FlowReport {
@@ -402,9 +414,11 @@ impl Installed {
                 let now = self.state(program, index);
                 let count = self.count(&configs[index], index, &now);
                 let has_come = count.packets > 0;
+                let (faults, round_trip) = self.noted(program, index);
                 FlowCount {
                     silent: has_come.then(|| ticks::since(now.last_seen)),
-                    faults: self.faults(program, index),
+                    faults,
+                    round_trip,
                     ..count
                 }
             }),

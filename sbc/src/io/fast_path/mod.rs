@@ -206,6 +206,11 @@ impl FastPath {
         report
     }
 
+    /// Where the program hands over [`sbc_ebpf::Undelivered`]; once.
+    pub fn take_undelivered(&mut self) -> Option<RingBuf<MapData>> {
+        self.program.take_undelivered()
+    }
+
     /// A ban, the end of one, a source that is known or is not any more.
     pub fn shed(&mut self, action: &Action) {
         self.program.shed().apply(action);

@@ -17,6 +17,7 @@ use sbc_ebpf::abi::{
 use sbc_ebpf::batch::lookup_rows;
 use sbc_ebpf::faults::Faults;
 use sbc_ebpf::flight_abi::{MAX_RINGS, Ring, WHOLES};
+use sbc_ebpf::undelivered::WAITING;
 
 use super::shed::ShedMaps;
 use super::totals::Totals;
@@ -75,6 +76,8 @@ pub struct Program {
     rings: Array<MapData, Ring>,
     /// Until someone takes it.
     wholes: Option<RingBuf<MapData>>,
+    /// Likewise.
+    undelivered: Option<RingBuf<MapData>>,
     shed: ShedMaps,
 }
 
@@ -112,6 +115,7 @@ impl Program {
             // Ring 0 is none.
             .map_max_entries("RINGS", rings.min(MAX_RINGS as u32 - 1) + 1)
             .map_max_entries("FRAMES", if rings > 0 { WHOLES as u32 } else { page() })
+            .map_max_entries("UNDELIVERED", page().max(WAITING as u32))
             .map_max_entries("INDEX", ports)
             .map_max_entries("STATES", ports.div_ceil(2))
             .map_max_entries("FAULTS", 2 * ports.div_ceil(2))
@@ -135,6 +139,7 @@ impl Program {
             drops: Arc::new(PerCpuArray::try_from(take(&mut ebpf, "DROPS")?)?),
             rings: Array::try_from(take(&mut ebpf, "RINGS")?)?,
             wholes: Some(RingBuf::try_from(take(&mut ebpf, "FRAMES")?)?),
+            undelivered: Some(RingBuf::try_from(take(&mut ebpf, "UNDELIVERED")?)?),
             shed: ShedMaps::take(&mut ebpf)?,
             ebpf,
         };
@@ -283,6 +288,11 @@ impl Program {
     /// Where whole packets come; there is one reader only.
     pub fn take_wholes(&mut self) -> Option<RingBuf<MapData>> {
         self.wholes.take()
+    }
+
+    /// Where [`sbc_ebpf::Undelivered`] come; there is one reader only.
+    pub fn take_undelivered(&mut self) -> Option<RingBuf<MapData>> {
+        self.undelivered.take()
     }
 
     /// The maps by which SIP is shed.
