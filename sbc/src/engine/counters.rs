@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Event;
 use super::stats::{
     Histogram, JitterHistogram, MessageLabels, MosHistogram, Outcome, Party, RingingHistogram,
-    Stats, Tried,
+    RoundTripHistogram, Stats, Tried,
 };
 use crate::config::NetworkId;
 use crate::media::{Cause, Quality};
@@ -25,6 +25,7 @@ pub(super) struct Counters {
     one_way: BTreeMap<(Party, Party), u64>,
     verdicts: BTreeMap<Cause, u64>,
     mos: BTreeMap<NetworkId, MosHistogram>,
+    round_trip: BTreeMap<NetworkId, RoundTripHistogram>,
     media_quality: BTreeMap<NetworkId, Quality>,
     pub(super) flow_fallbacks: BTreeMap<&'static str, u64>,
     messages: BTreeMap<MessageLabels, u64>,
@@ -93,6 +94,11 @@ impl Counters {
         self.mos.entry(network).or_default().0.observe_value(score);
     }
 
+    /// How long it is to a peer there and back.
+    pub(super) fn round_trip(&mut self, network: NetworkId, taken: Duration) {
+        self.round_trip.entry(network).or_default().0.observe(taken);
+    }
+
     /// A call is over whose legs have reported: whether one was heard and the other never. What came to nothing, or was over before anybody
     /// could speak, and what had no media here at all says nothing of that.
     pub(super) fn heard(&mut self, event: &Event) {
@@ -136,6 +142,7 @@ impl Counters {
         stats.one_way.clone_from(&self.one_way);
         stats.verdicts.clone_from(&self.verdicts);
         stats.mos.clone_from(&self.mos);
+        stats.round_trip.clone_from(&self.round_trip);
         stats.media_quality.clone_from(&self.media_quality);
         stats.flow_fallbacks.clone_from(&self.flow_fallbacks);
         stats.sip_messages.clone_from(&self.messages);

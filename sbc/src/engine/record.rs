@@ -110,6 +110,10 @@ pub struct CallRecord {
     pub callee_mos: Option<f64>,
     /// Why a party heard nothing at the end ([`crate::media::Finding`]): who, the cause, and the same in words.
     pub verdict: Vec<String>,
+    /// From the box to the caller and back, in milliseconds, in the mean of the last few times that RTCP told.
+    pub caller_round_trip_ms: Option<f64>,
+    /// From the box to the callee and back.
+    pub callee_round_trip_ms: Option<f64>,
 }
 
 /// One INVITE of ours.
@@ -137,7 +141,7 @@ pub enum Recorded {
 
 impl CallRecord {
     /// The names of its fields, in their order.
-    pub const FIELDS: [&'static str; 48] = [
+    pub const FIELDS: [&'static str; 50] = [
         "id",
         "node",
         "call",
@@ -186,6 +190,8 @@ impl CallRecord {
         "callee_jitter_ms",
         "callee_mos",
         "verdict",
+        "caller_round_trip_ms",
+        "callee_round_trip_ms",
     ];
 }
 

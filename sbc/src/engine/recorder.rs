@@ -421,14 +421,16 @@ impl CallRecord {
         self.caller_packets = caller.packets;
         self.caller_bytes = caller.bytes;
         self.caller_lost = caller.lost;
-        self.caller_jitter_ms = jitter(caller);
+        self.caller_jitter_ms = in_milliseconds(caller.jitter);
         let delay = one_way([caller.round_trip, callee.round_trip]);
         self.caller_mos = score(self.caller_codec.as_deref(), caller, delay);
         self.callee_packets = callee.packets;
         self.callee_bytes = callee.bytes;
         self.callee_lost = callee.lost;
-        self.callee_jitter_ms = jitter(callee);
+        self.callee_jitter_ms = in_milliseconds(callee.jitter);
         self.callee_mos = score(self.callee_codec.as_deref(), callee, delay);
+        self.caller_round_trip_ms = caller.round_trip.map(in_milliseconds);
+        self.callee_round_trip_ms = callee.round_trip.map(in_milliseconds);
     }
 }
 
@@ -441,8 +443,8 @@ fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
-fn jitter(leg: &LegMedia) -> f64 {
-    leg.jitter.as_micros() as f64 / 1000.0
+fn in_milliseconds(time: Duration) -> f64 {
+    time.as_micros() as f64 / 1000.0
 }
 
 /// Of those codecs that [`mos`] is made for.

@@ -216,6 +216,11 @@ impl Reports {
                 counters.media_jitter.0.observe(side.quality.jitter);
             }
         }
+        for (side, network) in report.sides.iter().zip(subject.networks()) {
+            if let Some(taken) = side.round_trip {
+                counters.round_trip(network, taken);
+            }
+        }
         let sides = report.sides.iter().zip(subject.is_speech());
         for ((side, is_speech), network) in sides.zip(subject.networks()) {
             let quality = &side.quality;

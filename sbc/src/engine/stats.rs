@@ -53,6 +53,8 @@ pub struct Stats {
     pub media_quality: BTreeMap<NetworkId, Quality>,
     /// Jitter of each stream of RTP at its end.
     pub media_jitter: JitterHistogram,
+    /// How long it is to a peer and back, as RTCP has told by the end of each stream, by the network that the peer is in.
+    pub round_trip: BTreeMap<NetworkId, RoundTripHistogram>,
     /// The opinion score of each stream of RTP at its end, by the network that it came from.
     pub mos: BTreeMap<NetworkId, MosHistogram>,
     /// Transactions that are alive.
@@ -216,6 +218,18 @@ impl Default for JitterHistogram {
     fn default() -> Self {
         JitterHistogram(Histogram::new(&[
             0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5,
+        ]))
+    }
+}
+
+/// Round trips in buckets: from a phone beside the box to where nobody can talk any more.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RoundTripHistogram(pub Histogram);
+
+impl Default for RoundTripHistogram {
+    fn default() -> Self {
+        RoundTripHistogram(Histogram::new(&[
+            0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6, 1.0, 2.0,
         ]))
     }
 }

@@ -371,7 +371,7 @@ pub struct FlowCount {
     pub faults: Faults,
     /// How well they came. All zero for RTCP and what is opaque.
     pub quality: Quality,
-    /// To whom they come from and back to us, as RTCP tells; none where it does not, or the kernel forwards it. Of a pair of RTP and its RTCP one
+    /// To whom they come from and back to us, as RTCP tells; none where it does not. Of a pair of RTP and its RTCP one
     /// of the two has it.
     pub round_trip: Option<Duration>,
 }

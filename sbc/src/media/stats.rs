@@ -72,7 +72,7 @@ pub struct LegMedia {
     pub ssrc_changes: u64,
     /// At the end of the stream that had most of it; zero where none is measured.
     pub jitter: Duration,
-    /// There and back between it and us, as RTCP tells; none where it does not, or the kernel forwards it.
+    /// There and back between it and us, as RTCP tells; none where it does not.
     pub round_trip: Option<Duration>,
 }
 

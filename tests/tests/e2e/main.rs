@@ -30,6 +30,7 @@ mod recorded;
 mod registered;
 mod reload;
 mod restart;
+mod round_trip;
 mod scanners;
 mod scenarios;
 mod servers;

@@ -125,6 +125,10 @@ fn how_a_call_sounds_depends_on_what_its_rtcp_says_in_the_end() {
         let mut stats = Stats::default();
         counters.copy_to(&mut stats);
         assert_eq!(stats.mos.len(), 1);
+        let observed = stats.round_trip.values();
+        let observed = observed.map(|trips| trips.0.counts().iter().sum::<u64>());
+        let known = round_trips.iter().flatten().count() as u64;
+        assert_eq!(observed.sum::<u64>(), known);
         (100.0 * stats.mos[&LEFT].0.sum()).round() / 100.0
     };
     let scores = [[None; 2], [Some(40), None], [Some(300); 2], [Some(600); 2]].map(score);

@@ -50,20 +50,21 @@ fn tries(record: &CallRecord) -> Vec<(&str, Option<u16>)> {
 
 /// What each flow that is being removed has done.
 fn report(bench: &mut Bench, packets: [u64; 2], lost: u64) {
-    let side = |packets, lost| FlowCount {
+    let side = |packets, lost, round_trip| FlowCount {
         packets,
         bytes: 172 * packets,
         latched: None,
         silent: None,
         faults: Faults::default(),
-        round_trip: None,
+        round_trip,
         quality: Quality {
             lost,
             jitter: Duration::from_micros(1_500),
             ..Quality::default()
         },
     };
-    let sides = [side(packets[0], 0), side(packets[1], lost)];
+    let far = Some(Duration::from_millis(40));
+    let sides = [side(packets[0], 0, far), side(packets[1], lost, None)];
     for action in bench.actions() {
         if let Action::Flow(FlowCommand::Remove(pair)) = action {
             let report = match pair {
@@ -155,14 +156,16 @@ fn a_call_that_was_taken() {
         caller_bytes: 516_000,
         caller_lost: 0,
         caller_jitter_ms: 1.5,
-        caller_mos: Some(4.4),
+        caller_mos: Some(4.39),
         callee_codec: Some("PCMU".to_owned()),
         callee_packets: 2850,
         callee_bytes: 490_200,
         callee_lost: 150,
         callee_jitter_ms: 1.5,
-        callee_mos: Some(3.9),
+        callee_mos: Some(3.88),
         verdict: Vec::new(),
+        caller_round_trip_ms: Some(40.0),
+        callee_round_trip_ms: None,
     };
     assert_eq!(record, expected);
     assert!(record.route.is_some());

@@ -126,8 +126,8 @@ pub struct Received {
     pub ssrc_changes: u64,
     /// Interarrival jitter (RFC 3550 6.4.1) as it is now.
     pub jitter_ms: f64,
-    /// There and back between the box and whoever sends here, in the mean of the last few times that RTCP told. Absent where it did not, or the kernel
-    /// forwards it; where RTCP has ports of its own, and is not transcoded, it is told of those.
+    /// There and back between the box and whoever sends here, in the mean of the last few times that RTCP told. Absent where it did not;
+    /// where RTCP has ports of its own, and is not transcoded, it is told of those.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub round_trip_ms: Option<f64>,
 }

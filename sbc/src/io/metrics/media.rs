@@ -5,7 +5,7 @@ use sbc_ebpf::shed::Shed;
 use super::family::Family;
 use super::{Reading, network_name, networks};
 use crate::config::Config;
-use crate::engine::MosHistogram;
+use crate::engine::{MosHistogram, RoundTripHistogram};
 use crate::media::{Fallback, Quality, Traffic};
 
 const KERNEL: &str = "kernel";
@@ -93,6 +93,7 @@ pub(super) fn families(config: &Config, reading: &Reading) -> Vec<Family> {
             "Interarrival jitter (RFC 3550) of each stream of RTP that came in, at its end.",
             &reading.engine.media_jitter.0,
         ),
+        round_trip(config, reading),
         mos(config, reading),
         flows(config, reading),
         fallbacks(reading),
@@ -164,10 +165,24 @@ fn dropped(config: &Config, reading: &Reading) -> Family {
     family
 }
 
+fn round_trip(config: &Config, reading: &Reading) -> Family {
+    let mut family = Family::histograms(
+        "sbc_media_round_trip_seconds",
+        "How long it is from the box to a peer and back, in the mean of the last few times that RTCP told, at the end of each stream, by the peer's network.",
+        &["network"],
+    );
+    let none = RoundTripHistogram::default();
+    for (id, name) in networks(config) {
+        let known = reading.engine.round_trip.get(&id).unwrap_or(&none);
+        family.observed([name], &known.0);
+    }
+    family
+}
+
 fn mos(config: &Config, reading: &Reading) -> Family {
     let mut family = Family::histograms(
         "sbc_call_mos",
-        "How each direction of a call's speech sounded, at its end: mean opinion score, 1 to 4.5, by the E-model (G.107) from loss and jitter of what came in, and from delay where RTCP told it in user space, of G.711 and G.722 (rated as G.711), by the network that it came from.",
+        "How each direction of a call's speech sounded, at its end: mean opinion score, 1 to 4.5, by the E-model (G.107) from loss and jitter of what came in, and from delay where RTCP told it, of G.711 and G.722 (rated as G.711), by the network that it came from.",
         &["network"],
     );
     let none = MosHistogram::default();
