@@ -25,9 +25,13 @@ pub struct Speech {
     pub delay: Duration,
 }
 
-/// The mean opinion score, 1 (bad) to 4.5: of G.711, and of G.722 as if it were that. Its wider band is given no credit, as this scale has none to
-/// give (that of G.107.1 has, but there G.711 would be worth 3.7 at best), and how it stands loss is its decoder's affair, of which we know nothing. A far
-/// end's buffer is reckoned with at twice the jitter. None if nothing came.
+/// The mean opinion score, 1 (bad) to 4.5: of G.711, and of G.722 as if it were that. A far end's buffer is reckoned with at twice the jitter. None if
+/// nothing came.
+///
+/// The wider band of G.722 is given no credit, as this scale has none to give. That of G.107.1 has: R goes up to 129 there, 13 less for G.722 at
+/// 64 kbit/s (G.113), and R / 1.29 makes the score. But G.711 is worth 3.7 at best there, 4.4 here, G.722 4.3: one threshold would not fit both, or the better
+/// sound would have the lower score. And how G.722 stands loss is not published for it (G.113 has that of a few modes of G.722.2): what the far decoder
+/// makes of it we do not know.
 #[must_use]
 pub fn mos(speech: &Speech) -> Option<f64> {
     (speech.packets > 0).then(|| of_rating(rating(speech)))
