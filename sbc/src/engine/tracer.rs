@@ -1,14 +1,17 @@
 //! Tells the traces of calls what happens: every message that is one of an attempt's, and what the box decides. Nothing is put together where no traces
 //! are kept.
 
+use std::fmt;
 use std::time::{Duration, Instant};
+
+use compact_str::{ToCompactString as _, format_compact};
 
 use super::recorder::Incoming;
 use super::{CallId, Engine, Event, Outcome};
 use crate::call::{Call, user_of};
 use crate::config::{Config, Trace};
 use crate::media::{Choice, FlowKind, FlowPair, LegId, LegMedia, Path};
-use crate::routing::{Caller, Decision, Destination, Step, Timestamp};
+use crate::routing::{Caller, Decision, Step, Timestamp};
 use crate::sip::{Message, Method};
 use crate::trace::{Store, Verdict};
 use crate::transaction::Hop;
@@ -54,9 +57,7 @@ impl Engine {
         hop: &Hop,
     ) {
         if let Some(store) = &mut self.tracer.0 {
-            let who = who.map(|who| who.named(&self.config).to_string());
-            let who = who.unwrap_or_else(|| "unknown".to_owned());
-            store.asks(to, sip_call_id, &who, hop.remote);
+            store.asks(to, sip_call_id, Who(&self.config, who), hop.remote);
         }
     }
 }
@@ -116,15 +117,15 @@ impl Tracer {
     ) {
         let Some(store) = &mut self.0 else { return };
         let call_id = incoming.message.call_id();
-        let from = incoming.caller.named(config).to_string();
-        store.recognised(call_id, Some(call), &from, incoming.number);
+        let from = incoming.caller.named(config);
+        store.recognised(call_id, Some(call), from, incoming.number);
         let route = config.route(decision.route);
         // One without a name is called `route 3`.
         let label = match route.name.starts_with("route ") {
-            true => route.name.clone(),
-            false => format!("route {}", route.name),
+            true => route.name.to_compact_string(),
+            false => format_compact!("route {}", route.name),
         };
-        store.note_call(call, &label, &leads(config, decision));
+        store.note_call(call, &label, Leads(config, decision));
     }
 
     /// One that leads nowhere.
@@ -136,8 +137,8 @@ impl Tracer {
     ) {
         let Some(store) = &mut self.0 else { return };
         let call_id = incoming.message.call_id();
-        let from = incoming.caller.named(config).to_string();
-        store.recognised(call_id, None, &from, incoming.number);
+        let from = incoming.caller.named(config);
+        store.recognised(call_id, None, from, incoming.number);
         store.refused(call_id, outcome, reason);
     }
 
@@ -151,9 +152,8 @@ impl Tracer {
         message: &Message,
     ) {
         let Some(store) = &mut self.0 else { return };
-        let who = call.caller_of(leg);
-        let who = who.map_or_else(|| "unknown".to_owned(), |who| who.named(config).to_string());
-        store.asks(call.id(), message.call_id(), &who, hop.remote);
+        let who = Who(config, call.caller_of(leg));
+        store.asks(call.id(), message.call_id(), who, hop.remote);
     }
 
     /// Who sent this takes a party's place in a call.
@@ -166,8 +166,7 @@ impl Tracer {
         message: &Message,
     ) {
         let Some(store) = &mut self.0 else { return };
-        let who = caller.named(config).to_string();
-        store.joins(message.call_id(), call, &who, hop.remote);
+        store.joins(message.call_id(), call, caller.named(config), hop.remote);
     }
 
     /// Someone took it.
@@ -175,17 +174,16 @@ impl Tracer {
         let Some(store) = self.0.as_mut().filter(|store| store.has(call.id())) else {
             return;
         };
-        let who = |leg| call.caller_of(leg).map(|who| who.named(config).to_string());
-        let who = |leg| who(leg).unwrap_or_else(|| "unknown".to_owned());
+        let who = |leg| Who(config, call.caller_of(leg));
         if let Some(leg) = call.answered_leg() {
-            store.answered(call.id(), &who(leg));
+            store.answered(call.id(), who(leg));
         }
         for stream in call.streams() {
             if stream.choice == Choice::Open {
                 continue;
             }
-            let why = stream.why(&stream.legs.map(who));
-            store.note_call(call.id(), &stream.kind, &why);
+            let why = stream.why(&stream.legs.map(|leg| who(leg).to_string()));
+            store.note_call(call.id(), &stream.kind, why);
         }
     }
 
@@ -195,11 +193,11 @@ impl Tracer {
             return;
         };
         let [a, b] = pair.sides.each_ref().map(|side| side.local);
-        let way = match pair.path {
-            Path::Kernel => "in the kernel".to_owned(),
-            Path::User(reason) => format!("in user space: {}", reason.words()),
+        let text = match pair.path {
+            Path::Kernel => format_args!("{a} <-> {b}, in the kernel"),
+            Path::User(reason) => format_args!("{a} <-> {b}, in user space: {}", reason.words()),
         };
-        store.note_call(call, "media", &format!("{a} <-> {b}, {way}"));
+        store.note_call(call, "media", text);
     }
 
     /// What is told to the log.
@@ -207,17 +205,18 @@ impl Tracer {
         let Some(store) = &mut self.0 else { return };
         match event {
             Event::MediaAnchored { call, why } => {
-                store.note_call(*call, "media", &format!("through the box: {why}"));
+                store.note_call(*call, "media", format_args!("through the box: {why}"));
             }
             Event::MediaTranscoded { call, codecs } if store.is_up(*call) => {
                 let [a, b] = codecs.map(|codec| codec.name());
-                store.note_call(*call, "audio", &format!("{a} <-> {b}, transcoded"));
+                store.note_call(*call, "audio", format_args!("{a} <-> {b}, transcoded"));
             }
             Event::MediaStopped {
                 call, silent, time, ..
             } => {
-                let text = format!("nothing from {} for {} s", silent.name(), time.as_secs());
-                store.note_call(*call, "media", &text);
+                let (who, time) = (silent.name(), time.as_secs());
+                let text = format_args!("nothing from {who} for {time} s");
+                store.note_call(*call, "media", text);
             }
             Event::MediaTakenBack { call, .. } => {
                 store.note_call(*call, "media", "what was agreed upon cannot be: as before");
@@ -230,8 +229,8 @@ impl Tracer {
             } => {
                 let [caller, callee] = media;
                 if caller.packets + callee.packets > 0 || store.is_up(*call) {
-                    store.note_call(*call, "from the caller", &counted(caller));
-                    store.note_call(*call, "from the callee", &counted(callee));
+                    store.note_call(*call, "from the caller", Counted(caller));
+                    store.note_call(*call, "from the callee", Counted(callee));
                 }
                 let verdict = verdict.iter().map(|finding| Verdict {
                     hears: finding.hears.label(),
@@ -249,9 +248,9 @@ impl Tracer {
         let Some(store) = &mut self.0 else { return };
         let who = call.answered_leg().and_then(|leg| call.caller_of(leg));
         if let Some(who) = who {
-            let who = who.named(config).to_string();
-            store.answered(call.id(), &who);
-            store.note_call(call.id(), "transferred", &format!("to {who}"));
+            let who = who.named(config);
+            store.answered(call.id(), who);
+            store.note_call(call.id(), "transferred", format_args!("to {who}"));
         }
     }
 
@@ -272,31 +271,63 @@ fn is_first(message: &Message) -> bool {
     message.is_request() && message.method() == Method::Invite && message.to().tag().is_none()
 }
 
+/// Who somebody is, if that is known.
+struct Who<'a>(&'a Config, Option<Caller>);
+
+impl fmt::Display for Who<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.1 {
+            Some(who) => who.named(self.0).fmt(f),
+            None => f.write_str("unknown"),
+        }
+    }
+}
+
 /// `trunk:a, then trunk:b + phone:c`.
-fn leads(config: &Config, decision: &Decision) -> String {
-    let name = |who: &Destination| who.named(config).to_string();
-    let step = |step: &Step| match step {
-        Step::Ring { who, .. } => who.iter().map(name).collect::<Vec<_>>().join(" + "),
-        Step::Reject(code) => format!("refuse with {code}"),
-    };
-    let steps: Vec<String> = decision.steps.iter().map(step).collect();
-    steps.join(", then ")
+struct Leads<'a>(&'a Config, &'a Decision);
+
+impl fmt::Display for Leads<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Leads(config, decision) = self;
+        for (nth, step) in decision.steps.iter().enumerate() {
+            f.write_str(if nth == 0 { "" } else { ", then " })?;
+            match step {
+                Step::Ring { who, .. } => {
+                    for (nth, who) in who.iter().enumerate() {
+                        f.write_str(if nth == 0 { "" } else { " + " })?;
+                        who.named(config).fmt(f)?;
+                    }
+                }
+                Step::Reject(code) => write!(f, "refuse with {code}")?,
+            }
+        }
+        Ok(())
+    }
 }
 
 /// `1501 packets, 3 lost, 0 late, 0 twice, jitter 0.3 ms, 41.2 ms there and back`.
-fn counted(media: &LegMedia) -> String {
-    let milliseconds = |time: Duration| time.as_secs_f64() * 1000.0;
-    let trip = media.round_trip.map(milliseconds);
-    let trip = trip.map_or_else(String::new, |trip| format!(", {trip:.1} ms there and back"));
-    match media.packets {
-        0 => "no packet came".to_owned(),
-        packets => format!(
-            "{packets} packets, {} lost, {} late, {} twice, jitter {:.1} ms{trip}",
+struct Counted<'a>(&'a LegMedia);
+
+impl fmt::Display for Counted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let media = self.0;
+        if media.packets == 0 {
+            return f.write_str("no packet came");
+        }
+        let milliseconds = |time: Duration| time.as_secs_f64() * 1000.0;
+        write!(
+            f,
+            "{} packets, {} lost, {} late, {} twice, jitter {:.1} ms",
+            media.packets,
             media.lost,
             media.reordered,
             media.duplicate,
             milliseconds(media.jitter)
-        ),
+        )?;
+        match media.round_trip.map(milliseconds) {
+            Some(trip) => write!(f, ", {trip:.1} ms there and back"),
+            None => Ok(()),
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! One attempt's log: entries in one buffer, appended and never changed.
+//! One attempt's log: entries one behind the other, in blocks, appended and never changed. It is read from a copy that is in one piece.
 //!
 //! An entry is its kind, the microseconds since the one before (LEB128), and then of a message the party, the hop, its length and its bytes; of a copy
 //! of a message where the first one stands; of a note two texts.
@@ -6,8 +6,10 @@
 use std::time::Duration;
 
 use crc32fast::hash;
+use smallvec::SmallVec;
 
-use super::wire::{Head, write_masked};
+use super::blocks::{BLOCK, Blocks};
+use super::wire::{Head, masked};
 
 /// Messages back that a copy is looked for among.
 const COPIES: usize = 16;
@@ -15,6 +17,8 @@ const COPIES: usize = 16;
 const MAX_NOTE: usize = 512;
 /// What an entry takes beside its texts and bytes, at most.
 const ENTRY: usize = 32;
+/// Blocks of which a log has no list elsewhere: 8 kB, which most calls get by with.
+const INLINE: usize = 16;
 
 const RECEIVED: u8 = 0;
 const SENT: u8 = 1;
@@ -69,29 +73,38 @@ pub(super) struct Passing<'a> {
 /// The log.
 #[derive(Debug, Default)]
 pub(super) struct Log {
-    bytes: Vec<u8>,
+    /// Where it stands, in order: all are full but the last one.
+    blocks: SmallVec<[u32; INLINE]>,
+    len: u32,
     /// Microseconds, of the last entry.
     last: u64,
     entries: u32,
     /// Where the first entry ends.
     first: u32,
     /// Of the latest messages: their sum, and where they stand.
-    sums: Vec<(u32, u32)>,
+    sums: [(u32, u32); COPIES],
+    /// How many messages have a sum; the latest of these are there.
+    summed: u32,
 }
 
 impl Log {
     /// Bytes that it takes of the memory.
     pub(super) fn cost(&self) -> usize {
-        self.bytes.capacity() + self.sums.capacity() * size_of::<(u32, u32)>()
+        self.blocks.len() * BLOCK + list_cost(self.blocks.capacity())
     }
 
     /// Bytes that are written.
     pub(super) fn len(&self) -> usize {
-        self.bytes.len()
+        self.len as usize
     }
 
     pub(super) fn entries(&self) -> u32 {
         self.entries
+    }
+
+    #[cfg(test)]
+    pub(super) fn blocks(&self) -> usize {
+        self.blocks.len()
     }
 
     /// There is more than the first entry.
@@ -99,18 +112,21 @@ impl Log {
         self.entries > 1
     }
 
-    /// What its cost becomes, at most, when so many bytes are appended.
-    pub(super) fn cost_with(&self, more: usize) -> usize {
-        let needed = self.bytes.len() + more + ENTRY;
-        let bytes = match needed <= self.bytes.capacity() {
-            true => self.bytes.capacity(),
-            false => needed + grown(needed),
+    /// How much more it costs, at most, when so many bytes are appended.
+    pub(super) fn growth(&self, more: usize) -> usize {
+        let needed = (self.len() + more + ENTRY).div_ceil(BLOCK);
+        if needed <= self.blocks.len() {
+            return 0;
+        }
+        let list = match needed <= self.blocks.capacity() {
+            true => self.blocks.capacity(),
+            false => needed.next_power_of_two(),
         };
-        bytes + self.sums.capacity().max(COPIES) * size_of::<(u32, u32)>()
+        needed * BLOCK + list_cost(list) - self.cost()
     }
 
     /// Appends a message, or that it came or went again.
-    pub(super) fn message(&mut self, at: Duration, message: &Passing<'_>) {
+    pub(super) fn message(&mut self, to: &mut Blocks, at: Duration, message: &Passing<'_>) {
         let Passing {
             is_sent,
             party,
@@ -119,122 +135,164 @@ impl Log {
             head,
         } = *message;
         let sum = sum_of(is_sent, bytes);
-        let known = self.sums.iter().rev().find(|(known, _)| *known == sum);
-        if let Some(&(_, place)) = known {
+        if let Some(place) = self.place_of(sum) {
             let kind = if is_sent { SENT_AGAIN } else { RECEIVED_AGAIN };
-            self.begin(kind, at, 0);
-            self.bytes.push(hop);
-            self.number(u64::from(place));
+            let mut entry = self.begin(kind, at);
+            entry.push(hop);
+            number(&mut entry, u64::from(place));
+            self.write(to, &entry);
             return self.end();
         }
-        let place = self.bytes.len();
-        let length = head.masked_len(bytes);
-        self.begin(if is_sent { SENT } else { RECEIVED }, at, length);
-        self.bytes.extend([party, hop]);
-        self.number(length as u64);
-        let begin = self.bytes.len();
-        write_masked(bytes, head, &mut self.bytes);
-        debug_assert_eq!(self.bytes.len() - begin, length);
+        let place = self.len;
+        let mut entry = self.begin(if is_sent { SENT } else { RECEIVED }, at);
+        entry.extend([party, hop]);
+        number(&mut entry, head.masked_len(bytes) as u64);
+        self.write(to, &entry);
+        masked(bytes, head, |part| self.write(to, part));
         self.end();
-        if let Ok(place) = u32::try_from(place) {
-            if self.sums.len() == COPIES {
-                self.sums.remove(0);
-            }
-            if self.sums.capacity() < COPIES {
-                self.sums.reserve_exact(COPIES);
-            }
-            self.sums.push((sum, place));
+        if let Some(oldest) = self.sums.get_mut(self.summed as usize % COPIES) {
+            *oldest = (sum, place);
+            self.summed += 1;
         }
     }
 
     /// Whether this message is one of the latest.
     pub(super) fn knows(&self, is_sent: bool, bytes: &[u8]) -> bool {
-        let sum = sum_of(is_sent, bytes);
-        self.sums.iter().any(|(known, _)| *known == sum)
+        self.place_of(sum_of(is_sent, bytes)).is_some()
     }
 
     /// Appends a note.
-    pub(super) fn note(&mut self, at: Duration, label: &str, text: &str) {
-        let (label, text) = (cut(label), cut(text));
-        self.begin(NOTE, at, label.len() + text.len());
+    pub(super) fn note(&mut self, to: &mut Blocks, at: Duration, label: &str, text: &str) {
+        let mut entry = self.begin(NOTE, at);
         for text in [label, text] {
-            self.number(text.len() as u64);
-            self.bytes.extend_from_slice(text.as_bytes());
+            let text = cut(text);
+            number(&mut entry, text.len() as u64);
+            self.write(to, &entry);
+            self.write(to, text.as_bytes());
+            entry.clear();
         }
         self.end();
     }
 
     /// Leaves the first entry and nothing else; how many are gone.
-    pub(super) fn cut_to_first(&mut self) -> u32 {
+    pub(super) fn cut_to_first(&mut self, all: &mut Blocks) -> u32 {
         let gone = self.entries.saturating_sub(1);
-        self.bytes.truncate(self.first as usize);
-        self.bytes.shrink_to_fit();
-        self.sums.retain(|(_, place)| *place < self.first);
-        self.sums.shrink_to_fit();
+        self.len = self.len.min(self.first);
+        let kept = self.len().div_ceil(BLOCK);
+        all.give_back(self.blocks.get(kept..).unwrap_or_default());
+        self.blocks.truncate(kept);
+        self.blocks.shrink_to_fit();
+        // The first message is there, if there was one.
+        let known = self.sums.iter().take(self.summed as usize);
+        let first = known.copied().find(|(_, place)| *place < self.first);
+        self.sums = [first.unwrap_or_default(); COPIES];
+        self.summed = u32::from(first.is_some());
         self.entries = self.entries.min(1);
         gone
     }
 
-    /// Gives back what was reserved and is not used.
-    pub(super) fn shrink(&mut self) {
-        self.bytes.shrink_to_fit();
+    /// It is gone, and what it stood in is anybody's.
+    pub(super) fn clear(&mut self, all: &mut Blocks) {
+        all.give_back(&self.blocks);
+        *self = Log::default();
     }
 
-    /// All entries in order. What cannot be read ends them.
-    pub(super) fn iter(&self) -> impl Iterator<Item = Entry<'_>> {
-        let mut reader = Reader {
-            all: &self.bytes,
-            at: 0,
-            time: 0,
-        };
-        std::iter::from_fn(move || reader.entry())
-    }
-
-    /// The bytes, for whoever reads them elsewhere.
-    pub(super) fn copy(&self) -> Log {
-        Log {
-            bytes: self.bytes.clone(),
-            ..Log::default()
+    /// The same in blocks of another place.
+    pub(super) fn move_to(&mut self, from: &Blocks, to: &mut Blocks) {
+        for block in &mut self.blocks {
+            let moved = to.take();
+            to.of_mut(moved).copy_from_slice(from.of(*block));
+            *block = moved;
         }
     }
 
-    fn begin(&mut self, kind: u8, at: Duration, length: usize) {
-        let needed = self.bytes.len() + length + ENTRY;
-        if needed > self.bytes.capacity() {
-            let more = needed + grown(needed) - self.bytes.len();
-            self.bytes.reserve_exact(more);
+    /// What it says, for whoever reads it elsewhere.
+    pub(super) fn copy(&self, from: &Blocks) -> Entries {
+        let mut bytes = Vec::with_capacity(self.blocks.len() * BLOCK);
+        for block in &self.blocks {
+            bytes.extend_from_slice(from.of(*block));
         }
+        bytes.truncate(self.len());
+        Entries(bytes)
+    }
+
+    fn place_of(&self, sum: u32) -> Option<u32> {
+        let known = self.sums.iter().take(self.summed as usize);
+        let mut known = known.filter(|(known, _)| *known == sum);
+        known.next().map(|(_, place)| *place)
+    }
+
+    /// What an entry begins with.
+    fn begin(&mut self, kind: u8, at: Duration) -> SmallVec<[u8; ENTRY]> {
         let at = u64::try_from(at.as_micros())
             .unwrap_or(u64::MAX)
             .max(self.last);
-        self.bytes.push(kind);
-        self.number(at - self.last);
+        let mut entry = SmallVec::new();
+        entry.push(kind);
+        number(&mut entry, at - self.last);
         self.last = at;
+        entry
+    }
+
+    fn write(&mut self, to: &mut Blocks, bytes: &[u8]) {
+        let mut left = bytes;
+        while !left.is_empty() {
+            let at = self.len() % BLOCK;
+            if at == 0 {
+                self.blocks.push(to.take());
+            }
+            let block = self.blocks.last().copied().unwrap_or_default();
+            let (now, later) = left.split_at(left.len().min(BLOCK - at));
+            if let Some(place) = to.of_mut(block).get_mut(at..at + now.len()) {
+                place.copy_from_slice(now);
+            }
+            self.len += now.len() as u32;
+            left = later;
+        }
     }
 
     fn end(&mut self) {
         self.entries += 1;
         if self.entries == 1 {
-            self.first = u32::try_from(self.bytes.len()).unwrap_or(u32::MAX);
+            self.first = self.len;
         }
     }
+}
 
-    fn number(&mut self, mut number: u64) {
-        while number >= 0x80 {
-            self.bytes.push(number as u8 | 0x80);
-            number >>= 7;
-        }
-        self.bytes.push(number as u8);
+/// What stands in a log, in one piece.
+#[derive(Debug)]
+pub(super) struct Entries(Vec<u8>);
+
+impl Entries {
+    /// All entries in order. What cannot be read ends them.
+    pub(super) fn iter(&self) -> impl Iterator<Item = Entry<'_>> {
+        let mut reader = Reader {
+            all: &self.0,
+            at: 0,
+            time: 0,
+        };
+        std::iter::from_fn(move || reader.entry())
+    }
+}
+
+fn number(to: &mut SmallVec<[u8; ENTRY]>, mut number: u64) {
+    while number >= 0x80 {
+        to.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    to.push(number as u8);
+}
+
+/// What the list of blocks takes beside the log itself.
+fn list_cost(capacity: usize) -> usize {
+    match capacity <= INLINE {
+        true => 0,
+        false => capacity * size_of::<u32>(),
     }
 }
 
 fn sum_of(is_sent: bool, bytes: &[u8]) -> u32 {
     hash(bytes) ^ u32::from(is_sent)
-}
-
-/// What is reserved beside what is needed: copied seldom, and little of it unused.
-fn grown(needed: usize) -> usize {
-    (needed / 2).min(4096)
 }
 
 fn cut(text: &str) -> &str {

@@ -4,6 +4,9 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::net::SocketAddr;
 use std::time::Instant;
 
+use compact_str::CompactString;
+use smallvec::SmallVec;
+
 use super::keep::Class;
 use super::log::Log;
 use super::seen::Verdict;
@@ -29,14 +32,14 @@ pub(super) struct Trace {
     pub(super) ended: Option<Instant>,
     pub(super) call: Option<CallId>,
     pub(super) is_up: bool,
-    pub(super) dialled: Box<str>,
-    pub(super) to: Option<Box<str>>,
+    pub(super) dialled: CompactString,
+    pub(super) to: Option<CompactString>,
     pub(super) outcome: Option<&'static str>,
-    pub(super) reason: Option<Box<str>>,
-    pub(super) parties: Vec<OfParty>,
-    pub(super) hops: Vec<Hop>,
+    pub(super) reason: Option<CompactString>,
+    pub(super) parties: SmallVec<[OfParty; 2]>,
+    pub(super) hops: SmallVec<[Hop; 2]>,
     /// Call-IDs that lead here, and what they are found by.
-    pub(super) ids: Vec<(u64, Box<str>)>,
+    pub(super) ids: SmallVec<[(u64, CompactString); 2]>,
     pub(super) verdict: Vec<Verdict>,
     pub(super) log: Log,
     pub(super) omitted: u32,
@@ -46,7 +49,7 @@ pub(super) struct Trace {
 
 #[derive(Debug)]
 pub(super) struct OfParty {
-    pub(super) name: Box<str>,
+    pub(super) name: CompactString,
     pub(super) address: SocketAddr,
     /// Of its Call-ID.
     pub(super) key: u64,
@@ -54,22 +57,41 @@ pub(super) struct OfParty {
 
 impl Trace {
     pub(super) fn cost_now(&self) -> usize {
-        let texts = self.ids.iter().map(|(_, id)| id.len() + PLACES / 2);
-        let parties = self.parties.iter().map(|party| party.name.len());
+        size_of::<Trace>() + self.log.cost() + self.beside()
+    }
+
+    /// What it takes beside itself and its log.
+    pub(super) fn beside(&self) -> usize {
+        let ids = self.ids.iter().map(|(_, id)| heap(id) + PLACES / 2);
+        let parties = self.parties.iter().map(|party| heap(&party.name));
         let verdict = self.verdict.iter().map(|one| one.text.capacity());
-        size_of::<Trace>()
-            + PLACES
-            + self.log.cost()
-            + self.parties.capacity() * size_of::<OfParty>()
-            + self.hops.capacity() * size_of::<Hop>()
-            + self.ids.capacity() * size_of::<(u64, Box<str>)>()
+        PLACES
+            + spilled(&self.parties)
+            + spilled(&self.hops)
+            + spilled(&self.ids)
             + self.verdict.capacity() * size_of::<Verdict>()
-            + texts.sum::<usize>()
+            + ids.sum::<usize>()
             + parties.sum::<usize>()
             + verdict.sum::<usize>()
-            + self.dialled.len()
-            + self.to.as_ref().map_or(0, |to| to.len())
-            + self.reason.as_ref().map_or(0, |reason| reason.len())
+            + heap(&self.dialled)
+            + self.to.as_ref().map_or(0, heap)
+            + self.reason.as_ref().map_or(0, heap)
+    }
+}
+
+/// What a text has elsewhere.
+fn heap(text: &CompactString) -> usize {
+    match text.is_heap_allocated() {
+        true => text.capacity(),
+        false => 0,
+    }
+}
+
+/// What a list has elsewhere.
+fn spilled<A: smallvec::Array>(list: &SmallVec<A>) -> usize {
+    match list.spilled() {
+        true => list.capacity() * size_of::<A::Item>(),
+        false => 0,
     }
 }
 
@@ -79,7 +101,7 @@ pub(super) fn key_of(call_id: &[u8]) -> u64 {
     hasher.finish()
 }
 
-pub(super) fn hop_of(hops: &mut Vec<Hop>, hop: &Hop) -> u8 {
+pub(super) fn hop_of(hops: &mut SmallVec<[Hop; 2]>, hop: &Hop) -> u8 {
     let known = hops.iter().position(|known| known == hop);
     let index = known.unwrap_or_else(|| {
         if hops.len() < MAX_HOPS {
@@ -91,7 +113,7 @@ pub(super) fn hop_of(hops: &mut Vec<Hop>, hop: &Hop) -> u8 {
 }
 
 /// `403 Forbidden`, of what refuses something.
-pub(super) fn refusal(bytes: &[u8]) -> Option<Box<str>> {
+pub(super) fn refusal(bytes: &[u8]) -> Option<CompactString> {
     let line = bytes.strip_prefix(b"SIP/2.0 ")?;
     let line = line.split(|byte| *byte == b'\r').next()?;
     let line = std::str::from_utf8(line).ok()?;

@@ -62,9 +62,9 @@ impl Store {
                     address: party.address,
                 })
                 .collect(),
-            hops: trace.hops.clone(),
+            hops: trace.hops.to_vec(),
             verdict: trace.verdict.clone(),
-            log: trace.log.copy(),
+            log: trace.log.copy(&self.blocks),
         })
     }
 

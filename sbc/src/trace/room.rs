@@ -1,5 +1,6 @@
 //! What is written, within the budget: nothing gets more than there is, and what gives way is counted.
 
+use super::blocks::Blocks;
 use super::keep::{Class, Victim};
 use super::log::Log;
 use super::one::Trace;
@@ -12,23 +13,30 @@ impl Store {
         number: u64,
         more: usize,
         most: usize,
-        write: impl FnOnce(&mut Log),
+        write: impl FnOnce(&mut Log, &mut Blocks),
     ) {
         let Some(trace) = self.traces.get(&number) else {
             return;
         };
-        let growth = trace.log.cost_with(more).saturating_sub(trace.log.cost());
+        let growth = trace.log.growth(more);
         let class = trace.class;
         let fits = trace.log.len() + more <= most && self.make_room(growth, class, number);
-        let mut omitted = 0;
-        self.change(number, |trace| match fits {
-            true => write(&mut trace.log),
-            false => {
-                trace.omitted += 1;
-                omitted = 1;
-            }
-        });
-        self.omitted += omitted;
+        let Some(trace) = self.traces.get_mut(&number) else {
+            return;
+        };
+        if !fits {
+            trace.omitted += 1;
+            self.omitted += 1;
+            return;
+        }
+        let (before, was_long) = (trace.log.cost(), trace.log.can_be_cut());
+        write(&mut trace.log, &mut self.blocks);
+        let grown = trace.log.cost() - before;
+        trace.cost += grown;
+        self.shelf.costs(class, 0, grown);
+        if class == Class::Running && !was_long && trace.log.can_be_cut() {
+            self.shelf.is_long(trace.shelved, number, true);
+        }
     }
 
     /// Changes a trace and what is known of it elsewhere.
@@ -67,7 +75,7 @@ impl Store {
                 Victim::Middle(number) => {
                     let mut gone = 0;
                     if let Some(trace) = self.traces.get_mut(&number) {
-                        gone = trace.log.cut_to_first();
+                        gone = trace.log.cut_to_first(&mut self.blocks);
                         trace.omitted += gone;
                         let cost = trace.cost_now();
                         self.shelf.costs(trace.class, trace.cost, cost);
@@ -82,9 +90,12 @@ impl Store {
     }
 
     pub(super) fn forget(&mut self, number: u64) {
-        drop(self.take(number));
+        if let Some(mut trace) = self.take(number) {
+            trace.log.clear(&mut self.blocks);
+        }
     }
 
+    /// Takes a trace out; the blocks of its log are its own still.
     pub(super) fn take(&mut self, number: u64) -> Option<Box<Trace>> {
         let trace = self.traces.remove(&number)?;
         self.shelf

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use super::log::{Entry, Log};
+use super::log::{Entries, Entry};
 use crate::engine::CallId;
 use crate::routing::Timestamp;
 use crate::transaction::Hop;
@@ -124,7 +124,7 @@ pub struct Seen {
     pub hops: Vec<Hop>,
     /// Why somebody was not heard.
     pub verdict: Vec<Verdict>,
-    pub(super) log: Log,
+    pub(super) log: Entries,
 }
 
 impl Seen {

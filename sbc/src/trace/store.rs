@@ -1,9 +1,14 @@
 //! All traces, within their budget.
 
 use std::collections::BTreeMap;
+use std::fmt::{Display, Write as _};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use compact_str::{CompactString, format_compact};
+use smallvec::{SmallVec, smallvec};
+
+use super::blocks::Blocks;
 use super::keep::{Class, Shelf};
 use super::log::{Log, Passing, What};
 use super::one::{OfParty, Trace, hop_of, key_of, refusal, short};
@@ -33,7 +38,11 @@ pub struct Store {
     /// By the hash of each Call-ID.
     pub(super) ids: BTreeMap<u64, u64>,
     pub(super) shelf: Shelf,
+    /// What logs stand in.
+    pub(super) blocks: Blocks,
     pub(super) omitted: u64,
+    /// A note while it is put together.
+    scratch: String,
 }
 
 impl Store {
@@ -49,7 +58,9 @@ impl Store {
             calls: BTreeMap::new(),
             ids: BTreeMap::new(),
             shelf: Shelf::default(),
+            blocks: Blocks::default(),
             omitted: 0,
+            scratch: String::new(),
         }
     }
 
@@ -71,6 +82,14 @@ impl Store {
             self.omitted += 1;
         }
         self.expire();
+        // The system gets back what the new settings do not allow.
+        if self.blocks.are_sparse() {
+            let mut blocks = Blocks::default();
+            for trace in self.traces.values_mut() {
+                trace.log.move_to(&self.blocks, &mut blocks);
+            }
+            self.blocks = blocks;
+        }
     }
 
     /// It is this time now.
@@ -135,10 +154,16 @@ impl Store {
         let party = known.find(|(_, party)| party.address == hop.remote);
         let party = party.or(last).map_or(0, |(index, _)| index);
         let at = self.now.saturating_duration_since(trace.began);
+        let beside = trace.hops.capacity();
         let hop = hop_of(&mut trace.hops, hop);
+        let mut is_other = trace.hops.capacity() != beside;
         // A class of failures that nobody else tells of: who asks and is not let in.
         if is_sent && trace.class == Class::Unknown {
             trace.reason = refusal(bytes).or(trace.reason.take());
+            is_other = true;
+        }
+        if is_other {
+            self.change(number, |_| ());
         }
         let message = Passing {
             is_sent,
@@ -148,7 +173,9 @@ impl Store {
             head: &head,
         };
         let more = head.masked_len(bytes);
-        self.append(number, more, MAX_LOG, |log| log.message(at, &message));
+        self.append(number, more, MAX_LOG, |log, blocks| {
+            log.message(blocks, at, &message);
+        });
     }
 
     /// Whether this INVITE begins another attempt than that one, which is over, though they have one Call-ID.
@@ -167,10 +194,16 @@ impl Store {
     }
 
     /// The box does something about a call.
-    pub fn note_call(&mut self, call: CallId, label: &str, text: &str) {
-        if let Some(&number) = self.calls.get(&call) {
-            self.note_at(number, label, text);
-        }
+    pub fn note_call(&mut self, call: CallId, label: &str, text: impl Display) {
+        let Some(&number) = self.calls.get(&call) else {
+            return;
+        };
+        let mut whole = std::mem::take(&mut self.scratch);
+        whole.clear();
+        // A text takes whatever is written.
+        let _ = write!(whole, "{text}");
+        self.note_at(number, label, &whole);
+        self.scratch = whole;
     }
 
     /// Somebody has taken a call.
@@ -201,7 +234,13 @@ impl Store {
     }
 
     /// Who sent the attempt with this Call-ID is known; it is that call, if it has become one.
-    pub fn recognised(&mut self, call_id: &str, call: Option<CallId>, from: &str, dialled: &str) {
+    pub fn recognised(
+        &mut self,
+        call_id: &str,
+        call: Option<CallId>,
+        from: impl Display,
+        dialled: &str,
+    ) {
         let Some(&number) = self.ids.get(&key_of(call_id.as_bytes())) else {
             return;
         };
@@ -216,7 +255,7 @@ impl Store {
         self.change(number, |trace| {
             trace.dialled = short(dialled).into();
             if let Some(caller) = trace.parties.first_mut() {
-                caller.name = short(from).into();
+                caller.name = name(from);
             }
             trace.reason = None;
             if call.is_some() {
@@ -232,15 +271,16 @@ impl Store {
     }
 
     /// A call asks somebody.
-    pub fn asks(&mut self, call: CallId, call_id: &str, who: &str, address: SocketAddr) {
+    pub fn asks(&mut self, call: CallId, call_id: &str, who: impl Display, address: SocketAddr) {
         let Some(&number) = self.calls.get(&call) else {
             return;
         };
         let key = key_of(call_id.as_bytes());
         self.ids.insert(key, number);
+        let who = name(who);
         self.change(number, |trace| {
             if !trace.is_up {
-                trace.to = Some(short(who).into());
+                trace.to = Some(who.clone());
             }
             if !trace.ids.iter().any(|(known, _)| *known == key) {
                 trace.ids.push((key, call_id.into()));
@@ -249,7 +289,7 @@ impl Store {
             let is_known = known.any(|party| party.key == key && party.address == address);
             if !is_known && trace.parties.len() < MAX_PARTIES {
                 trace.parties.push(OfParty {
-                    name: short(who).into(),
+                    name: who,
                     address,
                     key,
                 });
@@ -258,7 +298,7 @@ impl Store {
     }
 
     /// What has this Call-ID is part of that call from now on, with what was written of it, if that had no call yet.
-    pub fn joins(&mut self, call_id: &str, call: CallId, who: &str, address: SocketAddr) {
+    pub fn joins(&mut self, call_id: &str, call: CallId, who: impl Display, address: SocketAddr) {
         let key = key_of(call_id.as_bytes());
         let before = self.ids.get(&key).copied();
         if !self.calls.contains_key(&call) {
@@ -270,8 +310,10 @@ impl Store {
         if is_call || self.calls.get(&call) == Some(&old) {
             return;
         }
-        if let Some(old) = self.take(old) {
-            for entry in old.log.iter() {
+        if let Some(mut old) = self.take(old) {
+            let log = old.log.copy(&self.blocks);
+            old.log.clear(&mut self.blocks);
+            for entry in log.iter() {
                 let What::Message {
                     is_sent,
                     hop,
@@ -289,11 +331,11 @@ impl Store {
     }
 
     /// Somebody has taken a call.
-    pub fn answered(&mut self, call: CallId, who: &str) {
+    pub fn answered(&mut self, call: CallId, who: impl Display) {
         if let Some(&number) = self.calls.get(&call) {
             self.change(number, |trace| {
                 trace.is_up = true;
-                trace.to = Some(short(who).into());
+                trace.to = Some(name(who));
             });
         }
     }
@@ -306,9 +348,11 @@ impl Store {
         reason: Option<&str>,
         failed: bool,
     ) {
+        match reason {
+            Some(why) => self.note_call(call, "ended", format_args!("{outcome}: {why}")),
+            None => self.note_call(call, "ended", outcome),
+        }
         if let Some(&number) = self.calls.get(&call) {
-            let told = reason.map_or_else(|| outcome.to_owned(), |why| format!("{outcome}: {why}"));
-            self.note_at(number, "ended", &told);
             self.end(number, outcome, reason, failed);
         }
     }
@@ -337,6 +381,10 @@ impl Store {
             self.note_at(number, "verdict", &one.text);
         }
         let now = self.now;
+        let known = self.traces.get(&number);
+        if verdict.is_empty() && known.is_none_or(|trace| trace.verdict.is_empty()) {
+            return;
+        }
         self.change(number, |trace| {
             if trace.class == Class::Good && !verdict.is_empty() {
                 trace.class = Class::Failed;
@@ -357,17 +405,17 @@ impl Store {
             ended: Some(self.now),
             call: None,
             is_up: false,
-            dialled: "".into(),
+            dialled: CompactString::default(),
             to: None,
             outcome: None,
             reason: None,
-            parties: vec![OfParty {
-                name: "unknown".into(),
+            parties: smallvec![OfParty {
+                name: CompactString::const_new("unknown"),
                 address: from,
                 key,
             }],
-            hops: Vec::with_capacity(4),
-            ids: vec![(key, String::from_utf8_lossy(call_id).into())],
+            hops: SmallVec::new(),
+            ids: smallvec![(key, CompactString::from_utf8_lossy(call_id))],
             verdict: Vec::new(),
             log: Log::default(),
             omitted: 0,
@@ -393,7 +441,6 @@ impl Store {
             trace.class = if failed { Class::Failed } else { Class::Good };
             trace.shelved = now;
             trace.ended = Some(now);
-            trace.log.shrink();
         });
     }
 
@@ -403,8 +450,17 @@ impl Store {
         };
         let at = self.now.saturating_duration_since(trace.began);
         let more = label.len() + text.len();
-        self.append(number, more, MAX_LOG + NOTES, |log| {
-            log.note(at, label, text);
+        self.append(number, more, MAX_LOG + NOTES, |log, blocks| {
+            log.note(blocks, at, label, text);
         });
+    }
+}
+
+/// Who somebody is, of what strangers may choose the length of.
+fn name(who: impl Display) -> CompactString {
+    let whole = format_compact!("{who}");
+    match short(&whole) {
+        all if all.len() == whole.len() => whole,
+        part => part.into(),
     }
 }

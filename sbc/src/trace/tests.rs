@@ -103,12 +103,14 @@ impl Bench {
         let known = self.store.traces.values().map(|t| t.ids.len());
         assert!(self.store.ids.len() <= known.sum());
         assert!(self.store.calls.len() <= self.store.traces.len());
+        let blocks = self.store.traces.values().map(|t| t.log.blocks());
+        assert_eq!(self.store.blocks.used(), blocks.sum::<usize>());
     }
 }
 
 #[test]
 fn those_that_went_well_give_way_first_and_those_that_go_on_last() {
-    let mut bench = Bench::new(48_000);
+    let mut bench = Bench::new(40_000);
     for id in 1..=4 {
         bench.long_call(id, 6_000);
     }
@@ -293,6 +295,7 @@ fn other_settings_hold_at_once() {
     assert!((1..=3).contains(&bench.names().len()));
     bench.store.set(settings(0));
     assert_eq!(bench.store.totals().bytes, 0);
+    assert_eq!(bench.store.blocks.held(), 0);
     bench.call(10, 1);
     assert_eq!(bench.names(), [""; 0]);
 }
@@ -356,7 +359,7 @@ proptest! {
                     let text = "v".repeat(size);
                     store.judged(CallId(id), vec![Verdict { hears: "caller", cause: "x", text }]);
                 }
-                Op::Note(id, size) => store.note_call(CallId(id), "note", &"n".repeat(size)),
+                Op::Note(id, size) => store.note_call(CallId(id), "note", "n".repeat(size)),
                 Op::Pass(seconds) => bench.pass(Duration::from_secs(seconds)),
                 Op::Memory(memory) => store.set(settings(memory)),
             }

@@ -1,10 +1,18 @@
 //! What is read of a message on its way into a log, and what of it must not stand there: credentials, keys of media, and the keys that somebody presses.
 
+use std::sync::LazyLock;
+
 use memchr::{memchr, memmem};
 use smallvec::SmallVec;
 
 /// Stands for what is hidden where the length does not matter.
 const HIDDEN: &[u8] = b"***";
+
+/// Stand for what is hidden byte for byte.
+const XS: [u8; 64] = [b'x'; 64];
+/// What keys of media stand behind (RFC 4568).
+static INLINE: LazyLock<memmem::Finder<'static>> =
+    LazyLock::new(|| memmem::Finder::new(b"inline:"));
 
 /// Headers whose values are credentials.
 const SECRET: [&[u8]; 2] = [b"authorization", b"proxy-authorization"];
@@ -98,10 +106,10 @@ impl<'m> Head<'m> {
                 None => {}
             }
         }
-        // SRTP's master keys (RFC 4568).
-        for found in memmem::find_iter(body, b"inline:") {
+        for found in INLINE.find_iter(body) {
             hide(found + b"inline:".len());
         }
+        self.masks.sort_unstable();
     }
 
     /// How long the message is when it is written.
@@ -112,23 +120,25 @@ impl<'m> Head<'m> {
     }
 }
 
-/// Appends a message without what is secret.
-pub(super) fn write_masked(bytes: &[u8], head: &Head<'_>, to: &mut Vec<u8>) {
+/// A message without what is secret, part by part.
+pub(super) fn masked(bytes: &[u8], head: &Head<'_>, mut write: impl FnMut(&[u8])) {
     let mut at = 0;
     for &(from, end) in &head.secrets {
-        let (from, end) = (from as usize, end as usize);
-        to.extend_from_slice(bytes.get(at..from).unwrap_or_default());
-        to.push(b' ');
-        to.extend_from_slice(HIDDEN);
-        at = end;
+        write(bytes.get(at..from as usize).unwrap_or_default());
+        write(b" ");
+        write(HIDDEN);
+        at = end as usize;
     }
     // The body comes after all of them.
-    let begin = to.len();
-    to.extend_from_slice(bytes.get(at..).unwrap_or_default());
     for &(from, end) in &head.masks {
-        let place = begin + from as usize - at..begin + end as usize - at;
-        to.get_mut(place).unwrap_or_default().fill(b'x');
+        let (from, end) = ((from as usize).max(at), (end as usize).max(at));
+        write(bytes.get(at..from).unwrap_or_default());
+        for part in bytes.get(from..end).unwrap_or_default().chunks(XS.len()) {
+            write(XS.get(..part.len()).unwrap_or_default());
+        }
+        at = end;
     }
+    write(bytes.get(at..).unwrap_or_default());
 }
 
 fn find_ignoring_case(text: &[u8], word: &[u8]) -> Option<usize> {
@@ -142,9 +152,8 @@ mod tests {
 
     fn masked(text: &str) -> (String, String) {
         let head = Head::read(text.as_bytes());
-        let mut out = b"before".to_vec();
-        write_masked(text.as_bytes(), &head, &mut out);
-        let out = out.split_off(6);
+        let mut out = Vec::new();
+        super::masked(text.as_bytes(), &head, |part| out.extend_from_slice(part));
         assert_eq!(out.len(), head.masked_len(text.as_bytes()));
         let call_id = String::from_utf8_lossy(head.call_id).into_owned();
         (call_id, String::from_utf8(out).unwrap())
@@ -181,6 +190,20 @@ mod tests {
             "INVITE sip:b SIP/2.0\r\nAuthorization: Digest f00\r\n\r\na=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:c2VjcmV0|2^20\r\n",
         );
         assert!(text.ends_with("inline:xxxxxxxx|2^20\r\n"), "{text}");
+    }
+
+    #[test]
+    fn what_is_hidden_twice_is_hidden_once() {
+        for body in [
+            "Signal=inline:5",
+            "a=inline:key|\r\nSignal=5",
+            "inline:inline:k",
+        ] {
+            let (_, text) = masked(&format!("INFO sip:b SIP/2.0\r\n\r\n{body}"));
+            let (_, found) = text.split_once("\r\n\r\n").unwrap();
+            assert_eq!(found.len(), body.len());
+            assert!(!found.contains('5') && !found.contains('k'), "{found}");
+        }
     }
 
     #[test]
