@@ -16,7 +16,7 @@ use super::columns::{Align, Columns, ago, bytes, folded, terminal_width};
 const EXPLAINED: &str = "\
 PEER is where packets come from; in brackets: named in SDP, and nothing has come from there yet. PACKETS and BYTES \
 came in at that side and went on, the last of them so long ago as LAST says. LOST never came, LATE came after a later one, TWICE came again, all by sequence \
-numbers; JITTER is that of RFC 3550; RTT is how long it is to the peer and back, as RTCP tells, in the row of whatever carries RTCP; SSRCS counts the sources that have taken turns. \
+numbers; JITTER is that of RFC 3550; RTT, below a peer, is how long it is there and back, as RTCP tells, beside whatever carries it; SSRCS counts the sources that have taken turns. \
 A terminal that is too narrow for all columns shows the most telling ones.
 
 Exit codes: 0 done, 1 refused or wrong, 2 no such option, 3 no daemon answers.";
@@ -100,7 +100,7 @@ pub(super) fn read(daemon: &Daemon, call: Option<&str>) -> Result<Vec<Flow>, Dae
     }
 }
 
-const COLUMNS: [(&str, Align); 13] = [
+const COLUMNS: [(&str, Align); 12] = [
     ("FLOW", Align::Left),
     ("NETWORK", Align::Left),
     ("OURS", Align::Left),
@@ -112,14 +112,13 @@ const COLUMNS: [(&str, Align); 13] = [
     ("LATE", Align::Right),
     ("TWICE", Align::Right),
     ("JITTER", Align::Right),
-    ("RTT", Align::Right),
     ("SSRCS", Align::Right),
 ];
 
-/// What is left out first where there is no room: SSRCS, TWICE, LATE, BYTES, RTT, JITTER, LOST, OURS, NETWORK.
-const SPARE: [usize; 9] = [12, 9, 8, 5, 11, 10, 7, 2, 1];
+/// What is left out first where there is no room: SSRCS, TWICE, LATE, BYTES, JITTER, LOST, OURS, NETWORK.
+const SPARE: [usize; 8] = [11, 9, 8, 5, 10, 7, 2, 1];
 /// The same with packets a second in place of bytes: whoever asks for them wants to see them.
-const SPARE_OF_RATE: [usize; 8] = [12, 9, 8, 11, 10, 7, 2, 1];
+const SPARE_OF_RATE: [usize; 7] = [11, 9, 8, 10, 7, 2, 1];
 
 pub(super) fn table(flows: &[Flow], call: Option<&str>, rate: bool, room: usize) -> String {
     if flows.is_empty() {
@@ -202,11 +201,11 @@ fn title(flow: &Flow, room: usize) -> String {
 }
 
 fn row(
-    columns: &mut Columns<13>,
+    columns: &mut Columns<12>,
     notes: &mut BTreeSet<&'static str>,
     kind: &str,
     side: &Side,
-    counts: Option<[String; 9]>,
+    counts: Option<[String; 8]>,
 ) {
     let peer = match (side.latched, side.named) {
         (Some(latched), _) => latched.to_string(),
@@ -223,23 +222,23 @@ fn row(
         Some(counts) => counts,
         None => {
             notes.insert("PACKETS ?: the media worker has not answered in time.");
-            [(); 9].map(|()| "?".to_owned())
+            [(); 8].map(|()| "?".to_owned())
         }
     };
-    let [packets, bytes, last, lost, late, twice, jitter, trip, ssrcs] = counts;
+    let [packets, bytes, last, lost, late, twice, jitter, ssrcs] = counts;
     let (kind, network, ours) = (
         kind.to_owned(),
         side.network.clone(),
         side.local.to_string(),
     );
     columns.row([
-        kind, network, ours, peer, packets, bytes, last, lost, late, twice, jitter, trip, ssrcs,
+        kind, network, ours, peer, packets, bytes, last, lost, late, twice, jitter, ssrcs,
     ]);
     if let Some(fault) = &side.fault {
         if fault == ADDRESS_GONE {
             notes.insert("address-gone: this host does not have that address now; nothing comes or leaves there until it has.");
         }
-        let mut cells = [(); 13].map(|()| String::new());
+        let mut cells = [(); 12].map(|()| String::new());
         cells[2] = fault.clone();
         columns.row(cells);
     }
@@ -247,14 +246,21 @@ fn row(
     if let (Some(_), Some(named)) = (side.latched, side.named)
         && side.latched != side.named
     {
-        let mut cells = [(); 13].map(|()| String::new());
+        let mut cells = [(); 12].map(|()| String::new());
         cells[3] = format!("named {named}");
+        columns.row(cells);
+    }
+    // Where RTCP has ports of its own it is told of those. No column: most rows have none.
+    let trip = side.received.as_ref().and_then(|one| one.round_trip_ms);
+    if let Some(trip) = trip {
+        let mut cells = [(); 12].map(|()| String::new());
+        cells[3] = format!("RTT {trip:.1} ms");
         columns.row(cells);
     }
 }
 
-/// Loss and jitter are measured on RTP only.
-fn counts(flow: &Flow, received: &Received, rate: bool) -> [String; 9] {
+/// Quality is measured on RTP only.
+fn counts(flow: &Flow, received: &Received, rate: bool) -> [String; 8] {
     let measured = flow.kind.starts_with("rtp");
     let figure = |text: String| if measured { text } else { "-".to_owned() };
     [
@@ -272,10 +278,6 @@ fn counts(flow: &Flow, received: &Received, rate: bool) -> [String; 9] {
         figure(received.reordered.to_string()),
         figure(received.duplicate.to_string()),
         figure(format!("{:.1} ms", received.jitter_ms)),
-        // Where RTCP has ports of its own it is told of those.
-        received
-            .round_trip_ms
-            .map_or_else(|| "-".to_owned(), |trip| format!("{trip:.1} ms")),
         figure(match received.packets {
             0 => "0".to_owned(),
             _ => (received.ssrc_changes + 1).to_string(),
@@ -360,18 +362,19 @@ mod tests {
         assert_eq!(
             shown,
             "\
-FLOW    NETWORK  OURS             PEER                  PACKETS   BYTES  LAST  LOST  LATE  TWICE  JITTER      RTT  SSRCS
+FLOW    NETWORK  OURS             PEER                  PACKETS   BYTES  LAST  LOST  LATE  TWICE  JITTER  SSRCS
 
 call 3: phone:6001 to trunk:b, dialled 15551234567, in user space: fast_path is \"off\"
-opaque  left     10.71.1.1:20000  -                        1501  258 kB   0 s     -     -      -       -        -      -
-        right    10.71.2.1:20000  10.71.2.2:4000              ?       ?     ?     ?     ?      ?       ?        ?      ?
+opaque  left     10.71.1.1:20000  -                        1501  258 kB   0 s     -     -      -       -      -
+        right    10.71.2.1:20000  10.71.2.2:4000              ?       ?     ?     ?     ?      ?       ?      ?
 
 call 1a: phone:6001 to trunk:b, dialled 15551234567, in the kernel
-rtp     left     10.71.1.1:20000  10.71.1.2:4000           1501  258 kB   0 s     3     2      1  0.3 ms        -      1
-        right    10.71.2.1:20000  10.71.2.2:4000           1501  258 kB   0 s     3     2      1  0.3 ms        -      1
-rtcp    left     10.71.1.1:20000  (10.71.1.2:4000)            0     0 B     -     -     -      -       -        -      -
-        right    10.71.2.1:20000  203.0.113.9:1024         1501  258 kB   0 s     -     -      -       -  41.2 ms      -
+rtp     left     10.71.1.1:20000  10.71.1.2:4000           1501  258 kB   0 s     3     2      1  0.3 ms      1
+        right    10.71.2.1:20000  10.71.2.2:4000           1501  258 kB   0 s     3     2      1  0.3 ms      1
+rtcp    left     10.71.1.1:20000  (10.71.1.2:4000)            0     0 B     -     -     -      -       -      -
+        right    10.71.2.1:20000  203.0.113.9:1024         1501  258 kB   0 s     -     -      -       -      -
                                   named 10.71.2.2:4000
+                                  RTT 41.2 ms
 
 2 calls, 3 flow pairs: 2 in the kernel, 1 in user space. What came in at each side and went on.
 (address): named in SDP; nothing has come from there yet.
@@ -427,7 +430,7 @@ rtp   left     10.71.1.1:20000  10.71.1.2:4000     1501    0 s     3  0.3 ms
 
 1 call, 1 flow pair: 1 in the kernel, 0 in user space. What came in at each side
   and went on.
-No room for SSRCS, TWICE, LATE, BYTES, RTT; --json has all.
+No room for SSRCS, TWICE, LATE, BYTES; --json has all.
 "
         );
     }

@@ -6,6 +6,9 @@ pub(super) const BLOCK: usize = 512;
 /// Blocks that are asked for at a time.
 const AT_ONCE: usize = 128;
 
+/// Bytes that are moved at once, at most: some milliseconds.
+const MOVED: usize = 32 << 20;
+
 /// All blocks.
 #[derive(Debug, Default)]
 pub(super) struct Blocks {
@@ -43,9 +46,10 @@ impl Blocks {
         self.slabs.len() * AT_ONCE * BLOCK
     }
 
-    /// Some of what was asked for could be given back to the system.
+    /// More than half of what was asked for could be given back to the system, and what is in use is quickly moved.
     pub(super) fn are_sparse(&self) -> bool {
-        self.free.len() >= AT_ONCE
+        let used = self.slabs.len() * AT_ONCE - self.free.len();
+        self.free.len() >= AT_ONCE.max(used) && used <= MOVED / BLOCK
     }
 
     pub(super) fn of(&self, block: u32) -> &[u8] {
