@@ -76,6 +76,18 @@ fn silence_is_what_does_not_move() {
     // Comfort noise is a few octets, whatever they are.
     let noise = [&rtp(13)[..12], &[0x40, 1, 2]].concat();
     assert_eq!(listen(&noise), (1, 1));
+    // What G.722 makes of silence moves, but for its high band; as G.711 it is sound.
+    let still = [0xf8, 0xfb, 0xf8, 0xfa, 0xde, 0xf1, 0xf5, 0xf6].repeat(20);
+    let packet = |kind: u8, octets: &[u8]| [&rtp(kind)[..12], octets].concat();
+    assert_eq!(listen(&packet(9, &still)), (1, 1));
+    assert_eq!(listen(&packet(0, &still)), (1, 0));
+    for place in 0..16 {
+        for high in [0x00, 0x40, 0x80] {
+            let mut sound = still.clone();
+            sound[place] = sound[place] & 0x3f | high;
+            assert_eq!(listen(&packet(9, &sound)), (1, 0), "{place}, {high:#x}");
+        }
+    }
     // A frame of another codec, shorter than that.
     assert_eq!(listen(&rtp(18)[..22]), (0, 0));
     // An extension, contributing sources, padding: nobody looks behind them.

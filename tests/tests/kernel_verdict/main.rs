@@ -273,6 +273,16 @@ fn silence_is_told_from_sound() {
     tagged.splice(12..12, [0x81, 0, 0, 42]);
     assert_sent(&both.run(&tagged), THEIRS, CARRIER);
     assert_eq!(heard(&both, 0), (4, 3));
+    // Of G.722 the high band tells.
+    both.change(OURS, |config| config.payload_types[0] |= 1 << 9);
+    for (sequence, high, expected) in [(160, 0xc0, (5, 4)), (192, 0x40, (6, 4))] {
+        let mut packet = rtp_of(9, sequence, 0xdead_beef, 160);
+        for (octet, low) in packet[12..].iter_mut().zip((0..32).cycle()) {
+            *octet = high | low;
+        }
+        assert_sent(&both.run(&udp(PHONE, OURS, &packet)), THEIRS, CARRIER);
+        assert_eq!(heard(&both, 0), expected);
+    }
     let six: Vec<(u32, u32)> = [true, false]
         .into_iter()
         .map(|is_quiet| {
