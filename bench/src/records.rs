@@ -29,14 +29,6 @@ pub struct Cost {
     pub writer: f64,
 }
 
-impl Cost {
-    /// What all of it is of a call's cost to the engine.
-    #[must_use]
-    pub fn share(&self) -> f64 {
-        (self.with + self.writer) / self.without
-    }
-}
-
 /// So many calls without records and as many with them, some of these and some of those in turn: whoever comes first has the smaller heap.
 ///
 /// # Errors

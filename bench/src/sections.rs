@@ -136,12 +136,12 @@ pub(crate) const SECTIONS: [Section; 21] = [
     },
     Section {
         name: "records",
-        title: "the CDR cost per call: 60,000 calls with records in JSON and CSV, and as many without, in turn",
+        title: "the CDR cost per call: 60,000 calls with records in JSON and CSV, and as many without, in turn, beside a whole call",
         measure: Always(records::cost),
     },
     Section {
         name: "trace",
-        title: "what a trace of each call costs: 100,000 calls with and without, in turn",
+        title: "what a trace of each call costs: 100,000 calls with and without, in turn, beside a whole call",
         measure: Always(traces::cost),
     },
     Section {

@@ -39,13 +39,13 @@ fn config(directory: &Path) -> config::Cdr {
     }
 }
 
-fn record(run: &str, number: u64) -> Box<CallRecord> {
-    Box::new(CallRecord {
-        id: format!("{run}-{number}"),
-        reason: "x".repeat(usize::try_from(number % 700).unwrap()),
-        outcome: "interrupted".to_owned(),
+fn record(run: &str, number: u64) -> CallRecord {
+    CallRecord {
+        id: format!("{run}-{number}").into(),
+        reason: "x".repeat(usize::try_from(number % 700).unwrap()).into(),
+        outcome: "interrupted".into(),
         ..CallRecord::default()
-    })
+    }
 }
 
 /// Not a test: the daemon, which never ends by itself. Tells how many records are in the files.
@@ -73,7 +73,7 @@ fn the_daemon_that_is_killed() {
             // Some go on for ever.
             if number % 10 != 0 {
                 let mut over = record(&run, number);
-                "answered".clone_into(&mut over.outcome);
+                over.outcome = "answered".into();
                 cdr.put(Recorded::Done(over));
             }
             number += 1;

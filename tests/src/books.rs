@@ -48,26 +48,29 @@ impl Books {
         while let Some(recorded) = engine.poll_record() {
             match recorded {
                 Recorded::Open(record) => {
-                    assert!(!self.ids.contains(&record.id), "after its end: {record:?}");
+                    assert!(
+                        !self.ids.contains(record.id.as_str()),
+                        "after its end: {record:?}"
+                    );
                     assert_eq!(record.outcome, "interrupted");
-                    self.open.insert(record.id);
+                    self.open.insert(record.id.into());
                 }
-                Recorded::Done(record) => self.take(*record),
+                Recorded::Done(record) => self.take(record),
             }
         }
         assert!(self.told.is_empty(), "no record: {:?}", self.told);
     }
 
     fn take(&mut self, record: CallRecord) {
-        assert!(self.ids.insert(record.id.clone()), "twice: {record:?}");
+        assert!(self.ids.insert(record.id.to_string()), "twice: {record:?}");
         let is_of = |(call, how): &(Option<String>, String)| match call {
-            Some(_) => *call == record.call && *how == record.outcome,
+            Some(_) => call.as_deref() == record.call.as_deref() && *how == record.outcome,
             None => record.call.is_none() && *how == record.code.unwrap_or_default().to_string(),
         };
         let told = self.told.iter().position(is_of);
         let told = told.unwrap_or_else(|| panic!("{record:?} where there is {:?}", self.told));
         self.told.remove(told);
-        assert_eq!(self.open.remove(&record.id), record.call.is_some());
+        assert_eq!(self.open.remove(record.id.as_str()), record.call.is_some());
         let times = [
             Some(record.begin),
             record.ring,

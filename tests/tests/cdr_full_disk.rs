@@ -47,11 +47,11 @@ fn until(what: impl Fn() -> bool) {
 fn put(cdr: &Cdr, numbers: std::ops::Range<u64>) {
     for number in numbers {
         let record = CallRecord {
-            id: number.to_string(),
+            id: number.to_string().into(),
             ..CallRecord::default()
         };
-        cdr.put(Recorded::Open(Box::new(record.clone())));
-        cdr.put(Recorded::Done(Box::new(record)));
+        cdr.put(Recorded::Open(record.clone()));
+        cdr.put(Recorded::Done(record));
     }
 }
 

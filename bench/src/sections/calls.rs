@@ -79,6 +79,21 @@ fn in_turn<T>(
     best
 }
 
+/// What a whole call costs the daemon: CPU seconds per 10,000, the least of some turns.
+pub(super) fn whole() -> Result<f64> {
+    let lab = calls::lab()?;
+    let mut least = f64::INFINITY;
+    for _ in 0..TURNS {
+        least = least.min(calls::cost(&lab, Between::Daemon, COST)?);
+    }
+    Ok(10.0 * least)
+}
+
+/// What something costs, in per cent of what a whole call does.
+pub(super) fn share(part: Result<f64>, whole: &Result<f64>) -> Result<f64> {
+    ratio(part, known(whole)).map(|share| 100.0 * share)
+}
+
 /// One figure against another.
 fn ratio(of: Result<f64>, to: Result<f64>) -> Result<f64> {
     match (of, to) {

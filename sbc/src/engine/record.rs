@@ -1,7 +1,10 @@
 //! The record of a call attempt: what billing and whoever looks for a fault need of it. Plain data; the names of its fields are those of
-//! the files that it is written to.
+//! the files that it is written to. Its texts are short, nearly all of them: they stand in it, so that one is made, copied and handed to another thread
+//! without any memory being asked for.
 
+use compact_str::CompactString;
 use serde::{Deserialize, Serialize};
+use smallvec::SmallVec;
 
 use crate::routing::Timestamp;
 
@@ -11,11 +14,11 @@ use crate::routing::Timestamp;
 #[serde(default)]
 pub struct CallRecord {
     /// Of this attempt, whichever daemon wrote it: never used again.
-    pub id: String,
+    pub id: CompactString,
     /// `name` of `[sbc]`.
-    pub node: String,
+    pub node: CompactString,
     /// The call's name in the log, in hexadecimal; none if it was refused at once.
-    pub call: Option<String>,
+    pub call: Option<CompactString>,
     /// When the INVITE came.
     #[serde(with = "at")]
     pub begin: Timestamp,
@@ -29,47 +32,47 @@ pub struct CallRecord {
     #[serde(with = "at")]
     pub end: Timestamp,
     /// `trunk:NAME` or `phone:NAME`.
-    pub from: String,
+    pub from: CompactString,
     /// The network that it came in by.
-    pub from_network: String,
+    pub from_network: CompactString,
     /// Where the INVITE came from, with its port.
-    pub from_address: String,
+    pub from_address: CompactString,
     /// Who took it, else who was asked last: `trunk:NAME` or `phone:NAME`.
-    pub to: Option<String>,
+    pub to: Option<CompactString>,
     /// The network that it left by.
-    pub to_network: Option<String>,
+    pub to_network: Option<CompactString>,
     /// Where that INVITE went.
-    pub to_address: Option<String>,
+    pub to_address: Option<CompactString>,
     /// Who calls, as the INVITE had it: the user part of From.
-    pub calling: String,
+    pub calling: CompactString,
     /// The same as it went to `to`.
-    pub calling_sent: Option<String>,
+    pub calling_sent: Option<CompactString>,
     /// What was dialled, as it came.
-    pub called: String,
+    pub called: CompactString,
     /// The same as it went to `to`: the user part of the Request-URI.
-    pub called_sent: Option<String>,
+    pub called_sent: Option<CompactString>,
     /// The Call-ID of the caller's leg.
-    pub caller_call_id: String,
+    pub caller_call_id: CompactString,
     /// The Call-ID of the leg to `to`.
-    pub callee_call_id: Option<String>,
+    pub callee_call_id: Option<CompactString>,
     /// `name` of the route, or its place among the routes, from 1, as `#3`.
-    pub route: Option<String>,
+    pub route: Option<CompactString>,
     /// An emergency call, as the route says.
     pub emergency: bool,
     /// Who was asked, in order.
-    pub tries: Vec<Try>,
+    pub tries: SmallVec<[Try; 1]>,
     /// Who came in a party's place, in order.
-    pub transfers: Vec<String>,
+    pub transfers: Vec<CompactString>,
     /// How it ended: the labels of `sbc_calls_total`, or `interrupted`: the daemon ended before the call did.
-    pub outcome: String,
+    pub outcome: CompactString,
     /// The final answer that the caller got; none if he got none.
     pub code: Option<u16>,
     /// The cause of Q.850 that came with the end.
     pub cause: Option<u8>,
     /// Who ended it or would not take it: `caller`, `callee` or `box`.
-    pub ended_by: String,
+    pub ended_by: CompactString,
     /// Why, in a few words.
-    pub reason: String,
+    pub reason: CompactString,
     /// Post-dial delay: from the INVITE to what first told the caller that it rings, or that it is taken (RFC 6076 4.3).
     pub pdd_ms: Option<u64>,
     /// From `ring` to the answer, or to the end.
@@ -79,13 +82,13 @@ pub struct CallRecord {
     /// `duration_ms` in seconds begun.
     pub billable_s: u64,
     /// Who forwarded the audio: `kernel`, `user`, `transcoded`; `none` if there was no flow of ours: no answer, or `direct_media`.
-    pub media: String,
+    pub media: CompactString,
     /// Why not the kernel: the labels of `sbc_flow_fallbacks_total`.
-    pub media_reason: Option<String>,
+    pub media_reason: Option<CompactString>,
     /// Whose media never came although the other's did: `caller` or `callee`.
-    pub one_way: Option<String>,
+    pub one_way: Option<CompactString>,
     /// What the caller's leg spoke.
-    pub caller_codec: Option<String>,
+    pub caller_codec: Option<CompactString>,
     /// Packets that came from the caller and were let in; RTCP is not in it. What was forwarded of them is what the callee was sent.
     pub caller_packets: u64,
     /// Their bytes of UDP payload.
@@ -97,7 +100,7 @@ pub struct CallRecord {
     /// How what came from the caller sounds, 1 to 4.5 ([`crate::media::mos`]).
     pub caller_mos: Option<f64>,
     /// What the callee's leg spoke.
-    pub callee_codec: Option<String>,
+    pub callee_codec: Option<CompactString>,
     /// Packets that came from the callee.
     pub callee_packets: u64,
     /// Their bytes of UDP payload.
@@ -121,11 +124,11 @@ pub struct CallRecord {
 #[serde(default)]
 pub struct Try {
     /// `trunk:NAME` or `phone:NAME`.
-    pub to: String,
+    pub to: CompactString,
     /// Where it went.
-    pub address: String,
+    pub address: CompactString,
     /// The user part of its Request-URI.
-    pub called: String,
+    pub called: CompactString,
     /// Its final answer; none if there was none.
     pub code: Option<u16>,
 }
@@ -134,9 +137,9 @@ pub struct Try {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Recorded {
     /// It has begun, or been answered: this is its record if nothing more is ever heard of it.
-    Open(Box<CallRecord>),
+    Open(CallRecord),
     /// It is over.
-    Done(Box<CallRecord>),
+    Done(CallRecord),
 }
 
 impl CallRecord {

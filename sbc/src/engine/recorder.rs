@@ -3,12 +3,15 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
+use compact_str::{CompactString, ToCompactString as _, format_compact};
+use smallvec::SmallVec;
+
 use super::{CallId, CallRecord, Engine, Event, Recorded, Try};
-use crate::call::{self, Call, EndedBy, Purpose, user_of};
+use crate::call::{self, Call, EndedBy, Purpose};
 use crate::config::{Config, NetworkId};
 use crate::media::{Fallback, FlowKind, FlowPair, LegId, LegMedia, Path, Speech, mos, one_way};
 use crate::routing::{Caller, Decision, Timestamp};
-use crate::sip::Message;
+use crate::sip::{Message, Uri};
 use crate::transaction::Hop;
 
 /// Records that nobody has fetched; those above it are lost and counted.
@@ -18,7 +21,13 @@ const MAX_TEXT: usize = 128;
 /// One second of packets: who has sent so many is heard, if the other one is not.
 const HEARD: u64 = 50;
 /// `outcome` of what is told in advance.
-const INTERRUPTED: &str = "interrupted";
+const INTERRUPTED: CompactString = CompactString::const_new("interrupted");
+/// Its `reason`.
+const UNFINISHED: CompactString = CompactString::const_new("the daemon ended before the call did");
+/// `ended_by`, where nobody else did.
+const BOX: CompactString = CompactString::const_new("box");
+/// `media`, until there is any.
+const NONE: CompactString = CompactString::const_new("none");
 
 /// All calls that go on, and what has yet to be fetched.
 #[derive(Debug, Default)]
@@ -27,7 +36,7 @@ pub(super) struct Recorder {
     ids: Option<(u64, u64)>,
     calls: BTreeMap<CallId, Box<Trail>>,
     /// Those whose flows have yet to report.
-    waiting: BTreeMap<CallId, Box<CallRecord>>,
+    waiting: BTreeMap<CallId, Box<Trail>>,
     records: VecDeque<Recorded>,
     lost: u64,
 }
@@ -35,13 +44,13 @@ pub(super) struct Recorder {
 /// A call that goes on.
 #[derive(Debug)]
 struct Trail {
-    record: Box<CallRecord>,
+    record: CallRecord,
     began: Instant,
     rang: Option<Instant>,
     answered: Option<Instant>,
     told: Option<Instant>,
     /// As [`CallRecord::tries`].
-    asked: Vec<Asked>,
+    asked: SmallVec<[Asked; 1]>,
 }
 
 /// What a try is not told of, unless it is the one that counts.
@@ -49,8 +58,8 @@ struct Trail {
 struct Asked {
     leg: LegId,
     network: NetworkId,
-    calling: String,
-    call_id: String,
+    calling: CompactString,
+    call_id: CompactString,
 }
 
 /// What a caller says of himself.
@@ -95,19 +104,19 @@ impl Recorder {
             return;
         };
         let route = config.route(decision.route);
-        record.call = Some(call.to_string());
-        record.route = Some(route.name.clone());
+        record.call = Some(call.to_compact_string());
+        record.route = Some(route.name.as_str().into());
         record.emergency = route.emergency;
-        record.outcome = INTERRUPTED.to_owned();
-        record.ended_by = "box".to_owned();
-        record.reason = "the daemon ended before the call did".to_owned();
+        record.outcome = INTERRUPTED;
+        record.ended_by = BOX;
+        record.reason = UNFINISHED;
         let trail = Trail {
             record,
             began: now.0,
             rang: None,
             answered: None,
             told: None,
-            asked: Vec::new(),
+            asked: SmallVec::new(),
         };
         self.put(Recorded::Open(trail.record.clone()));
         self.calls.insert(call, Box::new(trail));
@@ -125,9 +134,9 @@ impl Recorder {
             return;
         };
         record.code = Some(code);
-        record.outcome = outcome.to_owned();
+        record.outcome = outcome.into();
         record.reason = short(reason);
-        record.ended_by = "box".to_owned();
+        record.ended_by = BOX;
         self.put(Recorded::Done(record));
     }
 
@@ -145,15 +154,15 @@ impl Recorder {
         };
         let who = call.caller_of(leg);
         let asked = Try {
-            to: who.map_or_else(String::new, |who| who.named(config).to_string()),
-            address: hop.remote.to_string(),
-            called: short(&user_of(message.uri().unwrap_or_default())),
+            to: who.map(|who| named(config, who)).unwrap_or_default(),
+            address: hop.remote.to_compact_string(),
+            called: user(message.uri().unwrap_or_default()),
             code: None,
         };
         let of_leg = Asked {
             leg,
             network: hop.network,
-            calling: short(&user_of(message.from().uri())),
+            calling: user(message.from().uri()),
             call_id: short(message.call_id()),
         };
         let last = trail.asked.iter().rposition(|known| known.leg == leg);
@@ -231,7 +240,7 @@ impl Recorder {
             None => {
                 // Who picked it up was not asked.
                 let who = leg.and_then(|leg| call.caller_of(leg));
-                trail.record.to = who.map(|who| who.named(config).to_string());
+                trail.record.to = who.map(|who| named(config, who));
                 trail.record.callee_call_id = Some(short(sip_call_id));
             }
         }
@@ -244,7 +253,7 @@ impl Recorder {
     pub(super) fn transferred(&mut self, config: &Config, call: &Call) {
         if let Some(trail) = self.calls.get_mut(&call.id()) {
             let who = call.answered_leg().and_then(|leg| call.caller_of(leg));
-            let name = who.map(|who| who.named(config).to_string());
+            let name = who.map(|who| named(config, who));
             trail.record.transfers.extend(name);
         }
     }
@@ -263,14 +272,14 @@ impl Recorder {
             Path::User(Fallback::Transcoded) => "transcoded",
             path => path.label(),
         }
-        .to_owned();
+        .into();
         record.media_reason = match pair.path {
-            Path::User(reason) => Some(reason.label().to_owned()),
+            Path::User(reason) => Some(reason.label().into()),
             Path::Kernel => None,
         };
         if let Some([a, b]) = pair.transcoded() {
-            record.caller_codec = Some(a.name().to_owned());
-            record.callee_codec = Some(b.name().to_owned());
+            record.caller_codec = Some(a.name().into());
+            record.callee_codec = Some(b.name().into());
         }
     }
 
@@ -289,8 +298,8 @@ impl Recorder {
             trail.name_called(config, trail.asked.len() - 1);
         }
         trail.tell_times(now);
-        let mut record = trail.record;
-        record.outcome = outcome.label().to_owned();
+        let record = &mut trail.record;
+        record.outcome = outcome.label().into();
         record.reason = short(reason);
         if let Some(ended) = call.take_ended() {
             record.ended_by = match ended.by {
@@ -298,14 +307,15 @@ impl Recorder {
                 EndedBy::Callee => "callee",
                 EndedBy::Box => "box",
             }
-            .to_owned();
+            .into();
             record.cause = ended.cause;
             // What is transcoded is known for certain.
             if record.media != "transcoded" {
-                [record.caller_codec, record.callee_codec] = ended.codecs;
+                let codecs = ended.codecs.map(|codec| Some(codec?.into()));
+                [record.caller_codec, record.callee_codec] = codecs;
             }
         }
-        self.waiting.insert(call.id(), record);
+        self.waiting.insert(call.id(), trail);
     }
 
     /// The flows of a call that is over have reported, or never will.
@@ -319,9 +329,10 @@ impl Recorder {
         else {
             return;
         };
-        let Some(mut record) = self.waiting.remove(call) else {
+        let Some(trail) = self.waiting.remove(call) else {
             return;
         };
+        let mut record = trail.record;
         record.add_media(media);
         record.verdict = verdict.iter().map(ToString::to_string).collect();
         self.put(Recorded::Done(record));
@@ -332,7 +343,7 @@ impl Recorder {
         begin: Timestamp,
         config: &Config,
         incoming: &Incoming<'_>,
-    ) -> Option<Box<CallRecord>> {
+    ) -> Option<CallRecord> {
         let (seed, count) = self.ids.as_mut()?;
         *count += 1;
         let Incoming {
@@ -341,20 +352,20 @@ impl Recorder {
             message,
             number,
         } = incoming;
-        Some(Box::new(CallRecord {
-            id: format!("{seed:016x}-{count:x}"),
-            node: config.sbc.name.clone(),
+        Some(CallRecord {
+            id: format_compact!("{seed:016x}-{count:x}"),
+            node: config.sbc.name.as_str().into(),
             begin,
             end: begin,
-            from: caller.named(config).to_string(),
-            from_network: config.network(hop.network).name.clone(),
-            from_address: hop.remote.to_string(),
-            calling: short(&user_of(message.from().uri())),
+            from: named(config, *caller),
+            from_network: config.network(hop.network).name.as_str().into(),
+            from_address: hop.remote.to_compact_string(),
+            calling: user(message.from().uri()),
             called: short(&call::unescaped(number)),
             caller_call_id: short(message.call_id()),
-            media: "none".to_owned(),
+            media: NONE,
             ..CallRecord::default()
-        }))
+        })
     }
 
     fn put(&mut self, record: Recorded) {
@@ -374,7 +385,7 @@ impl Trail {
             record.to = Some(known.to.clone());
             record.to_address = Some(known.address.clone());
             record.called_sent = Some(known.called.clone());
-            record.to_network = Some(config.network(asked.network).name.clone());
+            record.to_network = Some(config.network(asked.network).name.as_str().into());
             record.calling_sent = Some(asked.calling.clone());
             record.callee_call_id = Some(asked.call_id.clone());
         }
@@ -409,13 +420,13 @@ impl CallRecord {
 
     fn add_media(&mut self, [caller, callee]: &[LegMedia; 2]) {
         if self.answer.is_none() && caller.packets + callee.packets == 0 {
-            "none".clone_into(&mut self.media);
+            self.media = NONE;
             self.media_reason = None;
         }
         self.one_way = match (caller.packets, callee.packets) {
             _ if self.answer.is_none() => None,
-            (0, HEARD..) => Some("caller".to_owned()),
-            (HEARD.., 0) => Some("callee".to_owned()),
+            (0, HEARD..) => Some("caller".into()),
+            (HEARD.., 0) => Some("callee".into()),
             _ => None,
         };
         self.caller_packets = caller.packets;
@@ -434,9 +445,25 @@ impl CallRecord {
     }
 }
 
+fn named(config: &Config, who: Caller) -> CompactString {
+    who.named(config).to_compact_string()
+}
+
+/// The user part of a URI, as it is kept.
+fn user(uri: &str) -> CompactString {
+    let uri = Uri::parse(uri).ok();
+    match uri.and_then(|uri| uri.user()).unwrap_or_default() {
+        user if user.contains('%') => short(&call::unescaped(user)),
+        user => short(user),
+    }
+}
+
 /// What strangers may choose the length of.
-fn short(text: &str) -> String {
-    text.chars().take(MAX_TEXT).collect()
+fn short(text: &str) -> CompactString {
+    let end = text.char_indices().nth(MAX_TEXT);
+    end.and_then(|(end, _)| text.get(..end))
+        .unwrap_or(text)
+        .into()
 }
 
 fn millis(time: Duration) -> u64 {

@@ -1,6 +1,6 @@
 //! The records of calls, on their way to files and to a webhook.
 //!
-//! The engine's task hands each one over and goes on (`put`); a thread of its own has it in the `spool` first (`layout` is what stands there), and then in each `file` (a `sink`), in the
+//! The engine's task hands each one over and goes on (`put`, into the `inbox`); a thread of its own has it in the `spool` first (`layout` is what stands there, in `frames`), and then in each `file` (a `sink`), in the
 //! `format` that this has, and sends it to the `webhook`, which has another thread. What is promised:
 //!
 //! - A call attempt has one record in each file, also when the daemon is killed or the disk is full for a while: `writer` compares the end of a file
@@ -12,6 +12,8 @@
 mod counters;
 mod file;
 mod format;
+mod frames;
+mod inbox;
 mod layout;
 mod sink;
 mod spool;
@@ -26,15 +28,15 @@ use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use crossbeam_channel::{Sender, bounded};
 use thiserror::Error;
 use tracing::error;
 
 pub use counters::{Counters, SINKS};
 pub use spool::SpoolError;
 
+use self::inbox::Inbox;
 use self::tls::Trust;
-use self::writer::{Message, Writer};
+use self::writer::Writer;
 use crate::config;
 use crate::engine::Recorded;
 
@@ -61,7 +63,7 @@ pub enum CdrError {
 /// The way to the writer.
 #[derive(Debug)]
 pub struct Cdr {
-    sender: Sender<Message>,
+    inbox: Arc<Inbox>,
     counters: Arc<Counters>,
     thread: Option<JoinHandle<()>>,
 }
@@ -81,20 +83,21 @@ impl Cdr {
         directory: &Path,
         trust: Trust,
     ) -> Result<Cdr, CdrError> {
-        let (sender, receiver) = bounded(QUEUE);
+        let inbox = Arc::new(Inbox::default());
         let counters = Arc::new(Counters::new(config));
         let worker = config.webhook.as_ref().map(|hook| {
-            let told = sender.clone();
+            let told = Arc::clone(&inbox);
             webhook::start(hook.clone(), trust, Arc::clone(&counters), told)
         });
         let worker = worker.transpose().map_err(CdrError::Thread)?;
         let mut writer = Writer::open(config, directory, worker, Arc::clone(&counters))?;
+        let waiting = Arc::clone(&inbox);
         let thread = std::thread::Builder::new()
             .name("sbc-cdr".to_owned())
-            .spawn(move || writer.run(&receiver))
+            .spawn(move || writer.run(&waiting))
             .map_err(CdrError::Thread)?;
         Ok(Cdr {
-            sender,
+            inbox,
             counters,
             thread: Some(thread),
         })
@@ -102,8 +105,7 @@ impl Cdr {
 
     /// To be kept. Never waits: where there is no room it is lost, and counted.
     pub fn put(&self, record: Recorded) {
-        if self.sender.try_send(Message::Record(record)).is_err() && self.counters.lose("queue", 1)
-        {
+        if !self.inbox.put(record) && self.counters.lose("queue", 1) {
             error!(
                 "the records of calls are lost: {QUEUE} wait, the spool is full, and nothing can be written; free the disk, or see why the log complains of a file"
             );
@@ -112,8 +114,7 @@ impl Cdr {
 
     /// Files are opened anew: they may have been put away.
     pub fn reopen(&self) {
-        // Where there is no room for that, they are looked at soon.
-        let _ = self.sender.try_send(Message::Reopen);
+        self.inbox.reopen();
     }
 
     /// What was written and what waits.
@@ -127,7 +128,7 @@ impl Drop for Cdr {
     /// Waits until everything is in the spool, and in the files if that is possible.
     fn drop(&mut self) {
         self.counters.close();
-        let _ = self.sender.try_send(Message::Reopen);
+        self.inbox.reopen();
         if let Some(thread) = self.thread.take() {
             // It never panics; if it did all the same there is nothing left to wait for.
             let _ = thread.join();

@@ -73,21 +73,20 @@ impl Sink {
 
     /// Writes what the spool has for it.
     pub(super) fn pump(&mut self, spool: &Spool, counters: &Counters) -> io::Result<()> {
-        let format = self.lines.format();
         loop {
-            let (mut lines, mut count, mut next) = (Vec::new(), 0, self.next);
-            while lines.len() < LINES {
+            let (mut rows, mut count, mut next) = (self.lines.format().rows(), 0, self.next);
+            while rows.len() < LINES {
                 let Some(frame) = spool.read(next)? else {
                     break;
                 };
                 next = frame.next;
                 if frame.kind == Kind::Done {
-                    lines.extend(format.line(record_of(&frame.content))?);
+                    rows.add(record_of(&frame.content))?;
                     count += 1;
                 }
             }
             if count > 0 {
-                self.lines.write(&lines)?;
+                self.lines.write(&rows.finish()?)?;
                 counters.wrote(self.name, count);
                 if self.again.take().is_some() {
                     let file = self.lines.path().display();

@@ -4,26 +4,29 @@
 //! Frames follow one another, numbered without a gap; what is behind the last one has an older number, so that the end is found without being
 //! written anywhere. Where to begin, and how far each sink is, stands in one of two heads, written in turn.
 //!
-//! A frame is whole in the file when [`Spool::append`] returns: that is enough for the end of the daemon, whatever ends it. The end of the machine
-//! takes what came after the last [`Spool::sync`].
+//! Frames gather in memory; they are whole in the file when [`Spool::flush`] returns: that is enough for the end of the daemon, whatever ends it. The
+//! end of the machine takes what came after the last [`Spool::sync`].
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use compact_str::CompactString;
 use thiserror::Error;
 
+use super::frames::{Frame, Recent, Window};
 pub(super) use super::layout::{Cursor, Kind, Place};
-use super::layout::{HEAD, Head, PREFIX, checksum, read_head, unpack, write_head};
+use super::layout::{HEAD, Head, PREFIX, read_head, write_head};
 
 /// The file.
 const FILE: &str = "cdr.spool";
 /// Where frames begin.
 const START: u64 = 2 * HEAD;
 /// Bytes of a frame's content.
-const LONGEST: usize = 128 << 10;
+pub(super) const LONGEST: usize = 128 << 10;
 /// At once, when the file is made.
 const ZEROS: usize = 1 << 20;
 
@@ -49,6 +52,9 @@ pub(super) enum Refused {
     /// All that is in there is still needed.
     #[error("the spool is full")]
     Full,
+    /// Calls that go on have their share of it.
+    #[error("too many calls go on")]
+    Crowded,
     /// It never has room for that.
     #[error("a record of {0} bytes is too long")]
     TooLong(usize),
@@ -57,19 +63,13 @@ pub(super) enum Refused {
     Disk(#[from] io::Error),
 }
 
-/// A frame that was read.
-pub(super) struct Frame {
-    pub(super) kind: Kind,
-    pub(super) place: Place,
-    pub(super) content: Vec<u8>,
-    pub(super) next: Place,
-}
-
 /// The file.
 #[derive(Debug)]
 pub(super) struct Spool {
     file: File,
     size: u64,
+    /// The latest frames.
+    recent: Recent,
     head: Head,
     /// As of the last sync: what is behind it may be written over.
     settled: u64,
@@ -78,11 +78,11 @@ pub(super) struct Spool {
     /// Bytes between the tail and the end.
     used: u64,
     /// Calls that go on, by their ids: the last frame of each, and the length of its content.
-    open: BTreeMap<String, (Place, u64)>,
+    open: BTreeMap<CompactString, (Place, u64)>,
     /// What these take.
     going_on: u64,
     /// Whose content is read and not known to go on: opened by a daemon that is gone.
-    orphans: Vec<String>,
+    orphans: Vec<CompactString>,
 }
 
 impl Spool {
@@ -136,6 +136,7 @@ impl Spool {
         Spool {
             file,
             size,
+            recent: Recent::default(),
             settled: 0,
             end,
             used: 0,
@@ -148,11 +149,12 @@ impl Spool {
 
     /// Reads on from the tail for as long as the numbers do.
     fn find_end(&mut self) -> io::Result<()> {
-        let mut done = Vec::new();
-        while let Some(frame) = self.read(self.end)? {
+        let mut done: Vec<CompactString> = Vec::new();
+        let mut window = Window::default();
+        while let Some(frame) = window.read(&self.file, self.size, self.end)? {
             self.used += self.length(&frame);
             self.end = frame.next;
-            let id = id_of(&frame.content).to_owned();
+            let id = id_of(&frame.content).into();
             match frame.kind {
                 Kind::Open => self.goes_on(id, frame.place, frame.content.len()),
                 Kind::Done => done.push(id),
@@ -234,49 +236,23 @@ impl Spool {
     }
 
     /// The frame at a place; none if there is none yet.
-    pub(super) fn read(&self, place: Place) -> io::Result<Option<Frame>> {
-        let mut place = place;
-        // Too little is left for a frame: it is at the beginning.
-        if place.at + PREFIX as u64 > self.size {
-            place.at = START;
-        }
-        let mut prefix = [0; PREFIX];
-        self.file.read_exact_at(&mut prefix, place.at)?;
-        let Some((length, sum, number, kind)) = unpack(&prefix) else {
-            return Ok(None);
-        };
-        let length = length as usize;
-        if number != place.number || length > LONGEST {
+    pub(super) fn read(&self, place: Place) -> io::Result<Option<Frame<'_>>> {
+        if place.number >= self.end.number {
             return Ok(None);
         }
-        let after = place.at + PREFIX as u64 + length as u64;
-        let Some(kind) = Kind::of(kind).filter(|_| after <= self.size) else {
-            return Ok(None);
-        };
-        let mut content = vec![0; length];
-        let at = place.at + PREFIX as u64;
-        self.file.read_exact_at(&mut content, at)?;
-        if checksum(number, kind, &content) != sum {
-            return Ok(None);
+        if let Some(frame) = self.recent.read(self.size, place) {
+            return Ok(Some(frame));
         }
-        let at = match kind {
-            Kind::Wrap => START,
-            Kind::Open | Kind::Done => after,
-        };
-        let next = Place {
-            at,
-            number: number + 1,
-        };
-        Ok(Some(Frame {
-            kind,
-            place,
-            content,
-            next,
+        let mut window = Window::short();
+        let frame = window.read(&self.file, self.size, place)?;
+        Ok(frame.map(|frame| Frame {
+            content: Cow::Owned(frame.content.into_owned()),
+            ..frame
         }))
     }
 
     /// What a frame takes of the file, with what is left out behind it.
-    fn length(&self, frame: &Frame) -> u64 {
+    fn length(&self, frame: &Frame<'_>) -> u64 {
         match frame.kind {
             Kind::Wrap => self.size - frame.place.at,
             Kind::Open | Kind::Done => {
@@ -290,7 +266,7 @@ impl Spool {
         }
     }
 
-    fn goes_on(&mut self, id: String, place: Place, length: usize) {
+    fn goes_on(&mut self, id: CompactString, place: Place, length: usize) {
         let length = (PREFIX + length) as u64;
         let before = self.open.insert(id, (place, length));
         self.going_on += length;
@@ -307,45 +283,50 @@ impl Spool {
     /// # Errors
     /// [`Refused`]: nothing has changed.
     pub(super) fn append(&mut self, kind: Kind, id: &str, record: &[u8]) -> Result<(), Refused> {
-        let content = [id.as_bytes(), b"\n", record].concat();
-        if content.len() > LONGEST {
-            return Err(Refused::TooLong(content.len()));
+        let length = id.len() + 1 + record.len();
+        if length > LONGEST {
+            return Err(Refused::TooLong(length));
         }
         let room = self.size - START;
-        let needed = (PREFIX + content.len()) as u64;
+        let needed = (PREFIX + length) as u64;
         if kind == Kind::Open && self.going_on + needed > room / 4 {
-            return Err(Refused::Full);
+            return Err(Refused::Crowded);
         }
         // What goes on has to move before the oldest can be let go: so much stays free, and what the end of the file may cost.
         let reserve = LONGEST as u64 + self.going_on + needed;
-        let place = self.put(kind, &content, reserve)?;
+        let place = self.put(kind, &[id.as_bytes(), b"\n", record], reserve)?;
         match kind {
-            Kind::Open => self.goes_on(id.to_owned(), place, content.len()),
+            Kind::Open => self.goes_on(id.into(), place, length),
             Kind::Done => self.is_over(id),
             Kind::Wrap => {}
         }
         Ok(())
     }
 
-    fn put(&mut self, kind: Kind, content: &[u8], reserve: u64) -> Result<Place, Refused> {
-        let whole = (PREFIX + content.len()) as u64;
+    fn put(&mut self, kind: Kind, content: &[&[u8]], reserve: u64) -> Result<Place, Refused> {
+        if self.recent.must_be_written() {
+            self.flush()?;
+        }
+        let whole = PREFIX as u64 + content.iter().map(|part| part.len() as u64).sum::<u64>();
         let mut end = self.end;
         let mut used = self.settled;
         if end.at + PREFIX as u64 > self.size {
+            self.flush()?;
             end.at = START;
         } else if end.at + whole > self.size {
             let rest = self.size - end.at;
             if used + rest + whole + reserve > self.size - START {
                 return Err(Refused::Full);
             }
-            self.write(end, Kind::Wrap, &[])?;
-            (self.used, self.settled) = (self.used + rest, self.settled + rest);
-            used = self.settled;
-            end = Place {
+            self.recent.add(end, Kind::Wrap, &[]);
+            self.end = Place {
                 at: START,
                 number: end.number + 1,
             };
-            self.end = end;
+            (self.used, self.settled) = (self.used + rest, self.settled + rest);
+            self.flush()?;
+            used = self.settled;
+            end = self.end;
         }
         let next = end.at + whole;
         let left_out = match next + PREFIX as u64 > self.size {
@@ -357,7 +338,7 @@ impl Spool {
         if used + takes + reserve + PREFIX as u64 > self.size - START {
             return Err(Refused::Full);
         }
-        self.write(end, kind, content)?;
+        self.recent.add(end, kind, content);
         self.end = Place {
             at: next,
             number: end.number + 1,
@@ -366,23 +347,29 @@ impl Spool {
         Ok(end)
     }
 
-    fn write(&self, at: Place, kind: Kind, content: &[u8]) -> io::Result<()> {
-        let length = u32::try_from(content.len()).unwrap_or(u32::MAX);
-        let mut frame = Vec::with_capacity(PREFIX + content.len());
-        frame.extend_from_slice(&length.to_le_bytes());
-        frame.extend_from_slice(&checksum(at.number, kind, content).to_le_bytes());
-        frame.extend_from_slice(&at.number.to_le_bytes());
-        frame.push(kind.byte());
-        frame.extend_from_slice(content);
-        self.file.write_all_at(&frame, at.at)
+    /// All frames are in the file.
+    ///
+    /// # Errors
+    /// The system refuses to write. Until it does not, nothing can be added.
+    pub(super) fn flush(&mut self) -> io::Result<()> {
+        self.recent.flush(&self.file)
+    }
+
+    /// Records of calls that are over which are in memory alone.
+    pub(super) fn unwritten(&self) -> u64 {
+        self.recent.unwritten()
     }
 
     /// Lets go of what nobody needs any more, once half of the file is in use. What goes on moves to the end.
     pub(super) fn release(&mut self) -> io::Result<()> {
+        self.flush()?;
         let half = (self.size - START) / 2;
         let mut carried = 0;
-        while self.used > half && self.head.tail != self.end && carried < half {
-            let Some(frame) = self.read(self.head.tail)? else {
+        let mut window = Window::default();
+        // What is carried comes behind it, and is needed.
+        let end = self.end.number;
+        while self.used > half && self.head.tail.number < end && carried < half {
+            let Some(frame) = window.read(&self.file, self.size, self.head.tail)? else {
                 break;
             };
             let is_needed = |cursor: &Cursor| cursor.next.number <= frame.place.number;
@@ -392,9 +379,9 @@ impl Spool {
             let id = id_of(&frame.content);
             let last = self.open.get(id).map(|(place, _)| *place);
             if frame.kind == Kind::Open && last == Some(frame.place) {
-                match self.put(Kind::Open, &frame.content, 0) {
-                    Ok(place) => self.goes_on(id.to_owned(), place, frame.content.len()),
-                    Err(Refused::Full | Refused::TooLong(_)) => break,
+                match self.put(Kind::Open, &[&frame.content], 0) {
+                    Ok(place) => self.goes_on(id.into(), place, frame.content.len()),
+                    Err(Refused::Full | Refused::Crowded | Refused::TooLong(_)) => break,
                     Err(Refused::Disk(error)) => return Err(error),
                 }
                 carried += self.length(&frame);
@@ -433,12 +420,14 @@ impl Spool {
     }
 
     /// Frames are on the disk.
-    pub(super) fn settle(&self) -> io::Result<()> {
+    pub(super) fn settle(&mut self) -> io::Result<()> {
+        self.flush()?;
         self.file.sync_data()
     }
 
     /// How far sinks are is on its way to the disk, behind all frames.
     pub(super) fn sync(&mut self) -> io::Result<()> {
+        self.flush()?;
         self.head.turn += 1;
         write_head(&self.file, &self.head)?;
         if self.settled != self.used {

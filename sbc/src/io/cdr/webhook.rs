@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crossbeam_channel::Sender;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::body::Bytes;
 use hyper::{Request, StatusCode, header};
@@ -19,9 +18,9 @@ use tokio::sync::{mpsc, watch};
 use tracing::{debug, info, warn};
 
 use super::counters::{Counters, SINKS};
+use super::inbox::{Inbox, Posted};
 use super::spool::Place;
 use super::tls::{Tls, TlsError, Trust};
-use super::writer::Message;
 use crate::config::Webhook;
 
 /// How long one request may take.
@@ -109,7 +108,7 @@ pub(super) fn start(
     hook: Webhook,
     trust: Trust,
     counters: Arc<Counters>,
-    told: Sender<Message>,
+    told: Arc<Inbox>,
 ) -> io::Result<Worker> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -134,17 +133,10 @@ pub(super) fn start(
                         } => done,
                         _ = stopped.changed() => None,
                     };
-                    let Some(mut message) = done else {
+                    let Some(posted) = done else {
                         return;
                     };
-                    // The writer may be busy, or at its end.
-                    while let Err(refused) = told.try_send(message) {
-                        message = refused.into_inner();
-                        tokio::select! {
-                            () = tokio::time::sleep(Duration::from_millis(20)) => {}
-                            _ = stopped.changed() => return,
-                        }
-                    }
+                    told.posted(posted);
                 }
             });
             // A name that is being looked up is not waited for.
@@ -166,7 +158,7 @@ struct Poster {
 
 impl Poster {
     /// Until all of it is taken, or refused for good: whatever is refused is looked at one by one.
-    async fn deliver(&mut self, batch: Batch) -> Message {
+    async fn deliver(&mut self, batch: Batch) -> Posted {
         let Batch { records, next } = batch;
         let (mut taken, mut refused) = (0, 0);
         let mut parts: Vec<&[Vec<u8>]> = vec![&records];
@@ -203,7 +195,7 @@ impl Poster {
                 }
             }
         }
-        Message::Posted {
+        Posted {
             next,
             taken,
             refused,

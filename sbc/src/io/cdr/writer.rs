@@ -6,13 +6,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::Receiver;
+use compact_str::CompactString;
 use tracing::{error, info, warn};
 
 use super::CdrError;
 use super::counters::{Counters, SINKS};
 use super::file::Lines;
-use super::format::{Format, written};
+use super::format::{Format, write};
+use super::inbox::{Inbox, News, Posted};
 use super::sink::{Sink, count};
 use super::spool::{Cursor, Kind, Place, Refused, Spool, record_of};
 use super::webhook::{Batch, Worker};
@@ -28,24 +29,11 @@ const ALIVE: Duration = Duration::from_secs(5);
 const AGAIN: Duration = Duration::from_secs(1);
 /// Records taken at a time.
 const BATCH: usize = 1024;
+/// How long what comes behind others gathers: what a daemon that is killed loses.
+const GATHER: Duration = Duration::from_millis(10);
 /// What the webhook gets at a time.
 const POSTED: usize = 100;
 const POSTED_BYTES: usize = 256 << 10;
-
-/// What the writer is told.
-#[derive(Debug)]
-pub(super) enum Message {
-    /// To be kept.
-    Record(Recorded),
-    /// Files may have been put away.
-    Reopen,
-    /// The webhook has this batch: its place, and how many it took and refused.
-    Posted {
-        next: Place,
-        taken: u64,
-        refused: u64,
-    },
-}
 
 /// The thread's.
 pub(super) struct Writer {
@@ -55,7 +43,9 @@ pub(super) struct Writer {
     mask: usize,
     counters: Arc<Counters>,
     /// What the spool had no room for, or the disk would not take.
-    pending: VecDeque<(String, Vec<u8>)>,
+    pending: VecDeque<(CompactString, Vec<u8>)>,
+    /// A record while it is put into the spool.
+    scratch: Vec<u8>,
     is_dirty: bool,
     synced: Instant,
     lived: Instant,
@@ -117,6 +107,7 @@ impl Writer {
             mask: config.mask,
             counters,
             pending: VecDeque::new(),
+            scratch: Vec::new(),
             is_dirty: false,
             synced: now,
             lived: now,
@@ -129,17 +120,20 @@ impl Writer {
     }
 
     /// Writes what comes until nobody wants that any more.
-    pub(super) fn run(&mut self, messages: &Receiver<Message>) {
+    pub(super) fn run(&mut self, inbox: &Inbox) {
+        let mut records = Vec::new();
+        let mut rest = Duration::ZERO;
         while !self.counters.is_closing() {
             if self.pending.is_empty() {
-                let mut next = messages.recv_timeout(self.patience()).ok();
-                let mut left = BATCH;
-                while let Some(message) = next {
-                    self.take(message);
-                    left = left.saturating_sub(1);
-                    // One that is fetched is taken.
-                    next = (left > 0).then(|| messages.try_recv().ok()).flatten();
-                }
+                let patience = self.patience();
+                let rests = rest.min(patience);
+                let waits = [rests, patience.saturating_sub(rests)];
+                let news = inbox.take(&mut records, BATCH, waits);
+                rest = match records.is_empty() || news.is_more {
+                    true => Duration::ZERO,
+                    false => GATHER,
+                };
+                self.handle(news, &mut records);
             } else {
                 // Those that wait behind it wait where they are.
                 std::thread::sleep(PACE);
@@ -151,18 +145,23 @@ impl Writer {
             }
             self.live();
         }
-        self.finish(messages);
+        self.finish(inbox, &mut records);
     }
 
     /// What has come is kept, if that is possible at once.
-    fn finish(&mut self, messages: &Receiver<Message>) {
+    fn finish(&mut self, inbox: &Inbox, records: &mut Vec<Recorded>) {
         self.empty_pending();
-        while let Ok(message) = messages.try_recv() {
-            self.take(message);
+        loop {
+            let news = inbox.take(records, BATCH, [Duration::ZERO; 2]);
+            let is_more = news.is_more;
+            self.handle(news, records);
+            if !is_more {
+                break;
+            }
         }
         self.pump();
         self.sync();
-        let left = self.pending.len() as u64;
+        let left = self.pending.len() as u64 + self.spool.unwritten();
         if left > 0 {
             self.counters.lose("queue", left);
             error!(
@@ -181,56 +180,77 @@ impl Writer {
         }
     }
 
-    fn take(&mut self, message: Message) {
-        match message {
-            Message::Record(Recorded::Open(record)) => self.journal(&record),
-            Message::Record(Recorded::Done(record)) => self.keep(&record),
-            Message::Reopen => self.turn_files(true),
-            Message::Posted {
-                next,
-                taken,
-                refused,
-            } => {
-                if let Some(hook) = &mut self.hook {
-                    hook.is_busy = false;
-                    // Those that were given up meanwhile are not waited for again.
-                    if self.spool.cursor(SINKS[2]).next.number < next.number {
-                        self.counters.wrote(SINKS[2], taken);
-                        self.counters.wait(SINKS[2], -refused.cast_signed());
-                        self.spool.advance(SINKS[2], Cursor { next, file: None });
-                    }
-                    hook.next = self.spool.cursor(SINKS[2]).next;
-                    self.is_dirty = true;
-                }
-                self.counters.lose("refused", refused);
+    fn handle(&mut self, news: News, records: &mut Vec<Recorded>) {
+        for record in records.drain(..) {
+            match record {
+                Recorded::Open(record) => self.journal(&record),
+                Recorded::Done(record) => self.keep(&record),
             }
         }
+        if let Some(posted) = news.posted {
+            self.posted(&posted);
+        }
+        if news.must_reopen && self.is_flushed() {
+            self.turn_files(true);
+        }
+    }
+
+    fn posted(&mut self, posted: &Posted) {
+        let Posted {
+            next,
+            taken,
+            refused,
+        } = *posted;
+        if let Some(hook) = &mut self.hook {
+            hook.is_busy = false;
+            // Those that were given up meanwhile are not waited for again.
+            if self.spool.cursor(SINKS[2]).next.number < next.number {
+                self.counters.wrote(SINKS[2], taken);
+                self.counters.wait(SINKS[2], -refused.cast_signed());
+                self.spool.advance(SINKS[2], Cursor { next, file: None });
+            }
+            hook.next = self.spool.cursor(SINKS[2]).next;
+            self.is_dirty = true;
+        }
+        self.counters.lose("refused", refused);
     }
 
     /// A call goes on.
     fn journal(&mut self, record: &CallRecord) {
-        let Ok(bytes) = written(record, self.mask) else {
+        let Some(bytes) = self.written(record) else {
             return;
         };
-        if self.spool.append(Kind::Open, &record.id, &bytes).is_err() {
+        let mut added = self.spool.append(Kind::Open, &record.id, &bytes);
+        if matches!(added, Err(Refused::Full)) {
             // Perhaps there is only something to be let go. Its end is worth more than that it has begun.
             self.pump_files();
             self.sync();
-            if self.spool.append(Kind::Open, &record.id, &bytes).is_err() {
-                self.counters.skip_journal();
-            }
+            added = self.spool.append(Kind::Open, &record.id, &bytes);
+        }
+        if added.is_err() {
+            self.counters.skip_journal();
         }
         self.is_dirty = true;
+        self.scratch = bytes;
     }
 
     /// A call is over.
     fn keep(&mut self, record: &CallRecord) {
-        let Ok(bytes) = written(record, self.mask) else {
+        let Some(bytes) = self.written(record) else {
             return;
         };
         if !self.pending.is_empty() || !self.spooled(&record.id, &bytes) {
             self.pending.push_back((record.id.clone(), bytes));
+        } else {
+            self.scratch = bytes;
         }
+    }
+
+    fn written(&mut self, record: &CallRecord) -> Option<Vec<u8>> {
+        let mut bytes = std::mem::take(&mut self.scratch);
+        bytes.clear();
+        write(record, self.mask, &mut bytes).ok()?;
+        Some(bytes)
     }
 
     fn empty_pending(&mut self) {
@@ -252,9 +272,6 @@ impl Writer {
                         if present {
                             self.counters.wait(name, 1);
                         }
-                    }
-                    if std::mem::replace(&mut self.is_failing, false) {
-                        info!("records of calls are spooled again");
                     }
                     return true;
                 }
@@ -302,11 +319,32 @@ impl Writer {
 
     fn pump(&mut self) {
         self.pump_files();
-        self.post();
+        if self.is_flushed() {
+            self.post();
+        }
         self.counters.use_spool(self.spool.usage());
     }
 
+    /// Whether all records are in the spool's file. Before that they go nowhere else.
+    fn is_flushed(&mut self) -> bool {
+        let flushed = self.spool.flush();
+        match &flushed {
+            Err(error) if !self.is_failing => {
+                warn!(%error, "records of calls wait in memory until they can be spooled");
+            }
+            Ok(()) if self.is_failing && self.pending.is_empty() => {
+                info!("records of calls are spooled again");
+            }
+            _ => {}
+        }
+        self.is_failing = flushed.is_err() || (self.is_failing && !self.pending.is_empty());
+        flushed.is_ok()
+    }
+
     fn pump_files(&mut self) {
+        if !self.is_flushed() {
+            return;
+        }
         self.turn_files(false);
         let mut is_new = false;
         for sink in &mut self.files {
@@ -438,7 +476,8 @@ impl Writer {
                 record.set_duration(lasted.try_into().unwrap_or_default());
             }
             // Masked when it was told.
-            if let Ok(bytes) = written(&record, 0) {
+            let mut bytes = Vec::new();
+            if write(&record, 0, &mut bytes).is_ok() {
                 count += 1;
                 if !self.spooled(&record.id, &bytes) {
                     self.pending.push_back((record.id, bytes));

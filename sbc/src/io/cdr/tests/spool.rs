@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
-use super::super::spool::{Cursor, Kind, Refused, Spool, id_of, record_of};
+use super::super::frames::{Recent, Window};
+use super::super::spool::{Cursor, Kind, Place, Refused, Spool, id_of, record_of};
 use super::Directory;
 
 #[derive(Clone, Debug)]
@@ -58,7 +59,7 @@ proptest! {
                     }
                     match spool.append(Kind::Open, &id, &record) {
                         Ok(()) => drop(open.insert(id, record)),
-                        Err(Refused::Full) => {}
+                        Err(Refused::Full | Refused::Crowded) => {}
                         Err(error) => prop_assert!(false, "{}", error),
                     }
                 }
@@ -75,7 +76,7 @@ proptest! {
                             open.remove(&id);
                             done.push((id, record));
                         }
-                        Err(Refused::Full) => {}
+                        Err(Refused::Full | Refused::Crowded) => {}
                         Err(error) => prop_assert!(false, "{}", error),
                     }
                 }
@@ -198,4 +199,42 @@ fn who_waits_alone_gives_up_the_oldest() {
     );
     spool.sync().unwrap();
     spool.append(Kind::Done, "yes", &[b'x'; 1000]).unwrap();
+}
+
+#[test]
+fn what_the_disk_does_not_take_waits_and_nothing_is_added_to_it() {
+    let directory = Directory::new("stuck");
+    let path = directory.0.join("frames");
+    std::fs::write(&path, vec![0; 1 << 20]).unwrap();
+    let size = 1 << 20;
+    let places = [9000, 9000 + 17 + 5].map(|at| Place {
+        at,
+        number: 7 + u64::from(at > 9000),
+    });
+    let mut recent = Recent::default();
+    recent.add(places[0], Kind::Done, &[b"1\n", b"one"]);
+    // Who may only read it cannot write.
+    let closed = std::fs::File::open(&path).unwrap();
+    recent.flush(&closed).unwrap_err();
+    assert!(recent.must_be_written());
+    assert_eq!(recent.unwritten(), 1);
+    let mut options = std::fs::OpenOptions::new();
+    let file = options.read(true).write(true).open(&path).unwrap();
+    let there = |place| Window::short().read(&file, size, place).unwrap().is_some();
+    assert!(!there(places[0]));
+    recent.flush(&file).unwrap();
+    assert!(!recent.must_be_written() && recent.unwritten() == 0);
+    recent.add(places[1], Kind::Open, &[b"2\n", b"two"]);
+    assert!(there(places[0]) && !there(places[1]));
+    // In memory both are there, whole.
+    for (place, record) in places.into_iter().zip([b"one", b"two"]) {
+        let frame = recent.read(size, place).unwrap();
+        assert_eq!(record_of(&frame.content), record);
+    }
+    recent.flush(&file).unwrap();
+    let mut window = Window::default();
+    let frame = window.read(&file, size, places[0]).unwrap().unwrap();
+    assert_eq!((frame.kind, frame.next), (Kind::Done, places[1]));
+    let frame = window.read(&file, size, places[1]).unwrap().unwrap();
+    assert_eq!(record_of(&frame.content), b"two");
 }
