@@ -14,7 +14,6 @@ use crate::media::{FlowPair, PairId};
 /// A flow pair that the shells have.
 pub(super) struct Flow {
     pub(super) subject: Subject,
-    path: &'static str,
     /// What its sides speak, if it is transcoded.
     codecs: Option<[Codec; 2]>,
     /// In which forms they have keys, if not in one.
@@ -53,7 +52,6 @@ impl Flow {
     pub(super) fn new(pair: &FlowPair, subject: Subject) -> Flow {
         Flow {
             subject,
-            path: pair.path.label(),
             codecs: pair.transcoded(),
             keys: pair.keys(),
             ports: ports_of(pair),
@@ -63,7 +61,7 @@ impl Flow {
     fn kind(&self) -> Kind {
         Kind {
             networks: self.subject.networks(),
-            path: self.path,
+            path: self.subject.path(),
             is_transcoded: self.codecs.is_some(),
         }
     }

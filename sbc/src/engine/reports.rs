@@ -86,6 +86,11 @@ impl Subject {
         self.pair.sides.each_ref().map(|side| side.network)
     }
 
+    /// The label of who forwards it.
+    pub(super) fn path(&self) -> &'static str {
+        self.pair.path.label()
+    }
+
     /// Whether jitter is measured on each side.
     fn is_timed(&self) -> [bool; 2] {
         let is_rtp = self.pair.kind == FlowKind::Rtp;
