@@ -345,10 +345,7 @@ impl Engine {
                 duration,
                 ..
             } => {
-                self.counters.call_ended(*from, *to, *outcome);
-                if !duration.is_zero() {
-                    self.counters.call_duration.observe(*duration);
-                }
+                self.counters.call_ended(*from, *to, *outcome, *duration);
                 let call = *call;
                 self.tracer.ended(call, *outcome, reason);
                 self.recorder.ended(now, &self.config, of, &event);

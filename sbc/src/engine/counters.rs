@@ -18,7 +18,8 @@ use crate::transaction::Hop;
 pub(super) struct Counters {
     pub(super) calls_total: BTreeMap<(Party, Party, Outcome), u64>,
     pub(super) call_setup: Histogram,
-    pub(super) call_duration: Histogram,
+    call_duration: Histogram,
+    talked: BTreeMap<(Party, Party), Duration>,
     pub(super) media_jitter: JitterHistogram,
     attempts: BTreeMap<(Party, Tried), u64>,
     post_dial_delay: BTreeMap<Party, RingingHistogram>,
@@ -74,10 +75,24 @@ impl Counters {
         self.post_dial_delay.retain(|to, _| *to != party);
         self.one_way
             .retain(|(from, to), _| *from != party && *to != party);
+        self.talked
+            .retain(|(from, to), _| *from != party && *to != party);
     }
 
-    pub(super) fn call_ended(&mut self, from: Party, to: Party, outcome: Outcome) {
+    /// `talked` is from the 200 to the end; zero where nobody answered.
+    pub(super) fn call_ended(
+        &mut self,
+        from: Party,
+        to: Party,
+        outcome: Outcome,
+        talked: Duration,
+    ) {
         *self.calls_total.entry((from, to, outcome)).or_default() += 1;
+        if talked.is_zero() {
+            return;
+        }
+        self.call_duration.observe(talked);
+        *self.talked.entry((from, to)).or_default() += talked;
     }
 
     pub(super) fn tried(&mut self, to: Party, result: Tried) {
@@ -136,6 +151,7 @@ impl Counters {
         stats.calls_total.clone_from(&self.calls_total);
         stats.call_setup = self.call_setup.clone();
         stats.call_duration = self.call_duration.clone();
+        stats.talked.clone_from(&self.talked);
         stats.media_jitter = self.media_jitter.clone();
         stats.attempts.clone_from(&self.attempts);
         stats.post_dial_delay.clone_from(&self.post_dial_delay);
@@ -222,6 +238,28 @@ mod tests {
         assert_eq!(labels(request), (Method::Bye, "request"));
         assert_eq!(labels(b"SIP/2.0 200 OK\r\n\r\n"), (Method::Other, "2xx"));
         assert_eq!(labels(b""), (Method::Other, "request"));
+    }
+
+    #[test]
+    fn how_long_was_talked_is_told_of_each_two_parties() {
+        let party = |id| Party::Trunk(crate::config::TrunkId(id));
+        let mut counters = Counters::default();
+        for (to, outcome, seconds) in [
+            (1, Outcome::Answered, 60),
+            (1, Outcome::MediaTimeout, 30),
+            (1, Outcome::Busy, 0),
+            (2, Outcome::Answered, 5),
+            (3, Outcome::Rejected, 0),
+        ] {
+            let talked = Duration::from_secs(seconds);
+            counters.call_ended(party(0), party(to), outcome, talked);
+        }
+        let mut stats = Stats::default();
+        counters.forget(party(2));
+        counters.copy_to(&mut stats);
+        let talked = [((party(0), party(1)), Duration::from_secs(90))];
+        assert_eq!(stats.talked, talked.into());
+        assert_eq!(stats.call_duration.counts().iter().sum::<u64>(), 3);
     }
 
     #[test]

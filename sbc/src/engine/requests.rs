@@ -1,6 +1,6 @@
 //! Requests, once they are known to be new and from someone who may send them.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::calls::identity;
 use super::emergency::{MORE_CALLS, MORE_DIALOGS};
@@ -172,7 +172,7 @@ impl Engine {
                     Caller::Phone(_) => Party::Phones(hop.network),
                 };
                 self.counters
-                    .call_ended(from, Party::Nobody, refusal.outcome);
+                    .call_ended(from, Party::Nobody, refusal.outcome, Duration::ZERO);
                 let writer = self.answer(&hop, &message, refusal.code);
                 let writer = match refusal.code {
                     415 => writer.header(Name::Accept, "application/sdp"),

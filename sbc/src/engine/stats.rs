@@ -19,6 +19,8 @@ pub struct Stats {
     pub call_setup: Histogram,
     /// Seconds from the 200 to the end.
     pub call_duration: Histogram,
+    /// How long calls that are over were talked in, by who called and who was called.
+    pub talked: BTreeMap<(Party, Party), std::time::Duration>,
     /// INVITEs that were sent to somebody, by what came of them.
     pub attempts: BTreeMap<(Party, Tried), u64>,
     /// Seconds from such an INVITE to the first sign that it rings, or to its 200, by who was asked.

@@ -50,8 +50,17 @@ pub(super) fn families(config: &Config, stats: &Stats) -> Vec<Family> {
         "Calls of which one side sent audio and the other none, by who called and who was called.",
         &["from", "to"],
     );
+    let mut talked = Family::counter(
+        "sbc_calls_talk_seconds_total",
+        "Time from the 200 to the end of calls that are over, by who called and who was called: with sbc_calls_total the average duration.",
+        &["from", "to"],
+    );
     for &(from, to) in pairs.iter().filter(|(_, to)| *to != Party::Nobody) {
         one_way.zero([&label(from), &label(to)]);
+        talked.zero([&label(from), &label(to)]);
+    }
+    for (&(from, to), time) in &stats.talked {
+        talked.set([&label(from), &label(to)], time.as_secs_f64());
     }
     for (&(from, to), &count) in &stats.one_way {
         one_way.add([&label(from), &label(to)], count);
@@ -105,6 +114,7 @@ pub(super) fn families(config: &Config, stats: &Stats) -> Vec<Family> {
         draining,
         total,
         one_way,
+        talked,
         verdicts,
         attempts,
         delay,
