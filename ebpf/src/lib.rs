@@ -25,6 +25,8 @@ pub mod batch;
 pub mod faults;
 pub mod flight_abi;
 pub mod frame;
+#[cfg(feature = "user")]
+pub mod pinned;
 pub mod plain;
 #[cfg(feature = "user")]
 mod pod;

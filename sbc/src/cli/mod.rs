@@ -134,6 +134,10 @@ struct RunArgs {
         default_value_t
     )]
     log_format: LogFormat,
+    /// A bpf file system of its own: should the daemon die, the XDP program stays attached until it is back, calls that the kernel forwards
+    /// are heard and ports stay closed. A stop leaves nothing there
+    #[arg(long, value_name = "DIRECTORY", env = "SBC_BPFFS")]
+    bpffs: Option<PathBuf>,
 }
 
 /// How a log line is written.

@@ -28,6 +28,7 @@ pub(super) fn run(args: &RunArgs) -> Result<(), Failure> {
         let config = Arc::new(source.config);
         let mut options = daemon::Options::of_host().map_err(Failure::Host)?;
         options.notifier = Notifier::of_environment().map_err(Failure::Host)?;
+        options.bpffs.clone_from(&args.bpffs);
         // Accounts of the built-in settings are others each time.
         if let Origin::File(file) = &source.origin {
             options.state = Some(config.sbc.state_dir.clone());

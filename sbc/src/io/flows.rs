@@ -84,7 +84,7 @@ impl Flows {
     /// There are no media workers, which every network may need.
     pub(super) fn open(
         config: &Config,
-        workers: usize,
+        (workers, bpffs): (usize, Option<&std::path::Path>),
         inbox: Inbox,
     ) -> Result<(Self, Vec<(NetworkId, NetworkPath)>), WorkersError> {
         let report = Arc::new(move |input| {
@@ -102,7 +102,7 @@ impl Flows {
         };
         let workers = Workers::start(&setup, config.networks.len(), report)?;
         tell_of(&workers, config.sbc.media.priority);
-        let mut opened = FastPath::open(config);
+        let mut opened = FastPath::open_pinned(config, bpffs);
         let is_open = opened.fast_path.is_some();
         let about_routes = host::forwarding_note(config).filter(|_| is_open);
         for note in opened.notes.into_iter().chain(about_routes) {

@@ -27,6 +27,8 @@ pub struct Options {
     pub loader: Option<Loader>,
     /// Where what outlives the process is kept; without it nothing is.
     pub state: Option<PathBuf>,
+    /// A bpf file system of the daemon's own, in which the kernel path stays should the process die; without it, it does not.
+    pub bpffs: Option<PathBuf>,
     /// The service manager, if one listens.
     pub notifier: Notifier,
 }
@@ -45,6 +47,7 @@ impl Options {
             seed: host::random()?,
             loader: None,
             state: None,
+            bpffs: None,
             notifier: Notifier::default(),
         })
     }

@@ -151,7 +151,11 @@ pub async fn start(config: Arc<Config>, options: Options) -> Result<Running, Sta
     let found = host::addresses().map_err(StartError::Addresses)?;
     let current = Current::new(Arc::clone(&config));
     let metrics = Metrics::new(current.clone())?;
-    let (mut flows, paths) = Flows::open(&config, options.workers, inbox.clone())?;
+    let (mut flows, paths) = Flows::open(
+        &config,
+        (options.workers, options.bpffs.as_deref()),
+        inbox.clone(),
+    )?;
     let cdr = open_cdr(&config, options.state.as_deref())?;
     // From here on there are tasks: what is refused now is a mistake of ours.
     let signalling =

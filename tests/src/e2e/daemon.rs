@@ -8,7 +8,7 @@ use std::process::{Command, ExitStatus, Output, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 
 use super::kernel;
 use super::lab::{Namespace, Scratch};
@@ -173,7 +173,12 @@ fn launch<S: AsRef<OsStr>>(
         RunAs::User(capabilities) => {
             // The build directory may be closed to that user.
             let copy = scratch.path().join("sbc");
-            std::fs::copy(binary, &copy).context("cannot copy the daemon")?;
+            if !copy.exists() {
+                // By a process of its own: a file that is open for writing here is so, for a moment, in what another thread starts, and nobody may
+                // run it meanwhile.
+                let copied = Command::new("cp").args([binary, &copy]).status();
+                ensure!(copied?.success(), "cannot copy the daemon");
+            }
             namespace.command_as_user(capabilities, copy)
         }
     };

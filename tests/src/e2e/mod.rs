@@ -6,6 +6,7 @@
 
 mod background;
 mod baresip;
+mod bpffs;
 mod browser;
 mod config;
 mod conntrack;
@@ -37,6 +38,7 @@ mod weather;
 mod wire;
 
 pub use baresip::{Account, Baresip, Manner, Phone};
+pub use bpffs::Bpffs;
 pub use browser::Browser;
 pub use config::{FastPath, lab_config, lab_config_over, lab_networks};
 pub use crowd::{Crowd, Party};

@@ -24,6 +24,7 @@ mod media_from;
 mod moves;
 mod name_server;
 mod nat;
+mod outlived;
 mod page;
 mod privileges;
 mod recorded;

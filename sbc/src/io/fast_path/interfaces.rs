@@ -10,6 +10,7 @@ use nix::net::if_::if_nametoindex;
 
 use super::link::Link;
 use super::netlink::{Drivers, Netlink};
+use super::pins::{Pin, Pins};
 use super::program::{Program, ProgramFailure};
 use crate::config::FastPath as Wanted;
 use crate::media::{Fallback, XdpMode};
@@ -28,7 +29,32 @@ pub(super) struct Attached {
     pub(super) mode: XdpMode,
     /// Frames may pass.
     pub(super) is_up: bool,
+    /// How it got there, for the log.
+    pub(super) by: Way,
     _link: FdLink,
+    _pin: Option<Pin>,
+}
+
+/// How the program got onto an interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// For as long as this process lives.
+    Plain,
+    /// It stays when this process dies.
+    Pinned,
+    /// Likewise, in the place of the program of a process that died.
+    TakenOver,
+}
+
+impl Way {
+    /// As in the log.
+    pub(super) fn label(self) -> &'static str {
+        match self {
+            Way::Plain => "",
+            Way::Pinned => ", pinned",
+            Way::TakenOver => ", in the place of the one that an earlier daemon left",
+        }
+    }
 }
 
 /// Where an address of ours is.
@@ -124,11 +150,11 @@ pub(super) fn no_native<'a>(
     ))
 }
 
-/// Attaches in the mode that is wanted. What happened on the way is in `notes`, a line each.
+/// Attaches in the mode that is wanted, if it can be in the place of what an earlier daemon left. What happened on the way is in `notes`, a line each.
 pub(super) fn attach(
     program: &mut Program,
-    index: u32,
-    link: &Link,
+    mut pins: Option<&mut Pins>,
+    (index, link): (u32, &Link),
     wanted: Wanted,
     has_native: bool,
     notes: &mut Vec<String>,
@@ -139,25 +165,36 @@ pub(super) fn attach(
         Wanted::Generic => &[XdpMode::Generic],
         Wanted::Off => return Err(Fallback::Off),
     };
-    let (name, is_up) = (&link.name, link.is_up);
+    let attached = |mode, by, _link, _pin| Attached {
+        name: link.name.clone(),
+        mode,
+        is_up: link.is_up,
+        by,
+        _link,
+        _pin,
+    };
     let mut reason = Fallback::Unsupported;
     for &mode in modes {
         if mode == XdpMode::Native && !has_native {
             continue;
         }
-        match program.attach(index, of_aya(mode)) {
-            Ok(link) => {
-                return Ok(Attached {
-                    name: name.clone(),
-                    mode,
-                    is_up,
-                    _link: link,
-                });
+        if let Some(pins) = &mut pins {
+            if let Some((left, pin)) = pins.take(index, mode)
+                && let Ok(link) = program.take_over(left)
+            {
+                return Ok(attached(mode, Way::TakenOver, link, Some(pin)));
             }
+            // A link has its mode for good.
+            pins.release(index);
+        }
+        match hold(program, pins.as_deref(), index, mode, notes) {
+            Ok((link, None)) => return Ok(attached(mode, Way::Plain, link, None)),
+            Ok((link, pin)) => return Ok(attached(mode, Way::Pinned, link, pin)),
             Err(failure) => {
                 reason = fallback(&failure);
                 notes.push(format!(
-                    "{name}: not in {} mode, {failure}{}",
+                    "{}: not in {} mode, {failure}{}",
+                    link.name,
                     label(mode),
                     remedy(&failure)
                 ));
@@ -165,6 +202,27 @@ pub(super) fn attach(
         }
     }
     Err(reason)
+}
+
+/// Attaches, and pins what comes of it if that is possible.
+fn hold(
+    program: &mut Program,
+    pins: Option<&Pins>,
+    index: u32,
+    mode: XdpMode,
+    notes: &mut Vec<String>,
+) -> Result<(FdLink, Option<Pin>), ProgramFailure> {
+    let link = program.attach(index, of_aya(mode))?;
+    let Some(pins) = pins else {
+        return Ok((link, None));
+    };
+    match pins.pin(link, index, mode) {
+        Ok((link, pin)) => Ok((link, Some(pin))),
+        Err(why) => {
+            notes.push(format!("media stops when the daemon dies: {why}"));
+            Ok((program.attach(index, of_aya(mode))?, None))
+        }
+    }
 }
 
 /// Why the program could not be used.
@@ -198,7 +256,7 @@ pub(super) fn not_loaded(failure: &ProgramFailure) -> String {
 fn remedy(failure: &ProgramFailure) -> &'static str {
     match failure.os_error() {
         Some(libc::EBUSY | libc::EEXIST) => {
-            ": another XDP program is attached; detach it (ip link set dev DEVICE xdp off)"
+            ": another XDP program is attached; detach it (ip link set dev DEVICE xdp off), or remove its pin (rm) where it is a daemon's that died"
         }
         Some(libc::EPERM) => ": CAP_NET_ADMIN and CAP_BPF are needed",
         _ => "",

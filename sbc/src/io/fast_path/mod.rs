@@ -10,6 +10,7 @@ mod link;
 pub(in crate::io) mod netlink;
 mod networks;
 mod next_hops;
+mod pins;
 mod privileges;
 mod probe;
 mod program;
@@ -20,6 +21,7 @@ mod totals;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,6 +39,7 @@ use self::interfaces::{Attached, Interfaces};
 use self::link::Link;
 use self::networks::Served;
 use self::next_hops::NextHops;
+use self::pins::Pins;
 pub(in crate::io) use self::totals::Totals;
 use crate::config::{Bind, Config, FastPath as Wanted, Network, NetworkId};
 use crate::engine::FlowFailure;
@@ -52,6 +55,8 @@ pub struct FastPath {
     interfaces: Interfaces,
     /// By interface.
     attached: BTreeMap<u32, Attached>,
+    /// Where links are pinned, if they are. After them: it is ours for as long as one of them is there.
+    pins: Option<Pins>,
     /// Those that want it.
     networks: Vec<Served>,
     /// Addresses whose media ranges the program guards.
@@ -84,7 +89,18 @@ impl FastPath {
     /// [`Opened::paths`] with its reason, and in [`Opened::notes`] in words.
     #[must_use]
     pub fn open(config: &Config) -> Opened {
+        FastPath::open_pinned(config, None)
+    }
+
+    /// The same with its links pinned in a bpf file system, so that the program stays attached when this process dies. What an earlier one left there is
+    /// taken over, from one packet to the next, or let go of.
+    #[must_use]
+    pub fn open_pinned(config: &Config, bpffs: Option<&Path>) -> Opened {
         let mut notes = Vec::new();
+        let pins = bpffs.map(Pins::open).and_then(|pins| {
+            let note = |failure| format!("media stops when the daemon dies: {failure}");
+            pins.map_err(|failure| notes.push(note(failure))).ok()
+        });
         let ids = (0_u16..).map(NetworkId);
         let networks: Vec<(NetworkId, &Network)> = ids.zip(&config.networks).collect();
         let is_wanted = |network: &Network| network.fast_path != Wanted::Off;
@@ -94,7 +110,8 @@ impl FastPath {
             Err(Fallback::Off)
         };
         let (mut fast_path, reason) = match base {
-            Ok(base) => (Some(base), Fallback::Unsupported),
+            // Without one, the end of `pins` is that of what an earlier daemon left: it would drop what is user space's now.
+            Ok(base) => (Some(FastPath { pins, ..base }), Fallback::Unsupported),
             Err(reason) => (None, reason),
         };
         if let Some(fast_path) = &mut fast_path {
@@ -119,6 +136,13 @@ impl FastPath {
                 }
             };
             paths.push((id, path));
+        }
+        let left = fast_path.as_mut().and_then(|one| one.pins.as_mut());
+        if let Some(count @ 1..) = left.map(Pins::release_all) {
+            let note = format!(
+                "{count} XDP links of an earlier daemon, on interfaces that no network has now, are gone"
+            );
+            notes.push(note);
         }
         let is_used = |fast_path: &FastPath| !fast_path.attached.is_empty();
         let fast_path = fast_path.filter(is_used);
@@ -381,6 +405,7 @@ impl Base {
             hops,
             interfaces,
             attached: BTreeMap::new(),
+            pins: None,
             networks: Vec::new(),
             guarded: BTreeMap::new(),
             has_retired: false,

@@ -161,7 +161,26 @@ impl FastPath {
             notes.push(format!("network {name}: {why}"));
             Fallback::Interface
         })?;
-        let wanted = network.fast_path;
+        // First: what takes the place of an earlier daemon's program is to guard from its first packet on.
+        let added = self.guard(id, network).map_err(|failure| {
+            notes.push(format!("network {name}: {failure}"));
+            Fallback::Full
+        })?;
+        let mode = self.attach_all(network, links, notes);
+        if mode.is_err() {
+            self.let_go(&added);
+        }
+        Ok(NetworkPath::Kernel { mode: mode? })
+    }
+
+    /// Has the program on all of a network's interfaces: how, if it is not native on each.
+    fn attach_all(
+        &mut self,
+        network: &Network,
+        links: BTreeMap<u32, Link>,
+        notes: &mut Vec<String>,
+    ) -> Result<XdpMode, Fallback> {
+        let (name, wanted) = (&network.name, network.fast_path);
         let mut mode = XdpMode::Native;
         for (index, link) in links {
             let found = match self.attached.get(&index) {
@@ -180,11 +199,7 @@ impl FastPath {
                 (XdpMode::Native, _) => {}
             }
         }
-        self.guard(id, network).map_err(|failure| {
-            notes.push(format!("network {name}: {failure}"));
-            Fallback::Full
-        })?;
-        Ok(NetworkPath::Kernel { mode })
+        Ok(mode)
     }
 
     fn attach(
@@ -199,27 +214,51 @@ impl FastPath {
             notes.push(why);
             has_native = false;
         }
-        let one = interfaces::attach(&mut self.program, index, link, wanted, has_native, notes)?;
+        let (program, pins) = (&mut self.program, self.pins.as_mut());
+        let one = interfaces::attach(program, pins, (index, link), wanted, has_native, notes)?;
         let mode = one.mode;
         notes.push(format!(
-            "{ATTACHED} to {}, {} mode",
+            "{ATTACHED} to {}, {} mode{}",
             one.name,
-            interfaces::label(mode)
+            interfaces::label(mode),
+            one.by.label()
         ));
         self.attached.insert(index, one);
         Ok(mode)
     }
 
-    /// From now on nothing passes to the network's media ports but what belongs to a flow, and nothing to its SIP ports that is to be shed.
-    fn guard(&mut self, id: NetworkId, network: &Network) -> Result<(), ProgramFailure> {
+    /// From now on nothing passes to the network's media ports but what belongs to a flow, and nothing to its SIP ports that is to be shed. The addresses
+    /// that were not guarded before.
+    fn guard(&mut self, id: NetworkId, network: &Network) -> Result<Vec<IpAddr>, ProgramFailure> {
+        let mut added = Vec::new();
         for &ip in &network.addresses {
             if self.guarded.get(&ip) != Some(&id) {
-                self.guard_one(id, network, ip)?;
+                if let Err(failure) = self.guard_one(id, network, ip) {
+                    self.let_go(&added);
+                    return Err(failure);
+                }
                 self.guarded.insert(ip, id);
+                added.push(ip);
             }
         }
         self.tell_guarded();
-        self.program.shed().guard(id, network)
+        self.program.shed().guard(id, network)?;
+        Ok(added)
+    }
+
+    /// The media ranges of these addresses are the stack's again.
+    fn let_go(&mut self, addresses: &[IpAddr]) {
+        for &ip in addresses {
+            // It was another network's, and calls are left there.
+            if self.flows.at(ip) > 0 {
+                continue;
+            }
+            self.guarded.remove(&ip);
+            // What the kernel keeps all the same is only tighter than it need be.
+            let _ = self.program.remove_local(ip.into());
+            self.flows.places().remove(ip);
+        }
+        self.tell_guarded();
     }
 }
 

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use aya::maps::{Array, HashMap, MapData, MapError, PerCpuArray, RingBuf};
-use aya::programs::links::FdLink;
+use aya::programs::links::{FdLink, LinkError};
+use aya::programs::xdp::{XdpLink, XdpLinkId};
 use aya::programs::{ProgramError, ProgramFd, TestRun, TestRunOptions, TestRunResult, Xdp};
 use aya::{Ebpf, EbpfError, EbpfLoader};
 use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
@@ -32,6 +33,9 @@ pub enum ProgramFailure {
     /// The object could not be loaded.
     #[error("the kernel does not load the XDP program: {0}")]
     Load(#[from] EbpfError),
+    /// A link is not what it was taken for.
+    #[error("the kernel refuses a link of the XDP program: {0}")]
+    Link(#[from] LinkError),
     /// The verifier or the attachment refused.
     #[error("the kernel refuses the XDP program: {0}")]
     Program(#[from] ProgramError),
@@ -155,8 +159,22 @@ impl Program {
         interface: u32,
         mode: aya::programs::XdpMode,
     ) -> Result<FdLink, ProgramFailure> {
+        let id = xdp(&mut self.ebpf)?.attach_to_if_index(interface, mode)?;
+        self.link(id)
+    }
+
+    /// Puts this program in the place of the one that a link has: the next packet is this one's.
+    ///
+    /// # Errors
+    /// The interface is gone; the link is, too, then.
+    pub fn take_over(&mut self, link: FdLink) -> Result<FdLink, ProgramFailure> {
+        let link = XdpLink::try_from(link)?;
+        let id = xdp(&mut self.ebpf)?.attach_to_link(link)?;
+        self.link(id)
+    }
+
+    fn link(&mut self, id: XdpLinkId) -> Result<FdLink, ProgramFailure> {
         let program = xdp(&mut self.ebpf)?;
-        let id = program.attach_to_if_index(interface, mode)?;
         // aya falls back to netlink where the kernel has no links: such an attachment would not outlive us.
         FdLink::try_from(program.take_link(id)?)
             .map_err(|_| ProgramFailure::Object("link: the kernel has no BPF links for XDP"))
