@@ -77,6 +77,10 @@ fn package() -> Result<()> {
     step("reloaded, and a wrong file refused");
     hung(&machine)?;
     step("hung: the watchdog has started it anew");
+    killed(&machine, &lab)?;
+    step("killed: the call was heard until it was back");
+    asked_over_a_socket(&machine)?;
+    step("asked over a Unix socket");
     removed(&machine, &lab.edge, &before)?;
     step("removed and purged: nothing is left");
     Ok(())
@@ -130,7 +134,7 @@ fn hardened(machine: &Machine) -> Result<()> {
         "systemd-analyze security --threshold={EXPOSURE} sbc.service"
     ))?;
     machine
-        .exec("systemd-analyze verify --man=no /usr/lib/systemd/system/sbc.service")
+        .exec("systemd-analyze verify --man=no /usr/lib/systemd/system/sbc.service /usr/lib/systemd/system/run-bpf-sbc.mount")
         .map(drop)
 }
 
@@ -147,12 +151,7 @@ fn called_through(machine: &Machine, lab: &Lab) -> Result<()> {
     ensure!(journal.matches(native).count() == 2, "{journal}");
     ensure!(!journal.contains("epoll"), "{journal}");
 
-    let end = |host: &Namespace, address: Ipv4Addr, sbc: Ipv4Addr| {
-        host.enter(|| End::new(IpAddr::V4(address), (sbc, 5060).into()))?
-    };
-    let caller = end(&lab.phone, PHONE, EDGE_LEFT)?;
-    let callee = end(&lab.carrier, CARRIER, EDGE_RIGHT)?;
-    let call = LoopbackCall::begin(caller, callee)?;
+    let call = called(lab)?;
     call.talks(PACKETS)?;
     let shown = "systemctl show --value -P StatusText sbc";
     machine.exec_until(shown, |text| text == "1 call")?;
@@ -169,6 +168,16 @@ fn called_through(machine: &Machine, lab: &Lab) -> Result<()> {
         "{kernel} packets by the kernel, {user} by user space"
     );
     Ok(())
+}
+
+/// A call that is up.
+fn called(lab: &Lab) -> Result<LoopbackCall> {
+    let end = |host: &Namespace, address: Ipv4Addr, sbc: Ipv4Addr| {
+        host.enter(|| End::new(IpAddr::V4(address), (sbc, 5060).into()))?
+    };
+    let caller = end(&lab.phone, PHONE, EDGE_LEFT)?;
+    let callee = end(&lab.carrier, CARRIER, EDGE_RIGHT)?;
+    LoopbackCall::begin(caller, callee)
 }
 
 /// `systemctl reload` takes a new file, and fails for one that is wrong; the daemon is the same one.
@@ -220,8 +229,56 @@ fn hung(machine: &Machine) -> Result<()> {
     machine.exec_until("systemctl is-active sbc || true", |state| state == "active")?;
     let restarts = machine.exec("systemctl show -P NRestarts sbc")?;
     ensure!(restarts == "1", "{restarts} restarts");
+    ensure!(taken_over(machine)? == 2, "{}", machine.journal()?);
     std::fs::remove_dir_all(settings)?;
     machine.exec("systemctl daemon-reload").map(drop)
+}
+
+/// On how many interfaces a daemon has found the program of one that died.
+fn taken_over(machine: &Machine) -> Result<usize> {
+    let taken = "in the place of the one that an earlier daemon left";
+    Ok(machine.journal()?.matches(taken).count())
+}
+
+/// Of a daemon that dies, calls go on until the next one has taken its place in the kernel.
+fn killed(machine: &Machine, lab: &Lab) -> Result<()> {
+    let settings = machine.at("/etc/systemd/system/sbc.service.d");
+    std::fs::create_dir(&settings)?;
+    std::fs::write(settings.join("late.conf"), "[Service]\nRestartSec=10s\n")?;
+    machine.exec("systemctl daemon-reload && systemctl restart sbc")?;
+    let pins = "stat -c '%U %a' /run/bpf/sbc/link-*";
+    let owners = machine.exec(pins)?;
+    ensure!(owners == "sbc 600\nsbc 600", "{owners}");
+    let call = called(lab)?;
+    call.talks(PACKETS)?;
+    let before = taken_over(machine)?;
+    machine.exec("systemctl kill --kill-who=main --signal=KILL sbc")?;
+    machine.exec_until("systemctl is-active sbc || true", |state| {
+        state == "activating"
+    })?;
+    call.talks(PACKETS)?;
+    ensure!(
+        machine.http("/readyz").is_err(),
+        "it was back before the call was listened to"
+    );
+    machine.exec_until("systemctl is-active sbc || true", |state| state == "active")?;
+    ensure!(taken_over(machine)? == before + 2, "{}", machine.journal()?);
+    std::fs::remove_dir_all(settings)?;
+    machine.exec("systemctl daemon-reload").map(drop)
+}
+
+/// The admin address that the reference names for this.
+fn asked_over_a_socket(machine: &Machine) -> Result<()> {
+    let file = machine.at("/etc/sbc/sbc.toml");
+    let good = std::fs::read_to_string(&file)?;
+    let wanted = good.replacen("127.0.0.1:9960", "unix:/run/sbc/admin.sock", 1);
+    std::fs::write(&file, wanted)?;
+    machine.exec("systemctl restart sbc")?;
+    machine.exec("sbc status --config /etc/sbc/sbc.toml")?;
+    let owners = machine.exec("stat -c '%U %a' /run/sbc/admin.sock")?;
+    ensure!(owners == "sbc 660", "{owners}");
+    std::fs::write(&file, good)?;
+    machine.exec("systemctl restart sbc").map(drop)
 }
 
 /// What goes with removing, and what with purging.
@@ -229,6 +286,7 @@ fn removed(machine: &Machine, edge: &Namespace, before: &BTreeSet<String>) -> Re
     machine.exec("apt-get -qq -y remove sbc")?;
     ensure!(machine.http("/readyz").is_err());
     ensure!(!edge.ip("link show")?.contains("xdp"));
+    machine.exec("! findmnt /run/bpf/sbc")?;
     machine.exec("test ! -e /usr/bin/sbc && test -e /etc/sbc/sbc.toml && test -d /var/lib/sbc")?;
     machine.exec("apt-get -qq -y purge sbc")?;
     let after = files(machine)?;

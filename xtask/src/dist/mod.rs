@@ -146,8 +146,10 @@ fn lay_out(tree: &Tree, binary: &Path, release: &Release) -> Result<()> {
 
     tree.text("etc/sbc/sbc.toml", &deploy("sbc.toml")?)?;
     tree.text("usr/lib/sysusers.d/sbc.conf", &deploy("sysusers.conf")?)?;
-    let unit = read("deploy/sbc.service")?;
-    tree.text("usr/lib/systemd/system/sbc.service", &unit)?;
+    for unit in ["sbc.service", "run-bpf-sbc.mount"] {
+        let text = read(&format!("deploy/{unit}"))?;
+        tree.text(&format!("usr/lib/systemd/system/{unit}"), &text)?;
+    }
 
     for (shell, path) in [
         ("bash", "usr/share/bash-completion/completions/sbc"),
