@@ -197,6 +197,7 @@ impl Call {
             self.ends = self.longest(cx, leg).map(|longest| now + longest);
         }
         self.note_ringing(now, index);
+        self.note_ringback(now);
         self.note_tried(index, Tried::Answered);
         for other in 0..self.branches.len() {
             if other != index {

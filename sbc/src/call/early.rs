@@ -83,6 +83,7 @@ impl Call {
         }
         if code != 199 {
             self.note_ringing(now, index);
+            self.note_ringback(now);
         }
         if let Some(branch) = self.branches.get_mut(index) {
             branch.side.session.learn(answer);

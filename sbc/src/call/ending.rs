@@ -63,6 +63,7 @@ impl Call {
             duration,
             // The engine knows.
             media: Default::default(),
+            one_way: None,
             verdict: Vec::new(),
         }));
     }

@@ -16,6 +16,8 @@ pub struct Talk {
     pub who: [Who; 2],
     /// What their last descriptions say of the direction of their audio.
     pub directions: [Direction; 2],
+    /// Whether each was ever to be heard by the other: neither had put the call on hold by then.
+    pub were_wanted: [bool; 2],
     /// Where their signalling comes from.
     pub signalling: [IpAddr; 2],
     /// They send to each other, past the box; or what they have is no audio of RTP.
@@ -50,6 +52,7 @@ impl Call {
         Some(Talk {
             who: legs.map(|leg| self.who(leg)),
             directions: [said(a), said(b)],
+            were_wanted: self.media.were_wanted(),
             signalling: [a, b].map(|side| side.hop.remote.ip()),
             is_unseen,
             since,

@@ -214,6 +214,13 @@ pub enum Action {
         /// Since the INVITE.
         after: Duration,
     },
+    /// Count that the caller had a first sign that it rings, or an answer.
+    Ringback {
+        /// Who called.
+        from: Party,
+        /// Since his INVITE.
+        after: Duration,
+    },
     /// Count what came of asking somebody.
     Tried {
         /// Whom.

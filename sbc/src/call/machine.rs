@@ -65,6 +65,8 @@ pub struct Call {
     pub(super) state: State,
     /// How many 3xx were followed.
     pub(super) redirects: u8,
+    /// Its caller had a sign that it rings, or an answer.
+    pub(super) has_rung: bool,
     pub(super) started: Instant,
     /// Requests that one party has for the other.
     pub(super) passing: Vec<Passing>,
@@ -187,6 +189,7 @@ impl Call {
             watch: None,
             state: State::Ringing(Box::new(Plan::new(now, cx.config, &decision))),
             redirects: 0,
+            has_rung: false,
             started: now,
             passing: Vec::new(),
             passed: 0,

@@ -5,7 +5,7 @@ use super::replaces::{unescaped, user_of};
 use crate::config::{Config, NetworkId, PhoneId};
 use crate::dialog::Dialog;
 use crate::engine::{CallId, Party};
-use crate::media::{FlowPair, LegId};
+use crate::media::{FlowPair, LegId, PairId};
 use crate::routing::Caller;
 use crate::transaction::ServerId;
 
@@ -57,6 +57,16 @@ impl Call {
     /// Its flow pairs that are installed, or being so.
     pub fn flow_pairs(&self) -> impl Iterator<Item = &FlowPair> {
         self.media.pairs()
+    }
+
+    /// Who is at the sides of a flow pair.
+    #[must_use]
+    pub fn parties_of(&self, pair: PairId) -> [Party; 2] {
+        match self.media.legs_of(pair) {
+            Some(legs) => legs.map(|leg| self.party_of(leg)),
+            // It was taken back in the very turn in which it was made.
+            None => [self.from(), self.to()],
+        }
     }
 
     /// Our tags in all its dialogs.

@@ -83,6 +83,7 @@ impl Call {
         self.guests.push(guest.id);
         self.take_for_guest(now, cx, leg, a, (tag, for_a));
         self.welcome(now, cx, leg, &guest, for_guest);
+        self.note_ringback(now);
         let branch = self.branches.iter().find(|branch| branch.leg == leg);
         self.actions.push_back(Action::Event(Event::CallAnswered {
             call: self.id,

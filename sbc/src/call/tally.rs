@@ -41,6 +41,16 @@ impl Call {
         }
     }
 
+    /// The caller can be told that it rings somewhere, or is answered: the first sign of that counts, however many were asked before.
+    pub(super) fn note_ringback(&mut self, now: Instant) {
+        if !std::mem::replace(&mut self.has_rung, true) {
+            self.actions.push_back(Action::Ringback {
+                from: self.a.side.party,
+                after: now.saturating_duration_since(self.started),
+            });
+        }
+    }
+
     /// What came of asking there: counted once, by whoever knows first.
     pub(super) fn note_tried(&mut self, index: usize, result: Tried) {
         let Some(branch) = self.branches.get_mut(index) else {

@@ -196,19 +196,21 @@ impl Engine {
                 }
             }
             call::Action::Event(event) => self.on_call_event(now, call, event),
-            call::Action::Flow(command) => self.order(now, call.id(), command),
+            call::Action::Flow(command) => self.order(now, call, command),
             call::Action::Parted(talk) => {
                 let parted = Parted::new(now, &self.config, *talk);
                 self.reports.parted(call.id(), parted);
             }
             call::Action::Rang { to, after } => self.counters.rang(to, after),
+            call::Action::Ringback { from, after } => self.counters.ringback(from, after),
             call::Action::Tried { to, result } => self.counters.tried(to, result),
             call::Action::Full(table) => self.counters.full(table),
             transfer => self.perform_transfer(now, call, transfer),
         }
     }
 
-    fn order(&mut self, now: Instant, call: CallId, command: FlowCommand) {
+    fn order(&mut self, now: Instant, of: &Call, command: FlowCommand) {
+        let call = of.id();
         if let FlowCommand::Install(pair) | FlowCommand::Update(pair) = &command {
             self.recorder.forwards(call, pair);
         }
@@ -234,7 +236,7 @@ impl Engine {
                         subject.update(pair);
                         subject
                     }
-                    None => Subject::new(call, pair),
+                    None => Subject::new(call, pair, of.parties_of(pair.id)),
                 };
                 self.flows.insert(pair.id, Flow::new(pair, subject));
             }
@@ -326,9 +328,12 @@ impl Engine {
     fn on_call_event(&mut self, now: Instant, of: &mut Call, event: Event) {
         match &event {
             Event::CallAnswered {
-                setup, sip_call_id, ..
+                to,
+                setup,
+                sip_call_id,
+                ..
             } => {
-                self.counters.call_setup.observe(*setup);
+                self.counters.call_answered(*to, *setup);
                 self.recorder.answered(now, &self.config, of, sip_call_id);
                 self.tracer.answered(&self.config, of);
             }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::Event;
 use super::stats::{
     Histogram, JitterHistogram, MessageLabels, MosHistogram, Outcome, Party, RingingHistogram,
-    RoundTripHistogram, Stats, Tried,
+    RoundTripHistogram, SetupHistogram, Stats, Tried,
 };
 use crate::config::NetworkId;
 use crate::media::{Cause, Quality};
@@ -17,15 +17,16 @@ use crate::transaction::Hop;
 #[derive(Default)]
 pub(super) struct Counters {
     pub(super) calls_total: BTreeMap<(Party, Party, Outcome), u64>,
-    pub(super) call_setup: Histogram,
+    call_setup: BTreeMap<Party, SetupHistogram>,
     call_duration: Histogram,
     talked: BTreeMap<(Party, Party), Duration>,
     pub(super) media_jitter: JitterHistogram,
     attempts: BTreeMap<(Party, Tried), u64>,
     post_dial_delay: BTreeMap<Party, RingingHistogram>,
+    ringback: BTreeMap<Party, RingingHistogram>,
     one_way: BTreeMap<(Party, Party), u64>,
     verdicts: BTreeMap<Cause, u64>,
-    mos: BTreeMap<NetworkId, MosHistogram>,
+    mos: BTreeMap<Party, MosHistogram>,
     round_trip: BTreeMap<NetworkId, RoundTripHistogram>,
     media_quality: BTreeMap<NetworkId, Quality>,
     pub(super) flow_fallbacks: BTreeMap<&'static str, u64>,
@@ -72,11 +73,19 @@ impl Counters {
         self.calls_total
             .retain(|(from, to, _), _| *from != party && *to != party);
         self.attempts.retain(|(to, _), _| *to != party);
-        self.post_dial_delay.retain(|to, _| *to != party);
+        self.call_setup.remove(&party);
+        self.post_dial_delay.remove(&party);
+        self.ringback.remove(&party);
+        self.mos.remove(&party);
         self.one_way
             .retain(|(from, to), _| *from != party && *to != party);
         self.talked
             .retain(|(from, to), _| *from != party && *to != party);
+    }
+
+    /// Someone took a call so long after its INVITE.
+    pub(super) fn call_answered(&mut self, to: Party, setup: Duration) {
+        self.call_setup.entry(to).or_default().0.observe(setup);
     }
 
     /// `talked` is from the 200 to the end; zero where nobody answered.
@@ -104,9 +113,14 @@ impl Counters {
         delay.0.observe(after);
     }
 
+    /// Who called had the first sign that it rings, or an answer.
+    pub(super) fn ringback(&mut self, from: Party, after: Duration) {
+        self.ringback.entry(from).or_default().0.observe(after);
+    }
+
     /// How a stream sounded that came from there.
-    pub(super) fn mos(&mut self, network: NetworkId, score: f64) {
-        self.mos.entry(network).or_default().0.observe_value(score);
+    pub(super) fn mos(&mut self, party: Party, score: f64) {
+        self.mos.entry(party).or_default().0.observe_value(score);
     }
 
     /// How long it is to a peer there and back.
@@ -114,15 +128,12 @@ impl Counters {
         self.round_trip.entry(network).or_default().0.observe(taken);
     }
 
-    /// A call is over whose legs have reported: whether one was heard and the other never. What came to nothing, or was over before anybody
-    /// could speak, and what had no media here at all says nothing of that.
+    /// A call is over whose legs have reported: who of them was not heard.
     pub(super) fn heard(&mut self, event: &Event) {
-        const SPOKEN: u64 = 100;
         let Event::CallEnded {
             from,
             to,
-            duration,
-            media: [caller, called],
+            one_way,
             verdict,
             ..
         } = event
@@ -132,8 +143,7 @@ impl Counters {
         for found in verdict {
             *self.verdicts.entry(found.cause).or_default() += 1;
         }
-        let (one, other) = (caller.packets, called.packets);
-        if !duration.is_zero() && one.min(other) == 0 && one.max(other) >= SPOKEN {
+        if one_way.is_some() {
             *self.one_way.entry((*from, *to)).or_default() += 1;
         }
     }
@@ -149,12 +159,13 @@ impl Counters {
 
     pub(super) fn copy_to(&self, stats: &mut Stats) {
         stats.calls_total.clone_from(&self.calls_total);
-        stats.call_setup = self.call_setup.clone();
+        stats.call_setup.clone_from(&self.call_setup);
         stats.call_duration = self.call_duration.clone();
         stats.talked.clone_from(&self.talked);
         stats.media_jitter = self.media_jitter.clone();
         stats.attempts.clone_from(&self.attempts);
         stats.post_dial_delay.clone_from(&self.post_dial_delay);
+        stats.ringback.clone_from(&self.ringback);
         stats.one_way.clone_from(&self.one_way);
         stats.verdicts.clone_from(&self.verdicts);
         stats.mos.clone_from(&self.mos);
@@ -229,6 +240,7 @@ fn labels(bytes: &[u8]) -> (Method, &'static str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::Silent;
 
     #[test]
     fn what_we_send_is_labelled_by_its_first_line_and_cseq() {
@@ -263,19 +275,17 @@ mod tests {
     }
 
     #[test]
-    fn a_call_is_one_way_when_one_side_was_heard_and_the_other_never() {
+    fn who_was_not_heard_is_counted_by_who_called_and_who_was_called() {
         let party = |id| Party::Trunk(crate::config::TrunkId(id));
-        let end = |packets: [u64; 2], seconds| Event::CallEnded {
+        let end = |one_way| Event::CallEnded {
             call: crate::engine::CallId(1),
             from: party(0),
             to: party(1),
             outcome: Outcome::Answered,
             reason: String::new(),
-            duration: Duration::from_secs(seconds),
-            media: packets.map(|packets| crate::media::LegMedia {
-                packets,
-                ..Default::default()
-            }),
+            duration: Duration::from_secs(60),
+            media: Default::default(),
+            one_way,
             verdict: vec![crate::media::Finding {
                 hears: crate::media::Hears::Caller,
                 cause: Cause::Silence,
@@ -283,19 +293,11 @@ mod tests {
             }],
         };
         let mut counters = Counters::default();
-        for (packets, seconds) in [
-            ([0, 0], 60),
-            ([500, 1], 60),
-            ([99, 0], 60),
-            // The announcement before it was refused.
-            ([0, 500], 0),
-        ] {
-            counters.heard(&end(packets, seconds));
-            assert!(counters.one_way.is_empty(), "{packets:?}");
-        }
-        assert_eq!(counters.verdicts, [(Cause::Silence, 4)].into());
-        counters.heard(&end([500, 0], 60));
-        counters.heard(&end([0, 100], 2));
+        counters.heard(&end(None));
+        assert!(counters.one_way.is_empty());
+        counters.heard(&end(Some(Silent::Called)));
+        counters.heard(&end(Some(Silent::Caller)));
+        assert_eq!(counters.verdicts, [(Cause::Silence, 3)].into());
         assert_eq!(counters.one_way, [((party(0), party(1)), 2)].into());
         counters.forget(party(1));
         assert!(counters.one_way.is_empty());

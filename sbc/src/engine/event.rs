@@ -235,6 +235,9 @@ pub enum Event {
         duration: Duration,
         /// What came from the caller, and from who was called. A flow that does not report in time is not in it.
         media: [LegMedia; 2],
+        /// From which of the two nothing came although it was to, while the other one was heard: not of who was put on hold from the beginning, or
+        /// is told an announcement.
+        one_way: Option<Silent>,
         /// Why one of them heard nothing at the end. Empty where both heard, and where nothing is known.
         verdict: Vec<Finding>,
     },

@@ -89,6 +89,11 @@ impl Parted {
         }
     }
 
+    /// Whether each was ever to be heard by the other.
+    pub(super) fn were_wanted(&self) -> [bool; 2] {
+        self.talk.were_wanted
+    }
+
     /// When that was.
     pub(super) fn at(&self) -> Instant {
         self.at

@@ -61,7 +61,7 @@ pub use input::{FlowFailure, Input};
 pub use record::{CallRecord, Recorded, Try};
 pub use stats::{
     Histogram, JitterHistogram, MessageLabels, MosHistogram, Outcome, Party, RingingHistogram,
-    RoundTripHistogram, Stats, Tried,
+    RoundTripHistogram, SetupHistogram, Stats, Tried,
 };
 pub use status::StatusView;
 pub use trunks::ContactView;

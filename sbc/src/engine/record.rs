@@ -85,7 +85,7 @@ pub struct CallRecord {
     pub media: CompactString,
     /// Why not the kernel: the labels of `sbc_flow_fallbacks_total`.
     pub media_reason: Option<CompactString>,
-    /// Whose media never came although the other's did: `caller` or `callee`.
+    /// Whose media never came although the other's did and it was to: `caller` or `callee`. Not who was put on hold from the beginning, or was told an announcement.
     pub one_way: Option<CompactString>,
     /// What the caller's leg spoke.
     pub caller_codec: Option<CompactString>,

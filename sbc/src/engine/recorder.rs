@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use compact_str::{CompactString, ToCompactString as _, format_compact};
 use smallvec::SmallVec;
 
-use super::{CallId, CallRecord, Engine, Event, Recorded, Try};
+use super::{CallId, CallRecord, Engine, Event, Recorded, Silent, Try};
 use crate::call::{self, Call, EndedBy, Purpose};
 use crate::config::{Config, NetworkId};
 use crate::media::{Fallback, FlowKind, FlowPair, LegId, LegMedia, Path, Speech, mos, one_way};
@@ -18,8 +18,6 @@ use crate::transaction::Hop;
 const MAX_RECORDS: usize = 65_536;
 /// Characters of a number, a Call-ID or a reason; what is behind them is left out.
 const MAX_TEXT: usize = 128;
-/// One second of packets: who has sent so many is heard, if the other one is not.
-const HEARD: u64 = 50;
 /// `outcome` of what is told in advance.
 const INTERRUPTED: CompactString = CompactString::const_new("interrupted");
 /// Its `reason`.
@@ -323,6 +321,7 @@ impl Recorder {
         let Event::CallEnded {
             call,
             media,
+            one_way,
             verdict,
             ..
         } = event
@@ -334,6 +333,11 @@ impl Recorder {
         };
         let mut record = trail.record;
         record.add_media(media);
+        record.one_way = one_way.and_then(|silent| match silent {
+            Silent::Caller => Some("caller".into()),
+            Silent::Called => Some("callee".into()),
+            Silent::Both => None,
+        });
         record.verdict = verdict.iter().map(ToString::to_string).collect();
         self.put(Recorded::Done(record));
     }
@@ -423,12 +427,6 @@ impl CallRecord {
             self.media = NONE;
             self.media_reason = None;
         }
-        self.one_way = match (caller.packets, callee.packets) {
-            _ if self.answer.is_none() => None,
-            (0, HEARD..) => Some("caller".into()),
-            (HEARD.., 0) => Some("callee".into()),
-            _ => None,
-        };
         self.caller_packets = caller.packets;
         self.caller_bytes = caller.bytes;
         self.caller_lost = caller.lost;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::counters::Counters;
 use super::findings::{Carried, Parted, Told, Unreached};
-use super::{CallId, Event};
+use super::{CallId, Event, Party, Silent};
 use crate::config::NetworkId;
 use crate::media::{
     Finding, FlowKind, FlowPair, FlowReport, LegMedia, PairId, Quality, Speech, mos, one_way,
@@ -21,6 +21,9 @@ const WAIT: Duration = Duration::from_secs(2);
 /// Streams of a call that are rated, each way one: more have only calls that are transferred over and over.
 const MAX_STREAMS: usize = 64;
 
+/// So many packets are somebody who was heard: of a call that was over before anybody could speak there are fewer.
+const HEARD: u64 = 100;
+
 /// The static payload types of what [`mos`] rates (RFC 3551, table 4).
 const SPEECH: u128 = 1 << 0 | 1 << 8 | 1 << 9;
 
@@ -29,6 +32,8 @@ const SPEECH: u128 = 1 << 0 | 1 << 8 | 1 << 9;
 pub(super) struct Subject {
     pub(super) call: CallId,
     pair: Arc<FlowPair>,
+    /// Who is at its sides.
+    parties: [Party; 2],
     /// Of what was sent to each side, that it could not be delivered.
     told: Option<Box<[Option<Told>; 2]>>,
     /// What of each side is in the counters.
@@ -38,10 +43,11 @@ pub(super) struct Subject {
 }
 
 impl Subject {
-    pub(super) fn new(call: CallId, pair: &Arc<FlowPair>) -> Subject {
+    pub(super) fn new(call: CallId, pair: &Arc<FlowPair>, parties: [Party; 2]) -> Subject {
         Subject {
             call,
             pair: Arc::clone(pair),
+            parties,
             told: None,
             counted: Default::default(),
             before: None,
@@ -111,7 +117,7 @@ impl Subject {
             counted: self.counted,
             told: self.told.take(),
             before: self.before.take(),
-            ..Subject::new(self.call, pair)
+            ..Subject::new(self.call, pair, self.parties)
         };
     }
 
@@ -152,8 +158,8 @@ pub(super) struct Reports {
 #[derive(Debug, Default)]
 struct OfCall {
     legs: [LegMedia; 2],
-    /// Its streams of speech that have ended, and the networks that they came from: what they sound like depends on what RTCP says in the end.
-    speech: Vec<(NetworkId, Speech)>,
+    /// Its streams of speech that have ended, and whom they came from: what they sound like depends on what RTCP says in the end.
+    speech: Vec<(Party, Speech)>,
     awaited: usize,
     /// Its [`Event::CallEnded`], once it is over.
     ended: Option<Event>,
@@ -227,7 +233,7 @@ impl Reports {
             }
         }
         let sides = report.sides.iter().zip(subject.is_speech());
-        for ((side, is_speech), network) in sides.zip(subject.networks()) {
+        for ((side, is_speech), party) in sides.zip(subject.parties) {
             let quality = &side.quality;
             let speech = Speech {
                 packets: side.packets.saturating_sub(quality.duplicate),
@@ -236,7 +242,7 @@ impl Reports {
                 delay: Duration::ZERO,
             };
             if is_speech && of_call.speech.len() < MAX_STREAMS {
-                of_call.speech.push((network, speech));
+                of_call.speech.push((party, speech));
             }
         }
         self.settled(subject.call, counters)
@@ -298,19 +304,38 @@ impl Reports {
             .filter(|of_call| of_call.awaited == 0 && of_call.ended.is_some())?;
         let of_call = self.calls.remove(&call)?;
         let found = of_call.findings();
+        let parted = of_call.parted.as_deref();
+        let were_wanted = parted.map_or([true; 2], Parted::were_wanted);
         let OfCall { legs, ended, .. } = of_call;
         let delay = one_way(legs.map(|leg| leg.round_trip));
-        for (network, speech) in of_call.speech {
+        for (party, speech) in of_call.speech {
             if let Some(score) = mos(&Speech { delay, ..speech }) {
-                counters.mos(network, score);
+                counters.mos(party, score);
             }
         }
         let mut event = ended?;
-        if let Event::CallEnded { media, verdict, .. } = &mut event {
+        if let Event::CallEnded {
+            duration,
+            media,
+            one_way,
+            verdict,
+            ..
+        } = &mut event
+        {
             *media = legs;
+            *one_way = unheard(legs, were_wanted).filter(|_| !duration.is_zero());
             *verdict = found;
         }
         Some(event)
+    }
+}
+
+/// From which leg nothing came although it was to, while the other one was heard.
+fn unheard([caller, called]: [LegMedia; 2], were_wanted: [bool; 2]) -> Option<Silent> {
+    match (caller.packets, called.packets) {
+        (0, HEARD..) if were_wanted[0] => Some(Silent::Caller),
+        (HEARD.., 0) if were_wanted[1] => Some(Silent::Called),
+        _ => None,
     }
 }
 

@@ -15,8 +15,8 @@ pub struct Stats {
     pub calls: BTreeMap<(Party, Party), u64>,
     /// Call attempts that have ended, or were refused.
     pub calls_total: BTreeMap<(Party, Party, Outcome), u64>,
-    /// Seconds from the INVITE to its 200.
-    pub call_setup: Histogram,
+    /// Seconds from the caller's INVITE to its 200, by who took the call.
+    pub call_setup: BTreeMap<Party, SetupHistogram>,
     /// Seconds from the 200 to the end.
     pub call_duration: Histogram,
     /// How long calls that are over were talked in, by who called and who was called.
@@ -25,7 +25,9 @@ pub struct Stats {
     pub attempts: BTreeMap<(Party, Tried), u64>,
     /// Seconds from such an INVITE to the first sign that it rings, or to its 200, by who was asked.
     pub post_dial_delay: BTreeMap<Party, RingingHistogram>,
-    /// Calls that were answered and in which one side was heard and the other never, by who called and who was called.
+    /// Seconds from a caller's INVITE to the first sign that it rings anywhere, or to its 200, by who called.
+    pub ringback: BTreeMap<Party, RingingHistogram>,
+    /// Calls that were answered and in which one side was heard and the other, which was to be, never, by who called and who was called.
     pub one_way: BTreeMap<(Party, Party), u64>,
     /// Parties of answered calls that heard nothing at the end, by why.
     pub verdicts: BTreeMap<Cause, u64>,
@@ -57,8 +59,8 @@ pub struct Stats {
     pub media_jitter: JitterHistogram,
     /// How long it is to a peer and back, as RTCP has told by the end of each stream, by the network that the peer is in.
     pub round_trip: BTreeMap<NetworkId, RoundTripHistogram>,
-    /// The opinion score of each stream of RTP at its end, by the network that it came from.
-    pub mos: BTreeMap<NetworkId, MosHistogram>,
+    /// The opinion score of each stream of RTP at its end, by whom it came from.
+    pub mos: BTreeMap<Party, MosHistogram>,
     /// Transactions that are alive.
     pub transactions: u64,
     /// Servers of trunks that are asked last for a while.
@@ -203,12 +205,24 @@ pub struct Histogram {
 }
 
 impl Default for Histogram {
-    /// From a set-up to a day.
+    /// From what ends at once to a day.
     fn default() -> Self {
         Histogram::new(&[
             0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 180.0,
             600.0, 1800.0, 7200.0, 86400.0,
         ])
+    }
+}
+
+/// Seconds until somebody takes a call: from a machine beside the box to three minutes of ringing, which is all that most callers wait for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SetupHistogram(pub Histogram);
+
+impl Default for SetupHistogram {
+    fn default() -> Self {
+        SetupHistogram(Histogram::new(&[
+            0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 180.0,
+        ]))
     }
 }
 

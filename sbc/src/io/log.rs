@@ -323,6 +323,7 @@ impl Journal {
                 reason,
                 duration,
                 media: [caller, callee],
+                one_way: _,
                 verdict,
             } => {
                 let (from, to, outcome) = (self.party(from), self.party(to), outcome.label());

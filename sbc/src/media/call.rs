@@ -307,6 +307,12 @@ impl CallMedia {
         self.flows.legs(pair)
     }
 
+    /// Of the older and of the younger one of two legs, whether it ever meant to send and the other one to receive, in any of their streams.
+    #[must_use]
+    pub fn were_wanted(&self) -> [bool; 2] {
+        self.flows.were_wanted()
+    }
+
     /// Whether there is media between two legs into which keys for the second can be put.
     #[must_use]
     pub fn has_keys(&self, from: LegId, to: LegId) -> bool {

@@ -15,6 +15,8 @@ pub(super) struct Flows {
     actions: VecDeque<FlowCommand>,
     /// What there was before the last exchange that led to new ones; empty if it led to none.
     former: Box<[Installed]>,
+    /// Of each side, whether what comes from there was ever wanted, in any flow.
+    were_wanted: [bool; 2],
 }
 
 #[derive(Clone, Debug)]
@@ -46,6 +48,11 @@ impl Flows {
     pub(super) fn legs(&self, pair: PairId) -> Option<[LegId; 2]> {
         let mut installed = self.installed.iter();
         installed.find(|flow| flow.pair.id == pair).map(|f| f.legs)
+    }
+
+    /// Of each side, whether what comes from there was ever wanted.
+    pub(super) fn were_wanted(&self) -> [bool; 2] {
+        self.were_wanted
     }
 
     /// The pair between two legs that a pipe has, and which of its sides the second is.
@@ -88,6 +95,11 @@ impl Flows {
             }
         }
         super::wanted::agree(&mut wanted);
+        for want in &wanted {
+            for (were, is) in self.were_wanted.iter_mut().zip(want.is_wanted) {
+                *were |= is;
+            }
+        }
         let is_between = |flow: &&Installed| legs.iter().all(|leg| flow.legs.contains(leg));
         let former: Vec<_> = self.installed.iter().filter(is_between).cloned().collect();
         let before = self.actions.len();

@@ -1,11 +1,11 @@
-use super::super::stats::{Outcome, Party, Stats};
+use super::super::stats::{Outcome, Stats};
 use super::*;
 use crate::media::{Fallback, Faults, FlowCount, Path, Side};
 
 const CALL: CallId = CallId(1);
 const LEFT: NetworkId = NetworkId(0);
 const RIGHT: NetworkId = NetworkId(1);
-
+const CALLER: Party = Party::Trunk(crate::config::TrunkId(7));
 fn subject(kind: FlowKind, clock_rates: [u32; 2]) -> Subject {
     let side = |network, clock_rate| Side {
         clock_rate,
@@ -18,7 +18,7 @@ fn subject(kind: FlowKind, clock_rates: [u32; 2]) -> Subject {
         path: Path::User(Fallback::Off),
         companion: None,
     };
-    Subject::new(CALL, &Arc::new(pair))
+    Subject::new(CALL, &Arc::new(pair), [CALLER, Party::Phones(RIGHT)])
 }
 
 fn count(packets: u64, lost: u64, jitter: u64) -> FlowCount {
@@ -48,6 +48,7 @@ fn end() -> Event {
         reason: String::new(),
         duration: Duration::ZERO,
         media: Default::default(),
+        one_way: None,
         verdict: Vec::new(),
     }
 }
@@ -129,10 +130,51 @@ fn how_a_call_sounds_depends_on_what_its_rtcp_says_in_the_end() {
         let observed = observed.map(|trips| trips.0.counts().iter().sum::<u64>());
         let known = round_trips.iter().flatten().count() as u64;
         assert_eq!(observed.sum::<u64>(), known);
-        (100.0 * stats.mos[&LEFT].0.sum()).round() / 100.0
+        (100.0 * stats.mos[&CALLER].0.sum()).round() / 100.0
     };
     let scores = [[None; 2], [Some(40), None], [Some(300); 2], [Some(600); 2]].map(score);
     assert_eq!(scores, [4.4, 4.39, 3.59, 1.59]);
+}
+
+#[test]
+fn a_call_is_one_way_when_one_side_was_heard_and_the_other_never() {
+    let one_way = |packets: [u64; 2], seconds| {
+        let (mut reports, mut counters) = (Reports::default(), Counters::default());
+        reports.expect(Instant::now(), PairId(1), subject(FlowKind::Rtp, [8000; 2]));
+        let mut end = end();
+        if let Event::CallEnded { duration, .. } = &mut end {
+            *duration = Duration::from_secs(seconds);
+        }
+        reports.call_ended(CALL, end, &mut counters);
+        let sides = packets.map(|packets| count(packets, 0, 0));
+        match reports.ended(PairId(1), &FlowReport { sides }, &mut counters)? {
+            Event::CallEnded { one_way, .. } => one_way,
+            other => panic!("{other:?}"),
+        }
+    };
+    for packets in [[0, 0], [500, 1], [99, 0]] {
+        assert_eq!(one_way(packets, 60), None, "{packets:?}");
+    }
+    // The announcement before it was refused.
+    assert_eq!(one_way([0, 500], 0), None);
+    assert_eq!(one_way([500, 0], 60), Some(Silent::Called));
+    assert_eq!(one_way([0, 100], 2), Some(Silent::Caller));
+}
+
+#[test]
+fn who_was_never_to_send_anything_is_not_missed() {
+    let heard = |packets| LegMedia {
+        packets,
+        ..LegMedia::default()
+    };
+    for (packets, were_wanted, silent) in [
+        ([500, 0], [true, false], None),
+        ([0, 500], [false, true], None),
+        ([500, 0], [false, true], Some(Silent::Called)),
+        ([0, 500], [true, false], Some(Silent::Caller)),
+    ] {
+        assert_eq!(unheard(packets.map(heard), were_wanted), silent);
+    }
 }
 
 #[test]

@@ -23,6 +23,24 @@ fn rang(bench: &Bench, to: Party) -> (u64, f64) {
     })
 }
 
+/// How often who called had a sign of that, and how long that took in all.
+fn had_ringback(bench: &Bench, from: Party) -> (u64, f64) {
+    let stats = bench.engine.stats(bench.now);
+    let delay = stats.ringback.get(&from);
+    delay.map_or((0, 0.0), |delay| {
+        (delay.0.counts().iter().sum(), delay.0.sum())
+    })
+}
+
+/// How often calls were answered there, and how long that took in all.
+fn set_up_there(bench: &Bench, to: Party) -> (u64, f64) {
+    let stats = bench.engine.stats(bench.now);
+    let setup = stats.call_setup.get(&to);
+    setup.map_or((0, 0.0), |setup| {
+        (setup.0.counts().iter().sum(), setup.0.sum())
+    })
+}
+
 fn to_b(bench: &mut Bench, request: &Message, code: u16) {
     bench.message(RIGHT, B, &answer(request, B, code, "bb", ""));
 }
@@ -69,6 +87,7 @@ fn an_answer_is_one_and_the_end_of_the_call_changes_nothing() {
     let answered = BTreeMap::from([((B_PARTY, Tried::Answered), 1)]);
     assert_eq!(attempts(&bench), answered);
     assert_eq!(rang(&bench, B_PARTY), (1, 0.0));
+    assert_eq!(had_ringback(&bench, A_PARTY), (1, 0.0));
     bench.engine.handle_input(bench.now, Input::Stop);
     bench.actions();
     bench.pass(Duration::from_secs(3600));
@@ -76,6 +95,35 @@ fn an_answer_is_one_and_the_end_of_the_call_changes_nothing() {
     let stats = bench.engine.stats(bench.now);
     assert!(stats.one_way.is_empty(), "nobody has sent anything");
     assert!(!attempts(&bench).keys().any(|(to, _)| *to == A_PARTY));
+}
+
+#[test]
+fn the_caller_waits_for_those_who_were_asked_in_vain_too() {
+    let mut bench = bench();
+    bench.message(LEFT, A, &invite("200"));
+    let (_, first) = bench.one();
+    bench.pass(4 * RINGS);
+    bench.sent();
+    to_b(&mut bench, &first, 503);
+    let next = invites(&mut bench);
+    bench.pass(RINGS);
+    for code in [180, 183] {
+        bench.message(RIGHT, C, &answer(&next[0].1, C, code, "cc", ""));
+        bench.sent();
+    }
+    assert_eq!(rang(&bench, C_PARTY), (1, 0.3));
+    assert_eq!(had_ringback(&bench, A_PARTY), (1, 1.5));
+    assert_eq!(set_up_there(&bench, C_PARTY), (0, 0.0));
+    bench.pass(RINGS);
+    let sdp = sdp("10.71.2.3", 5000);
+    bench.message(RIGHT, C, &answer(&next[0].1, C, 200, "cc", &sdp));
+    bench.actions();
+    assert_eq!(had_ringback(&bench, A_PARTY), (1, 1.5));
+    assert_eq!(set_up_there(&bench, C_PARTY), (1, 1.8));
+    assert_eq!(set_up_there(&bench, B_PARTY), (0, 0.0));
+    for who in [B_PARTY, C_PARTY] {
+        assert_eq!(had_ringback(&bench, who), (0, 0.0));
+    }
 }
 
 #[test]

@@ -290,14 +290,15 @@ fn tag_of(message: &Message) -> String {
 
 /// Sets a call up; returns A's 200, B's INVITE and what was ordered of the flows.
 fn set_up(bench: &mut Bench) -> (Message, Message, Vec<FlowCommand>) {
+    set_up_with(bench, &sdp("10.71.2.2", 5000))
+}
+
+/// The same, with what B answers.
+fn set_up_with(bench: &mut Bench, body: &str) -> (Message, Message, Vec<FlowCommand>) {
     bench.message(LEFT, A, &invite("100"));
     let (to, b_invite) = bench.one();
     assert_eq!(to, B.parse().unwrap());
-    bench.message(
-        RIGHT,
-        B,
-        &answer(&b_invite, B, 200, "bb", &sdp("10.71.2.2", 5000)),
-    );
+    bench.message(RIGHT, B, &answer(&b_invite, B, 200, "bb", body));
     let mut actions = bench.actions();
     let flows: Vec<FlowCommand> = actions
         .iter()

@@ -1,6 +1,8 @@
 //! One record of each call attempt, and what is in it.
 
 use super::dialogs::from_b;
+use super::offers::{held, mine, theirs, turn};
+use super::sessions::only;
 use super::*;
 use crate::engine::{CallRecord, Recorded};
 use crate::media::{Faults, FlowCount, FlowReport, PairId, Quality};
@@ -172,9 +174,10 @@ fn a_call_that_was_taken() {
     assert_eq!(tries(&record), [("trunk:b", Some(200))]);
     assert_eq!(record.tries[0].address, B);
     let stats = bench.engine.stats(bench.now);
-    let heard = stats.mos.values();
-    let heard = heard.map(|mos| mos.0.counts().iter().sum::<u64>());
-    assert_eq!(heard.sum::<u64>(), 2);
+    let heard = stats.mos.iter();
+    let heard = heard.map(|(who, mos)| (*who, mos.0.counts().iter().sum::<u64>()));
+    let both = [0, 1].map(|id| (Party::Trunk(TrunkId(id)), 1));
+    assert_eq!(heard.collect::<Vec<_>>(), both);
     assert_eq!(stats.full, Default::default());
 }
 
@@ -190,6 +193,31 @@ fn one_that_only_one_of_the_two_was_heard_in() {
     assert_eq!(record.one_way.as_deref(), Some("callee"));
     assert_eq!(record.ended_by, "callee");
     assert_eq!((record.callee_mos, record.duration_ms), (None, 10_000));
+}
+
+#[test]
+fn who_is_to_hear_only_is_not_missed() {
+    // It begins to listen, and ten seconds later it is to speak, or goes on listening.
+    for missed in [None, Some("callee")] {
+        let mut bench = bench();
+        let listens = held(&theirs(), "recvonly");
+        let (_, b_invite, _) = set_up_with(&mut bench, &listens);
+        bench.pass(Duration::from_secs(10));
+        if missed.is_some() {
+            bench.message(RIGHT, B, &from_b("INVITE", &b_invite, 1, &theirs()));
+            let to_a = only(&mut bench, A);
+            bench.message(LEFT, A, &answer(&to_a, A, 200, "", &mine()));
+            turn(&mut bench);
+            bench.message(RIGHT, B, &from_b("ACK", &b_invite, 1, ""));
+        }
+        let bye = from_b("BYE", &b_invite, 2, "");
+        bench.message(RIGHT, B, &bye);
+        report(&mut bench, [500, 0], 0);
+        let record = record(&mut bench);
+        assert_eq!(record.one_way.as_deref(), missed);
+        let counted = bench.engine.stats(bench.now).one_way;
+        assert_eq!(counted.values().sum::<u64>(), u64::from(missed.is_some()));
+    }
 }
 
 #[test]

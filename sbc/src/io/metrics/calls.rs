@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::family::Family;
 use super::{network_name, networks};
 use crate::config::{Config, From, Member, MemberTarget, Route, Target, TrunkId};
-use crate::engine::{Outcome, Party, RingingHistogram, Stats, Tried};
+use crate::engine::{Outcome, Party, Stats};
 use crate::media::Cause;
 
 const OUTCOMES: [Outcome; 9] = [
@@ -47,7 +47,7 @@ pub(super) fn families(config: &Config, stats: &Stats) -> Vec<Family> {
     }
     let mut one_way = Family::counter(
         "sbc_calls_one_way_total",
-        "Calls of which one side sent audio and the other none, by who called and who was called.",
+        "Calls of which one side sent audio and the other, which was to send some, none, by who called and who was called.",
         &["from", "to"],
     );
     let mut talked = Family::counter(
@@ -76,33 +76,6 @@ pub(super) fn families(config: &Config, stats: &Stats) -> Vec<Family> {
     for (cause, &count) in &stats.verdicts {
         verdicts.add([cause.label()], count);
     }
-    let asked: BTreeSet<Party> = pairs
-        .iter()
-        .map(|(_, to)| *to)
-        .filter(|to| *to != Party::Nobody)
-        .chain(stats.post_dial_delay.keys().copied())
-        .collect();
-    let mut attempts = Family::counter(
-        "sbc_call_attempts_total",
-        "INVITEs that were sent to a trunk or to phones, by what came of them. Elsewhere: somebody else took the call; redirected: what a 3xx named was asked.",
-        &["to", "result"],
-    );
-    let mut delay = Family::histograms(
-        "sbc_call_post_dial_delay_seconds",
-        "Time from such an INVITE to the first sign that it rings, or to its 200.",
-        &["to"],
-    );
-    let none = RingingHistogram::default();
-    for &to in &asked {
-        for result in Tried::ALL {
-            attempts.zero([&label(to), result.label()]);
-        }
-        let known = stats.post_dial_delay.get(&to).unwrap_or(&none);
-        delay.observed([&label(to)], &known.0);
-    }
-    for (&(to, result), &count) in &stats.attempts {
-        attempts.add([&label(to), result.label()], count);
-    }
     for (&(from, to), &count) in &stats.calls {
         up.add([&label(from), &label(to)], count);
     }
@@ -116,13 +89,6 @@ pub(super) fn families(config: &Config, stats: &Stats) -> Vec<Family> {
         one_way,
         talked,
         verdicts,
-        attempts,
-        delay,
-        Family::histogram(
-            "sbc_call_setup_seconds",
-            "Time from a caller's INVITE to its 200.",
-            &stats.call_setup,
-        ),
         Family::histogram(
             "sbc_call_duration_seconds",
             "Time from the 200 of a call to its end.",
@@ -147,7 +113,7 @@ pub(in crate::io) fn label(config: &Config, party: Party) -> String {
 }
 
 /// Who calls whom, as the routes have it.
-fn expected(config: &Config) -> BTreeSet<(Party, Party)> {
+pub(super) fn expected(config: &Config) -> BTreeSet<(Party, Party)> {
     let phones: Vec<Party> = networks(config).map(|(id, _)| Party::Phones(id)).collect();
     config
         .routes

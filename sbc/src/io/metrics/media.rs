@@ -5,7 +5,7 @@ use sbc_ebpf::shed::Shed;
 use super::family::Family;
 use super::{Reading, network_name, networks};
 use crate::config::Config;
-use crate::engine::{MosHistogram, RoundTripHistogram};
+use crate::engine::RoundTripHistogram;
 use crate::media::{Fallback, Quality, Traffic};
 
 const KERNEL: &str = "kernel";
@@ -94,7 +94,6 @@ pub(super) fn families(config: &Config, reading: &Reading) -> Vec<Family> {
             &reading.engine.media_jitter.0,
         ),
         round_trip(config, reading),
-        mos(config, reading),
         flows(config, reading),
         fallbacks(reading),
         ports(config, reading),
@@ -174,20 +173,6 @@ fn round_trip(config: &Config, reading: &Reading) -> Family {
     let none = RoundTripHistogram::default();
     for (id, name) in networks(config) {
         let known = reading.engine.round_trip.get(&id).unwrap_or(&none);
-        family.observed([name], &known.0);
-    }
-    family
-}
-
-fn mos(config: &Config, reading: &Reading) -> Family {
-    let mut family = Family::histograms(
-        "sbc_call_mos",
-        "How each direction of a call's speech sounded, at its end: mean opinion score, 1 to 4.5, by the E-model (G.107) from loss and jitter of what came in, and from delay where RTCP told it, of G.711 and G.722 (rated as G.711), by the network that it came from.",
-        &["network"],
-    );
-    let none = MosHistogram::default();
-    for (id, name) in networks(config) {
-        let known = reading.engine.mos.get(&id).unwrap_or(&none);
         family.observed([name], &known.0);
     }
     family

@@ -7,6 +7,7 @@ mod cdr;
 mod family;
 mod flight;
 mod media;
+mod parties;
 mod process;
 mod servers;
 mod sip;
@@ -133,6 +134,7 @@ impl Page {
         let mut families = media::families(&config, &reading);
         families.extend(voice::families(&config, &reading));
         families.extend(calls::families(&config, &reading.engine));
+        families.extend(parties::families(&config, &reading.engine));
         families.extend(sip::families(&config, &reading));
         families.extend(trunks::families(&config, &reading.engine));
         families.extend(servers::families(&reading.engine));

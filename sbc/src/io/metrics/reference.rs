@@ -30,7 +30,9 @@ json = "/calls.json"
 "#;
 
 /// Their values are the config's, or the host's.
-const NAMED_ELSEWHERE: [&str; 6] = ["network", "from", "to", "trunk", "worker", "version"];
+const NAMED_ELSEWHERE: [&str; 7] = [
+    "network", "from", "to", "party", "trunk", "worker", "version",
+];
 
 const BEGINNING: &str = "\
 <!-- Made by `cargo xtask docs` from sbc/src/io/metrics: change it there. -->
@@ -38,7 +40,7 @@ const BEGINNING: &str = "\
 
 `GET /metrics` on the `admin` address answers in Prometheus' text format; `GET /healthz` is 200 while the engine turns, `GET /readyz` while calls are taken.
 Counters end in `_total` and only grow; times are in seconds, sizes in bytes. Labels name what the config names, so that their number is bounded by it:
-`network`, `trunk`, `from` and `to` (`trunk:NAME`, `phones:NETWORK`, `none`). A series of a label that the config gives is there from the start, at zero.
+`network`, `trunk`, `from`, `to` and `party` (`trunk:NAME`, `phones:NETWORK`, `none`). A series of a label that the config gives is there from the start, at zero.
 The dashboard is [deploy/grafana/sbc.json](../deploy/grafana/sbc.json), alert rules with their tests are in [deploy/prometheus](../deploy/prometheus).
 ";
 
@@ -64,6 +66,10 @@ fn page() -> String {
         ("Media", media::families(&config, &reading)),
         ("Transcoding", voice::families(&config, &reading)),
         ("Calls", calls::families(&config, &reading.engine)),
+        (
+            "Trunks and phones, as they are called",
+            parties::families(&config, &reading.engine),
+        ),
         ("SIP", sip::families(&config, &reading)),
         ("Trunks", trunks::families(&config, &reading.engine)),
         ("DNS and servers", servers::families(&reading.engine)),

@@ -81,7 +81,10 @@ fn what_the_config_names_is_there_from_the_start() {
         r#"sbc_calls{from="trunk:a",to="phones:right"}"#,
         r#"sbc_calls_total{from="trunk:a",to="phones:left",outcome="no-answer"}"#,
         r#"sbc_calls_total{from="trunk:a",to="none",outcome="rejected"}"#,
-        r#"sbc_call_setup_seconds_count"#,
+        r#"sbc_call_setup_seconds_count{to="phones:left"}"#,
+        r#"sbc_call_post_dial_delay_seconds_count{to="phones:left"}"#,
+        r#"sbc_call_ringback_delay_seconds_count{from="trunk:a"}"#,
+        r#"sbc_call_mos_count{network="right",party="phones:right"}"#,
         r#"sbc_call_duration_seconds_bucket{le="+Inf"}"#,
         r#"sbc_sip_messages_total{network="left",transport="tcp",direction="in",method="OPTIONS",class="request"}"#,
         r#"sbc_sip_malformed_total{network="left",reason="missing-via"}"#,
@@ -133,8 +136,13 @@ fn readings_become_series() {
         stats
             .calls_total
             .insert((caller, Party::Nobody, Outcome::Rejected), 7);
-        stats.call_setup.observe(Duration::from_millis(30));
-        stats.call_setup.observe(Duration::from_secs(100_000));
+        let setup = stats.call_setup.entry(caller).or_default();
+        setup.0.observe(Duration::from_millis(30));
+        setup.0.observe(Duration::from_secs(100_000));
+        let phones = Party::Phones(NetworkId(1));
+        stats.mos.entry(phones).or_default().0.observe_value(4.2);
+        let ringback = stats.ringback.entry(phones).or_default();
+        ringback.0.observe(Duration::from_secs(7));
         let quality = Quality {
             lost: 6,
             reordered: 4,
@@ -180,12 +188,43 @@ fn readings_become_series() {
         (r#"sbc_media_jitter_seconds_bucket{le="0.002"}"#, 0.0),
         (r#"sbc_media_jitter_seconds_bucket{le="0.005"}"#, 1.0),
         ("sbc_media_jitter_seconds_sum", 0.003),
-        (r#"sbc_call_setup_seconds_bucket{le="0.025"}"#, 0.0),
-        (r#"sbc_call_setup_seconds_bucket{le="0.05"}"#, 1.0),
-        (r#"sbc_call_setup_seconds_bucket{le="86400"}"#, 1.0),
-        (r#"sbc_call_setup_seconds_bucket{le="+Inf"}"#, 2.0),
-        ("sbc_call_setup_seconds_count", 2.0),
-        ("sbc_call_setup_seconds_sum", 100_000.03),
+        // Nobody is to call there by the routes, and somebody has.
+        (
+            r#"sbc_call_setup_seconds_bucket{to="trunk:a",le="0.025"}"#,
+            0.0,
+        ),
+        (
+            r#"sbc_call_setup_seconds_bucket{to="trunk:a",le="0.05"}"#,
+            1.0,
+        ),
+        (
+            r#"sbc_call_setup_seconds_bucket{to="trunk:a",le="180"}"#,
+            1.0,
+        ),
+        (
+            r#"sbc_call_setup_seconds_bucket{to="trunk:a",le="+Inf"}"#,
+            2.0,
+        ),
+        (r#"sbc_call_setup_seconds_count{to="trunk:a"}"#, 2.0),
+        (r#"sbc_call_setup_seconds_sum{to="trunk:a"}"#, 100_000.03),
+        (
+            r#"sbc_call_ringback_delay_seconds_bucket{from="phones:right",le="6"}"#,
+            0.0,
+        ),
+        (
+            r#"sbc_call_ringback_delay_seconds_bucket{from="phones:right",le="8"}"#,
+            1.0,
+        ),
+        (
+            r#"sbc_call_mos_sum{network="right",party="phones:right"}"#,
+            4.2,
+        ),
+        (r#"sbc_call_mos_count{network="left",party="trunk:a"}"#, 0.0),
+        (r#"sbc_party_info{party="trunk:a",network="left"}"#, 1.0),
+        (
+            r#"sbc_party_info{party="phones:right",network="right"}"#,
+            1.0,
+        ),
         (r#"sbc_table_full_total{table="transactions"}"#, 1.0),
         (
             r#"sbc_sip_messages_total{network="left",transport="udp",direction="in",method="MESSAGE",class="request"}"#,
