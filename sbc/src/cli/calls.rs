@@ -53,9 +53,7 @@ pub(super) fn calls(args: &CallsArgs) -> Result<(), Failure> {
             }
         }
         Some(name) => {
-            let mut query = form_urlencoded::Serializer::for_suffix("/api/call?".to_owned(), 10);
-            query.append_pair("name", name);
-            let detail: CallDetail = daemon.read(&query.finish())?;
+            let detail = find(&daemon, name)?;
             let flows = flows::read(&daemon, Some(&detail.call.id))?;
             match args.json {
                 true => json(&Whole { detail, flows })?,
@@ -66,6 +64,13 @@ pub(super) fn calls(args: &CallsArgs) -> Result<(), Failure> {
     // A reader that has seen enough is no failure.
     let _ = io::stdout().write_all(text.as_bytes());
     Ok(())
+}
+
+/// Everything about the one call that goes by this name.
+pub(super) fn find(daemon: &Daemon, name: &str) -> Result<CallDetail, DaemonError> {
+    let mut query = form_urlencoded::Serializer::for_suffix("/api/call?".to_owned(), 10);
+    query.append_pair("name", name);
+    daemon.read(&query.finish())
 }
 
 fn json<T: Serialize>(shown: &T) -> Result<String, Failure> {

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use sbc::io::admin::types::{ADDRESS_GONE, Flow, FlowPage, Received, Side};
 
-use super::Failure;
 use super::client::{Daemon, DaemonError, Whom};
 use super::columns::{Align, Columns, ago, bytes, folded, terminal_width};
+use super::{Failure, calls};
 
 /// Below `--help`.
 const EXPLAINED: &str = "\
@@ -25,7 +25,7 @@ Exit codes: 0 done, 1 refused or wrong, 2 no such option, 3 no daemon answers.";
 #[derive(Debug, Args)]
 #[command(after_help = EXPLAINED)]
 pub(super) struct FlowsArgs {
-    /// Of this call only: its id as the log has it, or the Call-ID of one of its legs
+    /// Of this call only: its id as the log has it, or the Call-ID of one of its legs, or what only one Call-ID begins with
     #[arg(value_name = "CALL")]
     call: Option<String>,
     /// Look twice, a second apart, and show packets a second in place of bytes
@@ -41,7 +41,12 @@ pub(super) struct FlowsArgs {
 /// Shows the flows of a running daemon.
 pub(super) fn flows(args: &FlowsArgs) -> Result<(), Failure> {
     let daemon = Daemon::find(&args.whom)?;
-    let call = args.call.as_deref();
+    // Whoever asks for a call that is not there is told so, and not that it has no media.
+    let call = match &args.call {
+        Some(name) => Some(calls::find(&daemon, name)?.call),
+        None => None,
+    };
+    let call = call.as_ref().map(|call| call.id.as_str());
     let mut flows = read(&daemon, call)?;
     if args.rate {
         let before = (flows, Instant::now());
@@ -125,7 +130,8 @@ pub(super) fn table(flows: &[Flow], call: Option<&str>, rate: bool, room: usize)
         return match call {
             None => "No media flows: no call has media now.\n".to_owned(),
             Some(call) => format!(
-                "No media flows of a call `{call}`: it is over, has no media yet, or goes by another id.\n"
+                "Call {} has no media flows: it rings, its media goes past the box, or it has just ended.\n",
+                calls::short(call)
             ),
         };
     }

@@ -91,7 +91,9 @@ enum Command {
     Trace(trace::TraceArgs),
     /// End a call: both parties are hung up, or whoever rings
     Hangup(hangup::HangupArgs),
-    /// Write what the flight recorder has of a call, the last RTP headers of each side, or record what is said in it
+    /// Write what the flight recorder has of a call, the last RTP headers of each side, or record what is said in it; or show who does
+    ///
+    /// Without CALL: the recordings of what is said that are made now, with what each has of packets and who makes it.
     Record(record::RecordArgs),
     /// Show the media flows of a running daemon: who, which way, from where, how well
     Flows(flows::FlowsArgs),

@@ -10,7 +10,7 @@ use tokio::sync::{Mutex, mpsc, oneshot};
 
 use super::calls::{CallPart, Found};
 use super::fast_path::Totals;
-use super::flight::{NotRecorded, Recording};
+use super::flight::{NotRecorded, Recording, RecordingView};
 use super::flows::{Heard, Part, Recorded};
 use super::media::{Driver, WorkerView};
 use super::metrics::Reading;
@@ -131,6 +131,8 @@ pub(super) enum Request {
         by: String,
         answer: oneshot::Sender<Result<Recording, NotRecorded>>,
     },
+    /// The recordings that are made now; none where the config allows none.
+    Recordings(oneshot::Sender<Option<Vec<RecordingView>>>),
     /// Ends a recording; whether there was one to end.
     EndRecording {
         number: u64,

@@ -28,7 +28,7 @@ use crate::media::{FlowPair, FlowReport, PairId};
 use crate::pcap;
 
 pub(in crate::io) use self::recordings::{
-    MOST as RECORDINGS, Recording, Recordings, Station, Tally, Tap,
+    MOST as RECORDINGS, Recording, RecordingView, Recordings, Station, Tally, Tap,
 };
 
 /// Captures that may wait to be written.

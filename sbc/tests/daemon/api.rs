@@ -171,6 +171,7 @@ async fn each_page_is_what_the_document_says() {
         // Nothing is recorded unless the config says so.
         ("get", of_record.as_str(), "", 409),
         ("post", "/api/record.pcap", record.as_str(), 409),
+        ("get", "/api/recording", "", 409),
         ("delete", "/api/recording", "{\"recording\":1}", 404),
         ("get", "/api/trunks", "", 200),
         ("get", "/api/registrations", "", 200),

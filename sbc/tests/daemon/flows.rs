@@ -91,10 +91,12 @@ async fn a_call_s_flows_are_shown_with_what_they_carried() {
             "{name}"
         );
     }
-    let (out, _, code) = flows(&sbc, &["a b&c"]).await;
-    let none =
-        "No media flows of a call `a b&c`: it is over, has no media yet, or goes by another id.\n";
-    assert_eq!((out.as_str(), code), (none, 0));
+    // Who asks for a call that is not there has done something wrong, and is told so as by `sbc calls`.
+    for more in [&["a b&c"][..], &["--json", "a b&c"]] {
+        let (out, err, code) = flows(&sbc, more).await;
+        let none = "sbc: there is no call `a b&c`: it is over, or goes by another id; `sbc calls` lists them\n";
+        assert_eq!((out.as_str(), err.as_str(), code), ("", none, 1));
+    }
 
     let (out, err, code) = flows(&sbc, &[]).await;
     assert_eq!((err.as_str(), code), ("", 0));

@@ -1,5 +1,6 @@
 //! `sbc record CALL --payload`, and the page behind it: in user space, where each packet is one of this process.
 
+use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -8,6 +9,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use pcap_file::pcap::PcapReader;
 use sbc::config::{FlightRecorder, Secret};
+use sbc::io::admin::types::RecordingInfo;
 use serde_json::json;
 
 use super::agent::Request;
@@ -147,6 +149,9 @@ async fn every_byte_that_is_said_is_in_the_recording_until_the_call_ends() {
     hear_the_first(&up).await;
     talk(&up, 1..10).await;
     let file = scratch.0.join("call.pcap");
+    // Somebody else could read what was there before.
+    std::fs::write(&file, "before").unwrap();
+    std::fs::set_permissions(&file, Permissions::from_mode(0o644)).unwrap();
     let child = record(&sbc, &up.dialog.call_id, &file, &[]).await;
     talk(&up, 10..110).await;
     hang_up(&mut up).await;
@@ -193,6 +198,58 @@ async fn ctrl_c_ends_a_recording_and_nothing_is_missing() {
     recordings(&sbc, 0.0).await;
     // The call goes on, and no one listens.
     talk(&up, 21..30).await;
+    sbc.stop().await;
+}
+
+#[tokio::test]
+async fn who_listens_in_is_listed_and_can_be_ended() {
+    let scratch = Scratch::new("listed");
+    let sbc = recording().await;
+    let nobody = "Nobody records what is said in a call now.\n";
+    assert_eq!(
+        cli(&sbc, "record", &[]).await,
+        (nobody.into(), String::new(), 0)
+    );
+    assert_eq!(cli(&sbc, "record", &["--json"]).await.0, "[]\n");
+    let up = call(&sbc).await;
+    hear_the_first(&up).await;
+    let child = record(&sbc, "1", &scratch.0.join("call.pcap"), &[]).await;
+    talk(&up, 1..11).await;
+    let end = tokio::time::Instant::now() + PATIENCE;
+    // What a worker has handed over is counted by the writer, somewhat later.
+    let one = loop {
+        let (out, err, code) = cli(&sbc, "record", &["--json"]).await;
+        assert_eq!((err.as_str(), code), ("", 0));
+        let all: Vec<RecordingInfo> = serde_json::from_str(&out).unwrap();
+        let [one] = all.as_slice() else {
+            panic!("{all:?}")
+        };
+        if one.packets == 20 {
+            break one.clone();
+        }
+        assert!(tokio::time::Instant::now() < end, "{one:?}");
+    };
+    assert_eq!((one.recording, one.lost, one.is_ending), (1, 0, false));
+    assert_eq!(one.call, "0000000000000001");
+    assert!(one.by.starts_with("127.0.0.1:"), "{one:?}");
+    let (table, ..) = cli(&sbc, "record", &[]).await;
+    assert!(table.lines().nth(1).unwrap().contains(&one.by), "{table}");
+
+    let ended = cli(&sbc, "record", &["--end", "1"]).await;
+    assert_eq!(ended, ("Recording 1 ends.\n".into(), String::new(), 0));
+    let said = String::from_utf8(output(child).await.stderr).unwrap();
+    assert!(said.contains(": 20 packets came"), "{said}");
+    recordings(&sbc, 0.0).await;
+    let (out, err, code) = cli(&sbc, "record", &["--end", "1"]).await;
+    let gone = "sbc: there is no recording 1, or it is ending already\n";
+    assert_eq!((out.as_str(), err.as_str(), code), ("", gone, 1));
+    drop(up);
+    sbc.stop().await;
+
+    // Where nothing can be recorded that is what is said.
+    let sbc = Sbc::start().await;
+    let (_, err, code) = cli(&sbc, "record", &[]).await;
+    assert!(code == 1 && err.contains("`payload = true`"), "{err}");
     sbc.stop().await;
 }
 

@@ -7,7 +7,7 @@ use axum::extract::rejection::BytesRejection;
 use axum::http::{StatusCode, header};
 use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse, Response};
-use axum::routing::{delete, get, post};
+use axum::routing::{get, post};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -34,7 +34,7 @@ pub(super) fn router(admin: &Admin) -> Router<Admin> {
         .route("/trace.pcap", get(trace::capture))
         .route("/flows", get(flows::page))
         .route("/record.pcap", get(record::capture).post(recording::begin))
-        .route("/recording", delete(recording::end))
+        .route("/recording", get(recording::page).delete(recording::end))
         .route("/trunks", get(trunks::trunks))
         .route("/registrations", get(trunks::registrations))
         .route("/bans", get(bans::page).post(bans::ban).delete(bans::unban))

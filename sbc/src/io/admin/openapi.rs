@@ -10,8 +10,9 @@ use super::api;
 use super::trace::PCAP;
 use super::types::{
     BanPage, BanRequest, Banned, CallDetail, CallPage, Drained, EndRecordingRequest,
-    EndedRecording, FlowPage, HangUpRequest, HungUp, RecordRequest, Refusal, RegistrationPage,
-    Reloaded, Status, StopRequest, Stopping, Trace, TracePage, TrunkPage, UnbanRequest,
+    EndedRecording, FlowPage, HangUpRequest, HungUp, RecordRequest, RecordingPage, Refusal,
+    RegistrationPage, Reloaded, Status, StopRequest, Stopping, Trace, TracePage, TrunkPage,
+    UnbanRequest,
 };
 
 /// One thing that can be done.
@@ -158,6 +159,15 @@ const OPERATIONS: &[Operation] = &[
         query: &[],
         body: Some(of::<RecordRequest>),
         answer: capture,
+    },
+    Operation {
+        path: "/api/recording",
+        method: "get",
+        name: "recordings",
+        summary: "The recordings of what is said in calls that are made now",
+        query: &[],
+        body: None,
+        answer: of::<RecordingPage>,
     },
     Operation {
         path: "/api/recording",

@@ -1,4 +1,4 @@
-//! `POST /api/record.pcap`: what is said in a call, as it is said, for whoever the config lets listen in; and the end of it.
+//! `POST /api/record.pcap`: what is said in a call, as it is said, for whoever the config lets listen in; `/api/recording`: who does, and the end of it.
 
 use std::convert::Infallible;
 use std::sync::atomic::Ordering;
@@ -21,9 +21,12 @@ use super::calls::find;
 use super::guard::Asker;
 use super::listener::{Hurry, Leisure};
 use super::trace::PCAP;
-use super::types::{EndRecordingRequest, EndedRecording, LOST, PACKETS, RECORDING, RecordRequest};
+use super::types::{
+    EndRecordingRequest, EndedRecording, LOST, PACKETS, RECORDING, RecordRequest, RecordingInfo,
+    RecordingPage,
+};
 use crate::io::control::Request;
-use crate::io::flight::{NotRecorded, RECORDINGS, Recording, Tally};
+use crate::io::flight::{NotRecorded, RECORDINGS, Recording, RecordingView, Tally};
 
 /// The longest that can be asked for, in seconds.
 const LONGEST: u64 = 86_400;
@@ -68,6 +71,30 @@ pub(super) async fn begin(
         }
         Ok(Err(NotRecorded::Off)) => refused(StatusCode::CONFLICT, OFF),
         Err(why) => unanswered(why),
+    }
+}
+
+/// All that are made now.
+pub(super) async fn page(State(admin): State<Admin>) -> Response {
+    match admin.control.ask(Request::Recordings).await {
+        Ok(Some(views)) => {
+            let recordings = views.into_iter().map(info).collect();
+            json(StatusCode::OK, &RecordingPage { recordings })
+        }
+        Ok(None) => refused(StatusCode::CONFLICT, OFF),
+        Err(why) => unanswered(why),
+    }
+}
+
+fn info(view: RecordingView) -> RecordingInfo {
+    RecordingInfo {
+        recording: view.number,
+        call: view.call.to_string(),
+        by: view.by,
+        seconds: view.lasting.as_secs(),
+        packets: view.packets,
+        lost: view.lost,
+        is_ending: view.is_ending,
     }
 }
 

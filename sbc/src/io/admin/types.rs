@@ -19,7 +19,8 @@ pub use self::calls::{
 
 pub use self::end::{Drained, StopRequest, Stopping};
 pub use self::record::{
-    EndRecordingRequest, EndedRecording, LOST, PACKETS, RECORDING, RecordRequest,
+    EndRecordingRequest, EndedRecording, LOST, PACKETS, RECORDING, RecordRequest, RecordingInfo,
+    RecordingPage,
 };
 pub use self::status::{
     Amount, CallCounts, FlowCounts, MediaTotals, NetworkStatus, QualityTotals, Status, TrunkCounts,

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use tokio::sync::{Notify, mpsc};
@@ -96,6 +96,23 @@ pub(super) enum End {
     Told,
     /// Nothing comes any more but what is on its way.
     Near,
+}
+
+/// A recording, for whoever wants to know who listens in.
+#[derive(Clone, Debug)]
+pub(in crate::io) struct RecordingView {
+    pub(in crate::io) number: u64,
+    pub(in crate::io) call: CallId,
+    /// Who asked for it.
+    pub(in crate::io) by: String,
+    /// Since it began.
+    pub(in crate::io) lasting: Duration,
+    /// As in [`Tally`].
+    pub(in crate::io) packets: u64,
+    /// As in [`Tally`].
+    pub(in crate::io) lost: u64,
+    /// Only what is on its way still comes.
+    pub(in crate::io) is_ending: bool,
 }
 
 /// What has come of a recording.
@@ -200,6 +217,21 @@ impl Recordings {
     /// Ends those of calls that are over. Whether there were any.
     pub(in crate::io) fn end_calls(&self, is_over: impl Fn(CallId) -> bool) -> bool {
         self.0.end(|one| is_over(one.call))
+    }
+
+    /// All that there are, in the order in which they began.
+    pub(in crate::io) fn views(&self) -> Vec<RecordingView> {
+        let state = self.0.state();
+        let view = |one: &Known| RecordingView {
+            number: one.number,
+            call: one.call,
+            by: one.by.clone(),
+            lasting: one.began.elapsed(),
+            packets: one.tally.packets.load(Ordering::Relaxed),
+            lost: one.tally.lost.load(Ordering::Relaxed),
+            is_ending: one.end != End::No,
+        };
+        state.recordings.iter().map(view).collect()
     }
 
     /// Whether there are any.

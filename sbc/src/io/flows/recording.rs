@@ -5,7 +5,7 @@ use tracing::warn;
 use super::Flows;
 use crate::engine::{CallId, Engine};
 use crate::flight::Flight;
-use crate::io::flight::{NotRecorded, Recorder, Recording, Recordings, Station};
+use crate::io::flight::{NotRecorded, Recorder, Recording, RecordingView, Recordings, Station};
 use crate::media::PairId;
 
 impl Flows {
@@ -22,6 +22,11 @@ impl Flows {
         let recording = recorder.record(call, by)?;
         self.follow_recordings();
         Ok(recording)
+    }
+
+    /// All that are made now; none where the config allows none.
+    pub(in crate::io) fn views_of_recordings(&self) -> Option<Vec<RecordingView>> {
+        self.recordings().map(Recordings::views)
     }
 
     /// Ends a recording. Whether there was one to end.

@@ -94,6 +94,7 @@ impl Shell {
                 // Whoever has given up drops it, which ends it.
                 let _ = answer.send(self.flows.record(id, by));
             }
+            Request::Recordings(answer) => drop(answer.send(self.flows.views_of_recordings())),
             Request::EndRecording { number, answer } => {
                 let _ = answer.send(self.flows.end_recording(number));
             }

@@ -14,6 +14,32 @@ pub struct RecordRequest {
     pub seconds: Option<u64>,
 }
 
+/// `GET /api/recording`: the recordings that are made now.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RecordingPage {
+    /// In the order in which they began. There are never more than eight.
+    pub recordings: Vec<RecordingInfo>,
+}
+
+/// One of them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RecordingInfo {
+    /// Its number, with which it can be ended.
+    pub recording: u64,
+    /// The id of the call whose payload is recorded.
+    pub call: String,
+    /// Who asked for it: the user of the Unix socket, or the address and port.
+    pub by: String,
+    /// For how long it has been made.
+    pub seconds: u64,
+    /// Packets that came in that time.
+    pub packets: u64,
+    /// Those of them that are not in the capture.
+    pub lost: u64,
+    /// Nothing more is recorded: what is on its way still comes.
+    pub is_ending: bool,
+}
+
 /// `DELETE /api/recording`: ends a recording. What is on its way still comes to whoever reads it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
