@@ -94,7 +94,7 @@ async fn a_call_s_flows_are_shown_with_what_they_carried() {
     // Who asks for a call that is not there has done something wrong, and is told so as by `sbc calls`.
     for more in [&["a b&c"][..], &["--json", "a b&c"]] {
         let (out, err, code) = flows(&sbc, more).await;
-        let none = "sbc: there is no call `a b&c`: it is over, or goes by another id; `sbc calls` lists them\n";
+        let none = "sbc: there is no call `a b&c`: it is over (`sbc trace` may have it still), or goes by another id; `sbc calls` lists them\n";
         assert_eq!((out.as_str(), err.as_str(), code), ("", none, 1));
     }
 

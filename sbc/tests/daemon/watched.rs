@@ -34,8 +34,7 @@ async fn calls(sbc: &Sbc) -> Vec<Call> {
 async fn a_box_without_calls_says_so_and_can_end_none() {
     let sbc = Sbc::start().await;
     assert_eq!(cli(&sbc, "calls", &[]).await.0, "No calls.\n");
-    let nobody =
-        "sbc: there is no call `1a`: it is over, or goes by another id; `sbc calls` lists them\n";
+    let nobody = "sbc: there is no call `1a`: it is over (`sbc trace` may have it still), or goes by another id; `sbc calls` lists them\n";
     for command in ["calls", "hangup"] {
         let (out, err, code) = cli(&sbc, command, &["1a"]).await;
         assert_eq!((out.as_str(), err.as_str(), code), ("", nobody, 1));

@@ -163,7 +163,8 @@ pub(super) async fn hang_up(
         .await;
     match done {
         Ok(true) => {
-            info!(call = %id, by = %asker, ?why, "hung up by the operator");
+            let by = asker.to_string();
+            info!(call = %id, by, why, "hung up by the operator");
             let call = call(&admin.config.load(), Instant::now(), found);
             json(StatusCode::OK, &HungUp { call })
         }
@@ -246,7 +247,7 @@ async fn look(admin: &Admin, name: &str) -> Result<(Vec<CallView>, Vec<CallView>
 /// There is no such call.
 pub(super) fn nobody(name: &str) -> Response {
     let why = format!(
-        "there is no call `{}`: it is over, or goes by another id; `sbc calls` lists them",
+        "there is no call `{}`: it is over (`sbc trace` may have it still), or goes by another id; `sbc calls` lists them",
         name.escape_debug()
     );
     refused(StatusCode::NOT_FOUND, why)

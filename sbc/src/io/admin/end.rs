@@ -36,7 +36,11 @@ async fn drained(admin: &Admin, asker: &Asker, wanted: bool) -> Response {
     match admin.control.ask(request).await {
         Ok((_, Phase::Stopping)) => refused(StatusCode::CONFLICT, STOPPING),
         Ok((calls, now)) => {
-            info!(by = %asker, calls, drain = wanted, "asked to");
+            let by = asker.to_string();
+            match wanted {
+                true => info!(by, calls, "asked to drain"),
+                false => info!(by, calls, "asked to take new calls again"),
+            }
             let phase = phase(now).to_owned();
             json(StatusCode::OK, &Drained { phase, calls })
         }
@@ -56,7 +60,7 @@ pub(super) async fn stop(
         Ok(asked) => asked,
         Err((status, why)) => return refused(status, why),
     };
-    info!(by = %asker, purge, "asked to stop");
+    info!(by = asker.to_string(), purge, "asked to stop");
     let request = |answer| match purge {
         true => Request::Purge(answer),
         false => Request::End(answer),

@@ -186,7 +186,7 @@ impl Recordings {
         let number = state.begun;
         let (pieces, taken) = mpsc::channel(PIECES);
         let tally = Arc::new(Tally::default());
-        info!(%call, recording = number, %by, "what is said in the call is recorded from now on");
+        info!(%call, recording = number, by, "what is said in the call is recorded from now on");
         state.recordings.push(Known {
             number,
             call,
@@ -385,7 +385,7 @@ impl Shared {
         let [packets, lost] =
             [&one.tally.packets, &one.tally.lost].map(|count| count.load(Ordering::Relaxed));
         let seconds = one.began.elapsed().as_secs();
-        info!(%call, recording = number, %by, seconds, packets, lost, "the call is recorded no more");
+        info!(%call, recording = number, by, seconds, packets, lost, "the call is recorded no more");
     }
 
     fn end(&self, which: impl Fn(&Known) -> bool) -> bool {
