@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use super::{Engine, Event};
 use crate::config::NetworkId;
 use crate::registrar::answers_challenge;
-use crate::shed::{self, Action, Ban, BanError, Banned, Offence, UnbanError};
+use crate::shed::{self, Action, Ban, BanError, Banned, Offence, Restored, Saved, UnbanError};
 use crate::sip::{Message, Transport};
 use crate::transaction::Hop;
 
@@ -41,6 +41,21 @@ impl Engine {
     /// The same, by network and prefix, those that come after this one.
     pub fn bans_after(&self, after: Option<(NetworkId, IpNet)>) -> impl Iterator<Item = &Ban> {
         self.sources.bans_after(after)
+    }
+
+    /// What of bans is to be kept, and has changed since it was last asked for: [`shed::Sources::poll_kept`].
+    pub fn poll_bans(&mut self, now: Instant) -> Option<(u32, Option<Saved>)> {
+        self.sources.poll_kept(now, &self.config)
+    }
+
+    /// All of it is told again: [`shed::Sources::keep_anew`].
+    pub fn keep_bans_anew(&mut self) {
+        self.sources.keep_anew();
+    }
+
+    /// Takes back what was kept: [`shed::Sources::restore`]. After the registrations: who is known is not banned by the box itself.
+    pub fn restore_ban(&mut self, now: Instant, slot: u32, saved: &Saved) -> Restored {
+        self.sources.restore(now, &self.config, slot, saved)
     }
 
     /// What is to be enforced at the door from now on, in order; drained like [`Engine::poll_action`].

@@ -28,17 +28,17 @@ use super::flows::Flows;
 use super::held::Held;
 use super::host::HostAddress;
 use super::icmp::Icmp;
+use super::keeper::Keeper;
 use super::log::Journal;
 use super::media::WorkersError;
 use super::metrics::Metrics;
 pub use super::options::Options;
-use super::registrations::Registrations;
 use super::resolver::Resolver;
 use super::service::Heartbeat;
 use super::signalling::{self, Counters, Door, Event, Events, Inbox, Local, Signalling, inbox};
 use super::{admin, host};
 use crate::config::{Admin, Config, NetworkId, misled};
-use crate::engine::{Action, Engine, Input};
+use crate::engine::{Action, Engine, Event as Happened, Input};
 use crate::media::{NetworkPath, Transcoding};
 use crate::routing::Timestamp;
 
@@ -140,7 +140,8 @@ impl Running {
 /// See [`StartError`]: nothing is left behind.
 pub async fn start(config: Arc<Config>, options: Options) -> Result<Running, StartError> {
     let counters = Arc::new(Counters::new(config.networks.len()));
-    let (inbox, events) = inbox(Arc::clone(&counters), Door::new(&config));
+    let door = Door::new(&config);
+    let (inbox, events) = inbox(Arc::clone(&counters), door.clone());
     if let Err(error) = host::raise_open_files() {
         warn!(%error, "the limit of open files stays as it is");
     }
@@ -157,6 +158,26 @@ pub async fn start(config: Arc<Config>, options: Options) -> Result<Running, Sta
         inbox.clone(),
     )?;
     let cdr = open_cdr(&config, options.state.as_deref())?;
+    let now = Instant::now();
+    let engine = Engine::new(Arc::clone(&config), options.seed, now);
+    let engine = engine.transcoding(Transcoding::On);
+    let mut engine = engine.keeping_traces(now, config.trace);
+    if cdr.is_some() {
+        engine = engine.recording(host::unique().map_err(CdrError::Random)?);
+    }
+    let keeper = Keeper::open(options.state.as_deref(), &mut engine, now);
+    let mut journal = Journal::new(current.clone());
+    // Whoever was banned is so before anything of his is read.
+    while let Some(action) = engine.poll_shed() {
+        flows.shed(&action);
+        door.apply(&action);
+        // A line has told of all of them.
+        while let Some(event) = engine.poll_event() {
+            if !matches!(event, Happened::Banned(_)) {
+                journal.write(now, event);
+            }
+        }
+    }
     // From here on there are tasks: what is refused now is a mistake of ours.
     let signalling =
         Signalling::start(listening, options.limits, &inbox).map_err(StartError::Runtime)?;
@@ -167,18 +188,10 @@ pub async fn start(config: Arc<Config>, options: Options) -> Result<Running, Sta
     let (control, asked) = Control::new(options.loader, options.notifier.clone());
     let control = control.counting(flows.totals());
     let locals = signalling.locals().to_vec();
-    let now = Instant::now();
-    let engine = Engine::new(Arc::clone(&config), options.seed, now);
-    let engine = engine.transcoding(Transcoding::On);
-    let mut engine = engine.keeping_traces(now, config.trace);
-    if cdr.is_some() {
-        engine = engine.recording(host::unique().map_err(CdrError::Random)?);
-    }
-    let registrations = Registrations::open(options.state.as_deref(), &mut engine, now);
     let undelivered = flows.take_undelivered();
     let mut shell = Shell {
         engine,
-        registrations,
+        keeper,
         cdr,
         signalling,
         resolver: Resolver::new(&config.sbc.resolver),
@@ -191,7 +204,7 @@ pub async fn start(config: Arc<Config>, options: Options) -> Result<Running, Sta
         changes,
         icmp: Icmp::listen(undelivered),
         addresses: Addresses::new(&config),
-        journal: Journal::new(current.clone()),
+        journal,
         current: current.clone(),
         control: control.clone(),
         heartbeat: Heartbeat::new(options.notifier.clone(), now),
@@ -255,7 +268,7 @@ struct Shell {
     events: Events,
     asked: mpsc::Receiver<Request>,
     counters: Arc<Counters>,
-    registrations: Registrations,
+    keeper: Keeper,
     cdr: Option<Cdr>,
     journal: Journal,
     current: Current,
@@ -457,7 +470,7 @@ impl Shell {
             if let Some(cdr) = &self.cdr {
                 std::iter::from_fn(|| self.engine.poll_record()).for_each(|record| cdr.put(record));
             }
-            self.registrations.keep(&mut self.engine, now);
+            self.keeper.keep(&mut self.engine, now);
             match self.inputs.pop_front() {
                 Some(input) => {
                     self.flows.hear(&input);

@@ -3,6 +3,7 @@
 //! What is put is on disk within [`PACE`] and a commit: many changes are one commit.
 
 use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -10,7 +11,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use thiserror::Error;
-use tracing::{error, info};
+use tracing::{debug, error, info};
 
 /// The file.
 const FILE: &str = "state.redb";
@@ -28,14 +29,17 @@ type Definition = TableDefinition<'static, &'static str, &'static [u8]>;
 pub enum Table {
     /// Where phones are, by their names.
     Registrations,
+    /// Who is banned, by slot.
+    Bans,
 }
 
 impl Table {
-    const ALL: [Table; 1] = [Table::Registrations];
+    const ALL: [Table; 2] = [Table::Registrations, Table::Bans];
 
     fn definition(self) -> Definition {
         match self {
             Table::Registrations => TableDefinition::new("registrations-1"),
+            Table::Bans => TableDefinition::new("bans-1"),
         }
     }
 }
@@ -70,6 +74,9 @@ pub enum StoreError {
         /// Why not.
         source: Box<redb::Error>,
     },
+    /// It is a database, and not whole.
+    #[error("cannot use {}: it is damaged; move it away, and the next start makes a new one", .0.display())]
+    Damaged(PathBuf),
     /// There is no thread for it.
     #[error("cannot start a thread: {0}")]
     Thread(std::io::Error),
@@ -82,8 +89,17 @@ pub struct Store {
     thread: Option<JoinHandle<()>>,
 }
 
-/// What was kept, by table.
-pub type Kept = Vec<(Table, String, Vec<u8>)>;
+/// What stands in a table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// Of what.
+    pub key: String,
+    /// What it was.
+    pub value: Vec<u8>,
+}
+
+/// What was kept.
+pub type Kept = Vec<(Table, Row)>;
 
 impl Store {
     /// Opens the file, or makes it, and gives what is in it.
@@ -96,9 +112,13 @@ impl Store {
             source,
         })?;
         let file = directory.join(FILE);
-        let (database, kept) = open(&file).map_err(|source| StoreError::File {
-            file: file.clone(),
-            source: Box::new(source),
+        let opened = guarded(|| open(&file)).ok_or_else(|| StoreError::Damaged(file.clone()))?;
+        let (database, kept) = opened.map_err(|source| match source {
+            redb::Error::Corrupted(_) => StoreError::Damaged(file.clone()),
+            source => StoreError::File {
+                file: file.clone(),
+                source: Box::new(source),
+            },
         })?;
         let (sender, receiver) = bounded(WAITING);
         let thread = std::thread::Builder::new()
@@ -145,6 +165,12 @@ impl Drop for Store {
     }
 }
 
+/// None if the database panics, as it does over pages that are not as it has written them.
+fn guarded<T>(act: impl FnOnce() -> T) -> Option<T> {
+    // What it leaves behind is not used again.
+    std::panic::catch_unwind(AssertUnwindSafe(act)).ok()
+}
+
 fn open(file: &Path) -> Result<(Database, Kept), redb::Error> {
     let database = Database::builder().set_cache_size(CACHE).create(file)?;
     let begun = database.begin_write()?;
@@ -157,7 +183,11 @@ fn open(file: &Path) -> Result<(Database, Kept), redb::Error> {
     for table in Table::ALL {
         for entry in reading.open_table(table.definition())?.iter()? {
             let (key, value) = entry?;
-            kept.push((table, key.value().to_owned(), value.value().to_owned()));
+            let row = Row {
+                key: key.value().to_owned(),
+                value: value.value().to_owned(),
+            };
+            kept.push((table, row));
         }
     }
     Ok((database, kept))
@@ -178,8 +208,13 @@ fn write_all(database: &Database, file: &Path, changes: &Receiver<Change>) {
                 Err(RecvTimeoutError::Disconnected) => break true,
             }
         };
-        match write(database, &batch) {
+        let Some(written) = guarded(|| write(database, &batch)) else {
+            error!(file = %file.display(), "cannot write: it is damaged; what changes from now on does not outlive a restart");
+            return;
+        };
+        match written {
             Ok(()) => {
+                debug!(changes = batch.len(), "written");
                 batch.clear();
                 if std::mem::replace(&mut is_failing, false) {
                     info!(file = %file.display(), "what is to outlive a restart is written again");
@@ -187,7 +222,7 @@ fn write_all(database: &Database, file: &Path, changes: &Receiver<Change>) {
             }
             Err(error) => {
                 if !std::mem::replace(&mut is_failing, true) {
-                    error!(file = %file.display(), %error, "cannot write: registrations since then do not outlive a restart");
+                    error!(file = %file.display(), %error, "cannot write: registrations and bans since then do not outlive a restart");
                 }
             }
         }
@@ -263,17 +298,17 @@ mod tests {
         drop(store);
         let (_store, kept) = Store::open(&directory.0.join("deep")).unwrap();
         let entry = |key: &str, value: &str| {
-            (
-                Table::Registrations,
-                key.to_owned(),
-                value.as_bytes().to_vec(),
-            )
+            let row = Row {
+                key: key.to_owned(),
+                value: value.as_bytes().to_vec(),
+            };
+            (Table::Registrations, row)
         };
         assert_eq!(kept, [entry("6001", "other"), entry("6002", "two")]);
     }
 
     #[test]
-    fn what_is_no_database_is_left_as_it_is() {
+    fn what_is_no_database_or_a_damaged_one_is_left_where_it_is() {
         let directory = Directory::new("foreign");
         std::fs::create_dir_all(&directory.0).unwrap();
         let file = directory.0.join(FILE);
@@ -284,6 +319,19 @@ mod tests {
             "{error}"
         );
         assert_eq!(std::fs::read_to_string(&file).unwrap(), "something else");
+        // A database, but for some bytes.
+        std::fs::remove_file(&file).unwrap();
+        let (store, _) = Store::open(&directory.0).unwrap();
+        store.put(change("6001", Some("one"))).unwrap();
+        drop(store);
+        let mut bytes = std::fs::read(&file).unwrap();
+        for byte in bytes.iter_mut().skip(4096).step_by(97) {
+            *byte ^= 0x5a;
+        }
+        std::fs::write(&file, &bytes).unwrap();
+        let error = Store::open(&directory.0).unwrap_err();
+        assert!(matches!(error, StoreError::Damaged(_)), "{error}");
+        assert_eq!(std::fs::read(&file).unwrap().len(), bytes.len());
         let below = Store::open(&file.join("below")).unwrap_err();
         assert!(matches!(below, StoreError::Directory { .. }), "{below}");
     }

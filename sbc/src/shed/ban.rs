@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::time::Instant;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use serde::{Deserialize, Serialize};
 
 use crate::config::{NetworkId, TrunkId};
 
@@ -24,7 +25,8 @@ pub struct Ban {
 }
 
 /// Who banned, and why.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum By {
     /// Someone with the right to.
     Operator,
@@ -60,7 +62,8 @@ impl By {
 
 /// What a source is banned for when it insists. It counts only where the source address is proven: over TCP, or with a nonce that was sent
 /// there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Offence {
     /// A wrong password, or a name that no account has.
     Credentials,

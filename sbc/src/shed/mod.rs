@@ -13,6 +13,8 @@ mod challenges;
 mod gate;
 mod io;
 mod records;
+mod saved;
+mod slots;
 mod sources;
 #[cfg(test)]
 mod tests;
@@ -20,6 +22,7 @@ mod tests;
 pub use ban::{Ban, BanError, Banned, By, Offence, UnbanError, Warning};
 pub use gate::Gate;
 pub use io::{Action, Input};
+pub use saved::{Restored, Saved, SavedBan, SavedRecord};
 pub use sources::Sources;
 
 use std::time::Duration;

@@ -10,16 +10,17 @@ use ipnet::IpNet;
 use super::ban::{self, Ban, BanError, Banned, By, Offence, UnbanError, Warning};
 use super::challenges::Challenges;
 use super::io::{Action, Input};
-use super::records::Records;
+use super::records::{self, Records};
+use super::slots::Slots;
 use crate::config::{Config, NetworkId, TrunkId};
 use crate::engine::Census;
 
 mod trunks;
 
 /// As many as the kernel's table holds.
-const MAX_BANS: usize = sbc_ebpf::shed_abi::MAX_BANS;
+pub(super) const MAX_BANS: usize = sbc_ebpf::shed_abi::MAX_BANS;
 /// Bans that the box gives by itself: an operator always has room.
-const MAX_OFFENCE_BANS: usize = MAX_BANS / 2;
+pub(super) const MAX_OFFENCE_BANS: usize = MAX_BANS / 2;
 /// Sources whose offences are counted.
 const MAX_OFFENDERS: usize = 4096;
 /// So many offences of one kind within [`WINDOW`] are a ban.
@@ -27,6 +28,8 @@ const STRIKES: u32 = 10;
 const WINDOW: Duration = Duration::from_secs(60);
 /// Bits that a banned prefix has at least.
 const SHORTEST: (u8, u8) = (8, 16);
+/// Sources of which something is kept: every ban, and every offender of whom it is known that he was banned.
+const MAX_KEPT: u32 = (MAX_BANS + records::MAX_OFFENDERS) as u32;
 
 pub(super) type Place = (NetworkId, IpNet);
 
@@ -39,14 +42,15 @@ pub struct Sources {
     known: HashMap<Place, Known>,
     /// The addresses of this host.
     own: BTreeSet<IpAddr>,
-    bans: BTreeMap<Place, Ban>,
+    pub(super) bans: BTreeMap<Place, Ban>,
     census: Census<NetworkId>,
     ends: BTreeSet<(Instant, Place)>,
-    by_offence: usize,
+    pub(super) by_offence: usize,
     offenders: HashMap<Place, Strikes>,
-    records: Records,
+    pub(super) records: Records,
+    pub(super) slots: Slots,
     challenges: Challenges,
-    full: u64,
+    pub(super) full: u64,
     actions: VecDeque<Action>,
 }
 
@@ -83,6 +87,7 @@ impl Sources {
             by_offence: 0,
             offenders: HashMap::new(),
             records: Records::default(),
+            slots: Slots::new(MAX_KEPT),
             challenges: Challenges::new(),
             full: 0,
             actions: VecDeque::new(),
@@ -96,6 +101,12 @@ impl Sources {
         self.lasting = config.networks.iter().map(|one| one.limits.ban).collect();
         let before = std::mem::take(&mut self.trunks);
         self.know_trunks(config);
+        let places = |trunks: &[(TrunkId, Place)]| trunks.iter().map(|(_, place)| *place).collect();
+        let (new, old): (BTreeSet<Place>, BTreeSet<Place>) =
+            (places(&self.trunks), places(&before));
+        for &place in new.difference(&old) {
+            self.absolve(place);
+        }
         for (_, place) in before {
             self.forget(place, |known| &mut known.trunks);
         }
@@ -323,6 +334,9 @@ impl Sources {
                 self.full += 1
             }
             _ => {
+                for other in self.records.make_room(now, place) {
+                    self.note(other);
+                }
                 let (times, until) = self.records.next(now, place, lasting);
                 self.put(place, until, By::Offence(offence), times);
             }
@@ -330,7 +344,7 @@ impl Sources {
     }
 
     /// Whether a trunk, a registered phone or this host itself has an address of these.
-    fn is_protected(&self, network: NetworkId, prefix: &IpNet) -> bool {
+    pub(super) fn is_protected(&self, network: NetworkId, prefix: &IpNet) -> bool {
         let is_here = |place: &Place| place.0 == network && ban::overlap(&place.1, prefix);
         let is_alone = prefix.prefix_len() == prefix.max_prefix_len();
         let is_phone = match is_alone {
@@ -376,6 +390,13 @@ impl Sources {
     }
 
     fn put(&mut self, place: Place, until: Instant, by: By, times: u32) -> Ban {
+        let ban = self.insert(place, until, by, times);
+        self.note(place);
+        ban
+    }
+
+    /// The same of a ban that is kept as it is.
+    pub(super) fn insert(&mut self, place: Place, until: Instant, by: By, times: u32) -> Ban {
         let (network, prefix) = place;
         let ban = Ban {
             network,
@@ -399,11 +420,18 @@ impl Sources {
             return;
         };
         self.removed(&ban);
+        self.note(place);
         self.actions.push_back(Action::Unban {
             network: ban.network,
             prefix: ban.prefix,
             has_expired,
         });
+    }
+
+    /// What is to be kept of it has changed.
+    fn note(&mut self, place: Place) {
+        let is_kept = self.bans.contains_key(&place) || self.records.of(place).is_some();
+        self.full += u64::from(!self.slots.note(place, is_kept));
     }
 
     fn removed(&mut self, ban: &Ban) {
@@ -443,7 +471,7 @@ impl Sources {
 }
 
 /// What may be banned of this.
-fn bannable(prefix: IpNet) -> Result<IpNet, BanError> {
+pub(super) fn bannable(prefix: IpNet) -> Result<IpNet, BanError> {
     let prefix = ban::canonical(prefix);
     let shortest = match prefix {
         IpNet::V4(_) => SHORTEST.0,

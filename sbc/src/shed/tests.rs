@@ -11,6 +11,7 @@ use super::*;
 use crate::config::{Config, NetworkId, NoSecrets, TrunkId};
 
 mod door;
+mod kept;
 
 const CONFIG: &str = r#"
 [network.left]

@@ -15,6 +15,7 @@ mod calls;
 mod documented;
 mod drain;
 mod flows;
+mod kept;
 mod life;
 mod options;
 mod page;

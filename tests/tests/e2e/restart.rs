@@ -1,7 +1,9 @@
 //! What outlives the daemon.
 
+use std::ffi::OsStr;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
@@ -10,13 +12,15 @@ use sbc_tests::e2e::{
     CARRIER, Daemon, EDGE_RIGHT, FastPath, Lab, Need, RunAs, lab_config, skipped,
 };
 
-use super::shedding::Agent;
+use super::shedding::{Agent, BOX, STRANGER, connect, told};
 
 const REGISTERED: Ipv4Addr = Ipv4Addr::new(10, 71, 1, 4);
 const PATIENCE: Duration = Duration::from_secs(20);
 
 fn start<'a>(lab: &'a Lab, file: &Path) -> Result<Daemon<'a>> {
-    let arguments = ["run".as_ref(), "--config".as_ref(), file.as_os_str()];
+    // The store says when something is on disk.
+    let log = ["run", "--log", "info,sbc::io::store=debug", "--config"].map(OsStr::new);
+    let arguments = log.into_iter().chain([file.as_os_str()]);
     Daemon::start(&lab.edge, &lab.scratch, RunAs::Root, arguments)
 }
 
@@ -80,5 +84,96 @@ fn a_phone_is_reached_after_a_restart_without_registering_again() -> Result<()> 
     let phone = Agent::open(&lab, REGISTERED)?;
     let _daemon = start(&lab, &file)?;
     call(&lab, &phone, 3)?;
+    Ok(())
+}
+
+#[test]
+fn whoever_is_banned_still_is_after_a_crash_by_the_kernel() -> Result<()> {
+    banned(FastPath::Native)
+}
+
+#[test]
+fn whoever_is_banned_still_is_after_a_crash_in_user_space() -> Result<()> {
+    banned(FastPath::Off)
+}
+
+/// A guesser whom the box has banned, and who insists while it comes back.
+fn banned(fast_path: FastPath) -> Result<()> {
+    let what = format!("a crash with bans, fast_path = {}", fast_path.word());
+    if skipped(&what, &[Need::Namespaces, Need::Program("ethtool")]) {
+        return Ok(());
+    }
+    let lab = Lab::alone()?;
+    for address in [STRANGER, REGISTERED] {
+        lab.phone.ip(&format!("addr add {address}/24 dev eth0"))?;
+    }
+    let config = lab_config(fast_path, &lab.scratch.path().join("state"));
+    let config = format!("{config}\n[phone.6001]\npassword = \"secret\"\n");
+    let file = lab.scratch.write("bans.toml", &config)?;
+    let mut daemon = start(&lab, &file)?;
+    let mut guesser = Agent::open(&lab, STRANGER)?;
+    for _ in 0..10 {
+        guesser.guess()?;
+    }
+    let holds = |metrics: &sbc_tests::e2e::Metrics| metrics.sum("sbc_bans", &[]) == 1.0;
+    daemon.scrape_until("banned", PATIENCE, holds)?;
+    daemon.process().wait_for("written", PATIENCE)?;
+    daemon.process().signal(Signal::SIGKILL)?;
+    daemon.process().wait_end(PATIENCE)?;
+    drop(daemon);
+
+    // He does not stop while it is away, nor while it comes back.
+    let stop = AtomicBool::new(false);
+    let mut daemon = std::thread::scope(|scope| -> Result<Daemon<'_>> {
+        scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) {
+                // Where nobody listens he is told so.
+                let _ = guesser.send("OPTIONS");
+                std::thread::sleep(Duration::from_millis(1));
+            }
+        });
+        let daemon = start(&lab, &file);
+        stop.store(true, Ordering::Relaxed);
+        daemon
+    })?;
+    let metrics = daemon.scrape()?;
+    ensure!(holds(&metrics), "{}", metrics.show("sbc_bans").join("\n"));
+    let taken_in = metrics.sum("sbc_sip_messages_total", &[("direction", "in")]);
+    ensure!(taken_in == 0.0, "{taken_in} messages of his were read");
+    let dropped = |metrics: &sbc_tests::e2e::Metrics| {
+        let labels = [("network", "left"), ("reason", "banned")];
+        metrics.sum("sbc_sip_refused_total", &labels)
+    };
+    // All the socket's queue has is dropped, too; then what comes now is counted one by one.
+    let before = dropped(&metrics);
+    for _ in 0..10 {
+        guesser.send("OPTIONS")?;
+    }
+    daemon.scrape_until("dropped", PATIENCE, |now| dropped(now) >= before + 10.0)?;
+    // The kernel's TCP does not hear of who is banned in the kernel.
+    if fast_path == FastPath::Native {
+        let connected = lab.phone.enter(|| connect(BOX))?;
+        let why = connected.err().map(|error| error.kind());
+        assert_eq!(why, Some(std::io::ErrorKind::TimedOut));
+    }
+    let listed = told(&lab, "bans")?;
+    ensure!(
+        listed.contains(&format!("{STRANGER}")) && listed.contains("wrong-credentials"),
+        "{listed}"
+    );
+    let mut phone = Agent::open(&lab, REGISTERED)?;
+    phone.register()?;
+    daemon.process().wait_for("written", PATIENCE)?;
+
+    // Whom an operator lets off is served, after the next crash too.
+    told(&lab, &format!("unban {STRANGER}"))?;
+    daemon.process().wait_for("written", PATIENCE)?;
+    guesser.guess()?;
+    daemon.process().signal(Signal::SIGKILL)?;
+    daemon.process().wait_end(PATIENCE)?;
+    drop(daemon);
+    let daemon = start(&lab, &file)?;
+    guesser.guess()?;
+    assert_eq!(daemon.scrape()?.sum("sbc_bans", &[]), 0.0);
     Ok(())
 }

@@ -7,11 +7,11 @@ use anyhow::{Context, Result, bail, ensure};
 use sbc::sip::{Message, Name, digest};
 use sbc_tests::e2e::{Daemon, EDGE_LEFT, FastPath, Lab, Need, RunAs, lab_config, skipped};
 
-const BOX: SocketAddr = SocketAddr::new(IpAddr::V4(EDGE_LEFT), 5060);
+pub(crate) const BOX: SocketAddr = SocketAddr::new(IpAddr::V4(EDGE_LEFT), 5060);
 /// A phone that registers.
 const REGISTERED: Ipv4Addr = Ipv4Addr::new(10, 71, 1, 4);
 /// Neighbours of whom the box has never heard.
-const STRANGER: Ipv4Addr = Ipv4Addr::new(10, 71, 1, 3);
+pub(crate) const STRANGER: Ipv4Addr = Ipv4Addr::new(10, 71, 1, 3);
 const OTHER: Ipv4Addr = Ipv4Addr::new(10, 71, 1, 5);
 const FLOOD: usize = 20_000;
 const T1: Duration = Duration::from_millis(500);
@@ -61,7 +61,7 @@ fn start(lab: &Lab, fast_path: FastPath) -> Result<Daemon<'_>> {
 }
 
 /// What the daemon's own command line prints.
-fn told(lab: &Lab, arguments: &str) -> Result<String> {
+pub(crate) fn told(lab: &Lab, arguments: &str) -> Result<String> {
     let binary = sbc_tests::e2e::binary()?;
     lab.edge.exec(&format!("{} {arguments}", binary.display()))
 }
@@ -124,17 +124,35 @@ impl Agent {
         )?)
     }
 
+    /// Says something for which no answer is waited.
+    pub(crate) fn send(&mut self, method: &str) -> Result<()> {
+        let request = self.request(method, "");
+        self.socket.send_to(request.as_bytes(), BOX)?;
+        Ok(())
+    }
+
     pub(crate) fn register(&mut self) -> Result<()> {
+        let ok = self.register_with("secret")?;
+        ensure!(ok.code() == Some(200), "{ok:?}");
+        Ok(())
+    }
+
+    /// Tries a password, which is wrong.
+    pub(crate) fn guess(&mut self) -> Result<()> {
+        let refused = self.register_with("guess")?;
+        ensure!(refused.code() == Some(401), "{refused:?}");
+        Ok(())
+    }
+
+    fn register_with(&mut self, password: &str) -> Result<Message> {
         let challenge = self.ask("REGISTER", "")?;
         let offer = challenge
             .header(Name::WwwAuthenticate)
             .context("no challenge")?;
         let uri = format!("sip:{EDGE_LEFT}");
-        let value = digest::answer(offer, "6001", "secret", "REGISTER", &uri, "cnonce")
+        let value = digest::answer(offer, "6001", password, "REGISTER", &uri, "cnonce")
             .context("no answer to the challenge")?;
-        let ok = self.ask("REGISTER", &format!("Authorization: {value}\r\n"))?;
-        ensure!(ok.code() == Some(200), "{ok:?}");
-        Ok(())
+        self.ask("REGISTER", &format!("Authorization: {value}\r\n"))
     }
 }
 
@@ -224,7 +242,7 @@ fn flood(fast_path: FastPath) -> Result<()> {
 }
 
 /// Of the stranger's.
-fn connect(to: SocketAddr) -> std::io::Result<()> {
+pub(crate) fn connect(to: SocketAddr) -> std::io::Result<()> {
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)?;
     socket.bind(&SocketAddr::from((STRANGER, 0)).into())?;
     socket.connect_timeout(&to.into(), Duration::from_millis(300))

@@ -33,7 +33,7 @@ pub(in crate::config) const SBC: &[Key] = &[
         "\"/var/lib/sbc\"",
         "\"/var/lib/sbc-lab\"",
         "a directory",
-        "Where phones are, and records of calls on their way, are kept over a restart. It is made if it is missing; where it cannot be written the log says so, and phones register anew.",
+        "Where phones are, who is banned, and records of calls on their way are kept over a restart. It is made if it is missing; where it cannot be written the log says so, phones register anew, and nobody is banned.",
     )
     .wants_restart(),
     Key::usual(

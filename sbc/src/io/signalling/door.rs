@@ -21,7 +21,7 @@ impl Door {
     }
 
     /// Holds from now on.
-    pub(super) fn apply(&self, action: &Action) {
+    pub(in crate::io) fn apply(&self, action: &Action) {
         self.0
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

@@ -14,17 +14,7 @@ impl Sources {
         self.trunks.push((trunk, place));
         self.know(place, |known| &mut known.trunks);
         self.offenders.remove(&(network, ban::host(source)));
-        // What it was banned for it did while nobody knew who it is.
-        let undeserved: Vec<Place> = self
-            .bans
-            .values()
-            .filter(|ban| ban.by != By::Operator && ban.network == network)
-            .filter(|ban| ban::overlap(&ban.prefix, &place.1))
-            .map(|ban| (ban.network, ban.prefix))
-            .collect();
-        for place in undeserved {
-            self.lift(place, false);
-        }
+        self.absolve(place);
     }
 
     pub(super) fn trunk_gone(&mut self, trunk: TrunkId, network: NetworkId, source: IpAddr) {
@@ -33,6 +23,21 @@ impl Sources {
         if let Some(index) = known {
             self.trunks.remove(index);
             self.forget(place, |known| &mut known.trunks);
+        }
+    }
+
+    /// Lifts bans of the box's own that cover a trunk: what it was banned for it did while nobody knew who it is.
+    pub(super) fn absolve(&mut self, (network, prefix): Place) {
+        let undeserved: Vec<Place> = self
+            .bans
+            .values()
+            .filter(|ban| ban.by != By::Operator && ban.network == network)
+            .filter(|ban| ban::overlap(&ban.prefix, &prefix))
+            .map(|ban| (ban.network, ban.prefix))
+            .collect();
+        for place in undeserved {
+            self.records.forget(place);
+            self.lift(place, false);
         }
     }
 }
