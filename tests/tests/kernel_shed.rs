@@ -14,7 +14,7 @@ use etherparse::PacketBuilder;
 use ipnet::IpNet;
 use sbc::config::{Config, NetworkId, NoSecrets};
 use sbc::io::fast_path::Program;
-use sbc::shed::{Action, Ban, By};
+use sbc::shed::{Action, Ban, By, End};
 use sbc_ebpf::Drop;
 use sbc_tests::e2e::skip;
 
@@ -77,7 +77,7 @@ impl Edge {
         self.apply(Action::Unban {
             network: EDGE,
             prefix: prefix.parse().unwrap(),
-            has_expired: false,
+            end: End::Lifted,
         });
     }
 

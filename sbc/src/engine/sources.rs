@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use super::{Engine, Event};
 use crate::config::NetworkId;
 use crate::registrar::answers_challenge;
-use crate::shed::{self, Action, Ban, BanError, Banned, Offence, Restored, Saved, UnbanError};
+use crate::shed::{self, Action, Ban, BanError, Banned, End, Offence, Restored, Saved, UnbanError};
 use crate::sip::{Message, Transport};
 use crate::transaction::Hop;
 
@@ -66,12 +66,21 @@ impl Engine {
             Action::Unban {
                 network,
                 prefix,
-                has_expired,
-            } => self.tell(Event::Unbanned {
-                network,
-                prefix,
-                reason: if has_expired { "expired" } else { "lifted" },
-            }),
+                end,
+            } => match end {
+                End::Expired => self.tell(Event::Unbanned {
+                    network,
+                    prefix,
+                    reason: "expired",
+                }),
+                End::Lifted => self.tell(Event::Unbanned {
+                    network,
+                    prefix,
+                    reason: "lifted",
+                }),
+                // He is banned as before.
+                End::Widened => {}
+            },
             Action::Known { .. } | Action::Unknown { .. } | Action::Limits { .. } => {}
         }
         Some(action)

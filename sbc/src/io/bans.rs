@@ -283,6 +283,7 @@ mod tests {
         let by = prop_oneof![
             Just(r#""operator""#),
             Just(r#"{"offence":"stranger"}"#),
+            Just(r#""several""#),
             Just(r#"{"offence":"none"}"#)
         ];
         (number(), "lan|wan", prefix, by, number(), number(), number()).prop_map(

@@ -205,7 +205,7 @@ impl Journal {
                 let seconds = ban.until.saturating_duration_since(now).as_secs();
                 let left_out = match ban.by {
                     By::Operator => Some(0),
-                    By::Offence(_) => self.throttle.pass(now, "banned"),
+                    By::Offence(_) | By::Several => self.throttle.pass(now, "banned"),
                 };
                 if let Some(left_out) = left_out {
                     let (network, by) = (self.network(ban.network), ban.by.label());

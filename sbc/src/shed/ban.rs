@@ -32,6 +32,8 @@ pub enum By {
     Operator,
     /// The box itself.
     Offence(Offence),
+    /// The box itself, as one source after the other within the prefix was banned.
+    Several,
 }
 
 impl By {
@@ -42,6 +44,7 @@ impl By {
             By::Operator => "operator",
             By::Offence(Offence::Credentials) => "wrong-credentials",
             By::Offence(Offence::Stranger) => "stranger",
+            By::Several => "several-within",
         }
     }
 
@@ -55,6 +58,9 @@ impl By {
             }
             By::Offence(Offence::Stranger) => {
                 "ten requests within a minute that only trunks and phones may make, from a proven source"
+            }
+            By::Several => {
+                "four /64s of a /56 were banned for what they did, or sixteen of a /48; whoever they belong to has more of them"
             }
         }
     }

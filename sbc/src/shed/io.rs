@@ -73,8 +73,8 @@ pub enum Action {
         network: NetworkId,
         /// Whom it was for.
         prefix: IpNet,
-        /// Nobody lifted it: its time was over.
-        has_expired: bool,
+        /// Why.
+        end: End,
     },
     /// Trunk or registered phone.
     Known {
@@ -97,4 +97,15 @@ pub enum Action {
         /// So much.
         limits: Limits,
     },
+}
+
+/// Why a ban is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// Its time is.
+    Expired,
+    /// Somebody lifted it, or it was of a trunk that nobody knew.
+    Lifted,
+    /// A wider one, which holds already, stands for it.
+    Widened,
 }

@@ -21,7 +21,7 @@ mod tests;
 
 pub use ban::{Ban, BanError, Banned, By, Offence, UnbanError, Warning};
 pub use gate::Gate;
-pub use io::{Action, Input};
+pub use io::{Action, End, Input};
 pub use saved::{Restored, Saved, SavedBan, SavedRecord};
 pub use sources::Sources;
 

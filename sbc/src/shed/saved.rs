@@ -158,7 +158,7 @@ impl Sources {
         };
         let times = match ban.by {
             By::Operator => 1,
-            By::Offence(_) => record.map_or(1, |record| record.times),
+            By::Offence(_) | By::Several => record.map_or(1, |record| record.times),
         };
         self.insert(place, until(ban.seconds, LONGEST), ban.by, times);
         Restored::Banned

@@ -9,13 +9,14 @@ use ipnet::IpNet;
 
 use super::ban::{self, Ban, BanError, Banned, By, Offence, UnbanError, Warning};
 use super::challenges::Challenges;
-use super::io::{Action, Input};
+use super::io::{Action, End, Input};
 use super::records::{self, Records};
 use super::slots::Slots;
 use crate::config::{Config, NetworkId, TrunkId};
 use crate::engine::Census;
 
 mod trunks;
+mod widen;
 
 /// As many as the kernel's table holds.
 pub(super) const MAX_BANS: usize = sbc_ebpf::shed_abi::MAX_BANS;
@@ -233,7 +234,7 @@ impl Sources {
         }
         for ban in &lifted {
             self.records.forget((ban.network, ban.prefix));
-            self.lift((ban.network, ban.prefix), false);
+            self.lift((ban.network, ban.prefix), End::Lifted);
         }
         Ok(lifted)
     }
@@ -279,7 +280,7 @@ impl Sources {
             if at > now {
                 return;
             }
-            self.lift(place, true);
+            self.lift(place, End::Expired);
         }
     }
 
@@ -323,24 +324,7 @@ impl Sources {
         } else {
             host
         };
-        let place = (network, prefix);
-        let Some(&lasting) = self.lasting.get(network.index()) else {
-            return;
-        };
-        match self.bans.get(&place) {
-            // What an operator said holds.
-            Some(ban) if ban.by == By::Operator || ban.until >= now + lasting => {}
-            None if self.by_offence >= MAX_OFFENCE_BANS || self.bans.len() >= MAX_BANS => {
-                self.full += 1
-            }
-            _ => {
-                for other in self.records.make_room(now, place) {
-                    self.note(other);
-                }
-                let (times, until) = self.records.next(now, place, lasting);
-                self.put(place, until, By::Offence(offence), times);
-            }
-        }
+        self.ban_offender(now, (network, prefix), By::Offence(offence));
     }
 
     /// Whether a trunk, a registered phone or this host itself has an address of these.
@@ -415,7 +399,7 @@ impl Sources {
         ban
     }
 
-    fn lift(&mut self, place: Place, has_expired: bool) {
+    fn lift(&mut self, place: Place, end: End) {
         let Some(ban) = self.bans.remove(&place) else {
             return;
         };
@@ -424,7 +408,7 @@ impl Sources {
         self.actions.push_back(Action::Unban {
             network: ban.network,
             prefix: ban.prefix,
-            has_expired,
+            end,
         });
     }
 

@@ -12,6 +12,7 @@ use crate::config::{Config, NetworkId, NoSecrets, TrunkId};
 
 mod door;
 mod kept;
+mod widen;
 
 const CONFIG: &str = r#"
 [network.left]
@@ -135,7 +136,7 @@ fn a_ban_lasts_as_each_network_says_and_then_is_over() {
     let over = |network| Action::Unban {
         network,
         prefix: net("192.0.2.0/24"),
-        has_expired: true,
+        end: End::Expired,
     };
     assert_eq!(both.wait(Duration::from_nanos(1)), [over(LEFT)]);
     assert_eq!(both.fate(LEFT, "192.0.2.7"), Ok(()));

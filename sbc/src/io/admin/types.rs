@@ -148,7 +148,7 @@ pub struct Ban {
     pub prefix: IpNet,
     /// The network's name.
     pub network: String,
-    /// `operator`, or for what the box gave it: `wrong-credentials`, `stranger`.
+    /// `operator`, or for what the box gave it: `wrong-credentials`, `stranger`; `several-within`: so many within the prefix were banned that it is.
     pub by: String,
     /// Until it ends, rounded up.
     pub seconds_left: u64,

@@ -6,6 +6,7 @@ use ipnet::IpNet;
 
 use super::{By, Place, Sources, ban};
 use crate::config::{NetworkId, TrunkId};
+use crate::shed::End;
 
 impl Sources {
     pub(super) fn trunk_found(&mut self, trunk: TrunkId, network: NetworkId, source: IpAddr) {
@@ -37,7 +38,7 @@ impl Sources {
             .collect();
         for place in undeserved {
             self.records.forget(place);
-            self.lift(place, false);
+            self.lift(place, End::Lifted);
         }
     }
 }

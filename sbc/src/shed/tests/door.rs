@@ -62,7 +62,7 @@ fn who_turns_out_to_be_a_trunk_is_served_again_and_not_banned_by_itself() {
     let unban = Action::Unban {
         network,
         prefix,
-        has_expired: false,
+        end: End::Lifted,
     };
     let known = Action::Known { network, prefix };
     assert_eq!(both.input(found), [known, unban]);

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
+use crate::shed::ban;
 use crate::shed::sources::MAX_BANS;
 
 /// What stands in the store.
@@ -232,16 +233,24 @@ fn no_more_is_taken_back_than_there_is_room_for() {
     assert_eq!(next.sources.bans().count(), MAX_BANS);
 }
 
+/// Some hosts, and five /64s of a /56.
+fn source(who: u8) -> String {
+    match who % 8 {
+        last @ ..3 => format!("192.0.2.{last}"),
+        of_56 => format!("2001:db8:1:{of_56}::1"),
+    }
+}
+
 /// What happens, in the order of the bytes.
 fn step(both: &mut Edge, [what, who]: [u8; 2]) {
-    let source = format!("192.0.2.{}", who % 8);
+    let source = source(who);
     match what % 6 {
         0 | 1 => drop(both.offend(LEFT, &source, 10)),
         2 => {
             let lasting = (who % 2 == 0).then_some(Duration::from_secs(who.into()));
             let _ = both.sources.ban(both.now, net(&source), lasting);
         }
-        3 => drop(both.sources.unban(net(&source))),
+        3 => drop(both.sources.unban(ban::host(ip(&source)))),
         4 => drop(both.registered(&source)),
         _ => drop(both.wait(Duration::from_secs(u64::from(who) * 60))),
     }
@@ -269,21 +278,21 @@ proptest! {
         keep(&mut both, &mut kept);
         let passed = Duration::from_secs(passed);
         both.wait(passed);
-        let phones: Vec<IpAddr> = (0..8).map(|last| ip(&format!("192.0.2.{last}"))).collect();
+        let phones: Vec<IpAddr> = (0..8).map(|who| ip(&source(who))).collect();
         let (mut next, _) = restarted(&kept, passed);
         next.drain();
         for &source in phones.iter().filter(|source| both.sources.knows(LEFT, **source)) {
             next.input(Input::Registered { network: LEFT, source });
         }
         prop_assert_eq!(listed(&next), listed(&both));
-        for last in 0..8 {
-            let source = format!("192.0.2.{last}");
+        for who in 0..8 {
+            let source = source(who);
             prop_assert_eq!(next.fate(LEFT, &source).is_err(), both.fate(LEFT, &source).is_err());
             let lasts = |edge: &mut Edge| -> Vec<_> {
                 let actions = edge.offend(LEFT, &source, 10);
-                let bans = actions.iter().map(|action| match action {
-                    Action::Ban(ban) => (ban.until - edge.now, ban.times),
-                    other => panic!("{other:?}"),
+                let bans = actions.iter().filter_map(|action| match action {
+                    Action::Ban(ban) => Some((ban.prefix, ban.until - edge.now, ban.times)),
+                    _ => None,
                 });
                 bans.collect()
             };
