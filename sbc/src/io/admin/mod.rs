@@ -33,7 +33,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::runtime::Builder;
 use tokio::sync::{Semaphore, oneshot};
-use tracing::warn;
+use tracing::{info, warn};
 
 use self::guard::{AT_ONCE, reader};
 pub(super) use self::listener::Open;
@@ -43,6 +43,7 @@ pub(super) use self::socket::open as open_socket;
 pub(super) use self::trace::{MOST, ROWS};
 use super::control::{Control, Phase};
 use super::current::Current;
+use super::media::give_way;
 use super::metrics::Metrics;
 
 /// Content type of the text exposition format.
@@ -61,7 +62,7 @@ struct Admin {
 /// How long answers that are on their way at the end have to leave.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
-/// Answers until the other end of `control` is gone, on a thread of its own: what is added up and written here keeps no traffic waiting. What
+/// Answers until the other end of `control` is gone, on a thread of its own that gives way to all others: what is added up and written here keeps no traffic waiting. What
 /// comes back is closed once all is over, somewhat more than [`LAST_WORDS`] later at most.
 ///
 /// # Errors
@@ -77,6 +78,10 @@ pub(super) fn start(
     std::thread::Builder::new()
         .name("admin".to_owned())
         .spawn(move || {
+            // So do the threads that the runtime starts for it.
+            if let Err(error) = give_way() {
+                info!(%error, "whoever reads the admin address may keep calls waiting: the system does not let its thread give way");
+            }
             let gone = control.clone();
             runtime.block_on(async {
                 tokio::select! {

@@ -40,6 +40,7 @@ mod workers;
 pub use backend::MAX_PAYLOAD;
 pub use pulse::{Felt, Pulse};
 pub use refusal::{Driver, Refusal};
+pub(super) use ring::scheduling::give_way;
 pub use setup::{Gathering, Misplaced, Seated, Setup, fits};
 pub use window::{MAX_WINDOW, WINDOW};
 pub use workers::{MAX_SOCKETS, MAX_WAITING, WorkerView, Workers, WorkersError};
