@@ -47,7 +47,7 @@ impl Call {
         let mut kinds = self.flow_pairs().map(|pair| pair.kind);
         let is_unseen = match self.flow_pairs().next() {
             Some(_) => kinds.all(|kind| kind != FlowKind::Rtp),
-            None => self.view().way == StreamWay::Direct,
+            None => self.way() == StreamWay::Direct,
         };
         Some(Talk {
             who: legs.map(|leg| self.who(leg)),

@@ -81,4 +81,4 @@ pub use replaces::{Replaces, unescaped, user_of};
 pub use replacing::{Guest, Lent};
 pub use session::{MIN_SE, is_too_short};
 pub(crate) use side::{contact, face, next_hop, via};
-pub use view::{CallDetail, CallState, CallView, LegState, LegView, SessionView, Tried, Who};
+pub use view::{CallDetail, CallState, CallView, Gist, LegState, LegView, SessionView, Tried, Who};

@@ -3,6 +3,7 @@
 
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use smallvec::SmallVec;
 
 use super::answering::sdp_of;
@@ -13,7 +14,7 @@ use super::side::Side;
 use super::silence::is_hold;
 use crate::config::{Codec, PhoneId, RouteId, TrunkId};
 use crate::engine::{CallId, Party};
-use crate::media::{FlowKind, LegId, Path, StreamView, StreamWay};
+use crate::media::{FlowKind, LegId, Path, Spoken, StreamView, StreamWay};
 use crate::routing::Destination;
 use crate::sip::{Message, Name};
 use crate::transaction::Hop;
@@ -85,6 +86,24 @@ pub struct CallView {
     pub codecs: [Option<Codec>; 2],
     /// How its media goes: of several flows the one that needs most.
     pub way: StreamWay,
+}
+
+/// What a [`CallView`] is made from. It holds what was described, and does not copy it.
+#[derive(Clone, Debug)]
+pub struct Gist {
+    /// All but what is read from that.
+    view: CallView,
+    /// What those who talk have described last.
+    said: Option<[Option<(LegId, Bytes)>; 2]>,
+    spoken: Spoken,
+}
+
+/// What a peer has described last.
+#[derive(Clone, Copy)]
+enum Said<'c> {
+    Kept(&'c Bytes),
+    /// In an answer before the last one, of who rings.
+    Early(&'c [u8]),
 }
 
 /// All of a call.
@@ -180,6 +199,48 @@ pub struct Tried {
 /// Those of a call.
 pub(super) type AllTried = Option<Box<SmallVec<[Tried; 1]>>>;
 
+impl Gist {
+    /// The call's name.
+    #[must_use]
+    pub fn id(&self) -> CallId {
+        self.view.id
+    }
+
+    /// The call in short, as it was then.
+    #[must_use]
+    pub fn view(self) -> CallView {
+        let said = || self.said.iter().flatten().flatten();
+        let is_held = self.view.state == CallState::Up && said().any(|(_, body)| is_hold(body));
+        let by = self.spoken.by();
+        let answer = said().find(|(leg, _)| Some(*leg) == by);
+        let answer = answer.map(|(_, body)| body.as_ref());
+        CallView {
+            codecs: self.spoken.codecs(answer),
+            state: match is_held {
+                true => CallState::Held,
+                false => self.view.state,
+            },
+            ..self.view
+        }
+    }
+}
+
+impl<'c> Said<'c> {
+    fn bytes(self) -> &'c [u8] {
+        match self {
+            Said::Kept(bytes) => bytes,
+            Said::Early(bytes) => bytes,
+        }
+    }
+
+    fn to_bytes(self) -> Bytes {
+        match self {
+            Said::Kept(bytes) => bytes.clone(),
+            Said::Early(bytes) => Bytes::copy_from_slice(bytes),
+        }
+    }
+}
+
 impl Call {
     /// Whether it goes by this name: its id as the log has it (leading zeros may be left out), or the Call-ID of one of its legs.
     #[must_use]
@@ -212,10 +273,12 @@ impl Call {
     /// The call in short.
     #[must_use]
     pub fn view(&self) -> CallView {
-        let streams = self.streams();
-        let spoken = streams
-            .iter()
-            .find(|stream| stream.kind.eq_ignore_ascii_case("audio"));
+        self.gist().view()
+    }
+
+    /// What of that is the call's own: cheap to have. What its peers have described is yet to be read.
+    #[must_use]
+    pub fn gist(&self) -> Gist {
         let ringing = self.branches.iter().filter(|b| b.is_ringing());
         let (from, to, answered) = match self.state {
             State::Up { near, leg, since } => {
@@ -228,25 +291,24 @@ impl Call {
                 (self.who(LEG_A), last.into_iter().collect(), None)
             }
         };
-        CallView {
-            id: self.id,
-            sip_call_id: self.a.invite.call_id().to_owned(),
-            from,
-            to,
-            number: self.number.clone(),
-            state: match self.state {
-                State::Up { near, leg, .. } if self.holds(near) || self.holds(leg) => {
-                    CallState::Held
-                }
-                _ => self.progress(),
+        let legs = self.heard_legs();
+        let said = legs.map(|legs| legs.map(|leg| (leg, self.said(leg))));
+        Gist {
+            said: said.map(|said| said.map(|(leg, body)| Some((leg, body?.to_bytes())))),
+            spoken: legs.map_or(Spoken::Nothing, |legs| self.media.spoken(legs)),
+            view: CallView {
+                id: self.id,
+                sip_call_id: self.a.invite.call_id().to_owned(),
+                from,
+                to,
+                number: self.number.clone(),
+                state: self.progress(),
+                started: self.started,
+                answered,
+                route: self.route,
+                codecs: [None; 2],
+                way: self.way(),
             },
-            started: self.started,
-            answered,
-            route: self.route,
-            codecs: spoken.map_or([None; 2], |stream| {
-                stream.sides.each_ref().map(|side| side.speaks)
-            }),
-            way: self.way(&streams),
         }
     }
 
@@ -312,6 +374,19 @@ impl Call {
         }
     }
 
+    /// Ringing or answered: who calls, and who took it, else who was asked last.
+    #[must_use]
+    pub fn ends(&self) -> Option<[Who; 2]> {
+        match self.state {
+            State::Over => None,
+            State::Up { near, leg, .. } => Some([self.who(near), self.who(leg)]),
+            State::Ringing(_) => {
+                let last = self.branches.last().map(who);
+                Some([self.who(LEG_A), last.unwrap_or(Who::Other(Party::Nobody))])
+            }
+        }
+    }
+
     pub(super) fn who(&self, leg: LegId) -> Who {
         match self.branches.iter().find(|b| b.leg == leg) {
             Some(branch) => who(branch),
@@ -320,10 +395,10 @@ impl Call {
     }
 
     fn holds(&self, leg: LegId) -> bool {
-        self.said(leg).is_some_and(is_hold)
+        self.said(leg).is_some_and(|said| is_hold(said.bytes()))
     }
 
-    fn said(&self, leg: LegId) -> Option<&[u8]> {
+    fn said(&self, leg: LegId) -> Option<Said<'_>> {
         let branch = self.branches.iter().find(|b| b.leg == leg);
         let side = match branch {
             Some(branch) => &branch.side,
@@ -331,32 +406,40 @@ impl Call {
         };
         let early = || {
             let mut early = branch?.early.iter().rev();
-            early.find_map(|early| sdp_of(early.said.as_ref()?))
+            early.find_map(|early| Some(Said::Early(sdp_of(early.said.as_ref()?)?)))
         };
-        side.received.as_deref().or_else(early)
+        side.received.as_ref().map(Said::Kept).or_else(early)
     }
 
-    /// Those between the two who talk; while it rings between the caller and who is heard, else who was asked last.
-    pub(crate) fn streams(&self) -> Vec<StreamView> {
-        let legs = match &self.state {
-            State::Up { near, leg, .. } => Some((*near, *leg)),
+    /// The two who talk; while it rings the caller and who is heard, else who was asked last.
+    fn heard_legs(&self) -> Option<[LegId; 2]> {
+        match &self.state {
+            State::Up { near, leg, .. } => Some([*near, *leg]),
             State::Ringing(_) => {
                 let heard = self.a.hears.as_ref().map(|(leg, _)| *leg);
                 let last = || self.branches.iter().rev().find(|b| b.is_ringing());
                 let other = heard.or_else(|| last().map(|b| b.leg));
-                other.map(|leg| (LEG_A, leg))
+                other.map(|leg| [LEG_A, leg])
             }
             State::Over => None,
-        };
-        let legs = legs.map(|(a, b)| [(a, self.said(a)), (b, self.said(b))]);
-        legs.map_or_else(Vec::new, |legs| self.media.streams(legs))
+        }
     }
 
-    fn way(&self, streams: &[StreamView]) -> StreamWay {
+    /// Those between [`Call::heard_legs`].
+    pub(crate) fn streams(&self) -> Vec<StreamView> {
+        self.heard_legs().map_or_else(Vec::new, |legs| {
+            let said = legs.map(|leg| (leg, self.said(leg)));
+            let said = said.map(|(leg, said)| (leg, said.map(|said| said.bytes())));
+            self.media.streams(said)
+        })
+    }
+
+    /// How its media goes: of several flows the one that needs most.
+    pub(super) fn way(&self) -> StreamWay {
         let pairs = self.flow_pairs().filter(|pair| pair.kind != FlowKind::Rtcp);
         match pairs.min_by_key(|pair| pair.path == Path::Kernel) {
             Some(pair) => StreamWay::Here(pair.path),
-            None => match streams.iter().any(|s| s.way == StreamWay::Direct) {
+            None => match self.streams().iter().any(|s| s.way == StreamWay::Direct) {
                 true => StreamWay::Direct,
                 false => StreamWay::Nowhere,
             },

@@ -1,9 +1,9 @@
 //! Calls, as the engine's task tells of them: some at a time, so that traffic has its turn in between.
 
-use crate::call::CallView;
+use crate::call::{CallView, Gist};
 use crate::engine::{CallId, Engine};
 
-/// Calls in one [`CallPart`]: what comes meanwhile waits for as many, a few tenths of a millisecond.
+/// Calls in one [`CallPart`]: what comes meanwhile waits for as many, a tenth of a millisecond or two.
 const ROWS: usize = 50;
 /// Calls that are looked at for one [`Found`].
 const LOOKED_AT: usize = 250;
@@ -14,7 +14,7 @@ pub(super) const MOST: usize = 10;
 #[derive(Debug)]
 pub(super) struct CallPart {
     /// In the order in which they began.
-    pub(super) rows: Vec<CallView>,
+    pub(super) rows: Vec<Gist>,
     /// Where to go on, if there may be more.
     pub(super) last: Option<CallId>,
 }
@@ -32,13 +32,13 @@ pub(super) struct Found {
 
 /// The calls that come after that one, a bounded number of them.
 pub(super) fn part(engine: &Engine, after: Option<CallId>) -> CallPart {
-    let rows: Vec<CallView> = engine
+    let rows: Vec<Gist> = engine
         .calls(after)
         .take(ROWS)
-        .map(|(_, call)| call.view())
+        .map(|(_, call)| call.gist())
         .collect();
     CallPart {
-        last: rows.last().map(|row| row.id).filter(|_| rows.len() == ROWS),
+        last: rows.last().map(Gist::id).filter(|_| rows.len() == ROWS),
         rows,
     }
 }

@@ -154,17 +154,25 @@ fn chosen(
     if offer.class != Class::Audio {
         return Choice::Passed;
     }
-    // The first of an answer is what its writer sends.
-    let first = coded(answer, Class::Audio)
-        .into_iter()
-        .find(|format| format.codec().is_some() && offer.means(&format.meaning));
+    let first = first_of(answer, |codec| offer.means(&Meaning::Codec(codec)));
     for side in sides {
-        side.speaks = first.as_ref().and_then(|format| format.codec());
+        side.speaks = first;
     }
     match first {
         Some(_) => Choice::Shared,
         None => Choice::Open,
     }
+}
+
+/// The first of an answer is what its writer sends.
+pub(super) fn first_of(
+    answer: &Stream<'_, '_>,
+    is_offered: impl Fn(Codec) -> bool,
+) -> Option<Codec> {
+    let mut codecs = coded(answer, Class::Audio)
+        .into_iter()
+        .filter_map(|format| format.codec());
+    codecs.find(|codec| is_offered(*codec))
 }
 
 fn listed(stream: &Stream<'_, '_>) -> StreamSide {

@@ -44,8 +44,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::{Action, Engine, FlowFailure, Input, Limits, Outcome, Party};
+use crate::call::{Call, CallState, LegState};
 use crate::config::{Config, NetworkId, NoSecrets, TrunkId};
-use crate::media::{FlowCommand, FlowKind};
+use crate::media::{FlowCommand, FlowKind, StreamView};
 use crate::sip::{Message, Name, Transport, digest};
 use crate::transaction::{ConnectionId, Hop};
 
@@ -148,6 +149,20 @@ fn hop(network: NetworkId, remote: &str) -> Hop {
     }
 }
 
+/// What is told of a call in short is what is told of all of it.
+fn assert_told(call: &Call) {
+    let detail = call.detail();
+    let audio = |stream: &&StreamView| stream.kind.eq_ignore_ascii_case("audio");
+    let audio = detail.streams.iter().find(audio);
+    let spoken = audio.map(|stream| stream.sides.each_ref().map(|side| side.speaks));
+    assert_eq!(detail.call.codecs, spoken.unwrap_or_default());
+    let legs = || detail.legs.iter().filter(|leg| leg.state == LegState::Up);
+    if call.progress() == CallState::Up && legs().count() == 2 {
+        let is_held = detail.call.state == CallState::Held;
+        assert_eq!(is_held, legs().any(|leg| leg.holds), "{detail:?}");
+    }
+}
+
 impl Bench {
     fn message(&mut self, network: NetworkId, from: &str, text: &str) {
         let bytes = Bytes::copy_from_slice(text.as_bytes());
@@ -161,6 +176,9 @@ impl Bench {
     fn assert_counted(&self) {
         assert_eq!(*self.engine.census.counts(), self.engine.counted());
         assert_eq!(*self.engine.flows.census(), self.engine.flows.counted());
+        for (_, call) in self.engine.calls(None) {
+            assert_told(call);
+        }
     }
 
     fn actions(&mut self) -> Vec<Action> {

@@ -18,7 +18,7 @@ use super::guard::Asker;
 use super::types::{
     Call, CallDetail, CallPage, HangUpRequest, HungUp, Leg, SessionTimer, Tried, Verdict,
 };
-use crate::call::{CallDetail as Detail, CallState, CallView, LegView, SessionView, Who};
+use crate::call::{CallDetail as Detail, CallState, CallView, Gist, LegView, SessionView, Who};
 use crate::config::{Codec, Config};
 use crate::engine::CallId;
 use crate::io::calls::MOST;
@@ -66,7 +66,8 @@ pub(super) async fn page(
             Err(why) => return unanswered(why),
         };
         let (config, now) = (admin.config.load(), Instant::now());
-        calls.extend(part.rows.into_iter().map(|view| call(&config, now, view)));
+        let views = part.rows.into_iter().map(Gist::view);
+        calls.extend(views.map(|view| call(&config, now, view)));
         after = part.last;
         if after.is_none() || calls.len() >= ROWS {
             break;
@@ -342,7 +343,8 @@ pub(super) fn path(way: StreamWay) -> (&'static str, Option<&'static str>) {
     }
 }
 
-fn who(config: &Config, who: Who) -> String {
+/// `trunk:NAME`, `phone:NAME`; of whom the config does not know, `phones:NETWORK`.
+pub(super) fn who(config: &Config, who: Who) -> String {
     let named = |kind: &str, name: Option<&str>| format!("{kind}:{}", name.unwrap_or("?"));
     match who {
         Who::Trunk(id) => {
