@@ -59,6 +59,16 @@ impl Subject {
         self.before = Some(Box::new(self.total(report)));
     }
 
+    /// The pair.
+    pub(super) fn pair(&self) -> &Arc<FlowPair> {
+        &self.pair
+    }
+
+    /// What was done before, if someone else did it.
+    pub(super) fn before(&self) -> Option<&FlowReport> {
+        self.before.as_deref()
+    }
+
     /// With what was done before.
     pub(super) fn total(&self, report: &FlowReport) -> FlowReport {
         match &self.before {

@@ -1,17 +1,19 @@
 //! What is there now, for whoever looks at it. Reading changes nothing.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
+use super::pairs::Flow;
 use super::{CallId, Engine, Party};
-use crate::call::{Call, Host};
-use crate::config::{Codec, Dtmf, PhoneId};
+use crate::call::{Call, Host, Who};
+use crate::config::{Codec, Dtmf};
 use crate::media::{Fallback, FlowPair, FlowReport, PairId, Path};
 
 /// The call that a flow pair belongs to.
 #[derive(Clone, Copy)]
 pub struct FlowOwner<'e> {
     call: &'e Call,
-    before: FlowReport,
+    flow: &'e Flow,
     host: &'e Host,
 }
 
@@ -23,21 +25,19 @@ pub struct FlowView {
     /// The caller's Call-ID.
     pub sip_call_id: String,
     /// Who calls.
-    pub from: Party,
-    /// The account, if a phone calls.
-    pub from_phone: Option<PhoneId>,
+    pub from: Who,
     /// Who took it, else who is being asked.
-    pub to: Party,
+    pub to: Who,
     /// The user part that was dialled.
     pub number: String,
-    /// The pair.
-    pub pair: FlowPair,
+    /// The pair: the call's own.
+    pub pair: Arc<FlowPair>,
     /// What its sides speak, if its stream is transcoded.
     pub codecs: Option<[Codec; 2]>,
     /// In which forms its sides have keys, if a worker turns the one into the other.
     pub keys: Option<[Dtmf; 2]>,
-    /// What it did before it fell back from the kernel to user space: whoever forwards it now does not know.
-    pub before: FlowReport,
+    /// What it did before it fell back from the kernel to user space, if it has: whoever forwards it now does not know.
+    pub before: Option<Box<FlowReport>>,
     /// Of each side, whether its address of ours is none of this host's now: nothing comes or leaves there until it is back.
     pub is_gone: [bool; 2],
 }
@@ -50,7 +50,7 @@ impl Engine {
             let owner = FlowOwner {
                 call: &slot.call,
                 host: &self.host,
-                before: flow.subject.total(&FlowReport::default()),
+                flow,
             };
             Some((pair, owner))
         })
@@ -93,27 +93,40 @@ impl FlowOwner<'_> {
         }
     }
 
-    /// The pair of this id, if it is one of the call's.
+    /// The pair, if it is one of the call's.
     #[must_use]
-    pub fn view(&self, pair: PairId) -> Option<FlowView> {
-        let call = self.call;
-        let pair = call.flow_pairs().find(|known| known.id == pair)?;
-        let (from, to) = call.parties().unwrap_or((Party::Nobody, Party::Nobody));
+    pub fn view(&self) -> Option<FlowView> {
+        let (call, subject) = (self.call, &self.flow.subject);
+        let pair = subject.pair();
+        if !call.flow_pairs().any(|known| known.id == pair.id) {
+            return None;
+        }
+        let [from, to] = call.ends().unwrap_or([Who::Other(Party::Nobody); 2]);
         Some(FlowView {
             call: call.id(),
             sip_call_id: call.sip_call_ids().next().unwrap_or_default().to_owned(),
             from,
-            from_phone: call.phone(),
             to,
             number: call.number().to_owned(),
             codecs: self.of_pipe(pair, FlowPair::transcoded),
             keys: self.of_pipe(pair, FlowPair::keys),
-            pair: pair.clone(),
-            before: self.before,
+            pair: Arc::clone(pair),
+            before: subject.before().map(|before| Box::new(*before)),
             is_gone: pair
                 .sides
                 .each_ref()
                 .map(|side| self.host.lacks(side.local.ip())),
         })
+    }
+}
+
+impl FlowView {
+    /// With what it did before.
+    #[must_use]
+    pub fn total(&self, report: &FlowReport) -> FlowReport {
+        match &self.before {
+            Some(before) => before.then(report),
+            None => *report,
+        }
     }
 }

@@ -9,7 +9,7 @@ use thiserror::Error;
 use tokio::sync::{Mutex, mpsc, oneshot};
 
 use super::calls::{CallPart, Found};
-use super::fast_path::Totals;
+use super::fast_path::{Meter, Totals};
 use super::flight::{NotRecorded, Recording, RecordingView};
 use super::flows::{Heard, Part, Recorded};
 use super::media::{Driver, WorkerView};
@@ -234,6 +234,14 @@ impl Control {
             kernel: kernel.unwrap_or_default(),
             ..reading
         })
+    }
+
+    /// What pairs that the kernel forwards have done, read here; none for one that has ended since.
+    pub(super) fn reports(&self, meters: &[Meter]) -> Vec<Option<FlowReport>> {
+        match &self.kernel {
+            Some(kernel) => kernel.reports(meters),
+            None => vec![None; meters.len()],
+        }
     }
 
     /// Whether the engine answers in time.

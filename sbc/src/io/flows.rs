@@ -11,7 +11,7 @@ use tokio::sync::{Notify, oneshot};
 use tracing::{info, warn};
 
 use self::recording::recorded;
-use super::fast_path::{FastPath, Totals};
+use super::fast_path::{FastPath, Meter, Totals};
 use super::flight::{Recorder, Told};
 use super::host;
 use super::media::{Driver, Pulse, Setup, WorkerView, Workers, WorkersError};
@@ -26,16 +26,16 @@ use crate::media::{
 };
 use crate::shed::Action;
 
-/// Flow pairs in one [`Part`]: what comes meanwhile waits for as many, a few tenths of a millisecond.
+/// Flow pairs in one [`Part`]: what comes meanwhile waits for as many, a tenth of a millisecond or two.
 const ROWS: usize = 50;
 /// Flow pairs that are looked at for one [`Part`], those of other calls included.
 const LOOKED_AT: usize = 5 * ROWS;
 
-/// What some flow pairs are and have done: as much as can be told without keeping traffic waiting.
+/// What some flow pairs are, and who knows what they have done: traffic is not kept waiting for that.
 #[derive(Debug)]
 pub(super) struct Part {
-    /// In the order of their ids. Those that workers forward have no report yet.
-    pub(super) rows: Vec<(FlowView, Option<FlowReport>)>,
+    /// In the order of their ids; those that the kernel forwards with where it counts them.
+    pub(super) rows: Vec<(FlowView, Option<Meter>)>,
     /// What the workers will say, each about its own.
     pub(super) pending: Vec<oneshot::Receiver<Vec<(PairId, FlowReport)>>>,
     /// Where to go on, if there may be more.
@@ -370,17 +370,15 @@ impl Flows {
             if !call.is_none_or(|call| of_call.is_named(call)) {
                 continue;
             }
-            let Some(view) = of_call.view(pair) else {
+            let Some(view) = of_call.view() else {
                 continue;
             };
-            let report = match &self.fast_path {
-                Some(fast_path) if self.pinned.contains(&pair) => fast_path.report(pair),
-                _ => {
-                    asked.push(pair);
-                    None
-                }
-            };
-            rows.push((view, report));
+            let fast_path = self.fast_path.as_ref();
+            let meter = fast_path.and_then(|fast_path| fast_path.meter(pair));
+            if meter.is_none() {
+                asked.push(pair);
+            }
+            rows.push((view, meter));
         }
         Part {
             rows,

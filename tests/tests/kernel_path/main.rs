@@ -15,8 +15,8 @@ use sbc::config::{
 };
 use sbc::io::fast_path::{FastPath, Program};
 use sbc::media::{
-    Fallback, FlowKind, FlowPair, FlowReport, NetworkPath, PairId, Path, Side, Slot, XdpMode,
-    flow_configs,
+    Fallback, FlowCount, FlowKind, FlowPair, FlowReport, NetworkPath, PairId, Path, Side, Slot,
+    XdpMode, flow_configs,
 };
 use sbc_ebpf::abi::Local;
 use sbc_tests::e2e::{Lab, Namespace, Need, skipped};
@@ -177,7 +177,18 @@ fn a_call(name: &str, wanted: Wanted, mode: XdpMode) {
     assert_eq!(dropped(&fast_path, 0, "wrong-source"), 1);
     assert_eq!(dropped(&fast_path, 0, "no-flow"), 1);
     let stats = fast_path.stats();
+    // Whoever reads many at once is told the same; how long ago the last packet came is another moment's.
+    let at_once = fast_path.reports(&[PairId(1), PairId(2)]).into_iter();
+    let still = |report: FlowReport| {
+        report.sides.map(|side| FlowCount {
+            silent: None,
+            ..side
+        })
+    };
+    let at_once: Vec<_> = at_once.map(|report| report.map(still)).collect();
+    assert_eq!(at_once, [fast_path.report(PairId(1)).map(still), None]);
     let report = fast_path.remove(PairId(1)).unwrap();
+    assert_eq!(fast_path.reports(&[PairId(1)]), [None]);
     let counts = |report: &FlowReport| report.sides.map(|side| side.packets);
     let [a, b] = counts(&before);
     assert_eq!(counts(&report), [a + 101, b + 100]);

@@ -3,6 +3,8 @@
 use super::dialogs::{in_dialog, stop};
 use super::passed::messages;
 use super::*;
+use crate::call::Who;
+use crate::config::PhoneId;
 
 #[test]
 fn a_phone_registers_is_called_where_it_came_from_and_calls() {
@@ -146,6 +148,13 @@ fn all_contacts_of_a_phone_ring_and_the_first_to_answer_has_the_call() {
         Some("SIP;cause=200;text=\"Call completed elsewhere\"")
     );
     assert_eq!(tag_of(&all[2].1), tags[1]);
+    // Whoever looks at its media is told which phone it is, as who looks at its calls.
+    let (_, call) = bench.engine.calls(None).next().unwrap();
+    let call = call.view();
+    let (_, flow) = bench.engine.flows(None).next().unwrap();
+    let flow = flow.view().unwrap();
+    assert_eq!((flow.from, [flow.to].as_slice()), (call.from, &call.to[..]));
+    assert_eq!(flow.to, Who::Phone(PhoneId(0)));
     bench.message(LEFT, places[1], &answer(&rings[0].1, A, 487, "t", ""));
     assert_eq!(bench.one().1.method(), crate::sip::Method::Ack);
     bench.engine.handle_input(bench.now, Input::Stop);

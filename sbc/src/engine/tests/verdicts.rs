@@ -101,7 +101,7 @@ fn while_it_is_up_it_is_told_to_whoever_asks() {
 
     // What is sent to the caller comes back, more than once.
     let flows = bench.engine.flows(None);
-    let pairs: Vec<_> = flows.filter_map(|(pair, owner)| owner.view(pair)).collect();
+    let pairs: Vec<_> = flows.filter_map(|(_, owner)| owner.view()).collect();
     let view = pairs.iter().find(|view| view.pair.id == rtp).unwrap();
     let side = &view.pair.sides[0];
     let unreached = Unreached {

@@ -11,12 +11,14 @@ use tokio::time::{Instant, timeout_at};
 
 use super::Admin;
 use super::api::{json, refused, unanswered};
+use super::calls::who;
 use super::types::{ADDRESS_GONE, Flow, FlowPage, Received, Side};
 use crate::config::{Codec, Config, Dtmf};
-use crate::engine::{FlowView, Party};
+use crate::engine::FlowView;
 use crate::io::control::{ANSWER, Request};
+use crate::io::fast_path::Meter;
 use crate::io::flows::Part;
-use crate::io::metrics::{network_name, party_label};
+use crate::io::metrics::network_name;
 use crate::media::{self, FlowCount, FlowKind, FlowReport, PairId, Path};
 
 /// Flow pairs on one page, or somewhat more.
@@ -39,9 +41,9 @@ pub(super) async fn page(
         Ok(asked) => asked,
         Err(error) => return refused(StatusCode::BAD_REQUEST, error.body_text()),
     };
-    let mut flows = Vec::new();
+    let mut known = Vec::new();
     let mut after = asked.after.map(PairId);
-    while flows.len() < ROWS {
+    while known.len() < ROWS {
         let request = |answer| Request::Flows {
             after,
             call: asked.call.clone(),
@@ -51,26 +53,38 @@ pub(super) async fn page(
             Ok(part) => part,
             Err(why) => return unanswered(why),
         };
-        let last = part.last;
-        flows.extend(rows(&admin.config.load(), part).await);
-        if last.is_none() {
-            after = None;
+        after = part.last;
+        known.extend(rows(part).await);
+        if after.is_none() {
             break;
         }
-        after = last;
     }
     let next = after.map(|PairId(id)| id);
     // A page is a megabyte of text: whoever asks for something else need not wait for it.
-    let page = FlowPage { flows, next };
-    let written = tokio::task::spawn_blocking(move || json(StatusCode::OK, &page));
+    let written = tokio::task::spawn_blocking(move || {
+        let flows = told(&admin, known);
+        json(StatusCode::OK, &FlowPage { flows, next })
+    });
     match written.await {
         Ok(response) => response,
         Err(error) => refused(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
     }
 }
 
+/// A pair, and what it has done, or where the kernel counts that.
+struct Row {
+    view: FlowView,
+    done: Done,
+}
+
+enum Done {
+    /// As a worker says; nothing from one that does not answer.
+    Told(Option<Box<FlowReport>>),
+    Counted(Meter),
+}
+
 /// With what the workers have to say.
-async fn rows(config: &Config, part: Part) -> Vec<Flow> {
+async fn rows(part: Part) -> impl Iterator<Item = Row> {
     let deadline = Instant::now() + ANSWER;
     let mut reports: HashMap<PairId, FlowReport> = HashMap::new();
     for pending in part.pending {
@@ -79,12 +93,33 @@ async fn rows(config: &Config, part: Part) -> Vec<Flow> {
             reports.extend(told);
         }
     }
-    let row = |(view, report): (FlowView, Option<FlowReport>)| {
-        let report = report.or_else(|| reports.remove(&view.pair.id));
-        let report = report.map(|report| view.before.then(&report));
-        flow(config, view, report)
+    part.rows.into_iter().map(move |(view, meter)| {
+        let done = match meter {
+            Some(meter) => Done::Counted(meter),
+            None => Done::Told(reports.remove(&view.pair.id).map(Box::new)),
+        };
+        Row { view, done }
+    })
+}
+
+/// With what the kernel has counted. A pair whose place there is another one's by now has ended: it is left out.
+fn told(admin: &Admin, rows: Vec<Row>) -> Vec<Flow> {
+    let config = admin.config.load();
+    let meters = rows.iter().filter_map(|row| match &row.done {
+        Done::Counted(meter) => Some(meter.clone()),
+        Done::Told(_) => None,
+    });
+    let meters: Vec<Meter> = meters.collect();
+    let mut counted = admin.control.reports(&meters).into_iter();
+    let row = |Row { view, done }: Row| {
+        let report = match done {
+            Done::Told(report) => report.map(|report| *report),
+            Done::Counted(_) => Some(counted.next().flatten()?),
+        };
+        let report = report.map(|report| view.total(&report));
+        Some(flow(&config, view, report))
     };
-    part.rows.into_iter().map(row).collect()
+    rows.into_iter().filter_map(row).collect()
 }
 
 fn flow(config: &Config, view: FlowView, report: Option<FlowReport>) -> Flow {
@@ -93,8 +128,6 @@ fn flow(config: &Config, view: FlowView, report: Option<FlowReport>) -> Flow {
         Path::Kernel => None,
         Path::User(reason) => Some(reason),
     };
-    let phone = view.from_phone.and_then(|id| config.phones.get(id.index()));
-    let party = |party: Party| party_label(config, party);
     let [first, second] = &pair.sides;
     let [gone_first, gone_second] = view.is_gone;
     let [at_first, at_second] = [0, 1].map(|side| report.and_then(|r| r.sides.get(side).copied()));
@@ -102,8 +135,8 @@ fn flow(config: &Config, view: FlowView, report: Option<FlowReport>) -> Flow {
         pair: pair.id.0,
         call: view.call.to_string(),
         sip_call_id: view.sip_call_id,
-        from: phone.map_or_else(|| party(view.from), |phone| format!("phone:{}", phone.name)),
-        to: party(view.to),
+        from: who(config, view.from),
+        to: who(config, view.to),
         number: view.number,
         kind: kind(pair.kind, &pair.sides).to_owned(),
         path: pair.path.label().to_owned(),

@@ -63,7 +63,7 @@ pub struct Flow {
     pub sip_call_id: String,
     /// Who calls: `trunk:NAME` or `phone:NAME`.
     pub from: String,
-    /// Who took it, else who is being asked: `trunk:NAME` or `phones:NETWORK`.
+    /// Who took it, else who was asked last: `trunk:NAME` or `phone:NAME`.
     pub to: String,
     /// What was dialled.
     pub number: String,

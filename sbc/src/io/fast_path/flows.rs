@@ -1,29 +1,28 @@
 //! The flow pairs that are installed, and their rows in the kernel's tables.
 
 mod baseline;
+mod meter;
 mod waiting;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
-use sbc_ebpf::abi::{FlowConfig, FlowState, MAX_CANDIDATES};
+use sbc_ebpf::abi::{FlowConfig, MAX_CANDIDATES};
 use smallvec::SmallVec;
 
-use self::baseline::Baseline;
+pub use self::meter::Meter;
 use self::waiting::{Peer, Stray, peer};
 use super::flight::Rings;
 use super::next_hops::{NextHops, Way};
 use super::program::Program;
 use super::tables::{Places, Rows, Slots, next_epoch};
-use super::ticks;
 use super::totals::Totals;
 use crate::config::NetworkId;
 use crate::engine::{Census, FlowFailure};
 use crate::media::{
-    Fallback, Faults, FlowCount, FlowKind, FlowPair, FlowReport, PairId, Path, Side, Slot,
-    candidates, flow_configs, flow_count, lost_at_end, must_relearn,
+    Fallback, FlowKind, FlowPair, FlowReport, PairId, Path, Side, Slot, candidates, flow_configs,
+    must_relearn,
 };
 
 /// What the owner of flows keeps.
@@ -47,10 +46,7 @@ pub(super) struct Flows {
 }
 
 struct Installed {
-    /// The call's own.
-    pair: Arc<FlowPair>,
-    slots: [Slot; 2],
-    baseline: [Baseline; 2],
+    meter: Meter,
     written: Written,
 }
 
@@ -113,20 +109,16 @@ impl Flows {
         if pair.path == Path::Kernel {
             self.rings.seat(program, pair.id);
         }
-        let states = slots.map(|slot| program.state(slot.row).unwrap_or_default());
-        self.totals.begin(slots[0].row / 2, carried(pair), &states);
-        let baseline = states.each_ref().map(Baseline::of);
+        let states = program.pair(slots[0].row).unwrap_or_default();
+        let meter = Meter::new(pair, slots, &states);
+        self.totals.owners().begin(meter.row(), pair.id);
+        self.totals.begin(meter.row(), carried(pair), &states);
         for slot in slots.iter().filter(|_| pair.kind == FlowKind::Rtp) {
             program.clear_faults(slot.row).map_err(|_| FULL)?;
         }
         match self.put(Tables { program, hops }, pair, slots) {
             Ok(written) => {
-                let installed = Installed {
-                    pair: pair.clone(),
-                    slots,
-                    baseline,
-                    written,
-                };
+                let installed = Installed { meter, written };
                 self.note_waiting(pair.id, &installed.written);
                 for address in addresses(pair) {
                     self.addresses.add(address);
@@ -152,8 +144,8 @@ impl Flows {
         let Some(installed) = self.pairs.get(&pair.id) else {
             return Ok(());
         };
-        let mut slots = installed.slots;
-        let sides = installed.pair.sides.iter().zip(&pair.sides);
+        let mut slots = installed.meter.slots;
+        let sides = installed.meter.pair.sides.iter().zip(&pair.sides);
         for (slot, (old, new)) in slots.iter_mut().zip(sides) {
             if must_relearn(old, new) {
                 slot.epoch = next_epoch(slot.epoch);
@@ -175,7 +167,7 @@ impl Flows {
         let Some(installed) = self.pairs.get(&id) else {
             return Ok(());
         };
-        let (pair, slots) = (installed.pair.clone(), installed.slots);
+        let (pair, slots) = (installed.meter.pair.clone(), installed.meter.slots);
         if is_whole && pair.path == Path::Kernel {
             self.rings.seat(program, id);
         }
@@ -191,24 +183,18 @@ impl Flows {
     ) -> Option<FlowReport> {
         let installed = self.pairs.remove(&id)?;
         self.waiting.remove(&id);
-        for address in addresses(&installed.pair) {
+        for address in addresses(&installed.meter.pair) {
             self.addresses.take(address);
         }
         for place in installed.written.places {
             program.unpoint(place);
         }
-        let mut report = installed.report(program);
-        for (index, (count, config)) in (0..).zip(report.sides.iter_mut().zip(&installed.configs()))
-        {
-            count.quality.lost += lost_at_end(config, &installed.state(program, index));
-        }
-        self.slots.give_back(installed.slots);
+        let is_ours = installed.meter.pair.path == Path::Kernel;
+        let report = is_ours.then(|| installed.meter.last(program));
+        self.slots.give_back(installed.meter.slots);
         self.rings.give_back(id);
         self.release(hops, &installed.written);
-        if installed.pair.path != Path::Kernel {
-            return None;
-        }
-        Some(report)
+        report
     }
 
     /// The pairs forwarded here that use one of these ways, each with a reason.
@@ -226,7 +212,7 @@ impl Flows {
 
     /// A pair that is installed.
     pub(super) fn pair(&self, id: PairId) -> Option<&FlowPair> {
-        self.pairs.get(&id).map(|installed| &*installed.pair)
+        self.pairs.get(&id).map(|installed| &*installed.meter.pair)
     }
 
     /// How many pairs have this address of ours.
@@ -237,8 +223,13 @@ impl Flows {
 
     /// What a pair that is installed and forwarded here has done so far.
     pub(super) fn report(&self, program: &Program, id: PairId) -> Option<FlowReport> {
-        let installed = self.pairs.get(&id)?;
-        (installed.pair.path == Path::Kernel).then(|| installed.report(program))
+        self.meter(id).map(|meter| meter.read(program))
+    }
+
+    /// Where one is counted that is installed and forwarded here.
+    pub(super) fn meter(&self, id: PairId) -> Option<&Meter> {
+        let meter = &self.pairs.get(&id)?.meter;
+        (meter.pair.path == Path::Kernel).then_some(meter)
     }
 
     /// The companion's tables name the pair's slots and places: they follow.
@@ -252,7 +243,7 @@ impl Flows {
         let Some(companion) = companion.filter(|_| pair.path == Path::Kernel) else {
             return Ok(());
         };
-        let (companion, slots) = (companion.pair.clone(), companion.slots);
+        let (companion, slots) = (companion.meter.pair.clone(), companion.meter.slots);
         self.replace(program, hops, &companion, slots)
     }
 
@@ -274,11 +265,12 @@ impl Flows {
                 program.unpoint(place);
             }
         }
-        installed.slots = slots;
-        let before = std::mem::replace(&mut installed.pair, pair.clone());
+        installed.meter.slots = slots;
+        let before = std::mem::replace(&mut installed.meter.pair, pair.clone());
         if carried(&before) != carried(pair) {
-            let states = [0, 1].map(|index| installed.state(program, index));
-            self.totals.begin(slots[0].row / 2, carried(pair), &states);
+            let states = program.pair(slots[0].row).unwrap_or_default();
+            self.totals
+                .begin(installed.meter.row(), carried(pair), &states);
         }
         for address in addresses(&before) {
             self.addresses.take(address);
@@ -326,7 +318,7 @@ impl Flows {
         written: &mut Written,
     ) -> Result<(), FlowFailure> {
         let companion = pair.companion.and_then(|id| self.pairs.get(&id));
-        let mut configs = flow_configs(pair, slots, companion.map(|other| other.slots));
+        let mut configs = flow_configs(pair, slots, companion.map(|other| other.meter.slots));
         for (index, side) in pair.sides.iter().enumerate() {
             let other = &pair.sides[1 - index];
             let config = &mut configs[index];
@@ -366,62 +358,6 @@ impl Flows {
         }
         for row in written.rows {
             self.rows.give_back(row);
-        }
-    }
-}
-
-impl Installed {
-    /// As they were written, but for what only the program needs. Not kept: they are large, and looked at when someone asks.
-    fn configs(&self) -> [FlowConfig; 2] {
-        flow_configs(&self.pair, self.slots, None)
-    }
-
-    fn state(&self, program: &Program, index: usize) -> FlowState {
-        let row = self.slots[index].row;
-        program
-            .state(row)
-            .unwrap_or_else(|_| self.baseline[index].state())
-    }
-
-    fn count(&self, config: &FlowConfig, index: usize, now: &FlowState) -> FlowCount {
-        let then = self.baseline[index].state();
-        flow_count(config, &self.pair.sides[index], &then, now)
-    }
-
-    /// What is noted of a side beside its state: of RTCP only how long it is there and back.
-    fn noted(&self, program: &Program, index: usize) -> (Faults, Option<Duration>) {
-        let slot = self.slots[index];
-        let noted = match self.pair.kind {
-            FlowKind::Opaque => None,
-            FlowKind::Rtp | FlowKind::Rtcp => program.faults(slot.row).ok(),
-        };
-        let Some(noted) = noted else {
-            return (Faults::default(), None);
-        };
-        let round_trip = noted.round_trip.known(slot.epoch);
-        let faults = match self.pair.kind {
-            FlowKind::Rtp => Faults::of(&noted),
-            FlowKind::Rtcp | FlowKind::Opaque => Faults::default(),
-        };
-        let round_trip = round_trip.map(|taken| Duration::from_micros(taken.into()));
-        (faults, round_trip)
-    }
-
-    fn report(&self, program: &Program) -> FlowReport {
-        let configs = self.configs();
-        FlowReport {
-            sides: [0, 1].map(|index| {
-                let now = self.state(program, index);
-                let count = self.count(&configs[index], index, &now);
-                let has_come = count.packets > 0;
-                let (faults, round_trip) = self.noted(program, index);
-                FlowCount {
-                    silent: has_come.then(|| ticks::since(now.last_seen)),
-                    faults,
-                    round_trip,
-                    ..count
-                }
-            }),
         }
     }
 }

@@ -10,6 +10,7 @@ mod link;
 pub(in crate::io) mod netlink;
 mod networks;
 mod next_hops;
+mod owners;
 mod pins;
 mod privileges;
 mod probe;
@@ -29,6 +30,7 @@ use aya::maps::{MapData, RingBuf};
 use sbc_ebpf::abi::Local;
 use sbc_ebpf::flight_abi::Kept;
 
+pub use flows::Meter;
 pub use networks::Changes;
 pub use probe::{Foreseen, foresee};
 pub use program::{HopMap, Program, ProgramFailure};
@@ -244,6 +246,21 @@ impl FastPath {
     #[must_use]
     pub fn report(&self, pair: PairId) -> Option<FlowReport> {
         self.flows.report(&self.program, pair)
+    }
+
+    /// Where a pair is counted, for whoever reads it with [`Totals::reports`]. None for one that is not forwarded here.
+    pub(in crate::io) fn meter(&self, pair: PairId) -> Option<Meter> {
+        self.flows.meter(pair).cloned()
+    }
+
+    /// The same of many pairs at once, as somebody else reads it. None for one that is not forwarded here.
+    #[must_use]
+    pub fn reports(&self, pairs: &[PairId]) -> Vec<Option<FlowReport>> {
+        let meters: Vec<Option<Meter>> = pairs.iter().map(|pair| self.meter(*pair)).collect();
+        let known: Vec<Meter> = meters.iter().flatten().cloned().collect();
+        let mut reports = self.flows.totals().reports(&known).into_iter();
+        let report = |meter: Option<Meter>| meter.and_then(|_| reports.next().flatten());
+        meters.into_iter().map(report).collect()
     }
 
     /// A pair that was installed here.

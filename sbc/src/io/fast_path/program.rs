@@ -1,8 +1,9 @@
 //! The XDP program in the kernel, and its maps with their types.
 
+use std::os::fd::AsFd as _;
 use std::sync::Arc;
 
-use aya::maps::{Array, HashMap, MapData, MapError, PerCpuArray, RingBuf};
+use aya::maps::{Array, HashMap, IterableMap as _, Map, MapData, MapError, PerCpuArray, RingBuf};
 use aya::programs::links::{FdLink, LinkError};
 use aya::programs::xdp::{XdpLink, XdpLinkId};
 use aya::programs::{ProgramError, ProgramFd, TestRun, TestRunOptions, TestRunResult, Xdp};
@@ -74,6 +75,8 @@ pub struct Program {
     plains: Array<MapData, PlainFlow>,
     states: Arc<Array<MapData, PairState>>,
     faults: Array<MapData, Faults>,
+    /// The same, for whoever reads them.
+    noted: Arc<Array<MapData, Faults>>,
     near: Array<MapData, Near>,
     locals: HashMap<MapData, Address, Local>,
     drops: Arc<PerCpuArray<MapData, u64>>,
@@ -132,12 +135,14 @@ impl Program {
             beat: Array::try_from(take(&mut ebpf, ".bss")?)?,
             stale_after: abi::STALE_SECONDS * ticks_per_second(),
         };
+        let faults = Array::try_from(take(&mut ebpf, "FAULTS")?)?;
         let program = Program {
             index: Array::try_from(take(&mut ebpf, "INDEX")?)?,
             flows: Array::try_from(take(&mut ebpf, "FLOWS")?)?,
             plains: Array::try_from(take(&mut ebpf, "PLAINS")?)?,
             states: Arc::new(Array::try_from(take(&mut ebpf, "STATES")?)?),
-            faults: Array::try_from(take(&mut ebpf, "FAULTS")?)?,
+            noted: Arc::new(again(&faults)?),
+            faults,
             near: Array::try_from(take(&mut ebpf, ".data.near")?)?,
             locals: HashMap::try_from(take(&mut ebpf, "LOCALS")?)?,
             drops: Arc::new(PerCpuArray::try_from(take(&mut ebpf, "DROPS")?)?),
@@ -226,8 +231,16 @@ impl Program {
     /// # Errors
     /// The row is beyond [`Program::states`].
     pub fn state(&self, row: u32) -> Result<FlowState, ProgramFailure> {
-        let [first, second] = self.states.get(&(row / 2), 0)?.sides();
+        let [first, second] = self.pair(row)?;
         Ok(if row.is_multiple_of(2) { first } else { second })
+    }
+
+    /// The same of both flows of a pair, of which this is one's row.
+    ///
+    /// # Errors
+    /// As of [`Program::state`].
+    pub fn pair(&self, row: u32) -> Result<[FlowState; 2], ProgramFailure> {
+        Ok(self.states.get(&(row / 2), 0)?.sides())
     }
 
     /// What a flow has not let in, or could not send.
@@ -259,7 +272,11 @@ impl Program {
 
     /// What the program counts, for whoever adds it up; whose the rows of states are is yet to be said.
     pub(super) fn totals(&self) -> Totals {
-        Totals::new(Arc::clone(&self.states), Arc::clone(&self.drops))
+        Totals::new(
+            Arc::clone(&self.states),
+            Arc::clone(&self.noted),
+            Arc::clone(&self.drops),
+        )
     }
 
     /// Packets to this address and within its range are dropped unless they belong to a flow. An address that is there already gets the new range.
@@ -408,6 +425,13 @@ fn page() -> u32 {
     let page = sysconf(SysconfVar::PAGE_SIZE).ok().flatten();
     page.and_then(|bytes| u32::try_from(bytes).ok())
         .unwrap_or(4096)
+}
+
+/// The same map, for one more who has it.
+fn again(map: &Array<MapData, Faults>) -> Result<Array<MapData, Faults>, ProgramFailure> {
+    let fd = map.map().fd().as_fd().try_clone_to_owned();
+    let map = MapData::from_fd(fd.map_err(MapError::IoError)?)?;
+    Ok(Array::try_from(Map::Array(map))?)
 }
 
 fn xdp(ebpf: &mut Ebpf) -> Result<&mut Xdp, ProgramFailure> {

@@ -11,9 +11,12 @@ use aya::maps::{Array, MapData, PerCpuArray};
 use sbc_ebpf::Drop as Reason;
 use sbc_ebpf::abi::{self, FlowState, PairState};
 use sbc_ebpf::batch::lookup_rows;
+use sbc_ebpf::faults::Faults;
 
+use super::flows::Meter;
+use super::owners::Owners;
 use crate::config::NetworkId;
-use crate::media::{MediaStats, Traffic};
+use crate::media::{FlowReport, MediaStats, Traffic};
 
 /// Rows that are copied at a time: the owner of flows may wait for as long, some microseconds.
 const ROWS: usize = 256;
@@ -21,7 +24,9 @@ const ROWS: usize = 256;
 /// The counts of the kernel's tables, and whose they are; the same for all who have it.
 pub(in crate::io) struct Totals {
     states: Arc<Array<MapData, PairState>>,
+    faults: Arc<Array<MapData, Faults>>,
     drops: Arc<PerCpuArray<MapData, u64>>,
+    owners: Owners,
     ledger: Ledger,
     /// Networks whose media ports the program guards.
     guarded: Mutex<BTreeSet<NetworkId>>,
@@ -49,11 +54,14 @@ struct Row {
 impl Totals {
     pub(super) fn new(
         states: Arc<Array<MapData, PairState>>,
+        faults: Arc<Array<MapData, Faults>>,
         drops: Arc<PerCpuArray<MapData, u64>>,
     ) -> Totals {
         Totals {
+            owners: Owners::new(states.len()),
             ledger: Ledger::new(states.len()),
             states,
+            faults,
             drops,
             guarded: Mutex::default(),
         }
@@ -64,6 +72,22 @@ impl Totals {
     pub(super) fn begin(&self, row: u32, networks: Option<[NetworkId; 2]>, since: &[FlowState; 2]) {
         self.ledger
             .begin(row, networks, since.each_ref().map(traffic));
+    }
+
+    /// Whose rows are.
+    pub(super) fn owners(&self) -> &Owners {
+        &self.owners
+    }
+
+    /// What these pairs have done, in a few system calls for thousands; none for one that has ended and whose row is another one's by now.
+    pub(in crate::io) fn reports(&self, meters: &[Meter]) -> Vec<Option<FlowReport>> {
+        let states = |rows: &[u32]| {
+            let read = lookup_rows(&self.states, rows).into_iter();
+            read.map(|pair: Option<PairState>| Some(pair?.sides()))
+                .collect()
+        };
+        let faults = |rows: &[u32]| lookup_rows(&self.faults, rows);
+        self.owners.read(meters, states, faults)
     }
 
     /// The program guards the media ports of these networks, and of no others.

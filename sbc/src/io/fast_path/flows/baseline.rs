@@ -3,6 +3,7 @@
 use sbc_ebpf::abi::{FlowState, Stream};
 
 /// Of a [`FlowState`] what is counted.
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Baseline {
     packets: u64,
     bytes: u64,

@@ -53,7 +53,7 @@ impl Flows {
     ) -> Vec<(PairId, Fallback)> {
         let is_media = |id: &PairId| {
             let installed = self.pairs.get(id);
-            installed.is_some_and(|installed| installed.pair.kind != FlowKind::Rtcp)
+            installed.is_some_and(|installed| installed.meter.pair.kind != FlowKind::Rtcp)
         };
         let some = self.in_turn(self.glanced, GLANCED_AT, is_media);
         self.glanced = some.last().copied().unwrap_or(self.glanced);
@@ -81,14 +81,14 @@ impl Flows {
             let Some(installed) = self.pairs.get(&id) else {
                 continue;
             };
-            let [a, b] = &installed.pair.sides;
-            let [slot_a, slot_b] = installed.slots;
+            let [a, b] = &installed.meter.pair.sides;
+            let [slot_a, slot_b] = installed.meter.slots;
             let [to_b, to_a] = installed.written.has_way.map(|has| !has);
             let speaks = |slot, to| matches!(peer(program, slot, to), Peer::Known(_));
             if !(to_b && speaks(slot_b, b) || to_a && speaks(slot_a, a)) {
                 continue;
             }
-            let (pair, slots) = (installed.pair.clone(), installed.slots);
+            let (pair, slots) = (installed.meter.pair.clone(), installed.meter.slots);
             match self.replace(program, hops, &pair, slots) {
                 Err(FlowFailure::Kernel(reason)) if reason != Fallback::Full => {
                     refused.push((id, reason));
