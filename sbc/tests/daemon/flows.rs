@@ -58,7 +58,7 @@ async fn a_call_s_flows_are_shown_with_what_they_carried() {
         assert_eq!(flow.sip_call_id, up.dialog.call_id);
         assert_eq!(
             (flow.from.as_str(), flow.to.as_str()),
-            ("phone:6001", "phones:lan")
+            ("phone:6001", "phone:6002")
         );
         assert_eq!(flow.number, "6002");
         assert_eq!(flow.path, "user");

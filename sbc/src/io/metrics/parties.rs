@@ -45,10 +45,11 @@ pub(super) fn families(config: &Config, stats: &Stats) -> Vec<Family> {
     ]
 }
 
-/// Every party that there can be, and the network that it is in.
+/// Every party that the config names, and the network that it is in: not a trunk that a reload has taken away, whose place nobody has yet.
 fn parties(config: &Config) -> impl Iterator<Item = (Party, &str)> {
     let phones = networks(config).map(|(id, name)| (Party::Phones(id), name));
     let trunks = (0..).map(TrunkId).zip(&config.trunks);
+    let trunks = trunks.filter(|(_, trunk)| !trunk.is_gone);
     let trunks = trunks.map(|(id, trunk)| (Party::Trunk(id), network_name(config, trunk.network)));
     phones.chain(trunks)
 }

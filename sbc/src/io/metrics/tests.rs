@@ -27,7 +27,17 @@ to = ["phone:6001"]
 "#;
 
 fn page(change: impl FnOnce(&mut Reading)) -> String {
-    let config = Arc::new(Config::parse(TWO_SIDES, "test.toml", &NoSecrets).unwrap());
+    page_of(TWO_SIDES, |_| {}, change)
+}
+
+fn page_of(
+    text: &str,
+    change_config: impl FnOnce(&mut Config),
+    change: impl FnOnce(&mut Reading),
+) -> String {
+    let mut config = Config::parse(text, "test.toml", &NoSecrets).unwrap();
+    change_config(&mut config);
+    let config = Arc::new(config);
     let mut reading = Reading {
         engine: Stats::default(),
         kernel: MediaStats::default(),
@@ -233,6 +243,16 @@ fn readings_become_series() {
     ] {
         assert_eq!(series.get(name), Some(&value), "{name}\n{page}");
     }
+}
+
+#[test]
+fn a_trunk_that_a_reload_took_away_has_no_series() {
+    let more = format!("{TWO_SIDES}[trunk.b]\nnetwork = \"right\"\nserver = \"sip:127.0.0.4\"\n");
+    let there = page_of(&more, |_| {}, |_| {});
+    assert!(there.contains("trunk:b"), "{there}");
+    let gone = page_of(&more, |config| config.trunks[1].is_gone = true, |_| {});
+    let left: Vec<&str> = gone.lines().filter(|l| l.contains("trunk:b")).collect();
+    assert!(left.is_empty(), "{left:?}");
 }
 
 #[test]
