@@ -101,7 +101,7 @@ async fn a_call_s_flows_are_shown_with_what_they_carried() {
     let (out, err, code) = flows(&sbc, &[]).await;
     assert_eq!((err.as_str(), code), ("", 0));
     let title = format!(
-        "call {id}: phone:6001 to phones:lan, dialled 6002, in user space: an address is on no Ethernet interface"
+        "call {id}: phone:6001 to phone:6002, dialled 6002, in user space: an address is on no Ethernet interface"
     );
     assert!(out.lines().any(|line| line == title), "{out}");
     assert!(
