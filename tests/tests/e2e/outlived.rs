@@ -45,6 +45,10 @@ impl Street {
     }
 
     fn start(&self, fast_path: FastPath, run_as: RunAs) -> Result<Daemon<'_>> {
+        self.start_with(fast_path, run_as, &self.bpffs)
+    }
+
+    fn start_with(&self, fast_path: FastPath, run_as: RunAs, bpffs: &Bpffs) -> Result<Daemon<'_>> {
         let config = lab_config(fast_path, &self.lab.scratch.path().join("state"));
         let file = self.lab.scratch.write("sbc.toml", &config)?;
         let arguments = [
@@ -52,7 +56,7 @@ impl Street {
             "--config".as_ref(),
             file.as_os_str(),
             "--bpffs".as_ref(),
-            self.bpffs.path().as_os_str(),
+            bpffs.path().as_os_str(),
         ];
         Daemon::start(&self.lab.edge, &self.lab.scratch, run_as, arguments)
     }
@@ -205,16 +209,7 @@ fn two_daemons_do_not_take_each_other_s_program() -> Result<()> {
         bpffs: Bpffs::new(&beside.scratch)?,
         lab: beside,
     };
-    let config = lab_config(FastPath::Native, &other.lab.scratch.path().join("state"));
-    let file = other.lab.scratch.write("sbc.toml", &config)?;
-    let arguments = [
-        "run".as_ref(),
-        "--config".as_ref(),
-        file.as_os_str(),
-        "--bpffs".as_ref(),
-        street.bpffs.path().as_os_str(),
-    ];
-    let mut second = Daemon::start(&other.lab.edge, &other.lab.scratch, SERVICE, arguments)?;
+    let mut second = other.start_with(FastPath::Native, SERVICE, &street.bpffs)?;
     let printed = second.process().printed();
     let name = street.bpffs.path().display();
     let said = format!("media stops when the daemon dies: another daemon has {name}");

@@ -8,9 +8,10 @@ use std::net::IpAddr;
 
 use sbc_ebpf::abi::MAX_NETWORKS;
 
+use super::flows::Flows;
 use super::interfaces::{self, Interfaces, Place};
 use super::link::Link;
-use super::program::ProgramFailure;
+use super::program::{Program, ProgramFailure};
 use super::{FastPath, Wanted};
 use crate::config::{Network, NetworkId};
 use crate::media::{Fallback, NetworkPath, XdpMode};
@@ -106,9 +107,7 @@ impl FastPath {
             let stays = is_had || flows.at(ip) > 0;
             *has_retired |= stays && !is_had;
             if !stays {
-                // What the kernel keeps all the same is only tighter than it need be.
-                let _ = program.remove_local(ip.into());
-                flows.places().remove(ip);
+                unguard(program, flows, ip);
             }
             stays
         });
@@ -242,7 +241,10 @@ impl FastPath {
             }
         }
         self.tell_guarded();
-        self.program.shed().guard(id, network)?;
+        if let Err(failure) = self.program.shed().guard(id, network) {
+            self.let_go(&added);
+            return Err(failure);
+        }
         Ok(added)
     }
 
@@ -254,12 +256,17 @@ impl FastPath {
                 continue;
             }
             self.guarded.remove(&ip);
-            // What the kernel keeps all the same is only tighter than it need be.
-            let _ = self.program.remove_local(ip.into());
-            self.flows.places().remove(ip);
+            unguard(&mut self.program, &mut self.flows, ip);
         }
         self.tell_guarded();
     }
+}
+
+/// What comes to the media range at an address is the stack's.
+fn unguard(program: &mut Program, flows: &mut Flows, ip: IpAddr) {
+    // What the kernel keeps all the same is only tighter than it need be.
+    let _ = program.remove_local(ip.into());
+    flows.places().remove(ip);
 }
 
 const ATTACHED: &str = "XDP program attached";
