@@ -4,10 +4,10 @@ use super::context::Context;
 use super::failure::Failure;
 use super::hiding::reasons;
 use super::machine::{Call, LEG_A, State};
-use super::side::{Side, Why};
+use super::side::Why;
+use crate::config::Codec;
 use crate::engine::Outcome;
 use crate::media::LegId;
-use crate::sdp::{Limits, Sdp, formats};
 
 /// Who ended a call, or would not take it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,8 +27,8 @@ pub struct Ended {
     pub by: EndedBy,
     /// The cause of Q.850 that a Reason header gave (RFC 3326), 1 to 127.
     pub cause: Option<u8>,
-    /// Encoding names of what the audio of the two was, as last agreed: who called, and who took it.
-    pub codecs: [Option<String>; 2],
+    /// What the two spoke, as last agreed: who called, and who took it.
+    pub codecs: [Option<Codec>; 2],
 }
 
 impl Call {
@@ -57,20 +57,19 @@ impl Call {
         if !cx.host.recording || self.ended.is_some() {
             return;
         }
-        let (near, far) = match self.state {
-            State::Up { near, leg, .. } => (near, Some(leg)),
-            State::Ringing(_) | State::Over => (LEG_A, None),
+        let near = match self.state {
+            State::Up { near, .. } => near,
+            State::Ringing(_) | State::Over => LEG_A,
         };
         let by = match from {
             Some(leg) if leg == near => EndedBy::Caller,
             Some(_) => EndedBy::Callee,
             None => EndedBy::Box,
         };
-        let codecs = [Some(near), far].map(|leg| spoken(self.side(leg?)?));
         self.ended = Some(Box::new(Ended {
             by,
             cause: why.reason().as_deref().and_then(q850),
-            codecs,
+            codecs: self.spoken(),
         }));
     }
 
@@ -78,34 +77,6 @@ impl Call {
     pub fn take_ended(&mut self) -> Option<Box<Ended>> {
         self.ended.take()
     }
-}
-
-/// The audio codec that both descriptions of a leg have, in the order of the shorter one, which is the answer.
-fn spoken(side: &Side) -> Option<String> {
-    let (received, sent) = (side.received.as_deref()?, side.sent.as_deref()?);
-    let (received, sent) = (names(received)?, names(sent)?);
-    let (answer, offer) = match sent.len() <= received.len() {
-        true => (sent, received),
-        false => (received, sent),
-    };
-    let mut both = answer.into_iter().filter(|name| {
-        let mut known = offer.iter();
-        known.any(|known| known.eq_ignore_ascii_case(name))
-    });
-    both.next()
-}
-
-/// The codecs of the first audio stream that is not switched off; what goes beside audio is none.
-fn names(sdp: &[u8]) -> Option<Vec<String>> {
-    let sdp = Sdp::parse(sdp, &Limits::default()).ok()?;
-    let mut streams = sdp.streams();
-    let audio = streams.find(|stream| {
-        let media = stream.media();
-        media.kind.eq_ignore_ascii_case("audio") && media.port != 0
-    })?;
-    let encodings = formats(&audio).into_iter().filter_map(|f| f.encoding);
-    let codecs = encodings.filter(|e| !e.is_comfort_noise() && !e.is_telephone_event());
-    Some(codecs.map(|encoding| encoding.name.to_owned()).collect())
 }
 
 /// The cause of Q.850 among the values of Reason headers: `Q.850;cause=16;text="…", SIP;cause=200`.

@@ -14,7 +14,7 @@ use super::side::Side;
 use super::silence::is_hold;
 use crate::config::{Codec, PhoneId, RouteId, TrunkId};
 use crate::engine::{CallId, Party};
-use crate::media::{FlowKind, LegId, Path, Spoken, StreamView, StreamWay};
+use crate::media::{FlowKind, LegId, Path, StreamView, StreamWay};
 use crate::routing::Destination;
 use crate::sip::{Message, Name};
 use crate::transaction::Hop;
@@ -94,8 +94,7 @@ pub struct Gist {
     /// All but what is read from that.
     view: CallView,
     /// What those who talk have described last.
-    said: Option<[Option<(LegId, Bytes)>; 2]>,
-    spoken: Spoken,
+    said: [Option<Bytes>; 2],
 }
 
 /// What a peer has described last.
@@ -209,13 +208,9 @@ impl Gist {
     /// The call in short, as it was then.
     #[must_use]
     pub fn view(self) -> CallView {
-        let said = || self.said.iter().flatten().flatten();
-        let is_held = self.view.state == CallState::Up && said().any(|(_, body)| is_hold(body));
-        let by = self.spoken.by();
-        let answer = said().find(|(leg, _)| Some(*leg) == by);
-        let answer = answer.map(|(_, body)| body.as_ref());
+        let mut said = self.said.iter().flatten();
+        let is_held = self.view.state == CallState::Up && said.any(|body| is_hold(body));
         CallView {
-            codecs: self.spoken.codecs(answer),
             state: match is_held {
                 true => CallState::Held,
                 false => self.view.state,
@@ -292,10 +287,9 @@ impl Call {
             }
         };
         let legs = self.heard_legs();
-        let said = legs.map(|legs| legs.map(|leg| (leg, self.said(leg))));
+        let said = |leg| self.said(leg).map(Said::to_bytes);
         Gist {
-            said: said.map(|said| said.map(|(leg, body)| Some((leg, body?.to_bytes())))),
-            spoken: legs.map_or(Spoken::Nothing, |legs| self.media.spoken(legs)),
+            said: legs.map_or([None, None], |legs| legs.map(said)),
             view: CallView {
                 id: self.id,
                 sip_call_id: self.a.invite.call_id().to_owned(),
@@ -306,7 +300,7 @@ impl Call {
                 started: self.started,
                 answered,
                 route: self.route,
-                codecs: [None; 2],
+                codecs: self.spoken(),
                 way: self.way(),
             },
         }
@@ -432,6 +426,23 @@ impl Call {
             let said = said.map(|(leg, said)| (leg, said.map(|said| said.bytes())));
             self.media.streams(said)
         })
+    }
+
+    /// What is spoken on the caller's side and on the other one, in the first stream of audio.
+    pub(super) fn spoken(&self) -> [Option<Codec>; 2] {
+        let Some(legs) = self.heard_legs() else {
+            return [None; 2];
+        };
+        let [mut near, mut far] = self.media.spoken(legs);
+        if !legs.is_sorted() {
+            std::mem::swap(&mut near, &mut far);
+        }
+        [near, far]
+    }
+
+    /// As [`CallMedia::plainly`](crate::media::CallMedia::plainly), of those who talk.
+    pub(crate) fn plain_streams(&self) -> Option<Vec<(&str, Option<Codec>)>> {
+        self.media.plainly(self.heard_legs()?)
     }
 
     /// How its media goes: of several flows the one that needs most.

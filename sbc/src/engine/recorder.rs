@@ -309,7 +309,7 @@ impl Recorder {
             record.cause = ended.cause;
             // What is transcoded is known for certain.
             if record.media != "transcoded" {
-                let codecs = ended.codecs.map(|codec| Some(codec?.into()));
+                let codecs = ended.codecs.map(|codec| Some(codec?.name().into()));
                 [record.caller_codec, record.callee_codec] = codecs;
             }
         }

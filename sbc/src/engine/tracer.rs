@@ -10,7 +10,7 @@ use super::recorder::Incoming;
 use super::{CallId, Engine, Event, Outcome};
 use crate::call::{Call, user_of};
 use crate::config::{Config, Trace};
-use crate::media::{Choice, FlowKind, FlowPair, LegId, LegMedia, Path};
+use crate::media::{Choice, FlowKind, FlowPair, LegId, LegMedia, Path, plainly};
 use crate::routing::{Caller, Decision, Step, Timestamp};
 use crate::sip::{Message, Method};
 use crate::trace::{Store, Verdict};
@@ -83,8 +83,7 @@ impl Tracer {
     /// A message has come in.
     pub(super) fn received(&mut self, hop: &Hop, message: &Message) {
         if let Some(store) = &mut self.0 {
-            let begins = is_first(message);
-            store.message(false, hop, message.bytes(), begins);
+            store.received(hop, message, is_first(message));
         }
     }
 
@@ -177,6 +176,12 @@ impl Tracer {
         let who = |leg| Who(config, call.caller_of(leg));
         if let Some(leg) = call.answered_leg() {
             store.answered(call.id(), who(leg));
+        }
+        if let Some(plain) = call.plain_streams() {
+            for (kind, codec) in plain {
+                store.note_call(call.id(), kind, plainly(codec));
+            }
+            return;
         }
         for stream in call.streams() {
             if stream.choice == Choice::Open {

@@ -6,7 +6,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use smallvec::SmallVec;
 
-use super::described::Described;
+use super::described::{Answer, Described, State};
 use super::direct::{Anchored, direct};
 use super::exchange::{answered, as_said, offered, to_answer, to_offer};
 use super::flows::{Flows, Installed};
@@ -129,6 +129,12 @@ impl CallMedia {
             false => to_offer(leg, &streams),
         };
         let body = leg.render(&sdp, &plans);
+        // Until it is answered, what was agreed upon holds.
+        if let Some(last) = self.last_offer([from, to]) {
+            for (stream, before) in streams.iter_mut().zip(&last.streams) {
+                stream.answered_as(before);
+            }
+        }
         self.offers.retain(|offer| offer.to != to);
         self.offers.reserve_exact(1);
         streams.shrink_to_fit();
@@ -183,8 +189,8 @@ impl CallMedia {
             .position(|offer| offer.to == from)
             .ok_or(Refused::NoOffer)?;
         let sdp = Sdp::parse(sdp, &Limits::default())?;
-        let offer = self.offers.swap_remove(index);
-        let result = self.apply(ports, &offer, &sdp, read);
+        let mut offer = self.offers.swap_remove(index);
+        let result = self.apply(ports, &mut offer, &sdp, read);
         self.offers.push(offer);
         result
     }
@@ -345,14 +351,18 @@ impl CallMedia {
     }
 
     /// The flow pairs of a stream between two legs.
-    pub(super) fn installed(&self, stream: usize, legs: [LegId; 2]) -> Vec<&Installed> {
-        self.flows.of_stream(stream, legs).collect()
+    pub(super) fn installed(
+        &self,
+        stream: usize,
+        legs: [LegId; 2],
+    ) -> impl Iterator<Item = &Installed> {
+        self.flows.of_stream(stream, legs)
     }
 
     fn apply(
         &mut self,
         ports: &mut Ports,
-        offer: &Offer,
+        offer: &mut Offer,
         sdp: &Sdp<'_>,
         read: Said,
     ) -> Result<Bytes, Refused> {
@@ -373,6 +383,12 @@ impl CallMedia {
             };
             self.flows
                 .bring_about(ports, [offer.from, offer.to], wanted);
+        }
+        for (stream, answer) in offer.streams.iter_mut().zip(&streams) {
+            if let State::Carried(carried) = &mut stream.state {
+                let said = answer.as_ref().map(|agreed| agreed.said.as_answer());
+                carried.answer = said.unwrap_or(Some(Answer::Off));
+            }
         }
         Ok(body)
     }

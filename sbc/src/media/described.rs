@@ -63,6 +63,19 @@ pub(super) struct Carried {
     pub(super) packet_time: Option<u8>,
     /// Of an offer to whom codecs can be offered beside these.
     pub(super) spare: Option<Box<Spare>>,
+    /// Of an offer what was answered last, so that nobody has to read it again.
+    pub(super) answer: Option<Answer>,
+}
+
+/// What was answered to a stream that was offered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// It is off.
+    Off,
+    /// It is taken as it is: not audio.
+    Taken,
+    /// Audio. Of what was offered this is first, and so what its writer sends.
+    Codec(Codec),
 }
 
 /// How much of a stream is our business.
@@ -143,6 +156,21 @@ impl Described {
         self.kind().eq_ignore_ascii_case(other.kind()) && protocol(self) == protocol(other)
     }
 
+    /// It is offered again, or back: what was answered before holds, as far as it is offered still.
+    pub(super) fn answered_as(&mut self, before: &Described) {
+        let Some(answer) = before.carried().and_then(|before| before.answer) else {
+            return;
+        };
+        if let State::Carried(carried) = &mut self.state {
+            let holds = match answer {
+                Answer::Codec(codec) => carried.means(&Meaning::Codec(codec)),
+                Answer::Taken => carried.class != Class::Audio,
+                Answer::Off => true,
+            };
+            carried.answer = holds.then_some(answer);
+        }
+    }
+
     pub(super) fn carried(&self) -> Option<&Carried> {
         match &self.state {
             State::Carried(carried) => Some(carried),
@@ -194,6 +222,18 @@ impl Carried {
             (Class::Opaque, _) => Formats::AsWritten,
             (_, Some(spare)) => spare.listed(&self.formats),
             (_, None) => Formats::Types(self.formats.iter().map(|f| f.payload_type).collect()),
+        }
+    }
+
+    /// Of what is left in an answer.
+    pub(super) fn as_answer(&self) -> Option<Answer> {
+        match self.class {
+            Class::Audio => self
+                .formats
+                .iter()
+                .find_map(Coded::codec)
+                .map(Answer::Codec),
+            _ => Some(Answer::Taken),
         }
     }
 
@@ -309,6 +349,7 @@ fn carry(stream: &Stream<'_, '_>, end: &End, ports: &Ports) -> Result<Carried, U
         formats: Vec::new(),
         packet_time: None,
         spare: None,
+        answer: None,
     };
     if !class.is_rtp() {
         return Ok(carried);

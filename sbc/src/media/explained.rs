@@ -2,7 +2,7 @@
 //! [`super::voices`].
 
 use super::call::CallMedia;
-use super::described::{Carried, Class, Described, Meaning, State, coded};
+use super::described::{Answer, Carried, Class, Described, Meaning, State, coded};
 use super::flows::Installed;
 use super::voices::{Rule, rule};
 use super::{FlowKind, LegId, PairId, Path, Unsupported};
@@ -100,13 +100,19 @@ impl CallMedia {
                 },
                 ..said[side].as_ref().map_or_else(StreamSide::default, listed)
             });
-            let flows = self.installed(number, ids);
+            let flows: Vec<_> = self.installed(number, ids).collect();
             let answerer = usize::from(ids[1] == offer.to);
             let answer = said[answerer].as_ref();
             let choice = match &described.state {
                 State::Off => Choice::Off,
                 State::Unsupported(why) => Choice::Refused(*why),
-                State::Carried(carried) => chosen(carried, answer, answerer, &flows, &mut sides),
+                State::Carried(offer) => {
+                    let (choice, speak) = chosen(offer, answer, answerer, &flows);
+                    for (side, codec) in sides.iter_mut().zip(speak) {
+                        side.speaks = codec;
+                    }
+                    choice
+                }
             };
             let main = flows.iter().find(|flow| flow.pair.kind != FlowKind::Rtcp);
             StreamView {
@@ -126,53 +132,27 @@ impl CallMedia {
     }
 }
 
-/// What was chosen; `sides` are told what they speak.
+/// What was chosen, and what each side speaks.
 fn chosen(
     offer: &Carried,
     answer: Option<&Stream<'_, '_>>,
     answerer: usize,
     flows: &[&Installed],
-    sides: &mut [StreamSide; 2],
-) -> Choice {
-    let spoken = flows.iter().find_map(|flow| flow.pair.transcoded());
-    if let Some(spoken) = spoken {
-        for (side, codec) in sides.iter_mut().zip(spoken) {
-            side.speaks = Some(codec);
-        }
+) -> (Choice, [Option<Codec>; 2]) {
+    if let Some(spoken) = flows.iter().find_map(|flow| flow.pair.transcoded()) {
         let answered = answer.map(|answer| coded(answer, Class::Audio));
-        return match rule(offer, &answered.unwrap_or_default()) {
+        let choice = match rule(offer, &answered.unwrap_or_default()) {
             Rule::NoneShared => Choice::NoneShared,
             Rule::Insisted => Choice::Insisted { who: answerer },
         };
+        return (choice, spoken.map(Some));
     }
-    let Some(answer) = answer else {
-        return Choice::Open;
-    };
-    if answer.media().port == 0 {
-        return Choice::Off;
+    match offer.answer {
+        None => (Choice::Open, [None; 2]),
+        Some(Answer::Off) => (Choice::Off, [None; 2]),
+        Some(Answer::Taken) => (Choice::Passed, [None; 2]),
+        Some(Answer::Codec(codec)) => (Choice::Shared, [Some(codec); 2]),
     }
-    if offer.class != Class::Audio {
-        return Choice::Passed;
-    }
-    let first = first_of(answer, |codec| offer.means(&Meaning::Codec(codec)));
-    for side in sides {
-        side.speaks = first;
-    }
-    match first {
-        Some(_) => Choice::Shared,
-        None => Choice::Open,
-    }
-}
-
-/// The first of an answer is what its writer sends.
-pub(super) fn first_of(
-    answer: &Stream<'_, '_>,
-    is_offered: impl Fn(Codec) -> bool,
-) -> Option<Codec> {
-    let mut codecs = coded(answer, Class::Audio)
-        .into_iter()
-        .filter_map(|format| format.codec());
-    codecs.find(|codec| is_offered(*codec))
 }
 
 fn listed(stream: &Stream<'_, '_>) -> StreamSide {

@@ -39,8 +39,8 @@ pub use mos::{Speech, mos};
 pub use ports::{Exhausted, PortCommand, PortPair, Ports, REST, REST_TAKEN, Reserve};
 pub use refused::{Misfit, Refused, Unsupported};
 pub use round_trip::{RoundTrip, RoundTrips, one_way};
-pub use spoken::Spoken;
 pub use stats::{LegMedia, MediaStats, NetworkMedia, NetworkVoice, Traffic, VoiceStats};
+pub use told::plainly;
 pub use verdict::{
     Slot, TTL, candidates, flow_configs, flow_count, latched, lost_at_end, must_relearn,
 };

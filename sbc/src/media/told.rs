@@ -1,5 +1,7 @@
 //! What was chosen for a stream, in words.
 
+use std::fmt;
+
 use super::{Choice, Path, StreamSide, StreamView, StreamWay};
 use crate::config::Codec;
 
@@ -9,6 +11,15 @@ impl StreamView {
     pub fn why(&self, parties: &[String; 2]) -> String {
         why(self, parties)
     }
+}
+
+/// Of a stream of which no more is to be said than the codec that both sides have, or that it is no audio, as [`StreamView::why`] has it.
+#[must_use]
+pub fn plainly(codec: Option<Codec>) -> impl fmt::Display {
+    fmt::from_fn(move |f| match codec {
+        Some(codec) => write!(f, "{} on both sides: shared, no transcoding", codec.name()),
+        None => f.write_str("passed on as it is"),
+    })
 }
 
 impl StreamWay {
@@ -33,7 +44,7 @@ fn why(view: &StreamView, parties: &[String; 2]) -> String {
     let spoken = [a, b].map(|side| side.speaks.map_or("?", Codec::name));
     let changed = format!("{} <-> {}, transcoded", spoken[0], spoken[1]);
     match view.choice {
-        Choice::Shared => format!("{} on both sides: shared, no transcoding", spoken[0]),
+        Choice::Shared => plainly(a.speaks).to_string(),
         Choice::NoneShared => {
             let (first, second) = (lists(a, &parties[0]), other(b, a, &parties[1]));
             format!("{changed}: {first}; {second}: none is shared")
@@ -48,7 +59,7 @@ fn why(view: &StreamView, parties: &[String; 2]) -> String {
                 names(&shared(a, b))
             )
         }
-        Choice::Passed => "passed on as it is".to_owned(),
+        Choice::Passed => plainly(None).to_string(),
         Choice::Open => "nothing is answered yet".to_owned(),
         Choice::Off => "switched off (port 0)".to_owned(),
         Choice::Refused(why) => format!("refused: {why}"),

@@ -10,6 +10,7 @@ mod refusal;
 mod relearn;
 mod setup;
 mod several;
+mod spoken;
 mod streams;
 pub(super) mod support;
 mod transcoding;
