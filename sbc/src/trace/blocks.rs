@@ -3,8 +3,8 @@
 
 /// Bytes of a block: of an attempt's log half of one is unused in the mean.
 pub(super) const BLOCK: usize = 512;
-/// Blocks that are asked for at a time.
-const AT_ONCE: usize = 128;
+/// Blocks that are asked for at a time: so many that they are the system's own pages, which are zero without anybody's writing zeros.
+const AT_ONCE: usize = 512;
 
 /// Bytes that are moved at once, at most: some milliseconds.
 const MOVED: usize = 32 << 20;

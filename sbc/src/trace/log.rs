@@ -9,7 +9,7 @@ use crc32fast::hash;
 use smallvec::SmallVec;
 
 use super::blocks::{BLOCK, Blocks};
-use super::wire::{Head, masked};
+use super::wire::Secrets;
 
 /// Messages back that a copy is looked for among.
 const COPIES: usize = 16;
@@ -67,7 +67,8 @@ pub(super) struct Passing<'a> {
     pub(super) party: u8,
     pub(super) hop: u8,
     pub(super) bytes: &'a [u8],
-    pub(super) head: &'a Head<'a>,
+    /// What of it is not written.
+    pub(super) secrets: &'a Secrets,
 }
 
 /// The log.
@@ -132,7 +133,7 @@ impl Log {
             party,
             hop,
             bytes,
-            head,
+            secrets,
         } = *message;
         let sum = sum_of(is_sent, bytes);
         if let Some(place) = self.place_of(sum) {
@@ -146,9 +147,9 @@ impl Log {
         let place = self.len;
         let mut entry = self.begin(if is_sent { SENT } else { RECEIVED }, at);
         entry.extend([party, hop]);
-        number(&mut entry, head.masked_len(bytes) as u64);
+        number(&mut entry, secrets.masked_len(bytes) as u64);
         self.write(to, &entry);
-        masked(bytes, head, |part| self.write(to, part));
+        secrets.masked(bytes, |part| self.write(to, part));
         self.end();
         if let Some(oldest) = self.sums.get_mut(self.summed as usize % COPIES) {
             *oldest = (sum, place);

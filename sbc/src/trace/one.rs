@@ -1,12 +1,12 @@
 //! One attempt, as it is kept.
 
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::net::SocketAddr;
 use std::time::Instant;
 
 use compact_str::CompactString;
 use smallvec::SmallVec;
 
+use super::ids::Key;
 use super::keep::Class;
 use super::log::Log;
 use super::seen::Verdict;
@@ -24,6 +24,8 @@ const PLACES: usize = 256;
 /// An attempt.
 #[derive(Debug)]
 pub(super) struct Trace {
+    /// Its place among all since the start.
+    pub(super) number: u64,
     pub(super) class: Class,
     /// When its class was given: its place on the shelf.
     pub(super) shelved: Instant,
@@ -39,7 +41,7 @@ pub(super) struct Trace {
     pub(super) parties: SmallVec<[OfParty; 2]>,
     pub(super) hops: SmallVec<[Hop; 2]>,
     /// Call-IDs that lead here, and what they are found by.
-    pub(super) ids: SmallVec<[(u64, CompactString); 2]>,
+    pub(super) ids: SmallVec<[(Key, CompactString); 2]>,
     pub(super) verdict: Vec<Verdict>,
     pub(super) log: Log,
     pub(super) omitted: u32,
@@ -52,10 +54,19 @@ pub(super) struct OfParty {
     pub(super) name: CompactString,
     pub(super) address: SocketAddr,
     /// Of its Call-ID.
-    pub(super) key: u64,
+    pub(super) key: Key,
 }
 
 impl Trace {
+    /// Whose place among the parties a message is of: with this Call-ID at that address, else the last one with that Call-ID.
+    pub(super) fn party_of(&self, key: Key, address: SocketAddr) -> u8 {
+        let known = self.parties.iter().enumerate().rev();
+        let mut known = known.filter(|(_, party)| party.key == key);
+        let last = known.clone().next();
+        let exact = known.find(|(_, party)| party.address == address);
+        exact.or(last).map_or(0, |(place, _)| place as u8)
+    }
+
     pub(super) fn cost_now(&self) -> usize {
         size_of::<Trace>() + self.log.cost() + self.beside()
     }
@@ -93,12 +104,6 @@ fn spilled<A: smallvec::Array>(list: &SmallVec<A>) -> usize {
         true => list.capacity() * size_of::<A::Item>(),
         false => 0,
     }
-}
-
-pub(super) fn key_of(call_id: &[u8]) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    call_id.hash(&mut hasher);
-    hasher.finish()
 }
 
 pub(super) fn hop_of(hops: &mut SmallVec<[Hop; 2]>, hop: &Hop) -> u8 {

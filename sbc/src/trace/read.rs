@@ -3,7 +3,7 @@
 use std::ops::Bound;
 
 use super::keep::{Class, Totals};
-use super::one::{Trace, key_of};
+use super::one::Trace;
 use super::seen::{Name, Seen, SeenParty, State, Summary};
 use super::store::Store;
 
@@ -21,8 +21,9 @@ impl Store {
     /// Those that began before that one, the latest first; without one, all.
     pub fn before(&self, number: Option<u64>) -> impl Iterator<Item = Summary> {
         let before = number.map_or(Bound::Unbounded, Bound::Excluded);
-        let traces = self.traces.range((Bound::Unbounded, before)).rev();
-        traces.map(|(number, trace)| self.summary(*number, trace))
+        let slots = self.numbers.range((Bound::Unbounded, before)).rev();
+        let traces = slots.filter_map(|(_, slot)| self.traces.get(*slot));
+        traces.map(|trace| self.summary(trace))
     }
 
     /// Those that a name may stand for, `most` at most: an attempt's own name, a Call-ID, or what Call-IDs begin with.
@@ -31,29 +32,31 @@ impl Store {
         let own = match name.parse() {
             Ok(Name::Call(call)) => self.calls.get(&call).copied(),
             Ok(Name::Refused(number)) => {
-                let known = self.traces.get(&number);
-                known.is_some_and(|t| t.call.is_none()).then_some(number)
+                let slot = self.numbers.get(&number).copied();
+                let known = slot.and_then(|slot| self.traces.get(slot));
+                slot.filter(|_| known.is_some_and(|trace| trace.call.is_none()))
             }
             Err(_) => None,
         };
-        let exact = own.or_else(|| self.ids.get(&key_of(name.as_bytes())).copied());
-        if let Some((number, trace)) = exact.and_then(|n| Some((n, self.traces.get(&n)?))) {
-            return vec![self.summary(number, trace)];
+        let exact = own.or_else(|| self.ids.get(self.ids.key(name.as_bytes())));
+        if let Some(trace) = exact.and_then(|slot| self.traces.get(slot)) {
+            return vec![self.summary(trace)];
         }
-        let traces = self.traces.iter().rev();
-        traces
-            .filter(|(_, trace)| trace.ids.iter().any(|(_, id)| id.starts_with(name)))
+        let slots = self.numbers.values().rev();
+        slots
+            .filter_map(|slot| self.traces.get(*slot))
+            .filter(|trace| trace.ids.iter().any(|(_, id)| id.starts_with(name)))
             .take(most)
-            .map(|(number, trace)| self.summary(*number, trace))
+            .map(|trace| self.summary(trace))
             .collect()
     }
 
     /// All of one.
     #[must_use]
     pub fn see(&self, number: u64) -> Option<Seen> {
-        let trace = self.traces.get(&number)?;
+        let trace = self.traces.get(*self.numbers.get(&number)?)?;
         Some(Seen {
-            summary: self.summary(number, trace),
+            summary: self.summary(trace),
             parties: trace
                 .parties
                 .iter()
@@ -68,12 +71,12 @@ impl Store {
         })
     }
 
-    fn summary(&self, number: u64, trace: &Trace) -> Summary {
+    fn summary(&self, trace: &Trace) -> Summary {
         let until = trace.ended.unwrap_or(self.now);
         let is_over = trace.class != Class::Running;
         Summary {
-            number,
-            name: trace.call.map_or(Name::Refused(number), Name::Call),
+            number: trace.number,
+            name: trace.call.map_or(Name::Refused(trace.number), Name::Call),
             began: trace.at,
             lasted: until.saturating_duration_since(trace.began),
             state: match (is_over, trace.is_up) {

@@ -6,17 +6,20 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use compact_str::{CompactString, format_compact};
+use slab::Slab;
 use smallvec::{SmallVec, smallvec};
 
 use super::blocks::Blocks;
+use super::ids::{Ids, Key};
 use super::keep::{Class, Shelf};
 use super::log::{Log, Passing, What};
-use super::one::{OfParty, Trace, hop_of, key_of, refusal, short};
+use super::one::{OfParty, Trace, hop_of, refusal, short};
 use super::seen::Verdict;
-use super::wire::Head;
+use super::wire::{Secrets, body_at, call_id};
 use crate::config::Trace as Settings;
 use crate::engine::CallId;
 use crate::routing::Timestamp;
+use crate::sip::Message;
 use crate::transaction::Hop;
 
 /// Bytes of messages of one attempt; what comes then is left out and counted.
@@ -33,10 +36,12 @@ pub struct Store {
     pub(super) now: Instant,
     pub(super) wall: Timestamp,
     pub(super) next: u64,
-    pub(super) traces: BTreeMap<u64, Box<Trace>>,
-    pub(super) calls: BTreeMap<CallId, u64>,
-    /// By the hash of each Call-ID.
-    pub(super) ids: BTreeMap<u64, u64>,
+    /// Each in a slot, which is what leads to it. A slot that is free is the next one's.
+    pub(super) traces: Slab<Box<Trace>>,
+    /// Their slots, in the order in which they began.
+    pub(super) numbers: BTreeMap<u64, usize>,
+    pub(super) calls: BTreeMap<CallId, usize>,
+    pub(super) ids: Ids,
     pub(super) shelf: Shelf,
     /// What logs stand in.
     pub(super) blocks: Blocks,
@@ -54,9 +59,10 @@ impl Store {
             now,
             wall: Timestamp::UNIX_EPOCH,
             next: 1,
-            traces: BTreeMap::new(),
+            traces: Slab::new(),
+            numbers: BTreeMap::new(),
             calls: BTreeMap::new(),
-            ids: BTreeMap::new(),
+            ids: Ids::default(),
             shelf: Shelf::default(),
             blocks: Blocks::default(),
             omitted: 0,
@@ -68,7 +74,7 @@ impl Store {
     pub fn set(&mut self, settings: Settings) {
         self.settings = settings;
         if settings.memory == 0 {
-            let all: Vec<u64> = self.traces.keys().copied().collect();
+            let all: Vec<u64> = self.numbers.keys().copied().collect();
             for number in all {
                 self.forget(number);
             }
@@ -85,7 +91,7 @@ impl Store {
         // The system gets back what the new settings do not allow.
         if self.blocks.are_sparse() {
             let mut blocks = Blocks::default();
-            for trace in self.traces.values_mut() {
+            for (_, trace) in &mut self.traces {
                 trace.log.move_to(&self.blocks, &mut blocks);
             }
             self.blocks = blocks;
@@ -131,29 +137,41 @@ impl Store {
 
     /// A message came in, or leaves. An INVITE outside of any dialog begins an attempt.
     pub fn message(&mut self, is_sent: bool, hop: &Hop, bytes: &[u8], begins: bool) {
-        if self.settings.memory == 0 {
+        let body = body_at(bytes);
+        let head = bytes.get(..body).unwrap_or_default();
+        self.passes_by(is_sent, hop, call_id(head), (bytes, body), begins);
+    }
+
+    /// The same with one that came in and whose Call-ID has been read already.
+    pub fn received(&mut self, hop: &Hop, message: &Message, begins: bool) {
+        let call_id = message.call_id().as_bytes();
+        let bytes = message.bytes();
+        let body = bytes.len().saturating_sub(message.body().len());
+        self.passes_by(false, hop, call_id, (bytes, body), begins);
+    }
+
+    fn passes_by(
+        &mut self,
+        is_sent: bool,
+        hop: &Hop,
+        call_id: &[u8],
+        (bytes, body): (&[u8], usize),
+        begins: bool,
+    ) {
+        if self.settings.memory == 0 || call_id.is_empty() {
             return;
         }
-        let head = Head::read(bytes);
-        if head.call_id.is_empty() {
-            return;
-        }
-        let key = key_of(head.call_id);
-        let known = self.ids.get(&key).copied();
-        let number = match known.filter(|number| !(begins && self.is_another(*number, bytes))) {
-            Some(number) => number,
-            None if begins => self.begin(key, head.call_id, hop.remote),
-            None => return,
-        };
-        let Some(trace) = self.traces.get_mut(&number) else {
+        let key = self.ids.key(call_id);
+        let known = self.ids.get(key);
+        let known = known.filter(|slot| !(begins && self.is_another(*slot, bytes)));
+        let begun = || self.begin(key, call_id, hop.remote);
+        let Some(slot) = known.or_else(|| begins.then(begun).flatten()) else {
             return;
         };
-        let known = trace.parties.iter().enumerate().rev();
-        let mut known = known.filter(|(_, party)| party.key == key);
-        let last = known.clone().next();
-        let party = known.find(|(_, party)| party.address == hop.remote);
-        let party = party.or(last).map_or(0, |(index, _)| index);
-        let at = self.now.saturating_duration_since(trace.began);
+        let Some(trace) = self.traces.get_mut(slot) else {
+            return;
+        };
+        let party = trace.party_of(key, hop.remote);
         let beside = trace.hops.capacity();
         let hop = hop_of(&mut trace.hops, hop);
         let mut is_other = trace.hops.capacity() != beside;
@@ -163,24 +181,30 @@ impl Store {
             is_other = true;
         }
         if is_other {
-            self.change(number, |_| ());
+            self.change(slot, |_| ());
         }
+        let secrets = &Secrets::of(bytes, body);
         let message = Passing {
             is_sent,
-            party: party as u8,
+            party,
             hop,
             bytes,
-            head: &head,
+            secrets,
         };
-        let more = head.masked_len(bytes);
-        self.append(number, more, MAX_LOG, |log, blocks| {
+        let more = secrets.masked_len(bytes);
+        self.append(slot, more, MAX_LOG, |log, blocks, at| {
             log.message(blocks, at, &message);
         });
     }
 
+    /// The attempt that has this Call-ID.
+    fn of(&self, call_id: &str) -> Option<usize> {
+        self.ids.get(self.ids.key(call_id.as_bytes()))
+    }
+
     /// Whether this INVITE begins another attempt than that one, which is over, though they have one Call-ID.
-    fn is_another(&self, number: u64, bytes: &[u8]) -> bool {
-        self.traces.get(&number).is_some_and(|trace| {
+    fn is_another(&self, slot: usize, bytes: &[u8]) -> bool {
+        self.traces.get(slot).is_some_and(|trace| {
             let is_over = trace.ended.is_some() && trace.class != Class::Unknown;
             is_over && !trace.log.knows(false, bytes)
         })
@@ -188,38 +212,41 @@ impl Store {
 
     /// The box does something about the attempt with this Call-ID.
     pub fn note(&mut self, call_id: &str, label: &str, text: &str) {
-        if let Some(&number) = self.ids.get(&key_of(call_id.as_bytes())) {
-            self.note_at(number, label, text);
+        if let Some(slot) = self.of(call_id) {
+            self.note_at(slot, label, text);
         }
     }
 
     /// The box does something about a call.
     pub fn note_call(&mut self, call: CallId, label: &str, text: impl Display) {
-        let Some(&number) = self.calls.get(&call) else {
+        let Some(&slot) = self.calls.get(&call) else {
             return;
         };
         let mut whole = std::mem::take(&mut self.scratch);
         whole.clear();
         // A text takes whatever is written.
         let _ = write!(whole, "{text}");
-        self.note_at(number, label, &whole);
+        self.note_at(slot, label, &whole);
         self.scratch = whole;
     }
 
     /// Somebody has taken a call.
     #[must_use]
     pub fn is_up(&self, call: CallId) -> bool {
-        let trace = self.calls.get(&call).and_then(|n| self.traces.get(n));
+        let trace = self
+            .calls
+            .get(&call)
+            .and_then(|&slot| self.traces.get(slot));
         trace.is_some_and(|trace| trace.is_up)
     }
 
     /// Who sent the attempt with this Call-ID is not let in.
     pub fn turned_away(&mut self, call_id: &str, dialled: &str, reason: &str) {
-        let Some(&number) = self.ids.get(&key_of(call_id.as_bytes())) else {
+        let Some(slot) = self.of(call_id) else {
             return;
         };
-        self.note_at(number, "refused", reason);
-        self.change(number, |trace| {
+        self.note_at(slot, "refused", reason);
+        self.change(slot, |trace| {
             if trace.class == Class::Unknown {
                 trace.reason = Some(short(reason).into());
                 trace.dialled = short(dialled).into();
@@ -241,18 +268,18 @@ impl Store {
         from: impl Display,
         dialled: &str,
     ) {
-        let Some(&number) = self.ids.get(&key_of(call_id.as_bytes())) else {
+        let Some(slot) = self.of(call_id) else {
             return;
         };
         if self
             .traces
-            .get(&number)
+            .get(slot)
             .is_none_or(|t| t.class != Class::Unknown)
         {
             return;
         }
         let now = self.now;
-        self.change(number, |trace| {
+        self.change(slot, |trace| {
             trace.dialled = short(dialled).into();
             if let Some(caller) = trace.parties.first_mut() {
                 caller.name = name(from);
@@ -266,19 +293,19 @@ impl Store {
             }
         });
         if let Some(call) = call {
-            self.calls.insert(call, number);
+            self.calls.insert(call, slot);
         }
     }
 
     /// A call asks somebody.
     pub fn asks(&mut self, call: CallId, call_id: &str, who: impl Display, address: SocketAddr) {
-        let Some(&number) = self.calls.get(&call) else {
+        let Some(&slot) = self.calls.get(&call) else {
             return;
         };
-        let key = key_of(call_id.as_bytes());
-        self.ids.insert(key, number);
+        let key = self.ids.key(call_id.as_bytes());
+        self.ids.insert(key, slot);
         let who = name(who);
-        self.change(number, |trace| {
+        self.change(slot, |trace| {
             if !trace.is_up {
                 trace.to = Some(who.clone());
             }
@@ -299,18 +326,20 @@ impl Store {
 
     /// What has this Call-ID is part of that call from now on, with what was written of it, if that had no call yet.
     pub fn joins(&mut self, call_id: &str, call: CallId, who: impl Display, address: SocketAddr) {
-        let key = key_of(call_id.as_bytes());
-        let before = self.ids.get(&key).copied();
+        let key = self.ids.key(call_id.as_bytes());
+        let before = self.ids.get(key);
         if !self.calls.contains_key(&call) {
             return;
         }
         self.asks(call, call_id, who, address);
         let Some(old) = before else { return };
-        let is_call = self.traces.get(&old).is_none_or(|old| old.call.is_some());
-        if is_call || self.calls.get(&call) == Some(&old) {
+        let Some(known) = self.traces.get(old) else {
+            return;
+        };
+        if known.call.is_some() || self.calls.get(&call) == Some(&old) {
             return;
         }
-        if let Some(mut old) = self.take(old) {
+        if let Some(mut old) = self.take(known.number) {
             let log = old.log.copy(&self.blocks);
             old.log.clear(&mut self.blocks);
             for entry in log.iter() {
@@ -332,8 +361,8 @@ impl Store {
 
     /// Somebody has taken a call.
     pub fn answered(&mut self, call: CallId, who: impl Display) {
-        if let Some(&number) = self.calls.get(&call) {
-            self.change(number, |trace| {
+        if let Some(&slot) = self.calls.get(&call) {
+            self.change(slot, |trace| {
                 trace.is_up = true;
                 trace.to = Some(name(who));
             });
@@ -352,40 +381,40 @@ impl Store {
             Some(why) => self.note_call(call, "ended", format_args!("{outcome}: {why}")),
             None => self.note_call(call, "ended", outcome),
         }
-        if let Some(&number) = self.calls.get(&call) {
-            self.end(number, outcome, reason, failed);
+        if let Some(&slot) = self.calls.get(&call) {
+            self.end(slot, outcome, reason, failed);
         }
     }
 
     /// An attempt is refused before it becomes a call.
     pub fn refused(&mut self, call_id: &str, outcome: &'static str, reason: &str) {
-        let Some(&number) = self.ids.get(&key_of(call_id.as_bytes())) else {
+        let Some(slot) = self.of(call_id) else {
             return;
         };
-        match self.traces.get(&number).map(|trace| trace.class) {
+        match self.traces.get(slot).map(|trace| trace.class) {
             Some(Class::Unknown) => {
-                self.note_at(number, "refused", reason);
-                self.end(number, outcome, Some(reason), true);
+                self.note_at(slot, "refused", reason);
+                self.end(slot, outcome, Some(reason), true);
             }
             // Another copy of what a call has come of.
-            _ => self.note_at(number, "refused", reason),
+            _ => self.note_at(slot, "refused", reason),
         }
     }
 
     /// Why somebody was not heard in a call: it is kept as one that failed.
     pub fn judged(&mut self, call: CallId, verdict: Vec<Verdict>) {
-        let Some(&number) = self.calls.get(&call) else {
+        let Some(&slot) = self.calls.get(&call) else {
             return;
         };
         for one in &verdict {
-            self.note_at(number, "verdict", &one.text);
+            self.note_at(slot, "verdict", &one.text);
         }
         let now = self.now;
-        let known = self.traces.get(&number);
+        let known = self.traces.get(slot);
         if verdict.is_empty() && known.is_none_or(|trace| trace.verdict.is_empty()) {
             return;
         }
-        self.change(number, |trace| {
+        self.change(slot, |trace| {
             if trace.class == Class::Good && !verdict.is_empty() {
                 trace.class = Class::Failed;
                 trace.shelved = trace.ended.unwrap_or(now);
@@ -394,10 +423,11 @@ impl Store {
         });
     }
 
-    fn begin(&mut self, key: u64, call_id: &[u8], from: SocketAddr) -> u64 {
+    fn begin(&mut self, key: Key, call_id: &[u8], from: SocketAddr) -> Option<usize> {
         let number = self.next;
         self.next += 1;
         let mut trace = Trace {
+            number,
             class: Class::Unknown,
             shelved: self.now,
             began: self.now,
@@ -424,18 +454,19 @@ impl Store {
         trace.cost = trace.cost_now();
         if !self.make_room(trace.cost, Class::Unknown, number) {
             self.omitted += 1;
-            return 0;
+            return None;
         }
         self.shelf
             .add(trace.class, trace.shelved, number, trace.cost);
-        self.ids.insert(key, number);
-        self.traces.insert(number, Box::new(trace));
-        number
+        let slot = self.traces.insert(Box::new(trace));
+        self.numbers.insert(number, slot);
+        self.ids.insert(key, slot);
+        Some(slot)
     }
 
-    fn end(&mut self, number: u64, outcome: &'static str, reason: Option<&str>, failed: bool) {
+    fn end(&mut self, slot: usize, outcome: &'static str, reason: Option<&str>, failed: bool) {
         let now = self.now;
-        self.change(number, |trace| {
+        self.change(slot, |trace| {
             trace.outcome = Some(outcome);
             trace.reason = reason.map(|reason| short(reason).into());
             trace.class = if failed { Class::Failed } else { Class::Good };
@@ -444,13 +475,9 @@ impl Store {
         });
     }
 
-    fn note_at(&mut self, number: u64, label: &str, text: &str) {
-        let Some(trace) = self.traces.get(&number) else {
-            return;
-        };
-        let at = self.now.saturating_duration_since(trace.began);
+    fn note_at(&mut self, slot: usize, label: &str, text: &str) {
         let more = label.len() + text.len();
-        self.append(number, more, MAX_LOG + NOTES, |log, blocks| {
+        self.append(slot, more, MAX_LOG + NOTES, |log, blocks, at| {
             log.note(blocks, at, label, text);
         });
     }

@@ -95,15 +95,33 @@ impl Bench {
 
     /// What is believed to be taken is what is taken.
     fn check(&self) {
-        let sum: usize = self.store.traces.values().map(|t| t.cost_now()).sum();
+        let sum: usize = self.store.traces.iter().map(|(_, t)| t.cost_now()).sum();
         let totals = self.store.totals();
         assert_eq!(sum, totals.bytes);
         assert!(sum <= self.store.settings.memory);
         assert_eq!(totals.traces.iter().sum::<usize>(), self.store.traces.len());
-        let known = self.store.traces.values().map(|t| t.ids.len());
+        let known = self.store.traces.iter().map(|(_, t)| t.ids.len());
         assert!(self.store.ids.len() <= known.sum());
+        // Nothing leads to a slot that is free, or another one's.
+        let slots = self.store.numbers.iter();
+        assert!(
+            slots
+                .clone()
+                .all(|(number, slot)| self.store.traces[*slot].number == *number)
+        );
+        assert_eq!(slots.count(), self.store.traces.len());
+        let mut calls = self.store.calls.iter();
+        assert!(calls.all(|(call, slot)| self.store.traces[*slot].call == Some(*call)));
+        let mut ids = self.store.ids.iter();
+        let mut leads = |(key, slot)| {
+            self.store.traces[slot]
+                .ids
+                .iter()
+                .any(|(known, _)| *known == key)
+        };
+        assert!(ids.all(&mut leads));
         assert!(self.store.calls.len() <= self.store.traces.len());
-        let blocks = self.store.traces.values().map(|t| t.log.blocks());
+        let blocks = self.store.traces.iter().map(|(_, t)| t.log.blocks());
         assert_eq!(self.store.blocks.used(), blocks.sum::<usize>());
     }
 }
@@ -302,8 +320,11 @@ fn other_settings_hold_at_once() {
 
 impl Store {
     fn used_by_unknown(&self) -> usize {
-        let unknown = self.traces.values().filter(|t| t.class == Class::Unknown);
-        unknown.map(|t| t.cost_now()).sum()
+        let unknown = self
+            .traces
+            .iter()
+            .filter(|(_, t)| t.class == Class::Unknown);
+        unknown.map(|(_, t)| t.cost_now()).sum()
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use memchr::{memchr, memmem};
+use memchr::{memchr, memchr2_iter, memmem};
 use smallvec::SmallVec;
 
 /// Stands for what is hidden where the length does not matter.
@@ -10,78 +10,85 @@ const HIDDEN: &[u8] = b"***";
 
 /// Stand for what is hidden byte for byte.
 const XS: [u8; 64] = [b'x'; 64];
-/// What keys of media stand behind (RFC 4568).
-static INLINE: LazyLock<memmem::Finder<'static>> =
-    LazyLock::new(|| memmem::Finder::new(b"inline:"));
 
 /// Headers whose values are credentials.
 const SECRET: [&[u8]; 2] = [b"authorization", b"proxy-authorization"];
 
-/// Where things are in a message.
+/// What the names of [`SECRET`] have in them, before its only z and from there.
+const NAMED: [&[u8]; 2] = [b"authori", b"zation"];
+
+/// Searched for in every message, line by line only where that does not do.
+struct Finders {
+    /// What keys of media stand behind (RFC 4568).
+    inline: memmem::Finder<'static>,
+    /// As we write it.
+    call_id: memmem::Finder<'static>,
+    /// Empty lines.
+    ends: [memmem::Finder<'static>; 2],
+}
+
+static FIND: LazyLock<Finders> = LazyLock::new(|| Finders {
+    inline: memmem::Finder::new(b"inline:"),
+    call_id: memmem::Finder::new(b"\nCall-ID: "),
+    ends: [memmem::Finder::new(b"\n\r\n"), memmem::Finder::new(b"\n\n")],
+});
+
+/// What is hidden of a message.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Head<'m> {
-    /// Empty if there is none.
-    pub(super) call_id: &'m [u8],
-    /// Values that are replaced by [`HIDDEN`], in order.
-    secrets: SmallVec<[(u32, u32); 2]>,
+pub(super) struct Secrets {
+    /// Values of headers that are replaced by [`HIDDEN`], in order.
+    values: SmallVec<[(u32, u32); 2]>,
     /// Of the body, which may be overwritten, byte for byte.
     masks: SmallVec<[(u32, u32); 2]>,
 }
 
-impl<'m> Head<'m> {
-    /// Reads a message, or what may be one.
-    pub(super) fn read(bytes: &'m [u8]) -> Head<'m> {
-        let mut head = Head::default();
-        let mut at = 0;
+/// The Call-ID in what stands before the body; empty if there is none.
+pub(super) fn call_id(head: &[u8]) -> &[u8] {
+    let ours = FIND.call_id.find(head);
+    let value = ours.and_then(|found| head.get(found + FIND.call_id.needle().len()..));
+    let value = value.or_else(|| {
+        let mut lines = lines(head).filter_map(|(at, line)| named(at, line));
+        let is_call_id =
+            |name: &[u8]| name.eq_ignore_ascii_case(b"call-id") || name.eq_ignore_ascii_case(b"i");
+        let (_, at) = lines.find(|(name, _)| is_call_id(name))?;
+        head.get(at..)
+    });
+    let value = value.unwrap_or_default();
+    let end = memchr(b'\n', value).unwrap_or(value.len());
+    value.get(..end).unwrap_or_default().trim_ascii()
+}
+
+impl Secrets {
+    /// Reads a message, or what may be one, whose body begins there.
+    pub(super) fn of(bytes: &[u8], body: usize) -> Secrets {
+        let mut secrets = Secrets::default();
+        let head = bytes.get(..body).unwrap_or_default();
+        if may_have_credentials(head) {
+            secrets.read(head);
+        }
+        secrets.keys(bytes, body);
+        secrets
+    }
+
+    fn read(&mut self, head: &[u8]) {
         let mut in_secret = false;
-        while let Some(rest) = bytes.get(at..) {
-            let Some(end) = memchr(b'\n', rest) else {
-                break;
-            };
-            let line = rest.get(..end).unwrap_or_default();
-            let line = line.strip_suffix(b"\r").unwrap_or(line);
-            match line.first() {
-                None if at > 0 => {
-                    at += end + 1;
-                    break;
+        for (at, line) in lines(head) {
+            // A line that was folded goes on.
+            if let Some(b' ' | b'\t') = line.first() {
+                if in_secret && let Some(last) = self.values.last_mut() {
+                    last.1 = (at + line.len()) as u32;
                 }
-                // A line that was folded goes on.
-                Some(b' ' | b'\t') => {
-                    if in_secret && let Some(last) = head.secrets.last_mut() {
-                        last.1 = (at + line.len()) as u32;
-                    }
-                }
-                Some(b'A' | b'a' | b'P' | b'p' | b'C' | b'c' | b'I' | b'i') => {
-                    in_secret = head.field(bytes, at, line);
-                }
-                _ => in_secret = false,
+                continue;
             }
-            at += end + 1;
+            let secret = named(at, line)
+                .filter(|(name, _)| SECRET.iter().any(|known| name.eq_ignore_ascii_case(known)));
+            in_secret = secret.is_some();
+            self.values
+                .extend(secret.map(|(_, from)| (from as u32, (at + line.len()) as u32)));
         }
-        head.body(bytes, at);
-        head
     }
 
-    /// Whether the line is one of credentials.
-    fn field(&mut self, all: &'m [u8], at: usize, line: &[u8]) -> bool {
-        let Some(colon) = memchr(b':', line) else {
-            return false;
-        };
-        let name = line.get(..colon).unwrap_or_default().trim_ascii_end();
-        let is_secret = SECRET.iter().any(|known| name.eq_ignore_ascii_case(known));
-        if is_secret {
-            self.secrets
-                .push(((at + colon + 1) as u32, (at + line.len()) as u32));
-        } else if self.call_id.is_empty()
-            && (name.eq_ignore_ascii_case(b"call-id") || name.eq_ignore_ascii_case(b"i"))
-        {
-            let value = all.get(at + colon + 1..at + line.len());
-            self.call_id = value.unwrap_or_default().trim_ascii();
-        }
-        is_secret
-    }
-
-    fn body(&mut self, all: &[u8], at: usize) {
+    fn keys(&mut self, all: &[u8], at: usize) {
         let body = all.get(at..).unwrap_or_default();
         if body.is_empty() {
             return;
@@ -106,39 +113,77 @@ impl<'m> Head<'m> {
                 None => {}
             }
         }
-        for found in INLINE.find_iter(body) {
-            hide(found + b"inline:".len());
+        for found in FIND.inline.find_iter(body) {
+            hide(found + FIND.inline.needle().len());
         }
         self.masks.sort_unstable();
     }
 
     /// How long the message is when it is written.
     pub(super) fn masked_len(&self, bytes: &[u8]) -> usize {
-        let hidden = self.secrets.iter();
+        let hidden = self.values.iter();
         let without: usize = hidden.map(|(from, to)| (to - from) as usize).sum();
-        bytes.len() - without + self.secrets.len() * (HIDDEN.len() + 1)
+        bytes.len() - without + self.values.len() * (HIDDEN.len() + 1)
+    }
+
+    /// The message without them, part by part.
+    pub(super) fn masked(&self, bytes: &[u8], mut write: impl FnMut(&[u8])) {
+        let mut at = 0;
+        for &(from, end) in &self.values {
+            write(bytes.get(at..from as usize).unwrap_or_default());
+            write(b" ");
+            write(HIDDEN);
+            at = end as usize;
+        }
+        // The body comes after all of them.
+        for &(from, end) in &self.masks {
+            let (from, end) = ((from as usize).max(at), (end as usize).max(at));
+            write(bytes.get(at..from).unwrap_or_default());
+            for part in bytes.get(from..end).unwrap_or_default().chunks(XS.len()) {
+                write(XS.get(..part.len()).unwrap_or_default());
+            }
+            at = end;
+        }
+        write(bytes.get(at..).unwrap_or_default());
     }
 }
 
-/// A message without what is secret, part by part.
-pub(super) fn masked(bytes: &[u8], head: &Head<'_>, mut write: impl FnMut(&[u8])) {
+/// Where the body begins: behind the first empty line, or nowhere.
+pub(super) fn body_at(bytes: &[u8]) -> usize {
+    FIND.ends.iter().fold(bytes.len(), |first, end| {
+        let found = end.find(bytes.get(..first).unwrap_or_default());
+        found.map_or(first, |found| found + end.needle().len())
+    })
+}
+
+/// Whether there may be a header of [`SECRET`]: few messages have any z but that of a branch.
+fn may_have_credentials(head: &[u8]) -> bool {
+    let [before, behind] = NAMED;
+    memchr2_iter(b'z', b'Z', head).any(|z| {
+        let is = |part: Option<&[u8]>, name| part.is_some_and(|p| p.eq_ignore_ascii_case(name));
+        is(head.get(z..z + behind.len()), behind)
+            && is(head.get(z.saturating_sub(before.len())..z), before)
+    })
+}
+
+/// Lines, without their ends, and where they begin.
+fn lines(head: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
     let mut at = 0;
-    for &(from, end) in &head.secrets {
-        write(bytes.get(at..from as usize).unwrap_or_default());
-        write(b" ");
-        write(HIDDEN);
-        at = end as usize;
-    }
-    // The body comes after all of them.
-    for &(from, end) in &head.masks {
-        let (from, end) = ((from as usize).max(at), (end as usize).max(at));
-        write(bytes.get(at..from).unwrap_or_default());
-        for part in bytes.get(from..end).unwrap_or_default().chunks(XS.len()) {
-            write(XS.get(..part.len()).unwrap_or_default());
-        }
-        at = end;
-    }
-    write(bytes.get(at..).unwrap_or_default());
+    std::iter::from_fn(move || {
+        let rest = head.get(at..).filter(|rest| !rest.is_empty())?;
+        let end = memchr(b'\n', rest).unwrap_or(rest.len());
+        let line = rest.get(..end).unwrap_or_default();
+        let begins = at;
+        at += end + 1;
+        Some((begins, line.strip_suffix(b"\r").unwrap_or(line)))
+    })
+}
+
+/// The name of a header, and where its value begins.
+fn named(at: usize, line: &[u8]) -> Option<(&[u8], usize)> {
+    let colon = memchr(b':', line)?;
+    let name = line.get(..colon)?.trim_ascii_end();
+    Some((name, at + colon + 1))
 }
 
 fn find_ignoring_case(text: &[u8], word: &[u8]) -> Option<usize> {
@@ -148,15 +193,22 @@ fn find_ignoring_case(text: &[u8], word: &[u8]) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
     use super::*;
 
+    fn id(text: &str) -> String {
+        let head = &text.as_bytes()[..body_at(text.as_bytes())];
+        String::from_utf8_lossy(call_id(head)).into_owned()
+    }
+
     fn masked(text: &str) -> (String, String) {
-        let head = Head::read(text.as_bytes());
+        let secrets = Secrets::of(text.as_bytes(), body_at(text.as_bytes()));
         let mut out = Vec::new();
-        super::masked(text.as_bytes(), &head, |part| out.extend_from_slice(part));
-        assert_eq!(out.len(), head.masked_len(text.as_bytes()));
-        let call_id = String::from_utf8_lossy(head.call_id).into_owned();
-        (call_id, String::from_utf8(out).unwrap())
+        secrets.masked(text.as_bytes(), |part| out.extend_from_slice(part));
+        assert_eq!(out.len(), secrets.masked_len(text.as_bytes()));
+        (id(text), String::from_utf8(out).unwrap())
     }
 
     #[test]
@@ -203,6 +255,42 @@ mod tests {
             let (_, found) = text.split_once("\r\n\r\n").unwrap();
             assert_eq!(found.len(), body.len());
             assert!(!found.contains('5') && !found.contains('k'), "{found}");
+        }
+    }
+
+    proptest! {
+        /// What makes it quick changes nothing.
+        #[test]
+        fn what_is_passed_over_has_nothing(
+            lines in vec("([aA][uU]thori[zZ]ation|[pP]roxy-Authori[zZ]ation|z|authori|Via|i|Call-ID)? ?[: ] ?[zZa;]{0,4}(\r?\n( z\r\n)?)?", 0..6)
+        ) {
+            let text = lines.concat();
+            let bytes = text.as_bytes();
+            let head = &bytes[..body_at(bytes)];
+            let mut all = Secrets::default();
+            all.read(head);
+            prop_assert_eq!(Secrets::of(bytes, head.len()).values, all.values);
+            prop_assert!(lines.is_empty() || !text.contains("\nCall-ID: a") || !call_id(bytes).is_empty() || body_at(bytes) < bytes.len());
+        }
+    }
+
+    #[test]
+    fn a_call_id_is_found_however_it_is_written() {
+        for text in [
+            "BYE sip:b SIP/2.0\r\nCall-ID: c\r\n\r\n",
+            "BYE sip:b SIP/2.0\r\nFrom: x\r\nCall-ID: c\r\n\r\nCall-ID: d\r\n",
+            "BYE sip:b SIP/2.0\ncall-id :c\n\n\nCall-ID: d\r\n\r\n",
+            "BYE sip:b SIP/2.0\r\nI:  c \r\nTo: x\r\n\r\nx\r\nCall-ID: d\r\n",
+            "BYE sip:b SIP/2.0\r\nCALL-ID: c",
+        ] {
+            assert_eq!(id(text), "c", "{text}");
+        }
+        for text in [
+            "",
+            "BYE sip:b SIP/2.0\r\nTo: x\r\n\r\nCall-ID: d\r\n",
+            "Call-ID: \r\n",
+        ] {
+            assert_eq!(id(text), "", "{text}");
         }
     }
 
