@@ -137,20 +137,26 @@ impl Store {
 
     /// A message came in, or leaves. An INVITE outside of any dialog begins an attempt.
     pub fn message(&mut self, is_sent: bool, hop: &Hop, bytes: &[u8], begins: bool) {
+        if self.settings.memory == 0 {
+            return;
+        }
         let body = body_at(bytes);
         let head = bytes.get(..body).unwrap_or_default();
-        self.passes_by(is_sent, hop, call_id(head), (bytes, body), begins);
+        self.log(is_sent, hop, call_id(head), (bytes, body), begins);
     }
 
     /// The same with one that came in and whose Call-ID has been read already.
     pub fn received(&mut self, hop: &Hop, message: &Message, begins: bool) {
+        if self.settings.memory == 0 {
+            return;
+        }
         let call_id = message.call_id().as_bytes();
         let bytes = message.bytes();
         let body = bytes.len().saturating_sub(message.body().len());
-        self.passes_by(false, hop, call_id, (bytes, body), begins);
+        self.log(false, hop, call_id, (bytes, body), begins);
     }
 
-    fn passes_by(
+    fn log(
         &mut self,
         is_sent: bool,
         hop: &Hop,
@@ -158,7 +164,7 @@ impl Store {
         (bytes, body): (&[u8], usize),
         begins: bool,
     ) {
-        if self.settings.memory == 0 || call_id.is_empty() {
+        if call_id.is_empty() {
             return;
         }
         let key = self.ids.key(call_id);
