@@ -3,16 +3,14 @@
 use sbc::io::admin::types::{Ban, BanPage};
 
 use super::agent::Agent;
+use super::programs::Program;
 use super::*;
 
 /// What the command line prints about that daemon, to standard output and to standard error, and its exit code.
 pub(crate) async fn told(sbc: &Sbc, arguments: &[&str]) -> (String, String, i32) {
-    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_sbc"));
-    command
-        .args(arguments)
-        .args(["--admin", &sbc.running.admin().to_string()]);
-    let output = tokio::task::spawn_blocking(move || command.output());
-    let output = output.await.unwrap().unwrap();
+    let program = Program::sbc().args(arguments).arg("--admin");
+    let admin = sbc.running.admin().to_string();
+    let output = program.arg(admin).output().await.unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     (
         text(output.stdout),

@@ -5,22 +5,12 @@ use std::time::Instant;
 use sbc::io::admin::types::{Flow, FlowPage, Refusal};
 
 use super::calls::{call, connect, hear_the_first, hears, voice};
+use super::watched::cli;
 use super::*;
 
 /// What the command line prints about that daemon, to standard output and to standard error, and its exit code.
 async fn flows(sbc: &Sbc, arguments: &[&str]) -> (String, String, i32) {
-    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_sbc"));
-    command
-        .args(["flows", "--admin", &sbc.running.admin().to_string()])
-        .args(arguments);
-    let output = tokio::task::spawn_blocking(move || command.output());
-    let output = output.await.unwrap().unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    (
-        text(output.stdout),
-        text(output.stderr),
-        output.status.code().unwrap(),
-    )
+    cli(sbc, "flows", arguments).await
 }
 
 fn parsed(answer: (String, String, i32)) -> Vec<Flow> {

@@ -1,11 +1,11 @@
 //! Bans outlive the daemon, however it ends.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, PipeReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 
 use super::agent::Agent;
 use super::bans::told;
+use super::programs::{Piped, Program, Started};
 use super::*;
 
 /// A directory that is gone with the test.
@@ -121,24 +121,20 @@ async fn a_store_that_cannot_be_read_stops_nothing() {
 
 /// `sbc run`, which does not outlive its test.
 struct Killed {
-    child: Child,
-    log: BufReader<Box<dyn Read>>,
+    _program: Started,
+    log: BufReader<PipeReader>,
 }
 
 impl Killed {
     fn run(file: &Path) -> Killed {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_sbc"))
+        let program = Program::sbc()
             .args(["run", "--log", "info,sbc::io::store=debug", "--config"])
-            .arg(file)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut out = BufReader::new(child.stdout.take().unwrap());
-        let log: Box<dyn Read> = Box::new(child.stderr.take().unwrap());
+            .arg(file);
+        let Piped { started, out, err } = program.piped().unwrap();
+        let mut out = BufReader::new(out);
         let mut killed = Killed {
-            child,
-            log: BufReader::new(log),
+            _program: started,
+            log: BufReader::new(err),
         };
         let mut banner = String::new();
         while !banner.contains("Ctrl-C") {
@@ -158,17 +154,8 @@ impl Killed {
 
     /// What the command line prints about it.
     fn told(&self, admin: &str, arguments: &[&str]) -> String {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_sbc"));
-        let output = command.args(arguments).args(["--admin", admin]).output();
-        String::from_utf8(output.unwrap().stdout).unwrap()
-    }
-}
-
-impl Drop for Killed {
-    /// As a crash: nothing is said, nothing is written.
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        let program = Program::sbc().args(arguments).args(["--admin", admin]);
+        String::from_utf8(program.piped().unwrap().output().stdout).unwrap()
     }
 }
 

@@ -1,4 +1,4 @@
-//! The whole daemon in this process, on loopback addresses of its own: real sockets, no root.
+//! The whole daemon in this process, on loopback addresses of its own: real sockets, no root. Programs are started by another one (`programs`).
 
 #![allow(
     clippy::unwrap_used,
@@ -19,6 +19,7 @@ mod kept;
 mod life;
 mod options;
 mod page;
+mod programs;
 mod recordings;
 mod records;
 mod status;
@@ -41,8 +42,9 @@ use tokio::net::TcpStream;
 /// Longer than anything takes that happens at all.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A loopback address that only this process uses.
+/// A loopback address that only this process uses: all that it listens at is at one of them.
 fn own_address(last: u8) -> IpAddr {
+    programs::starter_is_there();
     let [.., high, low] = std::process::id().to_be_bytes();
     Ipv4Addr::new(127, 217 + high % 38, low, last).into()
 }

@@ -3,10 +3,9 @@
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::Output;
 
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use pcap_file::pcap::PcapReader;
 use sbc::config::{FlightRecorder, Secret};
 use sbc::io::admin::types::RecordingInfo;
@@ -15,6 +14,7 @@ use serde_json::json;
 use super::agent::Request;
 use super::api::act;
 use super::calls::{CallUp, call, hear_the_first, hears, voice};
+use super::programs::{Piped, Program};
 use super::watched::cli;
 use super::*;
 
@@ -52,18 +52,15 @@ impl Drop for Scratch {
 }
 
 /// `sbc record` of the only call, with more arguments, once it records.
-async fn record(sbc: &Sbc, name: &str, file: &Path, more: &[&str]) -> Child {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_sbc"));
-    command
+async fn record(sbc: &Sbc, name: &str, file: &Path, more: &[&str]) -> Piped {
+    let program = Program::sbc()
         .args(["record", name, "--payload"])
         .arg(file)
         .args(["--admin", &sbc.running.admin().to_string()])
-        .args(more)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    let child = command.spawn().unwrap();
+        .args(more);
+    let record = program.piped().unwrap();
     recordings(sbc, 1.0).await;
-    child
+    record
 }
 
 /// Waits until so many are made.
@@ -75,12 +72,11 @@ async fn recordings(sbc: &Sbc, count: f64) {
     }
 }
 
-async fn output(child: Child) -> Output {
-    let output = tokio::task::spawn_blocking(move || child.wait_with_output());
+async fn output(record: Piped) -> Output {
+    let output = tokio::task::spawn_blocking(|| record.output());
     tokio::time::timeout(PATIENCE, output)
         .await
         .expect("sbc record does not end")
-        .unwrap()
         .unwrap()
 }
 
@@ -152,10 +148,10 @@ async fn every_byte_that_is_said_is_in_the_recording_until_the_call_ends() {
     // Somebody else could read what was there before.
     std::fs::write(&file, "before").unwrap();
     std::fs::set_permissions(&file, Permissions::from_mode(0o644)).unwrap();
-    let child = record(&sbc, &up.dialog.call_id, &file, &[]).await;
+    let record = record(&sbc, &up.dialog.call_id, &file, &[]).await;
     talk(&up, 10..110).await;
     hang_up(&mut up).await;
-    let output = output(child).await;
+    let output = output(record).await;
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.success(), "{said}");
     assert!(
@@ -183,11 +179,10 @@ async fn ctrl_c_ends_a_recording_and_nothing_is_missing() {
     let up = call(&sbc).await;
     hear_the_first(&up).await;
     // An ordinary pipe.
-    let child = record(&sbc, "1", Path::new("-"), &[]).await;
+    let record = record(&sbc, "1", Path::new("-"), &[]).await;
     talk(&up, 1..21).await;
-    let id = Pid::from_raw(i32::try_from(child.id()).unwrap());
-    kill(id, Signal::SIGINT).unwrap();
-    let output = output(child).await;
+    kill(record.started.id, Signal::SIGINT).unwrap();
+    let output = output(record).await;
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.success(), "{said}");
     assert!(
@@ -213,7 +208,7 @@ async fn who_listens_in_is_listed_and_can_be_ended() {
     assert_eq!(cli(&sbc, "record", &["--json"]).await.0, "[]\n");
     let up = call(&sbc).await;
     hear_the_first(&up).await;
-    let child = record(&sbc, "1", &scratch.0.join("call.pcap"), &[]).await;
+    let record = record(&sbc, "1", &scratch.0.join("call.pcap"), &[]).await;
     talk(&up, 1..11).await;
     let end = tokio::time::Instant::now() + PATIENCE;
     // What a worker has handed over is counted by the writer, somewhat later.
@@ -237,7 +232,7 @@ async fn who_listens_in_is_listed_and_can_be_ended() {
 
     let ended = cli(&sbc, "record", &["--end", "1"]).await;
     assert_eq!(ended, ("Recording 1 ends.\n".into(), String::new(), 0));
-    let said = String::from_utf8(output(child).await.stderr).unwrap();
+    let said = String::from_utf8(output(record).await.stderr).unwrap();
     assert!(said.contains(": 20 packets came"), "{said}");
     recordings(&sbc, 0.0).await;
     let (out, err, code) = cli(&sbc, "record", &["--end", "1"]).await;
@@ -260,14 +255,11 @@ async fn a_recording_ends_after_its_time_and_with_whoever_reads_it() {
     let up = call(&sbc).await;
     hear_the_first(&up).await;
     let short = scratch.0.join("short.pcap");
-    let child = record(&sbc, "1", &short, &["--seconds", "1"]).await;
-    let ended = output(child).await;
+    let ended = output(record(&sbc, "1", &short, &["--seconds", "1"]).await).await;
     assert!(ended.status.success(), "{ended:?}");
     assert_eq!(read(&std::fs::read(&short).unwrap()), []);
     recordings(&sbc, 0.0).await;
-    let mut child = record(&sbc, "1", &scratch.0.join("cut.pcap"), &[]).await;
-    child.kill().unwrap();
-    child.wait().unwrap();
+    drop(record(&sbc, "1", &scratch.0.join("cut.pcap"), &[]).await);
     recordings(&sbc, 0.0).await;
     talk(&up, 1..10).await;
     sbc.stop().await;

@@ -3,23 +3,22 @@
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
-use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use nix::pty::{Winsize, openpty};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::termios::{Termios, tcgetattr};
-use nix::unistd::Pid;
 use sbc::io::admin::types::{Call, CallPage, Status, TrunkPage};
 use tokio::net::TcpListener;
 
 use super::calls::{call, hear_the_first};
+use super::programs::{Program, Started};
 use super::*;
 
-/// `sbc top` in a terminal of its own; killed on drop.
+/// `sbc top` in a terminal of its own.
 struct Top {
-    child: Child,
+    program: Started,
     keys: File,
     screen: Arc<Mutex<vt100::Parser>>,
     /// The terminal's side of it: what it is like is to be as it was.
@@ -36,16 +35,12 @@ impl Top {
             ws_ypixel: 0,
         };
         let pty = openpty(Some(&size), None).unwrap();
-        let end = || Stdio::from(pty.slave.try_clone().unwrap());
         let before = tcgetattr(&pty.slave).unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_sbc"))
+        let program = Program::sbc()
             .args(["top", "--delay", "0.2", "--admin", &admin.to_string()])
             .env("TERM", "xterm-256color")
             .env("NO_COLOR", if colour { "" } else { "1" })
-            .stdin(end())
-            .stdout(end())
-            .stderr(end())
-            .spawn()
+            .in_terminal(&pty.slave)
             .unwrap();
         let screen = Arc::new(Mutex::new(vt100::Parser::new(24, 80, 0)));
         let mut output = File::from(pty.master.try_clone().unwrap());
@@ -57,7 +52,7 @@ impl Top {
             }
         });
         Top {
-            child,
+            program,
             keys: File::from(pty.master),
             screen,
             terminal: pty.slave,
@@ -81,7 +76,7 @@ impl Top {
             if wanted.iter().all(|one| text.contains(one)) {
                 return;
             }
-            let status = self.child.try_wait().unwrap();
+            let status = self.program.ended();
             assert!(status.is_none(), "{status:?}:\n{text}");
             assert!(Instant::now() < end, "no {wanted:?}:\n{text}");
             tokio::time::sleep(Duration::from_millis(10)).await;
@@ -92,7 +87,7 @@ impl Top {
     async fn ends(mut self, code: i32) {
         let end = Instant::now() + PATIENCE;
         let status = loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
+            if let Some(status) = self.program.ended() {
                 break status;
             }
             assert!(Instant::now() < end, "it does not end:\n{}", self.text());
@@ -110,13 +105,6 @@ impl Top {
             );
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-    }
-}
-
-impl Drop for Top {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 
@@ -160,11 +148,7 @@ async fn a_drain_is_seen() {
     top.shows(&["DRAINS: no new calls", "! the daemon drains"])
         .await;
     // As on the way out of a session.
-    kill(
-        Pid::from_raw(top.child.id().try_into().unwrap()),
-        Signal::SIGTERM,
-    )
-    .unwrap();
+    kill(top.program.id, Signal::SIGTERM).unwrap();
     top.ends(0).await;
     sbc.stop().await;
 }
@@ -240,7 +224,7 @@ async fn fake(at: SocketAddr) -> (SocketAddr, tokio::task::JoinHandle<()>) {
 
 #[tokio::test]
 async fn a_ladder_is_shown_and_a_daemon_that_went_away_comes_back() {
-    let (admin, serving) = fake("127.0.0.1:0".parse().unwrap()).await;
+    let (admin, serving) = fake((own_address(43), 0).into()).await;
     let mut top = Top::start(admin, true);
     top.shows(&["\"fake\"", "phone:anna"]).await;
     top.press("\r");

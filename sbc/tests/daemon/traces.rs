@@ -7,6 +7,7 @@ use sbc::io::admin::types::{Trace, TracePage};
 
 use super::agent::Request;
 use super::calls::{call, hear_the_first};
+use super::programs::Program;
 use super::watched::cli;
 use super::*;
 
@@ -162,7 +163,7 @@ async fn a_call_that_is_over_has_its_ladder() {
             assert_eq!(text, *message);
         }
     }
-    if let Some(read) = tshark(&path) {
+    if let Some(read) = tshark(&path).await {
         let lines: Vec<&str> = read.lines().collect();
         assert_eq!(lines.len(), packets.len(), "{read}");
         let first = format!("{}\tINVITE\t\t", up.caller.local.ip());
@@ -178,15 +179,14 @@ async fn a_call_that_is_over_has_its_ladder() {
 }
 
 /// What Wireshark reads in a capture, where it is there.
-fn tshark(file: &Path) -> Option<String> {
+async fn tshark(file: &Path) -> Option<String> {
     let fields = ["ip.src", "sip.Method", "sip.Status-Code", "_ws.malformed"];
-    let output = std::process::Command::new("tshark")
+    let program = Program::new("tshark")
         .arg("-r")
         .arg(file)
         .args(["-Y", "sip", "-T", "fields"])
-        .args(fields.iter().flat_map(|field| ["-e", field]))
-        .output()
-        .ok()?;
+        .args(fields.iter().flat_map(|field| ["-e", field]));
+    let output = program.output().await.ok()?;
     assert!(output.status.success(), "{output:?}");
     String::from_utf8(output.stdout).ok()
 }

@@ -5,23 +5,14 @@ use sbc::io::admin::types::{Call, CallDetail, Status};
 use sbc::sip::Name;
 
 use super::agent::{Agent, unique};
+use super::bans::told;
 use super::calls::{CallUp, call};
+use super::programs::Program;
 use super::*;
 
 /// What the command line prints about that daemon, to standard output and to standard error, and its exit code.
 pub(crate) async fn cli(sbc: &Sbc, command: &str, arguments: &[&str]) -> (String, String, i32) {
-    let mut process = std::process::Command::new(env!("CARGO_BIN_EXE_sbc"));
-    process
-        .args([command, "--admin", &sbc.running.admin().to_string()])
-        .args(arguments);
-    let output = tokio::task::spawn_blocking(move || process.output());
-    let output = output.await.unwrap().unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    (
-        text(output.stdout),
-        text(output.stderr),
-        output.status.code().unwrap(),
-    )
+    told(sbc, &[&[command], arguments].concat()).await
 }
 
 async fn calls(sbc: &Sbc) -> Vec<Call> {
@@ -235,12 +226,10 @@ async fn where_there_is_a_token_everybody_has_to_send_it() {
     assert_eq!((out.as_str(), code), ("", 1));
     assert!(err.contains("SBC_ADMIN_TOKEN"), "{err}");
     for (said, expected) in [(token, 0), ("another-token-here", 1)] {
-        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_sbc"));
-        command
+        let program = Program::sbc()
             .args(["status", "--admin", &sbc.running.admin().to_string()])
             .env("SBC_ADMIN_TOKEN", said);
-        let output = tokio::task::spawn_blocking(move || command.output());
-        let output = output.await.unwrap().unwrap();
+        let output = program.output().await.unwrap();
         assert_eq!(output.status.code(), Some(expected), "{output:?}");
     }
     sbc.stop().await;
@@ -262,11 +251,9 @@ async fn a_unix_socket_serves_whom_its_mode_lets_in() {
     while path.exists() {
         tokio::task::yield_now().await;
     }
-    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_sbc"));
-    let output = command
-        .args(["status", "--admin", &format!("unix:{}", path.display())])
-        .output()
-        .unwrap();
+    let admin = format!("unix:{}", path.display());
+    let program = Program::sbc().args(["status", "--admin", &admin]);
+    let output = program.output().await.unwrap();
     assert_eq!(output.status.code(), Some(3), "{output:?}");
 }
 
