@@ -1,5 +1,6 @@
 //! A SIP user agent of plain text, over UDP or TCP.
 
+use std::collections::HashSet;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -22,6 +23,9 @@ pub(crate) fn unique() -> String {
 
 pub(crate) struct Agent {
     wire: Wire,
+    /// What the box says again as it has not read our answer yet is passed over; not so what it says again as we do.
+    heard: HashSet<Bytes>,
+    sent: HashSet<Bytes>,
     pub(crate) local: SocketAddr,
     pub(crate) sbc: SocketAddr,
 }
@@ -47,11 +51,8 @@ pub(crate) struct Request {
 impl Agent {
     pub(crate) async fn udp(address: IpAddr, sbc: SocketAddr) -> Agent {
         let socket = UdpSocket::bind((address, 5060)).await.unwrap();
-        Agent {
-            local: socket.local_addr().unwrap(),
-            wire: Wire::Udp(socket),
-            sbc,
-        }
+        let local = socket.local_addr().unwrap();
+        Agent::at(Wire::Udp(socket), local, sbc)
     }
 
     pub(crate) async fn tcp(address: IpAddr, sbc: SocketAddr) -> Agent {
@@ -59,9 +60,20 @@ impl Agent {
         socket.bind((address, 0).into()).unwrap();
         let stream = socket.connect(sbc).await.unwrap();
         stream.set_nodelay(true).unwrap();
+        let local = stream.local_addr().unwrap();
+        Agent::at(
+            Wire::Tcp(stream, Framer::new(Limits::default())),
+            local,
+            sbc,
+        )
+    }
+
+    fn at(wire: Wire, local: SocketAddr, sbc: SocketAddr) -> Agent {
         Agent {
-            local: stream.local_addr().unwrap(),
-            wire: Wire::Tcp(stream, Framer::new(Limits::default())),
+            wire,
+            heard: HashSet::new(),
+            sent: HashSet::new(),
+            local,
             sbc,
         }
     }
@@ -120,6 +132,9 @@ impl Agent {
     }
 
     pub(crate) async fn send(&mut self, bytes: &[u8]) {
+        if !self.sent.insert(Bytes::copy_from_slice(bytes)) {
+            self.heard.clear();
+        }
         match &mut self.wire {
             Wire::Udp(socket) => drop(socket.send_to(bytes, self.sbc).await.unwrap()),
             Wire::Tcp(stream, _) => stream.write_all(bytes).await.unwrap(),
@@ -244,7 +259,16 @@ impl Agent {
     }
 
     async fn next(&mut self) -> Message {
-        let bytes = match &mut self.wire {
+        loop {
+            let bytes = self.read().await;
+            if self.heard.insert(bytes.clone()) {
+                return Message::parse(bytes, &Limits::default()).unwrap();
+            }
+        }
+    }
+
+    async fn read(&mut self) -> Bytes {
+        match &mut self.wire {
             Wire::Udp(socket) => {
                 let mut buffer = vec![0; 65_535];
                 let (length, from) = socket.recv_from(&mut buffer).await.unwrap();
@@ -260,7 +284,6 @@ impl Agent {
                 assert_ne!(length, 0, "closed");
                 framer.push(&buffer[..length]);
             },
-        };
-        Message::parse(bytes, &Limits::default()).unwrap()
+        }
     }
 }
