@@ -74,6 +74,9 @@ pub(super) enum DaemonError {
     Late { address: Admin },
     #[error("{0}")]
     Refused(String),
+    /// For now: it has too much to do, or its engine has ended and its pages are still there. Whoever waits asks again.
+    #[error("{0}")]
+    Busy(String),
     #[error("what answers at {address} is no sbc, or one of another version: {what}")]
     Foreign { address: Admin, what: String },
     #[error(
@@ -193,6 +196,9 @@ impl Daemon {
 
     fn refused(&self, status: StatusCode, body: &[u8]) -> DaemonError {
         match serde_json::from_slice::<Refusal>(body) {
+            Ok(refusal) if status == StatusCode::SERVICE_UNAVAILABLE => {
+                DaemonError::Busy(refusal.error)
+            }
             Ok(refusal) => DaemonError::Refused(refusal.error),
             Err(_) => self.foreign(status),
         }

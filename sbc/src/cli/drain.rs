@@ -66,8 +66,8 @@ fn wait(daemon: &Daemon, mut said: u64) -> Result<(), Failure> {
                 say("the daemon has ended");
                 return Ok(());
             }
-            // Too much to do for a moment.
-            Err(DaemonError::Late { .. }) => continue,
+            // Too much to do for a moment, or about to be gone.
+            Err(DaemonError::Late { .. } | DaemonError::Busy(_)) => continue,
             Err(error) => return Err(error.into()),
         };
         if status.phase == "ready" {

@@ -2,10 +2,12 @@
 
 use sbc::sip::Name;
 use serde_json::Value;
+use tokio::net::TcpListener;
 
 use super::agent::{Request, unique};
 use super::bans::told;
 use super::calls::{CallUp, call};
+use super::programs::Program;
 use super::*;
 
 /// The caller hangs up; both hear that it is done.
@@ -115,6 +117,37 @@ async fn who_waits_is_told_until_the_daemon_has_ended() {
         ]
     );
     sbc.ends().await;
+}
+
+#[tokio::test]
+async fn who_waits_looks_again_where_the_engine_gives_no_answer() {
+    let listener = TcpListener::bind((own_address(45), 0)).await.unwrap();
+    let admin = listener.local_addr().unwrap().to_string();
+    let waiting = Program::sbc().args(["drain", "--wait", "--admin", &admin]);
+    let ending = async {
+        for (status, body) in [
+            ("200 OK", r#"{"phase":"draining","calls":1}"#),
+            (
+                "503 Service Unavailable",
+                r#"{"error":"the engine has ended"}"#,
+            ),
+        ] {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut asked = [0; 4096];
+            assert_ne!(stream.read(&mut asked).await.unwrap(), 0);
+            let length = body.len();
+            let answer = format!(
+                "HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+            );
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        }
+        drop(listener);
+    };
+    let (output, ()) = tokio::join!(waiting.output(), ending);
+    let output = output.unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let out = String::from_utf8(output.stdout).unwrap();
+    assert!(out.ends_with("\nthe daemon has ended\n"), "{out}");
 }
 
 #[tokio::test]
