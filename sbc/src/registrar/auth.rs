@@ -36,6 +36,18 @@ pub enum Denied {
 }
 
 impl Denied {
+    /// Every [`label`](Denied::label) that there is.
+    pub const LABELS: [&'static str; 8] = [
+        "no-credentials",
+        "unusable-credentials",
+        "weak-algorithm",
+        "credentials",
+        "not-local",
+        "stale-nonce",
+        "replayed",
+        "throttled",
+    ];
+
     /// The counter's label.
     #[must_use]
     pub fn label(self) -> &'static str {

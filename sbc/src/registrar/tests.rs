@@ -4,15 +4,33 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use super::Registrar;
+use super::{Denied, Registrar};
 use crate::config::{Config, NetworkId, NoSecrets, PhoneId};
 use crate::engine::Event;
+use crate::sip::digest::DigestError;
 use crate::sip::{Message, Name, Transport};
 use crate::transaction::{ConnectionId, Hop};
 
 const PHONE: PhoneId = PhoneId(0);
 /// With four contacts.
 const ACCOUNT: (PhoneId, u8) = (PHONE, 4);
+
+#[test]
+fn every_refusal_has_its_label() {
+    let all = [
+        Denied::Missing,
+        Denied::Unusable(DigestError::Scheme),
+        Denied::Weak,
+        Denied::Wrong,
+        Denied::NotLocal(PHONE),
+        Denied::Stale,
+        Denied::Replayed,
+        Denied::Throttled {
+            wait: Duration::ZERO,
+        },
+    ];
+    assert_eq!(all.map(Denied::label), Denied::LABELS);
+}
 
 fn hop(port: u16) -> Hop {
     Hop {

@@ -223,7 +223,7 @@ fn ports(config: &Config, reading: &Reading) -> Family {
 }
 
 /// The reasons that a verdict can give.
-fn drop_reasons() -> impl Iterator<Item = &'static str> {
+pub(in crate::io) fn drop_reasons() -> impl Iterator<Item = &'static str> {
     let all = sbc_ebpf::Drop::ALL.into_iter().map(sbc_ebpf::Drop::label);
     all.filter(|reason| !is_shed(reason))
 }

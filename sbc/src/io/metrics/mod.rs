@@ -24,6 +24,8 @@ use prometheus::{Registry, TextEncoder};
 
 pub(super) use self::calls::label as party_label;
 use self::family::Family;
+#[cfg(test)]
+pub(super) use self::{media::drop_reasons, sip::refusals};
 use super::cdr::Counters as CdrCounters;
 use super::current::Current;
 use super::signalling::Counters;

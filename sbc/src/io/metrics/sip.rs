@@ -14,6 +14,9 @@ use crate::sip::{Fault, Name};
 const METHODS: [&str; 6] = ["INVITE", "ACK", "BYE", "CANCEL", "OPTIONS", "REGISTER"];
 const CLASSES: [&str; 7] = ["request", "1xx", "2xx", "3xx", "4xx", "5xx", "6xx"];
 
+/// Why somebody is refused who was not asked who he is.
+const STRANGERS: [&str; 3] = ["stranger", "stray-response", "unanswered"];
+
 pub(super) fn families(config: &Config, reading: &Reading) -> Vec<Family> {
     let mut families = vec![
         messages(config, reading),
@@ -88,6 +91,11 @@ fn malformed(config: &Config, reading: &Reading) -> Family {
     family
 }
 
+/// Why SIP may have gone nowhere because of who sent it; what was dropped unread is not among it.
+pub(in crate::io) fn refusals() -> impl Iterator<Item = &'static str> {
+    Denied::LABELS.into_iter().chain(STRANGERS)
+}
+
 fn refused(config: &Config, reading: &Reading) -> Family {
     let mut family = Family::counter(
         "sbc_sip_refused_total",
@@ -95,10 +103,7 @@ fn refused(config: &Config, reading: &Reading) -> Family {
         &["network", "reason"],
     );
     for (_, name) in networks(config) {
-        for denied in [Denied::Missing, Denied::Wrong, Denied::Stale] {
-            family.zero([name, denied.label()]);
-        }
-        for reason in ["stranger", "stray-response"] {
+        for reason in refusals() {
             family.zero([name, reason]);
         }
     }

@@ -146,8 +146,10 @@ mod tests {
     use std::path::Path;
 
     use axum::http::HeaderValue;
+    use sbc_ebpf::shed::Shed;
 
     use super::*;
+    use crate::io::metrics::{drop_reasons, refusals};
 
     #[test]
     fn every_file_is_served_and_nothing_is_asked_for_that_is_not() {
@@ -170,6 +172,23 @@ mod tests {
                     file.name
                 );
             }
+        }
+    }
+
+    #[test]
+    fn every_reason_for_a_drop_is_in_words() {
+        let file = FILES.iter().find(|file| file.name == "why.js").unwrap();
+        let (media, sip) = file.text.split_once("const SIP").unwrap();
+        let is_told = |words: &str, reason: &str| {
+            let entries = [format!("\n  {reason}: \""), format!("\n  \"{reason}\": \"")];
+            entries.iter().any(|entry| words.contains(entry))
+        };
+        for reason in drop_reasons() {
+            assert!(is_told(media, reason), "media: {reason}");
+        }
+        let shed = Shed::ALL.map(Shed::label);
+        for reason in refusals().chain(shed).chain(["malformed", "overload"]) {
+            assert!(is_told(sip, reason), "SIP: {reason}");
         }
     }
 

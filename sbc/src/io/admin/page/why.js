@@ -18,10 +18,18 @@ const SIP = {
   banned: "from who is banned: dropped unread",
   credentials: "a wrong name or password",
   flood: "more than a stranger may send: dropped unread",
+  malformed: "no SIP that can be understood: the metrics say what is wrong with it",
   "no-credentials": "the first request of every phone, which is asked for its password then",
+  "not-local": "from a phone, where phones may not be",
+  overload: "more at once than a queue takes",
+  replayed: "an answer that has been given before, asked again",
   "stale-nonce": "an answer to a question that is too old, asked again",
   stranger: "neither a trunk's address nor a phone that is registered",
   "stray-response": "an answer to nothing that was asked",
+  throttled: "after too many wrong passwords from there: it has to wait",
+  unanswered: "asked too often by who may have forged his address: he gets no answer",
+  "unusable-credentials": "a name and password that cannot be read",
+  "weak-algorithm": "a password hashed as the network does not allow",
 };
 
 // In words, or nothing where there are none.
