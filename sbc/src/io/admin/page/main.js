@@ -50,7 +50,7 @@ function go() {
   if (moved) document.getElementById("ask").close("no");
   Object.assign(now, { view: VIEWS[name], name, words, data: null });
   redraw();
-  document.querySelector("#nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
+  document.querySelector("#nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
   if (moved) {
     window.scrollTo(0, 0);
     document.getElementById("main").focus({ preventScroll: true });

@@ -113,7 +113,7 @@ export function flowTable(rows, empty, ofCall) {
     { title: "Flow", whole: true, of: ({ flow, index }) => (index === 0 ? [flow.kind, " ", path(flow.path, flow.why)] : "") },
     { title: "Network", of: ({ side }) => [side.network, side.fault && pill(side.fault, "bad")] },
     { title: "Ours", hide: true, whole: true, of: ({ side }) => side.local },
-    { title: "Peer", of: ({ side }) => [h("span", { class: "whole" }, side.latched ?? side.named ?? "–"), !side.latched && h("span", { class: "quiet" }, " named, nothing came")] },
+    { title: "Peer", of: ({ side }) => [h("span", { class: "whole" }, side.latched ?? side.named ?? "–"), !side.latched && h("span", { class: "quiet" }, " nothing came")] },
     { title: "Packets", right: true, of: got((one) => count(one.packets)) },
     { title: "A second", right: true, of: ({ flow, index }) => { const rate = rates.get(`${flow.pair} ${index}`); return rate === undefined ? "–" : short(rate); } },
     { title: "Bytes", right: true, rare: true, of: got((one) => bytes(one.bytes)) },
