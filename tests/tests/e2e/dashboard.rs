@@ -111,6 +111,19 @@ fn panels_fill_the_grid_and_say_what_they_show() -> Result<()> {
             has_unit || panel["type"] == "state-timeline",
             "{title} has no unit"
         );
+        // Beside its title, its rim and the gap it has 38 pixels a row less 58, and Grafana draws no graph behind a figure in less than 100.
+        let has_graph = panel["options"]["graphMode"] == "area";
+        let high = panel["gridPos"]["h"].as_u64().context("no height")?;
+        assert!(
+            !has_graph || 38 * high > 158,
+            "{title} has no room for its graph"
+        );
+        // `$__rate_interval` reaches over four scrapes: with narrower bars each event would stand in several.
+        let has_bars = panel["fieldConfig"]["defaults"]["custom"]["drawStyle"] == "bars";
+        assert!(
+            !has_bars || panel["interval"] == "1m",
+            "{title} counts anew what it has counted"
+        );
     }
     Ok(())
 }
