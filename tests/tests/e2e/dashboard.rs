@@ -124,6 +124,14 @@ fn panels_fill_the_grid_and_say_what_they_show() -> Result<()> {
             !has_bars || panel["interval"] == "1m",
             "{title} counts anew what it has counted"
         );
+        // Of an axis without decimals Grafana takes what is between whole numbers for no value, and would write there what it writes into an empty panel.
+        let defaults = &panel["fieldConfig"]["defaults"];
+        let is_whole = panel["type"] == "timeseries" && defaults["decimals"] == 0;
+        let is_blank = defaults["mappings"][0]["options"]["match"] == "null";
+        assert!(
+            !is_whole || defaults["noValue"].is_null() || is_blank,
+            "{title} has words on its axis"
+        );
     }
     Ok(())
 }
