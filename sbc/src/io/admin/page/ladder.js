@@ -39,7 +39,7 @@ export function ladder({ trace, redraw, chosen, choose }) {
     h("svg", { viewBox: `0 0 ${room} ${high}`, width: room, height: high, role: "group", "aria-label": "Ladder of the call: each step can be opened" },
       parties.map((party, index) => h("g", { key: `party ${index}`, class: index === 1 ? "party box" : "party" },
         h("line", { class: "life", x1: x(index), x2: x(index), y1: HEAD - 6, y2: high }),
-        h("rect", { x: x(index) - apart * 0.46, y: 4, width: apart * 0.92, height: 40, rx: 6 }),
+        h("rect", { x: x(index) - apart * 0.475, y: 4, width: apart * 0.95, height: 40, rx: 6 }),
         h("text", { x: x(index), y: party.address ? 21 : 29, class: "name" }, cut(party.name, letters)),
         party.address && h("text", { x: x(index), y: 36, class: "address" }, cut(party.address, Math.floor(apart / 6))),
         h("title", {}, [party.name, party.address].filter(Boolean).join(", ")))),
