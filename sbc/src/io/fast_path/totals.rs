@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use aya::maps::{Array, MapData, PerCpuArray};
 use sbc_ebpf::Drop as Reason;
@@ -20,6 +21,9 @@ use crate::media::{FlowReport, MediaStats, Traffic};
 
 /// Rows that are copied at a time: the owner of flows may wait for as long, some microseconds.
 const ROWS: usize = 256;
+
+/// Rows that are read before whoever waits for the processor has it: half a millisecond, or less.
+const AT_ONCE: usize = 1024;
 
 /// The counts of the kernel's tables, and whose they are; the same for all who have it.
 pub(in crate::io) struct Totals {
@@ -95,13 +99,15 @@ impl Totals {
         *held(&self.guarded) = networks;
     }
 
-    /// Totals since the start, of flows that have ended too. Takes a system call for some hundred pairs.
+    /// Totals since the start, of flows that have ended too. Takes a system call for some hundred pairs, and some milliseconds for ten thousand: the
+    /// thread that reads them steps aside in between.
     pub(in crate::io) fn read(&self) -> MediaStats {
-        let mut stats = self.ledger.read(|rows| {
+        let states = |rows: &[u32]| {
             let read = lookup_rows(&self.states, rows).into_iter();
             read.map(|pair: Option<PairState>| Some(pair?.sides().each_ref().map(traffic)))
                 .collect()
-        });
+        };
+        let mut stats = self.ledger.read(states, step_aside);
         let guarded = held(&self.guarded).clone();
         for network in guarded {
             let media = stats.networks.entry(network).or_default();
@@ -141,9 +147,14 @@ impl Ledger {
         }
     }
 
-    /// `states` reads what these rows, which ascend, have counted.
-    fn read(&self, states: impl Fn(&[u32]) -> Vec<Option<[Traffic; 2]>>) -> MediaStats {
+    /// `states` reads what these rows, which ascend, have counted. After each [`AT_ONCE`] of them there is a pause.
+    fn read(
+        &self,
+        states: impl Fn(&[u32]) -> Vec<Option<[Traffic; 2]>>,
+        mut pause: impl FnMut(),
+    ) -> MediaStats {
         let mut stats = MediaStats::default();
+        let mut without_pause = 0;
         for (first, block) in (0..).step_by(ROWS).zip(&self.0) {
             // A row that is another pair's before it is read: it rests for longer than that.
             let block = held(block).clone();
@@ -161,9 +172,20 @@ impl Ledger {
                     row.carried(now, &mut stats);
                 }
             }
+            without_pause += rows.len();
+            if without_pause >= AT_ONCE {
+                without_pause = 0;
+                pause();
+            }
         }
         stats
     }
+}
+
+/// Lets who waits for this processor have it. Whoever has had his share just before would wait for the next tick (4 ms) otherwise, however nice the
+/// reader is. To yield is not enough: where there are more who want a processor than there are, Linux has who yields wait for seconds.
+fn step_aside() {
+    std::thread::sleep(Duration::from_nanos(1));
 }
 
 impl Block {
@@ -227,11 +249,12 @@ mod tests {
 
     /// What came in and left at the left, and at the right.
     fn told(ledger: &Ledger, states: &[[u64; 2]]) -> [(u64, u64); 2] {
-        let stats = ledger.read(|rows| {
+        let read = |rows: &[u32]| {
             let read = rows.iter().map(|row| states.get(*row as usize));
             read.map(|state| state.map(|state| state.map(count)))
                 .collect()
-        });
+        };
+        let stats = ledger.read(read, || ());
         [LEFT, RIGHT].map(|network| {
             let media = stats.networks.get(&network).cloned().unwrap_or_default();
             assert_eq!(media.received.bytes, 10 * media.received.packets);
@@ -255,6 +278,19 @@ mod tests {
         assert_eq!(told(&ledger, &[[7, 7], [900, 900]]), [(4, 4), (7, 7)]);
         ledger.begin(1, Some([LEFT, LEFT]), [count(900), count(900)]);
         assert_eq!(told(&ledger, &[[7, 7], [901, 900]]), [(5, 5), (7, 7)]);
+    }
+
+    #[test]
+    fn who_reads_many_rows_steps_aside() {
+        for (pairs, pauses) in [(0, 0), (AT_ONCE - 1, 0), (AT_ONCE, 1), (10_000, 9)] {
+            let ledger = Ledger::new(20_000);
+            for row in 0..pairs as u32 {
+                ledger.begin(row, Some([LEFT, RIGHT]), [count(0); 2]);
+            }
+            let mut times = 0;
+            ledger.read(|rows| vec![None; rows.len()], || times += 1);
+            assert_eq!(times, pauses, "{pairs}");
+        }
     }
 
     #[test]
