@@ -156,18 +156,12 @@ impl Described {
         self.kind().eq_ignore_ascii_case(other.kind()) && protocol(self) == protocol(other)
     }
 
-    /// It is offered again, or back: what was answered before holds, as far as it is offered still.
+    /// It is offered again, or back: what was answered before holds until something else is answered (RFC 3264 8), also where that never comes.
     pub(super) fn answered_as(&mut self, before: &Described) {
-        let Some(answer) = before.carried().and_then(|before| before.answer) else {
-            return;
-        };
-        if let State::Carried(carried) = &mut self.state {
-            let holds = match answer {
-                Answer::Codec(codec) => carried.means(&Meaning::Codec(codec)),
-                Answer::Taken => carried.class != Class::Audio,
-                Answer::Off => true,
-            };
-            carried.answer = holds.then_some(answer);
+        if let State::Carried(carried) = &mut self.state
+            && let Some(before) = before.carried().filter(|b| b.class == carried.class)
+        {
+            carried.answer = before.answer;
         }
     }
 

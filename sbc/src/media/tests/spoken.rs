@@ -36,9 +36,16 @@ fn what_is_answered_first_holds_until_something_else_is_answered() {
     assert_eq!(spoken(&call), [Some(Pcma); 2]);
     call.answer(A, &offer("0", "")).unwrap();
     assert_eq!(spoken(&call), [Some(Pcmu); 2]);
-    // What is not offered any more cannot be meant.
+    // Something else is offered, and nobody takes it.
     call.offer((A, a), (B, b), &offer("8", "")).unwrap();
-    assert_eq!(spoken(&call), [None; 2]);
+    assert_eq!(spoken(&call), [Some(Pcmu); 2]);
+    // Nor does it speak where there is no audio any more.
+    let fax = offer("0", "").replace("m=audio 4000 RTP/AVP 0", "m=image 4000 udptl t38");
+    call.offer((A, a), (B, b), &fax).unwrap();
+    assert_eq!(
+        (spoken(&call), call.media.plainly([A, B])),
+        ([None; 2], None)
+    );
 }
 
 #[test]
